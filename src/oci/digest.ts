@@ -1,0 +1,45 @@
+/**
+ * Digests: the names of content. A `Digest` value has been checked against the grammar of its algorithm,
+ * so code that holds one may build a path or a URL from it.
+ */
+import { createHash, type Hash } from 'node:crypto';
+import { RegistryError } from './error.ts';
+
+/** `sha256:` + 64 or `sha512:` + 128 lower-case hex digits. */
+export type Digest = string & { readonly __brand: 'Digest' };
+export type DigestAlgorithm = 'sha256' | 'sha512';
+
+const pattern = /^(?:sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128})$/;
+
+export function isDigest(text: string): text is Digest {
+  return pattern.test(text);
+}
+
+/** Errors: DIGEST_INVALID for another algorithm, a wrong length or upper case. */
+export function parseDigest(text: string): Digest {
+  if (isDigest(text)) return text;
+  throw new RegistryError('DIGEST_INVALID', {
+    message: `expected sha256: or sha512: with lower-case hex, got ${JSON.stringify(text.slice(0, 160))}`,
+  });
+}
+
+export function algorithmOf(digest: Digest): DigestAlgorithm {
+  return digest.startsWith('sha512:') ? 'sha512' : 'sha256';
+}
+
+export function hexOf(digest: Digest): string {
+  return digest.slice(7);
+}
+
+export function createDigester(algorithm: DigestAlgorithm): Hash {
+  return createHash(algorithm);
+}
+
+/** Ends the hash. Use `hash.copy()` first when hashing goes on. */
+export function finishDigest(algorithm: DigestAlgorithm, hash: Hash): Digest {
+  return `${algorithm}:${hash.digest('hex')}` as Digest;
+}
+
+export function digestOf(bytes: Uint8Array, algorithm: DigestAlgorithm = 'sha256'): Digest {
+  return finishDigest(algorithm, createHash(algorithm).update(bytes));
+}

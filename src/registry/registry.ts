@@ -1,0 +1,127 @@
+/**
+ * The contract that the whole house is built around: HTTP serves it; `upstream/`, `cached/` and (later) `hosted/`
+ * implement it. So the mirror is a server on a cache on a client, and each piece can be tested against the same suite.
+ *
+ * Repositories are canonical within their registry (`library/alpine`). Every method may throw a `RegistryError`;
+ * each lists the codes that belong to it. Besides those: DENIED when the repository is not allowed here, and
+ * UNAVAILABLE (for blobs BLOB_UNKNOWN) as an `UpstreamError` when it is not held and the upstream cannot be asked.
+ * A signal that aborts ends this caller's wait, never work that others share.
+ */
+import type { Descriptor } from '../oci/descriptor.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { Reference, Repository } from '../oci/name.ts';
+import type { ByteRange } from '../oci/range.ts';
+import type { Outcome } from '../telemetry/observer.ts';
+
+/** Why a held answer went out although it could not be checked in time. Text for the `Warning` header. */
+export type StaleReason = 'offline' | 'unreachable' | 'slow' | 'refused' | 'gone' | 'rate-limited' | 'budget';
+
+export interface Answer {
+  readonly outcome: Outcome;
+  /** When the upstream last confirmed it: milliseconds since the epoch. */
+  readonly checkedAt?: number;
+  readonly stale?: StaleReason;
+}
+
+export interface ReadOptions {
+  readonly signal: AbortSignal;
+  /** The client sent `Cache-Control: no-cache`: a held tag is checked whatever its age. */
+  readonly mustCheck?: boolean;
+}
+
+export interface ResolveAnswer extends Answer {
+  readonly descriptor: Descriptor;
+}
+
+export interface ManifestAnswer extends ResolveAnswer {
+  /** As received: never converted, never trimmed. */
+  readonly bytes: Buffer;
+}
+
+export interface StatAnswer extends Answer {
+  /** Bytes; undefined when the upstream proved existence by a redirect and nothing names the size. */
+  readonly size: number | undefined;
+}
+
+export interface BlobAnswer extends Answer {
+  /** Of the whole blob, in bytes; undefined only while an upstream hides it. */
+  readonly size: number | undefined;
+  /** What `reader` gives: bytes `start` … `end - 1`. `end` undefined: until the end, whose place isn't known yet. */
+  readonly start: number;
+  readonly end: number | undefined;
+  /** False: the range was set aside and the whole blob is given with 200 (see `cached/suspects.ts`). */
+  readonly partial: boolean;
+  /** The caller closes it. */
+  readonly reader: BlobReader;
+}
+
+/**
+ * Bytes of one blob. A held file and one that is still growing look alike: a follower waits inside `read`.
+ * Reads go forward: `at` is where the last read ended, or later.
+ */
+export interface BlobReader {
+  /** How large a buffer is worth handing in: large for a held file, small for a follower. Bytes. */
+  readonly preferredBytes: number;
+  /**
+   * Fills `into` from offset `at` of the blob; resolves with the count, 0 only at the blob's end.
+   * Errors: any error means the body must be cut; what was read before it was right as far as is known.
+   */
+  read(into: Buffer, at: number): Promise<number>;
+  /** Idempotent. A pending read is rejected. */
+  close(): Promise<void>;
+}
+
+export interface TagsPage extends Answer {
+  readonly tags: readonly string[];
+  /** Set when there is a next page: the `last` to ask it with. */
+  readonly next?: { readonly last: string; readonly n?: number };
+}
+
+export interface PageOptions extends ReadOptions {
+  readonly n?: number;
+  readonly last?: string;
+}
+
+export interface ReferrersAnswer extends Answer {
+  /** An OCI image index, as JSON bytes. */
+  readonly bytes: Buffer;
+  /** The upstream applied the filter itself. */
+  readonly filtered: boolean;
+  /** Set when there is a next page: its query, to be appended to our own URL. */
+  readonly nextQuery?: string;
+}
+
+export interface RegistryReader {
+  /** HEAD manifest (end-3). Errors: MANIFEST_UNKNOWN. */
+  resolve(repository: Repository, reference: Reference, options: ReadOptions): Promise<ResolveAnswer>;
+  /** GET manifest (end-3). Errors: MANIFEST_UNKNOWN. */
+  manifest(repository: Repository, reference: Reference, options: ReadOptions): Promise<ManifestAnswer>;
+  /** HEAD blob (end-2); downloads nothing. Errors: BLOB_UNKNOWN. */
+  stat(repository: Repository, digest: Digest, options: ReadOptions): Promise<StatAnswer>;
+  /** GET blob (end-2), whole or one range. Errors: BLOB_UNKNOWN, RANGE_INVALID (detail `size`). */
+  blob(repository: Repository, digest: Digest, range: ByteRange | undefined, options: ReadOptions): Promise<BlobAnswer>;
+  /** One page of tags (end-8). Errors: NAME_UNKNOWN. */
+  tags(repository: Repository, options: PageOptions): Promise<TagsPage>;
+  /** Referrers (end-12). An empty index when there are none. `query` is the upstream's own page query. */
+  referrers(repository: Repository, digest: Digest, artifactType: string | undefined, options: ReadOptions & { readonly query?: string }): Promise<ReferrersAnswer>;
+}
+
+/** Where bytes of one blob can be had: an upstream; later a peer or a bucket. */
+export interface BlobSource {
+  /** For logs and metrics: the configured key of the upstream. */
+  readonly upstream: string;
+  /**
+   * Opens the blob at `offset` (> 0: with `Range: bytes=offset-`, on a fresh redirect), or `offset` … `end - 1`.
+   * The answer says where it really starts: 0 when the source knows no ranges.
+   * Errors: `UpstreamError`.
+   */
+  open(offset: number, options: { readonly signal: AbortSignal; readonly end?: number; readonly background?: boolean }): Promise<OpenedSource>;
+}
+
+export interface OpenedSource {
+  /** Network chunks. Leaving the loop early, or aborting the signal, ends the transfer. */
+  readonly stream: AsyncIterable<Buffer>;
+  readonly start: number;
+  /** Of the whole blob; undefined when the source does not say. */
+  readonly size: number | undefined;
+}

@@ -1,0 +1,67 @@
+/**
+ * The one error for "the upstream did not give it". It is a `RegistryError`, so that `http/` can answer with it as it
+ * is: the tables of docs/behaviour.md ("nothing held, upstream says") live here and nowhere else. Inside the house,
+ * `failure` says what may be tried next.
+ */
+import { type ErrorCode, RegistryError } from '../oci/error.ts';
+import type { Kind } from '../telemetry/observer.ts';
+
+/**
+ * `gone` 404 · `denied` 401/403 after a fresh token · `limited` 429 · `status` any other status ·
+ * `unreachable` refused, reset, DNS, TLS · `timeout` the budget ran out · `breaker` not asked: it failed a moment ago ·
+ * `paused` not asked: Retry-After · `blocked` a redirect or realm that must not be dialled ·
+ * `mismatch` the bytes were not the content · `range` the source could not give that range · `offline` never called.
+ */
+export type UpstreamFailure =
+  | 'gone'
+  | 'denied'
+  | 'limited'
+  | 'status'
+  | 'unreachable'
+  | 'timeout'
+  | 'breaker'
+  | 'paused'
+  | 'blocked'
+  | 'mismatch'
+  | 'range'
+  | 'offline';
+
+export interface UpstreamErrorOptions {
+  /** The configured key of the upstream. */
+  readonly upstream: string;
+  readonly kind: Kind;
+  readonly failure: UpstreamFailure;
+  /** Expected and got, without any URL's query. */
+  readonly message: string;
+  readonly upstreamStatus?: number;
+  readonly retryAfterMs?: number;
+  readonly cause?: unknown;
+}
+
+function codeOf(kind: Kind, failure: UpstreamFailure): ErrorCode {
+  if (kind === 'blob') return 'BLOB_UNKNOWN'; // dockerd retries a blob's 5xx for a minute: always 404
+  if (failure !== 'gone' && failure !== 'denied') return 'UNAVAILABLE';
+  return kind === 'tags' || kind === 'referrers' ? 'NAME_UNKNOWN' : 'MANIFEST_UNKNOWN';
+}
+
+export class UpstreamError extends RegistryError {
+  readonly upstream: string;
+  readonly failure: UpstreamFailure;
+  readonly upstreamStatus: number | undefined;
+  readonly retryAfterMs: number | undefined;
+
+  constructor(options: UpstreamErrorOptions) {
+    const { upstream, kind, failure } = options;
+    const reason = failure === 'denied' ? 'refused' : failure;
+    super(codeOf(kind, failure), {
+      message: options.message,
+      detail: { upstream, reason, ...(options.upstreamStatus === undefined ? {} : { status: options.upstreamStatus }) },
+      ...(options.cause === undefined ? {} : { cause: options.cause }),
+    });
+    this.name = 'UpstreamError';
+    this.upstream = upstream;
+    this.failure = failure;
+    this.upstreamStatus = options.upstreamStatus;
+    this.retryAfterMs = options.retryAfterMs;
+  }
+}
