@@ -1,0 +1,109 @@
+/**
+ * The effective configuration: what `loadConfig` gives after file, environment and defaults, with units in the names.
+ * Everything is checked and resolved (absolute paths, secrets read), so nobody below parses text again.
+ * Only `mirror.ts` and `cli/` read it; every other room gets narrow constructor options.
+ */
+
+export interface Config {
+  readonly http: HttpConfig;
+  readonly store: StoreConfig;
+  /** By canonical key (`docker.io`, `localhost:5000`), in the order of the file. Never empty. */
+  readonly upstreams: ReadonlyMap<string, UpstreamConfig>;
+  /** Always a key of `upstreams`. */
+  readonly defaultUpstream: string;
+  readonly offline: boolean;
+  readonly tags: TagsConfig;
+  readonly metrics: MetricsConfig;
+  readonly log: LogConfig;
+}
+
+/** Where to listen. `host` is an IP address (IPv6 without brackets) or a name; `port` 0 asks for a free one. */
+export interface ListenAddress {
+  readonly host: string;
+  readonly port: number;
+}
+
+export interface HttpConfig {
+  /** At least one. */
+  readonly listen: readonly ListenAddress[];
+  /** Without a trailing slash. */
+  readonly publicUrl?: string;
+  /** Further hosts (with port, if any) under which clients know this mirror. Lower case. */
+  readonly names: readonly string[];
+  /** IP addresses and CIDR blocks, as `node:net` BlockList takes them. */
+  readonly trustedProxies: readonly string[];
+  readonly drainMs: number;
+}
+
+export interface StoreConfig {
+  /** Absolute. */
+  readonly path: string;
+  /** Infinity: no limit. */
+  readonly maxBytes: number;
+  /** Undefined: the store's own rule (2 GiB, at most 5 % of the disk). */
+  readonly minFreeBytes: number | undefined;
+  /** Above 0, at most 1. */
+  readonly lowWatermark: number;
+  /** 0: partials aren't kept. */
+  readonly partialTtlMs: number;
+}
+
+export interface UpstreamConfig {
+  /** Canonical host, with its port if it has one: the label in metrics and the first segment of names. */
+  readonly key: string;
+  /** http or https; no userinfo, query or fragment. A path is a prefix in front of the API. */
+  readonly url: URL;
+  /** `username` and `password` are both there or both absent. */
+  readonly username?: string;
+  readonly password?: string;
+  /** `all`: everyone gets what the credentials can get. */
+  readonly share: 'public' | 'all';
+  /** PEM text of further trusted certificates. */
+  readonly ca?: string;
+  /** The certificate isn't checked. */
+  readonly insecure: boolean;
+  readonly ip: 'any' | 4 | 6;
+  /** Further hosts that may be sent the credentials as a token realm. */
+  readonly tokenHosts: readonly string[];
+  /** Further hosts that mean this upstream; without those that every upstream of that key has. */
+  readonly aliases: readonly string[];
+  /** Patterns over this upstream's repositories (`library/**`); none: all allowed. */
+  readonly allow: readonly string[];
+  /** As `allow`; goes first. */
+  readonly deny: readonly string[];
+  readonly finish: 'always' | 'never';
+  readonly maxTransfers: number;
+  readonly timeouts: UpstreamTimeouts;
+}
+
+export interface UpstreamTimeouts {
+  readonly connectMs: number;
+  readonly firstByteMs: number;
+  readonly stallMs: number;
+  readonly giveUpMs: number;
+}
+
+export interface TagsConfig {
+  /** 0: checked on every request. */
+  readonly ttlMs: number;
+  readonly checkTimeoutMs: number;
+  /** Infinity: a held tag is served however old it is. */
+  readonly staleIfErrorMs: number;
+  readonly on404: 'keep' | 'honour';
+  /** 0: misses aren't remembered. */
+  readonly negativeTtlMs: number;
+}
+
+export interface MetricsConfig {
+  /** Begins with a slash. */
+  readonly path: string;
+  /** Given: metrics are served there and nowhere else. */
+  readonly listen?: ListenAddress;
+}
+
+export interface LogConfig {
+  readonly level: 'debug' | 'info' | 'warn' | 'error';
+  readonly format: 'json' | 'text';
+  /** A line per request. */
+  readonly access: boolean;
+}
