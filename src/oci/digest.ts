@@ -3,7 +3,7 @@
  * so code that holds one may build a path or a URL from it.
  */
 import { createHash, type Hash } from 'node:crypto';
-import { RegistryError } from './error.ts';
+import { excerpt, RegistryError } from './error.ts';
 
 /** `sha256:` + 64 or `sha512:` + 128 lower-case hex digits. */
 export type Digest = string & { readonly __brand: 'Digest' };
@@ -19,7 +19,7 @@ export function isDigest(text: string): text is Digest {
 export function parseDigest(text: string): Digest {
   if (isDigest(text)) return text;
   throw new RegistryError('DIGEST_INVALID', {
-    message: `expected sha256: or sha512: with lower-case hex, got ${JSON.stringify(text.slice(0, 160))}`,
+    message: `expected sha256: or sha512: with lower-case hex, got ${excerpt(text)}`,
   });
 }
 

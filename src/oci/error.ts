@@ -40,7 +40,10 @@ export class RegistryError extends Error {
   readonly detail: Readonly<Record<string, unknown>> | undefined;
 
   constructor(code: ErrorCode, options: RegistryErrorOptions = {}) {
-    super(options.message ?? table[code].message, options.cause === undefined ? {} : { cause: options.cause });
+    super(
+      options.message ?? table[code].message,
+      options.cause === undefined ? {} : { cause: options.cause },
+    );
     this.name = 'RegistryError';
     this.code = code;
     this.status = options.status ?? table[code].status;
@@ -52,4 +55,43 @@ export class RegistryError extends Error {
     const detail = this.detail === undefined ? {} : { detail: this.detail };
     return { errors: [{ code: this.code, message: this.message, ...detail }] };
   }
+}
+
+/** Foreign text as it may stand in a message: quoted, control characters escaped, at most 160 characters of it. */
+export function excerpt(text: string): string {
+  return JSON.stringify(text.slice(0, 160));
+}
+
+/** What an upstream said. Texts are one line of at most 300 characters: they go into logs and details. */
+export interface ErrorBody {
+  readonly code: string;
+  readonly message: string;
+}
+
+const maxErrorTextLength = 300;
+
+/** The first error of an error body (OCI distribution-spec "Error Codes"); undefined for anything else. */
+export function parseErrorBody(bytes: Uint8Array): ErrorBody | undefined {
+  let body: unknown;
+  try {
+    body = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
+  } catch {
+    return undefined; // an HTML page or plain text: the status has to do
+  }
+  const errors = field(body, 'errors');
+  const first: unknown = Array.isArray(errors) ? errors[0] : undefined;
+  const code = field(first, 'code');
+  if (typeof code !== 'string') return undefined;
+  const message = field(first, 'message');
+  return { code: oneLine(code), message: oneLine(typeof message === 'string' ? message : '') };
+}
+
+function field(value: unknown, key: string): unknown {
+  return typeof value === 'object' && value !== null && Object.hasOwn(value, key)
+    ? Reflect.get(value, key)
+    : undefined;
+}
+
+function oneLine(text: string): string {
+  return text.slice(0, maxErrorTextLength).replace(/\p{Cc}+/gu, ' ');
 }

@@ -1,0 +1,65 @@
+/**
+ * `WWW-Authenticate` (RFC 9110 11.6.1): several challenges may share one header, separated by the same commas as their
+ * own parameters, and may come in several headers. Read in one pass; what can't be understood ends that header, and the
+ * challenges before it count.
+ */
+import { formatQuoted, scanQuoted } from './quoted-string.ts';
+
+export interface Challenge {
+  /** Lower case: `bearer`, `basic`. */
+  readonly scheme: string;
+  /** Names in lower case; the first of two equal ones counts. */
+  readonly parameters: ReadonlyMap<string, string>;
+}
+
+const token = /[!#$%&'*+.^`|~\w-]+/y;
+const blanksAndCommas = /[\s,]*/y;
+const equals = /[ \t]*=[ \t]*/y;
+/** A value without quotes: laxer than a token, because some registries don't quote their realm. */
+const bareValue = /[^\s,"=][^\s,"]*/y;
+/** What is left of a token68 (`Negotiate YII=`): it names no parameter. */
+const restOfElement = /[^,]*/y;
+
+export function parseChallenges(header: string | readonly string[] | undefined): Challenge[] {
+  if (header === undefined) return [];
+  return typeof header === 'string' ? parseHeader(header) : header.flatMap(parseHeader);
+}
+
+/** The value of one challenge; every parameter quoted (distribution's token specification does so). */
+export function formatChallenge(challenge: Challenge): string {
+  const scheme = challenge.scheme.charAt(0).toUpperCase() + challenge.scheme.slice(1);
+  const parameters = Array.from(challenge.parameters, ([name, value]) => `${name}=${formatQuoted(value)}`);
+  return parameters.length === 0 ? scheme : `${scheme} ${parameters.join(',')}`;
+}
+
+function parseHeader(text: string): Challenge[] {
+  const challenges: Challenge[] = [];
+  let parameters: Map<string, string> | undefined;
+  let at = 0;
+  for (;;) {
+    at = endOf(blanksAndCommas, text, at) ?? at;
+    const wordEnd = endOf(token, text, at);
+    if (wordEnd === undefined) return challenges;
+    const word = text.slice(at, wordEnd).toLowerCase();
+    const valueAt = endOf(equals, text, wordEnd);
+    if (valueAt === undefined) {
+      parameters = new Map();
+      challenges.push({ scheme: word, parameters });
+      at = wordEnd;
+      continue;
+    }
+    const quoted = scanQuoted(text, valueAt);
+    const bareEnd = endOf(bareValue, text, valueAt);
+    if (parameters === undefined || (quoted === undefined && text[valueAt] === '"')) return challenges;
+    const value = quoted?.value ?? text.slice(valueAt, bareEnd ?? valueAt);
+    if ((quoted ?? bareEnd) !== undefined && !parameters.has(word)) parameters.set(word, value);
+    at = quoted?.end ?? bareEnd ?? endOf(restOfElement, text, valueAt) ?? text.length;
+  }
+}
+
+/** Where a sticky pattern that matches at `at` ends. */
+function endOf(pattern: RegExp, text: string, at: number): number | undefined {
+  const sticky = new RegExp(pattern); // `lastIndex` is state: not on a shared object
+  sticky.lastIndex = at;
+  return sticky.test(text) ? sticky.lastIndex : undefined;
+}

@@ -1,0 +1,168 @@
+/**
+ * What a manifest names: its config, layers, children and subject. Only that is read and checked; unknown fields are
+ * ignored and the bytes are never rewritten (OCI image-spec "Image Manifest", "Image Index").
+ */
+import type { Descriptor } from './descriptor.ts';
+import { isDigest } from './digest.ts';
+import { excerpt, RegistryError } from './error.ts';
+import {
+  bareMediaType,
+  isGenericType,
+  isImageManifestType,
+  isIndexType,
+  isManifestType,
+  isSchema1Type,
+  ociIndex,
+  ociManifest,
+  octetStream,
+} from './media-type.ts';
+
+/** Which machine a child of an index is for (OCI image-spec "Image Index", `platform`). */
+export interface Platform {
+  readonly os: string;
+  readonly architecture: string;
+  readonly variant?: string;
+  readonly osVersion?: string;
+}
+
+export interface ChildDescriptor extends Descriptor {
+  readonly platform?: Platform;
+}
+
+export interface ParsedManifest {
+  readonly kind: 'image' | 'index';
+  /** As received when it says something; otherwise found in the body. Without parameters. */
+  readonly mediaType: string;
+  readonly config?: Descriptor;
+  /** Empty for an index. */
+  readonly layers: readonly Descriptor[];
+  /** Empty for an image. */
+  readonly manifests: readonly ChildDescriptor[];
+  readonly subject?: Descriptor;
+  readonly artifactType?: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+/** What may stand in a manifest, a descriptor or a platform; nothing of it is believed before it was looked at. */
+type JsonObject = Readonly<Partial<Record<JsonKey, unknown>>>;
+type JsonKey =
+  | 'schemaVersion'
+  | 'mediaType'
+  | 'artifactType'
+  | 'annotations'
+  | 'subject'
+  | 'config'
+  | 'layers'
+  | 'blobs'
+  | 'manifests'
+  | 'digest'
+  | 'size'
+  | 'platform'
+  | 'os'
+  | 'os.version'
+  | 'architecture'
+  | 'variant';
+
+/**
+ * Reads a manifest whose `mediaType` came with it (a Content-Type; may be generic or empty).
+ * Errors: MANIFEST_INVALID for a body that isn't JSON, for schema 1, and for descriptors without a digest and a size.
+ */
+export function parseManifest(bytes: Uint8Array, mediaType: string): ParsedManifest {
+  const body = parseBody(bytes);
+  const type = effectiveType(body, mediaType);
+  const isIndex = isIndexType(type);
+  const config = isIndex || body.config === undefined ? undefined : parseDescriptor(body.config, 'config');
+  const subject = body.subject === undefined ? undefined : parseDescriptor(body.subject, 'subject');
+  const artifactType = body.artifactType;
+  const annotations = parseAnnotations(body.annotations);
+  return {
+    kind: isIndex ? 'index' : 'image',
+    mediaType: type,
+    layers: isIndex ? [] : parseList(body, body.layers === undefined ? 'blobs' : 'layers', parseDescriptor),
+    manifests: isIndex ? parseList(body, 'manifests', parseChild) : [],
+    ...(config && { config }),
+    ...(subject && { subject }),
+    ...(typeof artifactType === 'string' && artifactType !== '' && { artifactType }),
+    ...(annotations && { annotations }),
+  };
+}
+
+function invalid(expected: string, got: unknown, cause?: unknown): RegistryError {
+  const shown = typeof got === 'string' ? excerpt(got) : got === null ? 'null' : typeof got;
+  return new RegistryError('MANIFEST_INVALID', { message: `expected ${expected}, got ${shown}`, cause });
+}
+
+function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function parseBody(bytes: Uint8Array): JsonObject {
+  let body: unknown;
+  try {
+    body = JSON.parse(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'));
+  } catch (cause) {
+    throw invalid('a manifest in JSON', `${bytes.byteLength} bytes that are not`, cause);
+  }
+  if (!isObject(body)) throw invalid('a manifest that is a JSON object', body);
+  if (body.schemaVersion === 1) throw invalid('schemaVersion 2', 'schema 1');
+  return body;
+}
+
+/** The header's type wins; then the body's own word; then the shape (an OCI body need not say its type). */
+function effectiveType(body: JsonObject, header: string): string {
+  const bare = bareMediaType(header);
+  if (isSchema1Type(bare)) throw invalid('an index or an image manifest', header);
+  if (isManifestType(bare)) return bare;
+  const own = typeof body.mediaType === 'string' ? bareMediaType(body.mediaType) : '';
+  if (isIndexType(own) || isImageManifestType(own)) return own;
+  if (isGenericType(bare) || own !== '') {
+    if (Array.isArray(body.manifests)) return ociIndex;
+    if (Array.isArray(body.layers) || isObject(body.config)) return ociManifest;
+  }
+  throw invalid('an index or an image manifest', own === '' ? header : own);
+}
+
+function parseList<T>(
+  body: JsonObject,
+  key: 'layers' | 'blobs' | 'manifests',
+  parse: (value: unknown, where: string) => T,
+): T[] {
+  const list = body[key] ?? []; // `null` is what Go writes for an empty list
+  if (!Array.isArray(list)) throw invalid(`a list under ${key}`, list);
+  return list.map((value, at) => parse(value, `${key}[${at}]`));
+}
+
+function parseDescriptor(value: unknown, where: string): Descriptor {
+  if (!isObject(value)) throw invalid(`a descriptor under ${where}`, value);
+  const { digest, size, mediaType } = value;
+  if (typeof digest !== 'string' || !isDigest(digest)) throw invalid(`a digest under ${where}`, digest);
+  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {
+    throw invalid(`a size in bytes under ${where}`, String(size));
+  }
+  return { mediaType: typeof mediaType === 'string' ? mediaType : octetStream, digest, size };
+}
+
+function parseChild(value: unknown, where: string): ChildDescriptor {
+  const descriptor = parseDescriptor(value, where);
+  const platform = isObject(value) ? parsePlatform(value.platform) : undefined;
+  return platform === undefined ? descriptor : { ...descriptor, platform };
+}
+
+function parsePlatform(value: unknown): Platform | undefined {
+  if (!isObject(value)) return undefined;
+  const { os, architecture, variant, 'os.version': osVersion } = value;
+  if (typeof os !== 'string' || typeof architecture !== 'string') return undefined;
+  return {
+    os,
+    architecture,
+    ...(typeof variant === 'string' && { variant }),
+    ...(typeof osVersion === 'string' && { osVersion }),
+  };
+}
+
+function parseAnnotations(value: unknown): Record<string, string> | undefined {
+  if (!isObject(value)) return undefined;
+  return Object.fromEntries(
+    Object.entries(value).filter((pair): pair is [string, string] => typeof pair[1] === 'string'),
+  );
+}
