@@ -17,8 +17,8 @@ const blanksAndCommas = /[\s,]*/y;
 const equals = /[ \t]*=[ \t]*/y;
 /** A value without quotes: laxer than a token, because some registries don't quote their realm. */
 const bareValue = /[^\s,"=][^\s,"]*/y;
-/** What is left of a token68 (`Negotiate YII=`): it names no parameter. */
-const restOfElement = /[^,]*/y;
+/** `Negotiate YII=`: credentials instead of parameters, of no use here. */
+const token68 = /[ \t]+[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|$)/y;
 
 export function parseChallenges(header: string | readonly string[] | undefined): Challenge[] {
   if (header === undefined) return [];
@@ -45,7 +45,7 @@ function parseHeader(text: string): Challenge[] {
     if (valueAt === undefined) {
       parameters = new Map();
       challenges.push({ scheme: word, parameters });
-      at = wordEnd;
+      at = endOf(token68, text, wordEnd) ?? wordEnd;
       continue;
     }
     const quoted = scanQuoted(text, valueAt);
@@ -53,7 +53,7 @@ function parseHeader(text: string): Challenge[] {
     if (parameters === undefined || (quoted === undefined && text[valueAt] === '"')) return challenges;
     const value = quoted?.value ?? text.slice(valueAt, bareEnd ?? valueAt);
     if ((quoted ?? bareEnd) !== undefined && !parameters.has(word)) parameters.set(word, value);
-    at = quoted?.end ?? bareEnd ?? endOf(restOfElement, text, valueAt) ?? text.length;
+    at = quoted?.end ?? bareEnd ?? valueAt;
   }
 }
 

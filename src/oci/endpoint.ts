@@ -59,6 +59,7 @@ export function isApiTarget(rawUrl: string): boolean {
  */
 export function parseEndpoint(rawUrl: string): ParsedTarget {
   const { path, search } = splitTarget(rawUrl);
+  if (search.includes('#')) throw nameInvalid('a request target without a fragment', search);
   const query = new URLSearchParams(search);
   const spaces = query.getAll('ns');
   if (spaces.length > 1) throw nameInvalid('at most one ns', spaces.join(' and '));

@@ -8,7 +8,6 @@ import { excerpt, RegistryError } from './error.ts';
 import {
   bareMediaType,
   isGenericType,
-  isImageManifestType,
   isIndexType,
   isManifestType,
   isSchema1Type,
@@ -69,10 +68,9 @@ type JsonKey =
  */
 export function parseManifest(bytes: Uint8Array, mediaType: string): ParsedManifest {
   const body = parseBody(bytes);
-  const type = effectiveType(body, mediaType);
-  const isIndex = isIndexType(type);
-  const config = isIndex || body.config === undefined ? undefined : parseDescriptor(body.config, 'config');
-  const subject = body.subject === undefined ? undefined : parseDescriptor(body.subject, 'subject');
+  const { mediaType: type, isIndex } = typeOf(body, mediaType);
+  const config = isIndex ? undefined : parseOptional(body.config, 'config');
+  const subject = parseOptional(body.subject, 'subject');
   const artifactType = body.artifactType;
   const annotations = parseAnnotations(body.annotations);
   return {
@@ -108,18 +106,20 @@ function parseBody(bytes: Uint8Array): JsonObject {
   return body;
 }
 
-/** The header's type wins; then the body's own word; then the shape (an OCI body need not say its type). */
-function effectiveType(body: JsonObject, header: string): string {
-  const bare = bareMediaType(header);
-  if (isSchema1Type(bare)) throw invalid('an index or an image manifest', header);
-  if (isManifestType(bare)) return bare;
+/**
+ * The type that the sender gave, else the body's own word, else what the shape is in OCI (where a body need not say it).
+ * A type that isn't in our table is kept, and the shape says what it is.
+ */
+function typeOf(body: JsonObject, header: string): { mediaType: string; isIndex: boolean } {
   const own = typeof body.mediaType === 'string' ? bareMediaType(body.mediaType) : '';
-  if (isIndexType(own) || isImageManifestType(own)) return own;
-  if (isGenericType(bare) || own !== '') {
-    if (Array.isArray(body.manifests)) return ociIndex;
-    if (Array.isArray(body.layers) || isObject(body.config)) return ociManifest;
+  const said = isGenericType(header) ? own : bareMediaType(header);
+  if (isSchema1Type(said)) throw invalid('an index or an image manifest', said);
+  if (isManifestType(said)) return { mediaType: said, isIndex: isIndexType(said) };
+  const isIndex = isIndexType(own) || Array.isArray(body.manifests);
+  if (!isIndex && !Array.isArray(body.layers) && !isObject(body.config)) {
+    throw invalid('an index or an image manifest', said);
   }
-  throw invalid('an index or an image manifest', own === '' ? header : own);
+  return { mediaType: isGenericType(said) ? (isIndex ? ociIndex : ociManifest) : said, isIndex };
 }
 
 function parseList<T>(
@@ -127,9 +127,14 @@ function parseList<T>(
   key: 'layers' | 'blobs' | 'manifests',
   parse: (value: unknown, where: string) => T,
 ): T[] {
-  const list = body[key] ?? []; // `null` is what Go writes for an empty list
+  const list = body[key] ?? [];
   if (!Array.isArray(list)) throw invalid(`a list under ${key}`, list);
   return list.map((value, at) => parse(value, `${key}[${at}]`));
+}
+
+/** Absent and `null` are the same: Go writes `null` for what isn't there. */
+function parseOptional(value: unknown, where: string): Descriptor | undefined {
+  return value === undefined || value === null ? undefined : parseDescriptor(value, where);
 }
 
 function parseDescriptor(value: unknown, where: string): Descriptor {

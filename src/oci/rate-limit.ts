@@ -16,7 +16,7 @@ export interface RateLimit {
 export type HeaderFields = Readonly<Record<string, string | readonly string[] | undefined>>;
 
 const maxSourceLength = 128;
-const quotaPattern = /^\s*(\d{1,15})(?:\s*;\s*w=(\d{1,15}))?/;
+const quotaPattern = /^\s*(\d{1,15})(?!\d)(?:\s*;\s*w=(\d{1,15})(?!\d))?/;
 
 /** `headers` with lower-case names, as Node and undici give them. Undefined when no header tells a number. */
 export function parseRateLimit(headers: HeaderFields): RateLimit | undefined {

@@ -2,6 +2,9 @@
  * What the rooms report. `metrics.ts` turns each event into the metrics of docs/metrics.md; a test may count them.
  * No event does I/O, and none may throw.
  */
+import type { RateLimit } from '../oci/rate-limit.ts';
+
+export type { RateLimit };
 
 /** What was asked for; a metric label. */
 export type Kind = 'manifest' | 'blob' | 'tags' | 'referrers' | 'catalog' | 'token' | 'ping' | 'other';
@@ -24,13 +27,6 @@ export interface RequestEnd {
   readonly seconds: number;
   /** Until the first body byte (or the headers, when there is no body). */
   readonly firstByteSeconds: number;
-}
-
-export interface RateLimit {
-  readonly limit?: number;
-  readonly remaining?: number;
-  readonly windowSeconds?: number;
-  readonly source?: string;
 }
 
 export interface Observer {
