@@ -1,0 +1,160 @@
+/**
+ * Verified bytes under their digest. A file has its name here only after its bytes were verified and synced, so what this
+ * class opens was right when it was stored. It knows no repository, no recency and no limit: those are records, lru/ and
+ * capacity. Whether a blob is a local path is nobody's business above.
+ */
+import { type FileHandle, open, stat, statfs, unlink, utimes } from 'node:fs/promises';
+import { type Digest, digestOf } from '../oci/digest.ts';
+import { type ScannedBlob, scanBlobs } from './blob-scan.ts';
+import { renameDurably, writeDurably } from './durable.ts';
+import { HeldBlob } from './held-blob.ts';
+import type { StoreLayout } from './layout.ts';
+import { guardDisk, isMissing, type StoreObserver } from './store-error.ts';
+
+export interface BlobStoreOptions {
+  readonly layout: StoreLayout;
+  readonly observer: StoreObserver;
+}
+
+export class BlobStore {
+  readonly #layout: StoreLayout;
+  readonly #observer: StoreObserver;
+  /** Puts that run, so that two of the same digest write once. */
+  readonly #puts = new Map<Digest, Promise<boolean>>();
+
+  constructor(options: BlobStoreOptions) {
+    this.#layout = options.layout;
+    this.#observer = options.observer;
+  }
+
+  /** Undefined: not held. The caller closes what it gets. Errors: `StoreError` open. */
+  async open(digest: Digest): Promise<HeldBlob | undefined> {
+    const handle = await guardDisk(this.#observer, 'open', () => openIfThere(this.#layout.blobPath(digest)));
+    if (handle === undefined) return undefined;
+    try {
+      const found = await guardDisk(this.#observer, 'open', () => handle.stat());
+      if (!isHollow(digest, found.size)) return new HeldBlob(handle, found, this.#observer);
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+    await handle.close();
+    return undefined;
+  }
+
+  /** Bytes; undefined: not held. Errors: `StoreError` open. */
+  async sizeOf(digest: Digest): Promise<number | undefined> {
+    return guardDisk(this.#observer, 'open', async () => {
+      try {
+        const { size } = await stat(this.#layout.blobPath(digest));
+        return isHollow(digest, size) ? undefined : size;
+      } catch (error) {
+        if (isMissing(error)) return undefined;
+        throw error;
+      }
+    });
+  }
+
+  /**
+   * Stores bytes that the caller has verified against `digest`. Idempotent; resolves with true when they are new here.
+   * Errors: `StoreError` write, sync or rename; nothing is left behind then.
+   */
+  async put(digest: Digest, bytes: Uint8Array): Promise<boolean> {
+    const running = this.#puts.get(digest);
+    if (running !== undefined) {
+      await running;
+      return false;
+    }
+    const put = this.#put(digest, bytes).finally(() => this.#puts.delete(digest));
+    this.#puts.set(digest, put);
+    return put;
+  }
+
+  /**
+   * A finished ingest gets its name: syncs the part file through `handle` (which stays the caller's), renames it, syncs
+   * the folder, drops the journal. The caller has verified size and digest.
+   * Errors: `StoreError` sync or rename; part and journal are still there then.
+   */
+  async commit(digest: Digest, handle: FileHandle): Promise<void> {
+    await guardDisk(this.#observer, 'sync', () => handle.datasync());
+    await renameDurably(this.#observer, this.#layout.partPath(digest), this.#layout.blobPath(digest));
+    // A journal without a part is swept at the next start: not worth failing a commit that has happened.
+    await this.#unlink(this.#layout.journalPath(digest)).catch(() => undefined);
+  }
+
+  /** Resolves with the bytes freed: 0 when it was not held. Open readers go on. Errors: `StoreError` unlink. */
+  async remove(digest: Digest): Promise<number> {
+    const path = this.#layout.blobPath(digest);
+    const size = await guardDisk(this.#observer, 'unlink', () => sizeIfThere(path));
+    if (size === undefined) return 0;
+    return (await this.#unlink(path)) ? size : 0;
+  }
+
+  /** Every held blob, in no order. Files with foreign names are passed over; so are folders that can't be read, reported. */
+  scan(): AsyncIterable<ScannedBlob> {
+    return scanBlobs(this.#layout, this.#observer);
+  }
+
+  /** Keeps the last use on disk, as mtime, for the day the LRU index is lost. Not held: nothing. Errors: `StoreError` write. */
+  async setLastUse(digest: Digest, lastUseMs: number): Promise<void> {
+    await guardDisk(this.#observer, 'write', async () => {
+      try {
+        await utimes(this.#layout.blobPath(digest), lastUseMs / 1000, lastUseMs / 1000);
+      } catch (error) {
+        if (!isMissing(error)) throw error;
+      }
+    });
+  }
+
+  /** Of the disk under DATA, in bytes, as an ordinary user sees it. Errors: `StoreError` open. */
+  async freeBytes(): Promise<{ free: number; total: number }> {
+    const found = await guardDisk(this.#observer, 'open', () => statfs(this.#layout.path));
+    return { free: found.bavail * found.bsize, total: found.blocks * found.bsize };
+  }
+
+  async #put(digest: Digest, bytes: Uint8Array): Promise<boolean> {
+    if ((await this.sizeOf(digest)) === bytes.length) return false;
+    await writeDurably(this.#observer, this.#layout.tempPath(), this.#layout.blobPath(digest), bytes);
+    return true;
+  }
+
+  async #unlink(path: string): Promise<boolean> {
+    return guardDisk(this.#observer, 'unlink', async () => {
+      try {
+        await unlink(path);
+        return true;
+      } catch (error) {
+        if (isMissing(error)) return false;
+        throw error;
+      }
+    });
+  }
+}
+
+/**
+ * Some file systems bring back an empty file after a power cut in spite of the sync (a lying disk). One look at the size
+ * is free and tells; it is taken as not held, and the next commit replaces it.
+ */
+function isHollow(digest: Digest, size: number): boolean {
+  return (
+    size === 0 && digest !== digestOf(new Uint8Array(), digest.startsWith('sha512:') ? 'sha512' : 'sha256')
+  );
+}
+
+async function openIfThere(path: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(path, 'r');
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+async function sizeIfThere(path: string): Promise<number | undefined> {
+  try {
+    return (await stat(path)).size;
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}

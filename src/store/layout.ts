@@ -1,0 +1,163 @@
+/**
+ * Where everything lies on disk, and the only file that knows it. Version 1:
+ *
+ *     DATA/layout                               {"version":1}; an unknown newer one is refused
+ *     DATA/id                                   16 hex digits; names this store in Redis
+ *     DATA/owner.sock                           see owner.ts
+ *     DATA/blobs-v1/sha256/ab/abcdef…           raw bytes under their digest, manifests too
+ *     DATA/ingest-v1/sha256-abcdef….part .json  growing files and their journals
+ *     DATA/ingest-v1/tmp-…                      files on their way to a name; gone after the next start's sweep
+ *     DATA/records-v1/HOST/REPOSITORY…/_record  one record per repository
+ *
+ * Paths are built from checked digests and checked names only, so none can leave DATA.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { basename, join, resolve } from 'node:path';
+import { algorithmOf, type Digest, hexOf, isDigest } from '../oci/digest.ts';
+import { RegistryError } from '../oci/error.ts';
+import { isMissing, StoreError } from './store-error.ts';
+
+const layoutVersion = 1;
+const idPattern = /^[a-f0-9]{16}$/;
+/** Hosts (with a port, or an IPv6 address in brackets) and components of a repository. */
+const componentPattern = /^(?!.*\.\.)[a-z0-9[][a-z0-9._:[\]-]{0,254}$/;
+const tempPrefix = 'tmp-';
+
+/** What a name in `ingest-v1/` stands for. */
+export type IngestName =
+  | { readonly kind: 'part' | 'journal'; readonly digest: Digest }
+  | { readonly kind: 'temp' | 'foreign' };
+
+export class StoreLayout {
+  /** DATA, absolute. */
+  readonly path: string;
+  readonly id: string;
+  /** Marks the temp files of this process, which a sweep must leave alone. */
+  readonly #bootPrefix = `${tempPrefix}${randomBytes(6).toString('hex')}-`;
+  #temps = 0;
+
+  private constructor(path: string, id: string) {
+    this.path = path;
+    this.id = id;
+  }
+
+  /**
+   * Opens DATA, and makes it when it isn't there.
+   * Errors: `StoreError` LAYOUT for an unknown version or a damaged layout file; system errors as they are.
+   */
+  static async open(path: string): Promise<StoreLayout> {
+    const data = resolve(path);
+    for (const folder of ['ingest-v1', 'blobs-v1', 'records-v1']) {
+      // Not for everybody's eyes: blobs of private repositories lie here.
+      await mkdir(join(data, folder), { recursive: true, mode: 0o750 });
+    }
+    const found = await readIfThere(join(data, 'layout'));
+    if (found === undefined) await place(data, 'layout', `${JSON.stringify({ version: layoutVersion })}\n`);
+    else checkVersion(data, found);
+
+    const id = (await readIfThere(join(data, 'id')))?.trim();
+    if (id !== undefined && idPattern.test(id)) return new StoreLayout(data, id);
+    // A damaged id costs no more than a rebuilt LRU index, so it is simply made anew.
+    const fresh = randomBytes(8).toString('hex');
+    await place(data, 'id', `${fresh}\n`);
+    return new StoreLayout(data, fresh);
+  }
+
+  get ingestFolder(): string {
+    return join(this.path, 'ingest-v1');
+  }
+
+  get recordsFolder(): string {
+    return join(this.path, 'records-v1');
+  }
+
+  /** One folder per algorithm and per first two digits below it. */
+  get blobsFolder(): string {
+    return join(this.path, 'blobs-v1');
+  }
+
+  blobPath(digest: Digest): string {
+    const hex = hexOf(digest);
+    return join(this.blobsFolder, algorithmOf(digest), hex.slice(0, 2), hex);
+  }
+
+  partPath(digest: Digest): string {
+    return join(this.ingestFolder, `${digest.replace(':', '-')}.part`);
+  }
+
+  journalPath(digest: Digest): string {
+    return join(this.ingestFolder, `${digest.replace(':', '-')}.json`);
+  }
+
+  /** A new name in `ingest-v1/`, for a file that is renamed to its place or removed. */
+  tempPath(): string {
+    this.#temps += 1;
+    return join(this.ingestFolder, `${this.#bootPrefix}${this.#temps}`);
+  }
+
+  /** `tempPath()` of this very process gave that name. */
+  isOwnTemp(name: string): boolean {
+    return name.startsWith(this.#bootPrefix);
+  }
+
+  parseIngestName(name: string): IngestName {
+    if (name.startsWith(tempPrefix)) return { kind: 'temp' };
+    const match = /^(sha256|sha512)-([a-f0-9]+)\.(part|json)$/.exec(name);
+    if (match === null) return { kind: 'foreign' };
+    const digest = `${match[1]}:${match[2]}`;
+    if (!isDigest(digest)) return { kind: 'foreign' };
+    return { kind: match[3] === 'part' ? 'part' : 'journal', digest };
+  }
+
+  /**
+   * The record of a repository by its canonical name (`docker.io/library/alpine`; hosted: `team/app`).
+   * No component of a name begins with `_`, so `_record` of `a` never meets the folder of a repository `a/…`.
+   * Errors: NAME_INVALID for what could leave the folder. Names are checked before they get here; this is the last door.
+   */
+  recordPath(canonicalName: string): string {
+    const components = canonicalName.split('/');
+    if (canonicalName.length > 1024 || !components.every(component => componentPattern.test(component))) {
+      throw new RegistryError('NAME_INVALID', {
+        message: `expected HOST/REPOSITORY in lower case, got ${JSON.stringify(canonicalName.slice(0, 160))}`,
+      });
+    }
+    return join(this.recordsFolder, ...components, '_record');
+  }
+}
+
+async function readIfThere(path: string): Promise<string | undefined> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+/** By rename, so that a crash leaves no half a file. */
+async function place(data: string, name: string, text: string): Promise<void> {
+  const temp = join(data, 'ingest-v1', `${tempPrefix}${basename(name)}-${randomBytes(6).toString('hex')}`);
+  await writeFile(temp, text, { flush: true });
+  await rename(temp, join(data, name));
+}
+
+function checkVersion(data: string, text: string): void {
+  const version = parseVersion(text);
+  if (version === layoutVersion) return;
+  const got = version === undefined ? 'something else' : `version ${version}`;
+  const hint =
+    version === undefined ? 'is store.path the right folder?' : 'use a newer Cistern or another store.path';
+  const message = `the store at ${data} has a layout file with ${got}, expected version ${layoutVersion}: ${hint}`;
+  throw new StoreError('open', 'LAYOUT', message);
+}
+
+function parseVersion(text: string): number | undefined {
+  try {
+    const parsed: unknown = JSON.parse(text);
+    if (typeof parsed !== 'object' || parsed === null || !('version' in parsed)) return undefined;
+    return typeof parsed.version === 'number' ? parsed.version : undefined;
+  } catch {
+    return undefined; // not JSON: the caller refuses it with a sentence
+  }
+}
