@@ -110,6 +110,8 @@ export interface RegistryReader {
 export interface BlobSource {
   /** For logs and metrics: the configured key of the upstream. */
   readonly upstream: string;
+  /** Which of the upstream's repositories it reads through. */
+  readonly repository: string;
   /**
    * Opens the blob at `offset` (> 0: with `Range: bytes=offset-`, on a fresh redirect), or `offset` … `end - 1`.
    * The answer says where it really starts: 0 when the source knows no ranges.

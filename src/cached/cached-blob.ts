@@ -1,0 +1,228 @@
+/**
+ * Blobs: held ones from the store, cold ones from one shared download, and what the store can't keep straight through.
+ * Decides which of the three a request gets, and checks its link first in each of them.
+ */
+import type { Digest } from '../oci/digest.ts';
+import { RegistryError } from '../oci/error.ts';
+import type { Repository } from '../oci/name.ts';
+import { type ByteRange, resolveRange } from '../oci/range.ts';
+import type { Origin } from '../registry/origin.ts';
+import type { BlobAnswer, BlobReader, BlobSource, ReadOptions, StatAnswer } from '../registry/registry.ts';
+import { UpstreamError } from '../registry/upstream-error.ts';
+import type { BlobStore } from '../store/blob-store.ts';
+import { type Ingest, verifyFirstBytes } from '../store/ingest.ts';
+import { NoRoomError } from '../store/ingest-error.ts';
+import type { RepositoryRecord } from '../store/repository-record.ts';
+import type { Observer, Outcome } from '../telemetry/observer.ts';
+import type { DescriptorSizes } from './descriptor-sizes.ts';
+import type { Download } from './download.ts';
+import type { Downloads } from './downloads.ts';
+import { Flights } from './flights.ts';
+import { FollowingReader } from './following.ts';
+import type { Links } from './links.ts';
+import type { ClosedRange, Passages } from './passages.ts';
+import { SourceList } from './source-list.ts';
+import type { Suspects } from './suspects.ts';
+import { waitFor } from './wait.ts';
+
+/** A closed range that starts this little beyond the front of a running download waits for it. */
+const nearBytes = 8 * 1024 * 1024;
+const maxTries = 4;
+
+export interface CachedBlobOptions {
+  readonly origin: Origin;
+  readonly store: BlobStore;
+  readonly downloads: Downloads;
+  readonly links: Links;
+  readonly sizes: DescriptorSizes;
+  readonly suspects: Suspects;
+  readonly passages: Passages;
+  readonly isPublic: boolean;
+  readonly observer: Observer;
+  readonly signal: AbortSignal;
+  touch(digest: Digest): void;
+  createDownload(record: RepositoryRecord, digest: Digest, sources: SourceList, expectedSize: number | undefined): Download;
+}
+
+export class CachedBlob {
+  readonly #options: CachedBlobOptions;
+  readonly #proofs = new Flights<number | undefined>();
+
+  constructor(options: CachedBlobOptions) {
+    this.#options = options;
+  }
+
+  /** HEAD: downloads nothing; at most one upstream HEAD. Errors: UpstreamError. */
+  async stat(record: RepositoryRecord, repository: Repository, digest: Digest, options: ReadOptions): Promise<StatAnswer> {
+    const { store, links, downloads, sizes } = this.#options;
+    if (links.mayServe(record, digest)) {
+      const held = await store.sizeOf(digest);
+      if (held !== undefined) return { outcome: 'hit', size: held };
+      const opened = await downloads.get(digest)?.opened;
+      if (typeof opened === 'object' && opened.size !== undefined) return { outcome: 'joined', size: opened.size };
+    }
+    const known = sizes.get(record.name, digest);
+    if (known !== undefined) return { outcome: 'hit', size: known };
+    const size = await this.#prove(record, repository, digest, options.signal);
+    return { outcome: 'miss', size: size ?? (await store.sizeOf(digest)) };
+  }
+
+  /** GET. Errors: UpstreamError, RANGE_INVALID. */
+  async blob(
+    record: RepositoryRecord,
+    repository: Repository,
+    digest: Digest,
+    range: ByteRange | undefined,
+    options: ReadOptions,
+  ): Promise<BlobAnswer> {
+    const { store, downloads } = this.#options;
+    const wanted = this.#trusted(digest, range);
+    const known = this.#options.sizes.get(record.name, digest);
+    for (let tries = 1; tries <= maxTries; tries += 1) {
+      const held = await store.open(digest);
+      if (held !== undefined) {
+        try {
+          await this.#requireLink(record, repository, digest, options.signal);
+          const span = spanOf(wanted, held.size);
+          this.#options.touch(digest);
+          return { outcome: 'hit', size: held.size, ...span, partial: wanted !== undefined, reader: held };
+        } catch (error) {
+          await held.close();
+          throw error;
+        }
+      }
+      if (downloads.get(digest) !== undefined) await this.#requireLink(record, repository, digest, options.signal);
+      const running = downloads.get(digest);
+      const source = this.#linkingSource(record, repository, digest);
+      if (running === undefined && wanted !== undefined && isClosed(wanted) && !(known !== undefined && endsAtEnd(wanted, known))) {
+        const passed = await this.#options.passages.range(digest, source, wanted, known, options.signal);
+        if (passed !== 'ends-at-end') return passed;
+      }
+      running?.sources.add(source);
+      const download =
+        running ??
+        downloads.start(digest, () => this.#options.createDownload(record, digest, new SourceList([source]), known));
+      const answer = await this.#follow(download, digest, source, wanted, running === undefined ? 'miss' : 'joined', options.signal);
+      if (answer !== undefined) return answer;
+      if (downloads.get(digest) === download) await waitFor(downloads.ended(digest), options.signal);
+    }
+    throw new UpstreamError({
+      upstream: this.#options.origin.key,
+      kind: 'blob',
+      failure: 'unreachable',
+      message: `${digest} was downloaded and was gone again, ${maxTries} times`,
+    });
+  }
+
+  /** Undefined: the download ended before this client could join it; look again. */
+  async #follow(
+    download: Download,
+    digest: Digest,
+    source: BlobSource,
+    wanted: ByteRange | undefined,
+    outcome: Outcome,
+    signal: AbortSignal,
+  ): Promise<BlobAnswer | undefined> {
+    const opened = await waitFor(download.opened, signal);
+    if (opened === 'held') return undefined;
+    if (opened === 'no-room') return this.#options.passages.whole(digest, source, wanted, signal);
+    if (!opened.isOpen || (opened.failure !== undefined && !(opened.failure instanceof NoRoomError))) return undefined;
+    if (wanted !== undefined && isClosed(wanted) && isFar(wanted, opened)) {
+      const passed = await this.#options.passages.range(digest, source, wanted, opened.size, signal);
+      if (passed !== 'ends-at-end') return passed;
+    }
+    const reader = this.#readerOver(download, opened, digest, source);
+    try {
+      await waitFor(download.ready(opened), signal);
+    } catch (error) {
+      if (!(error instanceof NoRoomError)) {
+        await reader.close();
+        throw error;
+      }
+    }
+    try {
+      const size = opened.size;
+      if (size === undefined) return { outcome, size, start: 0, end: undefined, partial: false, reader };
+      return { outcome, size, ...spanOf(wanted, size), partial: wanted !== undefined, reader };
+    } catch (error) {
+      await reader.close();
+      throw error;
+    }
+  }
+
+  #readerOver(download: Download, ingest: Ingest, digest: Digest, source: BlobSource): BlobReader {
+    const { observer, passages } = this.#options;
+    observer.followerJoined(source.upstream);
+    const switchOver = (room: NoRoomError, at: number) => {
+      const leftover = room.front === 0 ? download.takeLeftover() : undefined;
+      return leftover === undefined
+        ? passages.continueFrom(digest, source, room, at)
+        : passages.over(digest, leftover, room.size);
+    };
+    return new FollowingReader(ingest.follow(), switchOver, () => observer.followerLeft(source.upstream));
+  }
+
+  /** The link rule, before a held blob or a running download is touched. Errors: UpstreamError. */
+  async #requireLink(record: RepositoryRecord, repository: Repository, digest: Digest, signal: AbortSignal): Promise<void> {
+    const { links } = this.#options;
+    if (links.mayServe(record, digest)) return;
+    try {
+      await this.#prove(record, repository, digest, signal);
+    } catch (error) {
+      await links.loaded; // while the public links are still being read, an upstream's silence decides nothing
+      if (!(error instanceof UpstreamError) || error.failure === 'gone' || !links.mayServe(record, digest)) throw error;
+    }
+  }
+
+  /** One upstream HEAD; its success is the link. Resolves with the size, if it says. */
+  async #prove(record: RepositoryRecord, repository: Repository, digest: Digest, signal: AbortSignal): Promise<number | undefined> {
+    const { value } = await this.#proofs.run(`${record.name}@${digest}`, signal, async () => {
+      const { size } = await this.#options.origin.stat(repository, digest, { signal: this.#options.signal });
+      this.#options.links.link(record, digest, this.#options.isPublic);
+      return size;
+    });
+    return value;
+  }
+
+  /** A source whose first answer links the blob to the repository it was asked through. */
+  #linkingSource(record: RepositoryRecord, repository: Repository, digest: Digest): BlobSource {
+    const { origin, links, isPublic } = this.#options;
+    const source = origin.blobSource(repository, digest);
+    return {
+      upstream: source.upstream,
+      repository: source.repository,
+      open: async (offset, options) => {
+        const opened = await source.open(offset, options);
+        links.link(record, digest, isPublic);
+        return opened;
+      },
+    };
+  }
+
+  /** After wrong bytes a range that starts above 0 is set aside for a minute. */
+  #trusted(digest: Digest, range: ByteRange | undefined): ByteRange | undefined {
+    if (range === undefined || !this.#options.suspects.has(digest)) return range;
+    return 'first' in range && range.first === 0 ? range : undefined;
+  }
+}
+
+function spanOf(range: ByteRange | undefined, size: number): { readonly start: number; readonly end: number } {
+  if (range === undefined) return { start: 0, end: size };
+  const span = resolveRange(range, size);
+  if (span === undefined) throw new RegistryError('RANGE_INVALID', { detail: { size } });
+  return span;
+}
+
+function isClosed(range: ByteRange): range is ClosedRange {
+  return 'first' in range && range.last !== undefined;
+}
+
+/** All of a small blob is verified first, and a last byte needs all before it: both are worth a download. */
+function endsAtEnd(range: ClosedRange, size: number): boolean {
+  return range.last >= size - 1 || size <= verifyFirstBytes;
+}
+
+function isFar(range: ClosedRange, ingest: Ingest): boolean {
+  if (ingest.verified || (ingest.size !== undefined && endsAtEnd(range, ingest.size))) return false;
+  return range.first > ingest.front + nearBytes;
+}

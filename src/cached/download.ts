@@ -1,0 +1,256 @@
+/**
+ * One upstream transfer of one blob into one ingest, whoever waits for it. It starts with the first client and ends with
+ * the content, not with the clients; later clients join it, and bring their repository's source along.
+ *
+ * Guarantees: never two downloads of one digest (the table of `downloads.ts`); bytes that turned out wrong are dropped
+ * and asked for again while somebody who has seen none of them waits or a source is untried; without room the transfer
+ * under way is handed to a client rather than thrown away. `run` never throws: every failure is the followers' to see.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Digest } from '../oci/digest.ts';
+import type { ByteReservation } from './room.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { Observer } from '../telemetry/observer.ts';
+import { type Ingest, verifyFirstBytes } from '../store/ingest.ts';
+import { MismatchError } from '../store/ingest-error.ts';
+import { StoreError } from '../store/store-error.ts';
+import { UpstreamError } from '../registry/upstream-error.ts';
+import { type Chunk, resumeTransfer } from './resume.ts';
+import type { SourceList } from './source-list.ts';
+
+/** Room is taken in such steps while the size is unknown. */
+const growBytes = 16 * 1024 * 1024;
+
+export interface TransferPolicy {
+  readonly stallMs: number;
+  readonly giveUpMs: number;
+}
+
+export interface DownloadOptions {
+  readonly digest: Digest;
+  /** From a descriptor that the repository's manifests name; a source of another length is not read. */
+  readonly expectedSize: number | undefined;
+  readonly sources: SourceList;
+  readonly policy: TransferPolicy;
+  readonly observer: Observer;
+  readonly logger: Logger;
+  /** Aborted at shutdown, after the drain: the partial is kept. */
+  readonly signal: AbortSignal;
+  now(): number;
+  isHeld(): Promise<boolean>;
+  reserve(bytes: number): Promise<ByteReservation | undefined>;
+  openIngest(onFollowers: (count: number) => void): Promise<Ingest>;
+  onMismatch(): void;
+}
+
+/** `held`: it came meanwhile; `no-room`: to be read without storing it. */
+export type Opened = Ingest | 'held' | 'no-room';
+
+export class Download {
+  readonly opened: Promise<Opened>;
+  readonly #options: DownloadOptions;
+  readonly #resolveOpened: (opened: Opened) => void;
+  readonly #upstream: string;
+  #reservation: ByteReservation | undefined;
+  #ingest: Ingest | undefined;
+  #answered = false;
+  #leftover: AsyncGenerator<Chunk, void, void> | undefined;
+  #leftoverAbort = new AbortController();
+
+  constructor(options: DownloadOptions) {
+    this.#options = options;
+    this.#upstream = options.sources.current().upstream;
+    let resolveOpened: (opened: Opened) => void = () => {};
+    this.opened = new Promise(resolve => {
+      resolveOpened = resolve;
+    });
+    this.#resolveOpened = resolveOpened;
+  }
+
+  get sources(): SourceList {
+    return this.#options.sources;
+  }
+
+  /** The transfer that met a full store, with its first bytes: for one client, once. */
+  takeLeftover(): { chunks: AsyncGenerator<Chunk, void, void>; abort(): void } | undefined {
+    const chunks = this.#leftover;
+    if (chunks === undefined) return undefined;
+    this.#leftover = undefined;
+    return { chunks, abort: () => this.#leftoverAbort.abort() };
+  }
+
+  /**
+   * Resolves when headers may go out: the size is as known as it will be, and a small blob is verified.
+   * Errors: what ended the download before that.
+   */
+  async ready(ingest: Ingest): Promise<void> {
+    for (;;) {
+      if (ingest.verified) return;
+      if (ingest.failure !== undefined) throw ingest.failure;
+      if (this.#answered && (ingest.size ?? ingest.front) > verifyFirstBytes) return;
+      await ingest.nextChange().changed;
+    }
+  }
+
+  async run(): Promise<void> {
+    const { observer, logger, digest } = this.#options;
+    observer.downloadStarted(this.#upstream);
+    try {
+      await this.#run();
+    } catch (error) {
+      logger.error('download failed unexpectedly', { digest, error });
+      await this.#ingest?.suspend(error instanceof Error ? error : new Error(String(error)));
+      this.#resolveOpened('no-room');
+    } finally {
+      this.#reservation?.release();
+      observer.downloadEnded(this.#upstream);
+      await this.#ingest?.release();
+      if (this.#leftover !== undefined && this.#ingest?.followers === 0) await this.#dropLeftover();
+    }
+  }
+
+  async #run(): Promise<void> {
+    const { expectedSize, logger, digest } = this.#options;
+    if (await this.#options.isHeld()) return this.#resolveOpened('held');
+    if (expectedSize !== undefined) {
+      this.#reservation = await this.#options.reserve(expectedSize);
+      if (this.#reservation === undefined) return this.#resolveOpened('no-room');
+    }
+    let ingest: Ingest;
+    try {
+      ingest = await this.#options.openIngest(count => this.#followersChanged(count));
+    } catch (error) {
+      logger.warn('the store takes no new blob, passing it through', { digest, error });
+      return this.#resolveOpened('no-room');
+    }
+    this.#ingest = ingest;
+    if (expectedSize !== undefined) {
+      if (ingest.size !== undefined && ingest.size !== expectedSize) await ingest.restart();
+      ingest.setSize(expectedSize);
+    }
+    this.#resolveOpened(ingest);
+    try {
+      await this.#fill(ingest);
+    } catch (error) {
+      await this.#end(ingest, error);
+    }
+  }
+
+  /** Transfers, verifies and commits; from zero again while a good answer may still come. */
+  async #fill(ingest: Ingest): Promise<void> {
+    const { digest, expectedSize, sources, observer, logger } = this.#options;
+    for (let tries = 1; ; tries += 1) {
+      if (!(await this.#transfer(ingest))) return ingest.overflow();
+      if (ingest.size === undefined) ingest.setSize(ingest.nextMissing());
+      await ingest.journalAll();
+      if (await ingest.verify()) break;
+      observer.digestMismatch(sources.current().upstream);
+      this.#options.onMismatch();
+      const untouched = ingest.hasUntouchedFollower || (ingest.size ?? 0) <= verifyFirstBytes;
+      logger.warn('wrong bytes from the upstream', { digest, upstream: sources.current().upstream, tries });
+      if (tries >= 2 * sources.count || !(untouched || tries < sources.count)) throw new MismatchError(digest);
+      sources.next();
+      await ingest.restart();
+      if (expectedSize !== undefined) ingest.setSize(expectedSize);
+    }
+    await ingest.commit();
+    this.#reservation?.settle(digest, ingest.size ?? ingest.front);
+    this.#reservation = undefined;
+  }
+
+  /** False: no room; what came so far is on disk, the rest is the followers' own business. */
+  async #transfer(ingest: Ingest): Promise<boolean> {
+    const { sources, observer, policy, now } = this.#options;
+    const gap = ingest.nextMissing();
+    if (gap > 0 && gap === ingest.size) return true; // a full partial asks nobody
+    const signal = AbortSignal.any([this.#options.signal, this.#leftoverAbort.signal]);
+    const chunks = resumeTransfer({
+      sources,
+      from: gap,
+      expectedSize: ingest.size,
+      stallMs: policy.stallMs,
+      giveUpMs: policy.giveUpMs,
+      signal,
+      observer,
+      now,
+      isBackground: () => ingest.followers === 0,
+      onOpened: (_source, size) => {
+        this.#answered = true;
+        if (size !== undefined) ingest.setSize(size);
+      },
+    });
+    try {
+      for (;;) {
+        const { done, value } = await chunks.next();
+        if (done === true) return true;
+        if (!(await this.#hasRoom(ingest, value.at + value.bytes.length))) {
+          if (value.at === 0) this.#leftover = prepend(value, chunks);
+          return false;
+        }
+        if (!(await this.#write(ingest, value))) return false;
+      }
+    } finally {
+      if (this.#leftover === undefined) await chunks.return();
+    }
+  }
+
+  async #hasRoom(ingest: Ingest, needed: number): Promise<boolean> {
+    if (this.#reservation === undefined) {
+      this.#reservation = await this.#options.reserve(ingest.size ?? Math.max(growBytes, needed));
+      return this.#reservation !== undefined;
+    }
+    if (this.#reservation.bytes >= needed) return true;
+    return this.#reservation.grow(Math.max(growBytes, needed - this.#reservation.bytes));
+  }
+
+  /** A full disk gets one chance: the evictor frees what it can. */
+  async #write(ingest: Ingest, chunk: Chunk): Promise<boolean> {
+    for (let tries = 0; ; tries += 1) {
+      try {
+        await ingest.write(chunk.at, chunk.bytes);
+        return true;
+      } catch (error) {
+        if (!(error instanceof StoreError)) throw error;
+        if (tries > 0 || !(await this.#reservation?.makeRoom())) {
+          this.#options.logger.warn('no room on the disk, passing the blob through', { digest: this.#options.digest, error });
+          return false;
+        }
+        await delay(0);
+      }
+    }
+  }
+
+  async #end(ingest: Ingest, error: unknown): Promise<void> {
+    const reason = error instanceof Error ? error : new Error(String(error));
+    const { digest, logger } = this.#options;
+    const wrong = reason instanceof MismatchError || (reason instanceof UpstreamError && reason.failure === 'mismatch');
+    if (wrong || reason instanceof StoreError || ingest.heldBytes === 0) {
+      await ingest.discard(reason);
+    } else {
+      await ingest.suspend(reason);
+      this.#reservation?.keepPartial(digest, ingest.heldBytes);
+      this.#reservation = undefined;
+    }
+    logger.warn('download ended without its blob', { digest, front: ingest.front, size: ingest.size, error: reason });
+  }
+
+  #followersChanged(count: number): void {
+    if (count === 0 && this.#leftover !== undefined && this.#ingest?.failure !== undefined) void this.#dropLeftover();
+  }
+
+  async #dropLeftover(): Promise<void> {
+    const chunks = this.#leftover;
+    this.#leftover = undefined;
+    this.#leftoverAbort.abort();
+    await chunks?.return();
+  }
+}
+
+async function* prepend(first: Chunk, rest: AsyncGenerator<Chunk, void, void>): AsyncGenerator<Chunk, void, void> {
+  try {
+    yield first;
+    yield* rest;
+  } finally {
+    await rest.return();
+  }
+}

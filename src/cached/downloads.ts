@@ -1,0 +1,33 @@
+/** The running downloads, one per digest, shared by all upstreams of a mirror. Listable, for whoever wants to show progress. */
+import type { Digest } from '../oci/digest.ts';
+import type { Download } from './download.ts';
+
+export class Downloads {
+  readonly #running = new Map<Digest, { readonly download: Download; readonly ended: Promise<void> }>();
+
+  get(digest: Digest): Download | undefined {
+    return this.#running.get(digest)?.download;
+  }
+
+  isActive(digest: Digest): boolean {
+    return this.#running.has(digest);
+  }
+
+  /** Starts it. The entry goes when the blob is in its place or the download is over, never earlier. */
+  start(digest: Digest, create: () => Download): Download {
+    const download = create();
+    const ended = download.run().finally(() => this.#running.delete(digest));
+    this.#running.set(digest, { download, ended });
+    return download;
+  }
+
+  /** Resolves when the download of that digest, if any, has left the table. */
+  async ended(digest: Digest): Promise<void> {
+    await this.#running.get(digest)?.ended;
+  }
+
+  /** Resolves when none runs any more; the signal that ends them is the owner's. */
+  async drained(): Promise<void> {
+    await Promise.all([...this.#running.values()].map(entry => entry.ended));
+  }
+}

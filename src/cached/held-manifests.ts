@@ -1,0 +1,106 @@
+/**
+ * Manifests that are held: hot ones in memory, parsed once, the others in the store. Serving one marks a use of its
+ * config and layers, so that a base layer that many images share doesn't look cold.
+ */
+import { LRUCache } from 'lru-cache';
+import type { Descriptor } from '../oci/descriptor.ts';
+import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts';
+import { type ParsedManifest, parseManifest } from '../oci/manifest.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { BlobStore } from '../store/blob-store.ts';
+import { StoreError } from '../store/store-error.ts';
+
+const hotBytes = 32 * 1024 * 1024;
+/** What an entry costs beside its bytes: parsed descriptors and bookkeeping. */
+const entryBytes = 2048;
+
+export interface HeldManifest {
+  readonly descriptor: Descriptor;
+  readonly bytes: Buffer;
+  readonly parsed: ParsedManifest;
+}
+
+export interface HeldManifestsOptions {
+  readonly store: BlobStore;
+  readonly logger: Logger;
+  /** A blob was used. */
+  touch(digest: Digest): void;
+  /** A manifest of that many bytes is in the store now. */
+  stored(digest: Digest, bytes: number): void;
+}
+
+export class HeldManifests {
+  readonly #hot = new LRUCache<Digest, HeldManifest>({
+    maxSize: hotBytes,
+    sizeCalculation: held => held.bytes.length + entryBytes,
+  });
+  readonly #options: HeldManifestsOptions;
+
+  constructor(options: HeldManifestsOptions) {
+    this.#options = options;
+  }
+
+  /** Only what is in memory: no I/O. */
+  peek(digest: Digest): HeldManifest | undefined {
+    return this.#hot.get(digest);
+  }
+
+  /** Undefined: not held, or what was held is damaged (it is removed then). */
+  async get(digest: Digest, mediaType: string): Promise<HeldManifest | undefined> {
+    const hot = this.#hot.get(digest);
+    if (hot !== undefined) return hot;
+    try {
+      const bytes = await this.#readAll(digest);
+      if (bytes === undefined) return undefined;
+      if (digestOf(bytes, algorithmOf(digest)) === digest) return this.#heat(digest, mediaType, bytes);
+      this.#options.logger.warn('a held manifest is damaged, it will be fetched again', { digest });
+      await this.#options.store.remove(digest);
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      this.#options.logger.warn('a held manifest cannot be read', { digest, error });
+    }
+    return undefined;
+  }
+
+  /** Keeps verified bytes. A store that takes no more costs another fetch later, never this answer. */
+  async put(descriptor: Descriptor, bytes: Buffer): Promise<HeldManifest> {
+    const held = this.#heat(descriptor.digest, descriptor.mediaType, bytes);
+    try {
+      if (await this.#options.store.put(descriptor.digest, bytes)) this.#options.stored(descriptor.digest, bytes.length);
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      this.#options.logger.warn('the store takes no manifest', { digest: descriptor.digest, error });
+    }
+    return held;
+  }
+
+  /** A use of what the manifest names; of an index: of the children that are hot. Synchronous. */
+  touch(held: HeldManifest): void {
+    const { config, layers, manifests } = held.parsed;
+    if (config !== undefined) this.#options.touch(config.digest);
+    for (const layer of layers) this.#options.touch(layer.digest);
+    for (const child of manifests) {
+      const hot = this.#hot.peek(child.digest);
+      if (hot !== undefined && hot.parsed.kind === 'image') this.touch(hot);
+    }
+  }
+
+  #heat(digest: Digest, mediaType: string, bytes: Buffer): HeldManifest {
+    const parsed = parseManifest(bytes, mediaType);
+    const held = { descriptor: { digest, mediaType: parsed.mediaType, size: bytes.length }, bytes, parsed };
+    this.#hot.set(digest, held);
+    return held;
+  }
+
+  async #readAll(digest: Digest): Promise<Buffer | undefined> {
+    const blob = await this.#options.store.open(digest);
+    if (blob === undefined) return undefined;
+    try {
+      const bytes = Buffer.alloc(blob.size);
+      const read = await blob.read(bytes, 0);
+      return bytes.subarray(0, read);
+    } finally {
+      await blob.close();
+    }
+  }
+}

@@ -1,0 +1,138 @@
+/**
+ * Opens the ways past the store: a whole blob, one closed range, or the rest of a download that met a full disk. Each is
+ * for one client, ends with it, and is primed: what fails before the first byte fails before the headers.
+ */
+import type { Hash } from 'node:crypto';
+import { algorithmOf, createDigester, type Digest } from '../oci/digest.ts';
+import { RegistryError } from '../oci/error.ts';
+import { type ByteRange, resolveRange } from '../oci/range.ts';
+import type { BlobAnswer, BlobSource } from '../registry/registry.ts';
+import { UpstreamError } from '../registry/upstream-error.ts';
+import { verifyFirstBytes } from '../store/ingest.ts';
+import type { NoRoomError } from '../store/ingest-error.ts';
+import type { Observer } from '../telemetry/observer.ts';
+import type { TransferPolicy } from './download.ts';
+import { PassthroughReader } from './passthrough.ts';
+import { type Chunk, resumeTransfer } from './resume.ts';
+import { SourceList } from './source-list.ts';
+import type { Suspects } from './suspects.ts';
+import { waitFor } from './wait.ts';
+
+export interface PassagesOptions {
+  readonly policy: TransferPolicy;
+  readonly suspects: Suspects;
+  readonly observer: Observer;
+  readonly signal: AbortSignal;
+  now(): number;
+}
+
+/** Inclusive, as in the header. */
+export interface ClosedRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+interface Passage {
+  readonly from: number;
+  readonly end?: number;
+  readonly expectedSize: number | undefined;
+  readonly hash: Hash | undefined;
+}
+
+export class Passages {
+  readonly #options: PassagesOptions;
+
+  constructor(options: PassagesOptions) {
+    this.#options = options;
+  }
+
+  /** Errors: UpstreamError, RANGE_INVALID. */
+  async whole(digest: Digest, source: BlobSource, range: ByteRange | undefined, signal: AbortSignal): Promise<BlobAnswer> {
+    const hash = createDigester(algorithmOf(digest));
+    const { reader, size } = this.#open(digest, source, { from: 0, expectedSize: undefined, hash });
+    await primed(reader, signal);
+    const total = size();
+    if (total === undefined) return { outcome: 'passthrough', size: total, start: 0, end: undefined, partial: false, reader };
+    const span = range === undefined ? { start: 0, end: total } : resolveRange(range, total);
+    if (span !== undefined) return { outcome: 'passthrough', size: total, ...span, partial: range !== undefined, reader };
+    await reader.close();
+    throw new RegistryError('RANGE_INVALID', { detail: { size: total } });
+  }
+
+  /** `ends-at-end`: it reaches the last byte, which can't go out unverified. Errors: UpstreamError, RANGE_INVALID. */
+  async range(
+    digest: Digest,
+    source: BlobSource,
+    { first, last }: ClosedRange,
+    expectedSize: number | undefined,
+    signal: AbortSignal,
+  ): Promise<BlobAnswer | 'ends-at-end'> {
+    const { reader, size } = this.#open(digest, source, { from: first, end: last + 1, expectedSize, hash: undefined });
+    try {
+      await primed(reader, signal);
+    } catch (error) {
+      const total = size();
+      const refused = error instanceof UpstreamError && error.failure === 'range';
+      if (!refused && (total === undefined || first < total)) throw error;
+      throw new RegistryError('RANGE_INVALID', total === undefined ? {} : { detail: { size: total } });
+    }
+    const total = size();
+    if (total === undefined || last >= total - 1 || total <= verifyFirstBytes) {
+      await reader.close();
+      return 'ends-at-end';
+    }
+    return { outcome: 'passthrough', size: total, start: first, end: last + 1, partial: true, reader };
+  }
+
+  /** The rest for a client that has drained a download without room. `at`: its next byte. */
+  continueFrom(digest: Digest, source: BlobSource, room: NoRoomError, at: number): PassthroughReader {
+    const from = at >= room.front ? room.front : 0;
+    const hash = from === 0 ? createDigester(algorithmOf(digest)) : room.copyHash();
+    return this.#open(digest, source, { from, expectedSize: room.size, hash }).reader;
+  }
+
+  /** A transfer from byte 0 that is already running. */
+  over(digest: Digest, transfer: { chunks: AsyncGenerator<Chunk, void, void>; abort(): void }, size: number | undefined): PassthroughReader {
+    return this.#reader(digest, transfer.chunks, createDigester(algorithmOf(digest)), () => size, transfer.abort);
+  }
+
+  #open(digest: Digest, source: BlobSource, passage: Passage): { reader: PassthroughReader; size: () => number | undefined } {
+    const controller = new AbortController();
+    let size = passage.expectedSize;
+    const chunks = resumeTransfer({
+      sources: new SourceList([source]),
+      from: passage.from,
+      ...(passage.end === undefined ? {} : { end: passage.end }),
+      expectedSize: passage.expectedSize,
+      ...this.#options.policy,
+      signal: AbortSignal.any([controller.signal, this.#options.signal]),
+      observer: this.#options.observer,
+      now: this.#options.now,
+      isBackground: () => false,
+      onOpened: (_source, opened) => {
+        size = opened ?? size;
+      },
+    });
+    return { reader: this.#reader(digest, chunks, passage.hash, () => size, () => controller.abort()), size: () => size };
+  }
+
+  #reader(
+    digest: Digest,
+    chunks: AsyncGenerator<Chunk, void, void>,
+    hash: Hash | undefined,
+    size: () => number | undefined,
+    abort: () => void,
+  ): PassthroughReader {
+    const { suspects } = this.#options;
+    return new PassthroughReader({ digest, chunks, hash, size, abort, onMismatch: () => suspects.add(digest) });
+  }
+}
+
+async function primed(reader: PassthroughReader, signal: AbortSignal): Promise<void> {
+  try {
+    await waitFor(reader.prime(), signal);
+  } catch (error) {
+    await reader.close();
+    throw error;
+  }
+}

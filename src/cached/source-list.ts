@@ -1,0 +1,50 @@
+/**
+ * The sources of one transfer, in turn. A source that has said a final no is dropped; the list never dials, it only
+ * says who is next. Joining clients of other repositories add theirs, so that one broken upstream ends nobody's pull.
+ */
+import type { BlobSource } from '../registry/registry.ts';
+
+export class SourceList {
+  readonly #sources: BlobSource[];
+  #turn = 0;
+
+  constructor(sources: readonly BlobSource[]) {
+    this.#sources = [...sources];
+  }
+
+  /** `key` is compared by identity of upstream and repository: the same one twice is kept once. */
+  add(source: BlobSource): void {
+    if (!this.#sources.some(held => held.upstream === source.upstream && held.repository === source.repository)) {
+      this.#sources.push(source);
+    }
+  }
+
+  /** Errors: Error when the list is empty. */
+  current(): BlobSource {
+    const source = this.#sources[this.#turn % this.#sources.length];
+    if (source === undefined) throw new Error('expected at least one source, got none');
+    return source;
+  }
+
+  /** `round`: all have been asked once more, waiting is in order. */
+  next(): 'next' | 'round' {
+    if (this.#sources.length === 0) return 'round';
+    this.#turn = (this.#turn + 1) % this.#sources.length;
+    return this.#turn === 0 ? 'round' : 'next';
+  }
+
+  drop(source: BlobSource): void {
+    const index = this.#sources.indexOf(source);
+    if (index === -1) return;
+    this.#sources.splice(index, 1);
+    this.#turn = this.#sources.length === 0 ? 0 : (index + this.#sources.length - 1) % this.#sources.length;
+  }
+
+  get exhausted(): boolean {
+    return this.#sources.length === 0;
+  }
+
+  get count(): number {
+    return this.#sources.length;
+  }
+}

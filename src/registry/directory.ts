@@ -1,0 +1,83 @@
+/**
+ * From a request's name to (registry, repository): the order of docs/addressing.md. A look-up and nothing else: no name
+ * in a request is ever an address to dial.
+ */
+import { canonicalHost, HUB, isHostLike, parseRepository, type Repository, withLibrary } from '../oci/name.ts';
+import { excerpt, RegistryError } from '../oci/error.ts';
+import type { RegistryReader } from './registry.ts';
+
+export interface DirectoryEntry {
+  /** The configured key, canonical: `docker.io`, `registry.lan:5000`. */
+  readonly key: string;
+  readonly aliases: readonly string[];
+  readonly registry: RegistryReader;
+}
+
+export interface DirectoryOptions {
+  readonly upstreams: readonly DirectoryEntry[];
+  readonly defaultUpstream: string;
+  /** Hosts (with port, if any) that are this mirror itself: of `public_url` and `http.names`. */
+  readonly ownNames: readonly string[];
+}
+
+export interface Located {
+  readonly registry: RegistryReader;
+  readonly repository: Repository;
+  /** A metric label: the configured key. */
+  readonly upstream: string;
+}
+
+export class Directory {
+  readonly #byHost = new Map<string, DirectoryEntry>();
+  readonly #ownNames: ReadonlySet<string>;
+  readonly #default: DirectoryEntry;
+
+  /** Errors: Error when `defaultUpstream` isn't among the upstreams. */
+  constructor(options: DirectoryOptions) {
+    for (const entry of options.upstreams) {
+      for (const name of [entry.key, ...entry.aliases]) this.#byHost.set(canonicalHost(name), entry);
+    }
+    this.#ownNames = new Set(options.ownNames.map(name => name.toLowerCase()));
+    const fallback = this.#byHost.get(canonicalHost(options.defaultUpstream));
+    if (fallback === undefined) throw new Error(`expected default_upstream to be configured, got ${options.defaultUpstream}`);
+    this.#default = fallback;
+  }
+
+  /**
+   * `ns` as the client sent it; `hostHeader` names this mirror, so an `ns` equal to it counts as absent.
+   * Errors: NAME_UNKNOWN for a host that isn't configured; NAME_INVALID.
+   */
+  find(name: string, ns: string | undefined, hostHeader: string | undefined): Located {
+    if (ns !== undefined && ns !== '' && !this.#isOwn(ns, hostHeader)) {
+      const entry = this.#byHost.get(canonicalHost(ns));
+      if (entry === undefined) throw unknownHost(ns);
+      return locate(entry, name);
+    }
+    const slash = name.indexOf('/');
+    const first = slash === -1 ? '' : name.slice(0, slash);
+    const addressed = first === '' ? undefined : this.#byHost.get(canonicalHost(first));
+    if (addressed !== undefined) return locate(addressed, name.slice(slash + 1));
+    if (isHostLike(first)) throw unknownHost(first);
+    return locate(this.#default, name);
+  }
+
+  #isOwn(ns: string, hostHeader: string | undefined): boolean {
+    const host = ns.toLowerCase();
+    return this.#ownNames.has(host) || host === hostHeader?.toLowerCase();
+  }
+}
+
+function locate(entry: DirectoryEntry, name: string): Located {
+  const repository = parseRepository(name);
+  return {
+    registry: entry.registry,
+    repository: entry.key === HUB ? withLibrary(repository) : repository,
+    upstream: entry.key,
+  };
+}
+
+function unknownHost(host: string): RegistryError {
+  return new RegistryError('NAME_UNKNOWN', {
+    message: `no upstream is configured under the host ${excerpt(host)}`,
+  });
+}

@@ -1,0 +1,74 @@
+/**
+ * One remote registry as the cache sees it: the contract, plus where its blobs can be read from and how it is doing.
+ * `upstream/` implements it over HTTP; `OfflineOrigin` for a mirror that never calls out.
+ */
+import type { Digest } from '../oci/digest.ts';
+import type { Repository } from '../oci/name.ts';
+import type { Kind } from '../telemetry/observer.ts';
+import type { BlobSource, RegistryReader } from './registry.ts';
+import { UpstreamError } from './upstream-error.ts';
+
+export interface OriginHealth {
+  /** It failed a moment ago and isn't asked until a probe succeeds. */
+  readonly away: boolean;
+  /** Few counted requests are left: manifests are only fetched when nothing is held. */
+  readonly budgetLow: boolean;
+  /** Until when it asked not to be asked (Retry-After), in ms since the epoch. */
+  pausedUntil(kind: Kind): number | undefined;
+}
+
+export interface Origin extends RegistryReader {
+  /** The configured key: `docker.io`. */
+  readonly key: string;
+  blobSource(repository: Repository, digest: Digest): BlobSource;
+  health(): OriginHealth;
+  close(): Promise<void>;
+}
+
+/** `offline: true`: every question is answered "not asked", nothing is dialled. */
+export class OfflineOrigin implements Origin {
+  readonly key: string;
+
+  constructor(key: string) {
+    this.key = key;
+  }
+
+  resolve(): Promise<never> {
+    return this.#refuse('manifest');
+  }
+
+  manifest(): Promise<never> {
+    return this.#refuse('manifest');
+  }
+
+  stat(): Promise<never> {
+    return this.#refuse('blob');
+  }
+
+  blob(): Promise<never> {
+    return this.#refuse('blob');
+  }
+
+  tags(): Promise<never> {
+    return this.#refuse('tags');
+  }
+
+  referrers(): Promise<never> {
+    return this.#refuse('referrers');
+  }
+
+  blobSource(repository: Repository): BlobSource {
+    return { upstream: this.key, repository, open: () => this.#refuse('blob') };
+  }
+
+  health(): OriginHealth {
+    return { away: true, budgetLow: false, pausedUntil: () => undefined };
+  }
+
+  async close(): Promise<void> {}
+
+  #refuse(kind: Kind): Promise<never> {
+    const message = 'not held, and this mirror is offline by its configuration';
+    return Promise.reject(new UpstreamError({ upstream: this.key, kind, failure: 'offline', message }));
+  }
+}

@@ -1,0 +1,105 @@
+/**
+ * One reader of an ingest. It has an offset of its own, so a slow client slows nobody and a late one starts at once;
+ * it holds no buffer (the caller hands one in) and shares the ingest's descriptor.
+ */
+import type { FileHandle } from 'node:fs/promises';
+import type { Digest } from '../oci/digest.ts';
+import { MismatchError } from './ingest-error.ts';
+
+/** What a follower sees of its ingest. */
+export interface Followed {
+  readonly digest: Digest;
+  /** Grows at each restart. */
+  readonly generation: number;
+  /** Bytes below this offset may be given out. */
+  readonly readable: number;
+  readonly verified: boolean;
+  readonly failure: Error | undefined;
+  nextChange(): { readonly changed: Promise<void>; cancel(): void };
+}
+
+export interface FollowerEvents {
+  /** It has been given its first bytes. */
+  touched(): void;
+  /** It is done with the shared descriptor. */
+  left(touched: boolean): Promise<void>;
+}
+
+export class Follower {
+  /** Small: a follower's buffer is all that a slow client costs. */
+  readonly preferredBytes = 64 * 1024;
+  readonly #ingest: Followed;
+  readonly #handle: FileHandle;
+  readonly #events: FollowerEvents;
+  #generation: number;
+  #delivered = false;
+  #closed = false;
+  #reading = false;
+  #left: Promise<void> | undefined;
+  #cancel: () => void = () => {};
+
+  constructor(ingest: Followed, handle: FileHandle, events: FollowerEvents) {
+    this.#ingest = ingest;
+    this.#handle = handle;
+    this.#events = events;
+    this.#generation = ingest.generation;
+  }
+
+  /**
+   * Waits until the front has passed `at`. Resolves 0 at the verified end.
+   * Errors: MismatchError, NoRoomError, or the reason the ingest was given up.
+   */
+  async read(into: Buffer, at: number): Promise<number> {
+    for (;;) {
+      if (this.#closed) throw new Error('the follower is closed');
+      this.#checkGeneration();
+      const ingest = this.#ingest;
+      const limit = ingest.readable;
+      if (at < limit) {
+        const bytesRead = await this.#pread(into, Math.min(into.length, limit - at), at);
+        if (this.#generation === ingest.generation) {
+          if (!this.#delivered) this.#events.touched();
+          this.#delivered = true;
+          return bytesRead;
+        }
+      } else if (ingest.verified) {
+        return 0;
+      } else if (ingest.failure !== undefined) {
+        throw ingest.failure;
+      } else {
+        const { changed, cancel } = ingest.nextChange();
+        this.#cancel = cancel;
+        await changed;
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#cancel();
+    if (!this.#reading) await this.#leaveOnce();
+  }
+
+  /** The shared descriptor may close with the last user: never while this one reads. */
+  async #pread(into: Buffer, length: number, at: number): Promise<number> {
+    this.#reading = true;
+    try {
+      const { bytesRead } = await this.#handle.read(into, 0, length, at);
+      return bytesRead;
+    } finally {
+      this.#reading = false;
+      if (this.#closed) await this.#leaveOnce();
+    }
+  }
+
+  #leaveOnce(): Promise<void> {
+    this.#left ??= this.#events.left(this.#delivered);
+    return this.#left;
+  }
+
+  #checkGeneration(): void {
+    if (this.#generation === this.#ingest.generation) return;
+    if (this.#delivered) throw new MismatchError(this.#ingest.digest);
+    this.#generation = this.#ingest.generation;
+  }
+}
