@@ -1,0 +1,77 @@
+/**
+ * What a suite needs from the machine. A suite that declares a requirement runs wherever it is met and is skipped elsewhere;
+ * the closing-line reporter asks again and fails the run for every skip that has no unmet requirement to show.
+ *
+ *     requires('root', 'dockerd')('dockerd pulls through the mirror', () => { test(…) });
+ */
+import { execFileSync } from 'node:child_process';
+import { accessSync, constants } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { describe } from 'vitest';
+
+const requirements = {
+  root: () => process.getuid?.() === 0,
+  /** Network and mount namespaces can be made. */
+  namespaces: () => succeeds('unshare', ['--net', '--mount', 'true']),
+  'docker-registry': () => onPath('docker-registry'),
+  'redis-server': () => onPath('redis-server'),
+  dockerd: () => onPath('dockerd') && onPath('docker'),
+  containerd: () => onPath('containerd') && onPath('ctr'),
+  podman: () => onPath('podman'),
+  skopeo: () => onPath('skopeo'),
+  nginx: () => onPath('nginx'),
+  openssl: () => onPath('openssl'),
+  /** Can take Debian packages apart and get them. */
+  'debian-packages': () => onPath('apt-get') && onPath('dpkg-deb'),
+  tmpfs: () =>
+    process.getuid?.() === 0 && succeeds('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'none', '/mnt']),
+  /** Optional everywhere. */
+  go: () => onPath('go'),
+} as const satisfies Record<string, () => boolean>;
+
+export type Requirement = keyof typeof requirements;
+
+/** `describe` when all are met; otherwise the suite is skipped and its name says what it needs. */
+export function requires(...names: readonly Requirement[]): (suite: string, body: () => void) => void {
+  return (suite, body) => {
+    if (unmet(names).length === 0) describe(suite, body);
+    else describe.skip(`${suite} ${formatNeeds(names)}`, body);
+  };
+}
+
+export function unmet(names: readonly Requirement[]): Requirement[] {
+  return names.filter(name => !requirements[name]());
+}
+
+/** `[needs root, dockerd]`, as it stands in the name of a skipped suite. */
+export function formatNeeds(names: readonly Requirement[]): string {
+  return `[needs ${names.join(', ')}]`;
+}
+
+/** Inverts `formatNeeds` in a test's full name; unknown words are no requirement. Empty when none is declared. */
+export function parseNeeds(fullName: string): Requirement[] {
+  return [...fullName.matchAll(/\[needs ([^\]]*)\]/g)]
+    .flatMap(([, list]) => (list ?? '').split(', '))
+    .filter((name): name is Requirement => Object.hasOwn(requirements, name));
+}
+
+function onPath(command: string): boolean {
+  const { PATH = '' } = process.env;
+  return PATH.split(delimiter).some(folder => {
+    try {
+      accessSync(join(folder, command), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+function succeeds(command: string, args: readonly string[]): boolean {
+  try {
+    execFileSync(command, args, { stdio: 'ignore', timeout: 10_000 });
+    return true;
+  } catch {
+    return false;
+  }
+}

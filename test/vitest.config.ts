@@ -1,0 +1,51 @@
+/**
+ * How the tests run: unit, contract and integration tests side by side in two workers, then the suites with real clients
+ * one file after the other. `vitest run --config test/vitest.config.ts --project unit` and so on for a part of them.
+ */
+import { fileURLToPath } from 'node:url';
+import { defineConfig } from 'vitest/config';
+import { ClosingLineReporter } from './support/closing-line-reporter.ts';
+
+const unitTimeoutMs = 30_000;
+const integrationTimeoutMs = 60_000;
+
+// biome-ignore lint/style/noDefaultExport: vitest takes its configuration from the default export
+export default defineConfig({
+  root: fileURLToPath(new URL('..', import.meta.url)),
+  test: {
+    reporters: ['default', new ClosingLineReporter()],
+    maxWorkers: 2,
+    passWithNoTests: false,
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['test/*.test.ts', 'test/unit/**/*.test.ts', 'test/contract/**/*.test.ts'],
+          testTimeout: unitTimeoutMs,
+          hookTimeout: unitTimeoutMs,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
+          name: 'integration',
+          include: ['test/integration/**/*.test.ts'],
+          testTimeout: integrationTimeoutMs,
+          hookTimeout: integrationTimeoutMs,
+          sequence: { groupOrder: 0 },
+        },
+      },
+      {
+        test: {
+          name: 'e2e',
+          include: ['test/e2e/**/*.test.ts'],
+          testTimeout: 4 * integrationTimeoutMs,
+          hookTimeout: 4 * integrationTimeoutMs,
+          fileParallelism: false,
+          maxWorkers: 1,
+          sequence: { groupOrder: 1 },
+        },
+      },
+    ],
+  },
+});
