@@ -1,0 +1,136 @@
+/**
+ * Settings from the environment: `CISTERN_` and the path in capitals (`CISTERN_STORE_MAX_SIZE`), hosts with `_` for
+ * everything that isn't a letter or a digit (`CISTERN_UPSTREAMS_DOCKER_IO_PASSWORD_FILE`). They go over the file.
+ * An empty variable counts as absent. Unknown ones only warn: Kubernetes puts `CISTERN_PORT=tcp://…` into every pod.
+ */
+import { canonicalHost, HUB } from '../oci/name.ts';
+import { formatPath, isSection, type Path, valueAt } from './path.ts';
+import { configSchema } from './schema.ts';
+import { readText, settingsOf } from './schema-walk.ts';
+import { nearestWord } from './suggestion.ts';
+
+/** Names the configuration file; not a setting. */
+export const fileVariable = 'CISTERN_CONFIG';
+
+/** Upstreams that people know. Without a configured one of that name, a variable for it changes nothing. */
+const wellKnownHosts: readonly string[] = [
+  HUB,
+  'ghcr.io',
+  'quay.io',
+  'registry.k8s.io',
+  'gcr.io',
+  'public.ecr.aws',
+  'mcr.microsoft.com',
+];
+
+export interface Overlay {
+  /** The file's tree with the variables' values in it. */
+  readonly tree: unknown;
+  /** By formatted path: the variable that set it. */
+  readonly variables: ReadonlyMap<string, string>;
+  readonly warnings: readonly string[];
+  /** Variables that two configured hosts could mean. */
+  readonly ambiguous: readonly { readonly variable: string; readonly message: string }[];
+}
+
+export function overlayEnvironment(fileTree: unknown, env: NodeJS.ProcessEnv): Overlay {
+  const hosts = configuredHosts(fileTree);
+  const settings = nameSettings(hosts, spellings);
+  const unconfigured = nameSettings(
+    wellKnownHosts.filter(host => !hosts.map(canonicalHost).includes(host)),
+    host => [host],
+  );
+  const variables = new Map<string, string>();
+  const warnings: string[] = [];
+  const ambiguous: { variable: string; message: string }[] = [];
+  let tree = fileTree;
+
+  for (const [variable, text = ''] of Object.entries(env).toSorted(([one], [other]) =>
+    one < other ? -1 : 1,
+  )) {
+    if (!variable.startsWith('CISTERN_') || variable === fileVariable || text === '') continue;
+    const [path, other] = settings.get(variable) ?? [];
+    const isKnownHost = unconfigured.has(variable) && !settings.has(variable);
+    if (path === undefined) {
+      warnings.push(
+        isKnownHost
+          ? describeUnconfigured(variable, unconfigured.get(variable)?.[0])
+          : describeUnknown(variable, settings.keys()),
+      );
+    } else if (other !== undefined) {
+      ambiguous.push({
+        variable,
+        message: `means both ${formatPath(path)} and ${formatPath(other)}; set them in the file`,
+      });
+    } else {
+      tree = withoutRival(withValue(tree, path, readText(configSchema, path, text)), path, variables);
+      variables.set(formatPath(path), variable);
+    }
+  }
+  return { tree, variables, warnings, ambiguous };
+}
+
+/** Keys as the file spells them; without a section for upstreams there is Docker Hub. */
+function configuredHosts(tree: unknown): readonly string[] {
+  const upstreams = valueAt(tree, ['upstreams']);
+  return isSection(upstreams) ? Object.keys(upstreams) : [HUB];
+}
+
+/** `index.docker.io` in the file is also reached as DOCKER_IO. */
+function spellings(host: string): readonly string[] {
+  return [...new Set([host, canonicalHost(host)])];
+}
+
+/** Variable to the settings that it may mean: more than one when two hosts look alike in capitals. */
+function nameSettings(
+  hosts: readonly string[],
+  spell: (host: string) => readonly string[],
+): Map<string, readonly Path[]> {
+  const named = new Map<string, readonly Path[]>();
+  for (const path of settingsOf(configSchema, hosts)) {
+    const [section, host, ...rest] = path;
+    const written =
+      section === 'upstreams' && typeof host === 'string'
+        ? spell(host).map(name => [section, name, ...rest])
+        : [path];
+    for (const variable of new Set(written.map(variableFor)))
+      named.set(variable, [...(named.get(variable) ?? []), path]);
+  }
+  return named;
+}
+
+function variableFor(path: Path): string {
+  return `CISTERN_${path
+    .join('_')
+    .toUpperCase()
+    .replaceAll(/[^A-Z0-9]/g, '_')}`;
+}
+
+function withValue(tree: unknown, path: Path, value: unknown): unknown {
+  const [key, ...rest] = path;
+  if (key === undefined) return value;
+  if (tree !== undefined && !isSection(tree)) return tree; // the file is wrong there, and that is reported
+  return { ...tree, [key]: withValue(tree?.[key], rest, value) };
+}
+
+/** A password from the environment takes the place of the file's, whichever of its two keys the file uses. */
+function withoutRival(tree: unknown, path: Path, variables: ReadonlyMap<string, string>): unknown {
+  const rivals: ReadonlyMap<unknown, string> = new Map([
+    ['password', 'password_file'],
+    ['password_file', 'password'],
+  ]);
+  const rival = rivals.get(path.at(-1));
+  if (rival === undefined) return tree;
+  const rivalPath = [...path.slice(0, -1), rival];
+  return variables.has(formatPath(rivalPath)) ? tree : withValue(tree, rivalPath, undefined);
+}
+
+function describeUnconfigured(variable: string, path: Path | undefined): string {
+  const host = String(path?.[1]);
+  return `environment:${variable}: ignored, because ${host} is not among the upstreams; add "${host}:" to them in the file`;
+}
+
+function describeUnknown(variable: string, known: Iterable<string>): string {
+  const nearest = nearestWord(variable, known);
+  return `environment:${variable}: ignored, not a setting${nearest === undefined ? '' : `; did you mean ${nearest}?`}`;
+}

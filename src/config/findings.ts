@@ -1,0 +1,91 @@
+/**
+ * Collects the problems of one load and gives each its place: the variable that set the value, else the line and
+ * column in the file, else the nearest section above that the file has.
+ */
+import type { ConfigDocument, Place } from './document.ts';
+import { formatPath, type Path, valueAt } from './path.ts';
+import type { Problem } from './problem.ts';
+
+/** Which end of a setting is to blame: a wrong value, or a key that shouldn't be there at all. */
+export type Blame = 'key' | 'value';
+
+export class Findings {
+  readonly #document: ConfigDocument;
+  readonly #tree: unknown;
+  /** By formatted path. */
+  readonly #variables: ReadonlyMap<string, string>;
+  readonly #problems: Problem[];
+
+  /**
+   * `tree`: the document's with the environment's values in it. `variables`: which variable set the value at a
+   * path (`formatPath`).
+   */
+  constructor(document: ConfigDocument, tree: unknown, variables: ReadonlyMap<string, string>) {
+    this.#document = document;
+    this.#tree = tree;
+    this.#variables = variables;
+    this.#problems = [...document.problems];
+  }
+
+  report(path: Path, message: string, blame: Blame = 'value'): void {
+    const held = this.#heldPath(path);
+    const place = this.#document.locate(held, blame);
+    const variable = this.#variableAt(held) ?? (place === undefined ? this.#variableBelow(held) : undefined);
+    const problem = { path: formatPath(held), message };
+    if (variable !== undefined) this.#problems.push({ origin: `environment:${variable}`, ...problem });
+    else
+      this.#problems.push({
+        origin: this.#document.origin,
+        ...(place ?? this.#placeAbove(held)),
+        ...problem,
+      });
+  }
+
+  /** For a variable that belongs to no single setting. */
+  reportVariable(variable: string, message: string): void {
+    this.#problems.push({ origin: `environment:${variable}`, path: '', message });
+  }
+
+  /** In the order of the file; those without a line come last. */
+  list(): readonly Problem[] {
+    const order = ({ line = Number.MAX_SAFE_INTEGER, column = 0 }: Problem): [number, number] => [
+      line,
+      column,
+    ];
+    return this.#problems.toSorted((one, other) => {
+      const [line, column] = order(one);
+      const [otherLine, otherColumn] = order(other);
+      return line - otherLine || column - otherColumn;
+    });
+  }
+
+  /** Short forms count as long ones in the schema (`listen: x` is a list of one); problems name what was written. */
+  #heldPath(path: Path): Path {
+    for (let length = 1; length < path.length; length++) {
+      const value = valueAt(this.#tree, path.slice(0, length));
+      if (value !== undefined && typeof value !== 'object') return path.slice(0, length);
+    }
+    return path;
+  }
+
+  #variableAt(path: Path): string | undefined {
+    for (let length = path.length; length > 0; length--) {
+      const variable = this.#variables.get(formatPath(path.slice(0, length)));
+      if (variable !== undefined) return variable;
+    }
+    return undefined;
+  }
+
+  #variableBelow(path: Path): string | undefined {
+    const prefix = `${formatPath(path)}.`;
+    return [...this.#variables].find(([setting]) => setting.startsWith(prefix))?.[1];
+  }
+
+  #placeAbove(path: Path): Place {
+    for (let length = path.length - 1; length > 0; length--) {
+      const place = this.#document.locate(path.slice(0, length), 'key');
+      if (place !== undefined) return place;
+    }
+    return { line: 1, column: 1 };
+  }
+}

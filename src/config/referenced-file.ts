@@ -1,0 +1,74 @@
+/**
+ * Reads the files that a configuration points to: `password_file` and `ca_file`. They are read once, at start; what is
+ * wrong with one is a finding at the key that names it. No message shows what stands in them.
+ */
+import { X509Certificate } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { resolve } from 'node:path';
+import type { Findings } from './findings.ts';
+import { formatPath, isSection, type Path, valueAt } from './path.ts';
+import { ValueError } from './value-error.ts';
+
+/** Text by the formatted path of the key that names the file. `baseOf`: what a relative path at a key is relative to. */
+export async function readReferencedFiles(
+  tree: unknown,
+  baseOf: (path: Path) => string,
+  findings: Findings,
+): Promise<ReadonlyMap<string, string>> {
+  const texts = new Map<string, string>();
+  const upstreams = valueAt(tree, ['upstreams']);
+  for (const [key, entry] of Object.entries(isSection(upstreams) ? upstreams : {})) {
+    for (const [name, parse] of [
+      ['password_file', parsePassword],
+      ['ca_file', parseCertificates],
+    ] as const) {
+      const path = ['upstreams', key, name];
+      const file = valueAt(entry, [name]);
+      if (typeof file !== 'string' || file === '') continue;
+      try {
+        texts.set(formatPath(path), parse(await readFile(resolve(baseOf(path), file), 'utf8')));
+      } catch (error) {
+        const reason = error instanceof ValueError ? error.message : describeReadError(error);
+        findings.report(path, `${file}: ${reason}`);
+      }
+    }
+  }
+  return texts;
+}
+
+/** Why a file could not be read, in words. Rethrows what isn't the file system's answer. */
+export function describeReadError(error: unknown): string {
+  if (!(error instanceof Error) || !('code' in error)) throw error;
+  switch (error.code) {
+    case 'ENOENT':
+    case 'ENOTDIR':
+      return 'no such file';
+    case 'EACCES':
+    case 'EPERM':
+      return 'no permission to read it';
+    case 'EISDIR':
+      return 'expected a file, got a folder';
+    default:
+      return `can't be read (${String(error.code)})`;
+  }
+}
+
+function parsePassword(text: string): string {
+  const password = text.replace(/\r?\n$/, '');
+  if (password === '') throw new ValueError('expected a password in it, got an empty file');
+  return password;
+}
+
+/** PEM, one certificate or several. */
+function parseCertificates(text: string): string {
+  const blocks = text.match(/-----BEGIN CERTIFICATE-----[\s\S]*?-----END CERTIFICATE-----/g) ?? [];
+  if (blocks.length === 0) throw new ValueError('expected certificates in PEM form, got none');
+  for (const [index, block] of blocks.entries()) {
+    try {
+      new X509Certificate(block);
+    } catch {
+      throw new ValueError(`certificate ${index + 1} of ${blocks.length} is damaged`);
+    }
+  }
+  return text;
+}

@@ -1,0 +1,135 @@
+/**
+ * Every key of `mirror.yml` with its kind and its default, spelled as users spell it. The rules that need more than
+ * one key, or the disk, are in `upstream-rules.ts` and `secret-file.ts`. Unknown keys are issues.
+ * Keys of later versions stand here too: they stop the start with a sentence instead of being ignored.
+ */
+import { z } from 'zod';
+import { HUB } from '../oci/name.ts';
+import { parseAddressBlock, parseHost, parseListenAddress, parseRegistryHost } from './address.ts';
+import { duration, later, laterSection, leaf, secret, text, word } from './leaf.ts';
+import { parseMetricsPath, parsePattern, parsePublicUrl, parseUpstreamUrl } from './locator.ts';
+import { isSection } from './path.ts';
+import { parseDuration, parsePercentage, parseSize } from './quantity.ts';
+import { refusal } from './value-error.ts';
+
+const day = 86_400_000;
+
+const flag = z.boolean();
+const timeout = duration({ shortest: 1, longest: day });
+/** RFC 7617 2: a user-id holds no colon. */
+function parseUsername(value: unknown): string {
+  if (typeof value === 'string' && value !== '' && !value.includes(':')) return value;
+  throw refusal('a name without a colon (numbers in quotes)', value);
+}
+
+const isEmptyList = (value: unknown): boolean => Array.isArray(value) && value.length === 0;
+
+/** An address, or `{ address }`: the form that later takes `tls` and `login`. */
+const listenEntry = z.preprocess(
+  value => (isSection(value) ? value : { address: value }),
+  z.strictObject({
+    address: leaf(parseListenAddress),
+    tls: later('TLS', value => value === false),
+    login: later('logins'),
+  }),
+);
+
+const httpSchema = z.strictObject({
+  listen: z
+    .preprocess(value => (Array.isArray(value) ? value : [value]), z.array(listenEntry).min(1))
+    .prefault('[::]:5000'),
+  public_url: leaf(parsePublicUrl).optional(),
+  names: z.array(leaf(parseHost)).prefault([]),
+  trusted_proxies: z.array(leaf(parseAddressBlock)).prefault([]),
+  tls: laterSection('TLS', ['certificate', 'key']),
+  drain: duration({ longest: day }).prefault('30s'),
+});
+
+const storeSchema = z.strictObject({
+  path: text.prefault('./data'),
+  max_size: leaf(parseSize).prefault('50GiB'),
+  min_free: leaf(parseSize).optional(),
+  low_watermark: leaf(parsePercentage).prefault('90%'),
+  partial_ttl: duration().prefault('7d'),
+  verify_after: later('scrubbing', value => value === 0 || value === '0'),
+});
+
+const lruSchema = z.strictObject({
+  redis: later('Redis index'),
+  required: later('Redis index', value => value === false),
+});
+
+export const upstreamSchema = z.strictObject({
+  url: leaf(parseUpstreamUrl).optional(),
+  username: leaf(parseUsername).optional(),
+  password: secret.optional(),
+  password_file: text.optional(),
+  share: word('public', 'all').prefault('public'),
+  ca_file: text.optional(),
+  insecure: flag.prefault(false),
+  proxy: later('proxies'),
+  ip: word('any', 4, 6).prefault('any'),
+  token_hosts: z.array(leaf(parseHost)).prefault([]),
+  aliases: z.array(leaf(parseRegistryHost)).prefault([]),
+  allow: z.array(leaf(parsePattern)).prefault([]),
+  deny: z.array(leaf(parsePattern)).prefault([]),
+  finish: word('always', 'never').prefault('always'),
+  max_transfers: z.int().min(1).max(10_000).prefault(64),
+  timeouts: z
+    .strictObject({
+      connect: timeout.prefault('3s'),
+      first_byte: timeout.prefault('8s'),
+      stall: timeout.prefault('15s'),
+      give_up: timeout.prefault('60s'),
+    })
+    .prefault({}),
+});
+
+const tagsSchema = z.strictObject({
+  ttl: duration().prefault('1m'),
+  check_timeout: duration({ longest: day }).prefault('2s'),
+  stale_if_error: leaf(value =>
+    value === 'forever' ? Number.POSITIVE_INFINITY : parseDuration(value),
+  ).prefault('forever'),
+  on_404: word('keep', 'honour').prefault('keep'),
+  negative_ttl: duration().prefault('1m'),
+  patterns: later('rules per tag', isEmptyList),
+});
+
+const hostedSchema = z.strictObject({
+  repositories: later('hosted repositories', isEmptyList),
+  immutable: later('hosted repositories', isEmptyList),
+  upload_ttl: later('hosted repositories'),
+  gc_grace: later('hosted repositories'),
+  max_size: later('hosted repositories'),
+});
+
+const metricsSchema = z.strictObject({
+  path: leaf(parseMetricsPath).prefault('/metrics'),
+  listen: leaf(value => (value === '' ? undefined : parseListenAddress(value))).optional(),
+});
+
+const logSchema = z.strictObject({
+  level: word('debug', 'info', 'warn', 'error').prefault('info'),
+  format: word('json', 'text').prefault('json'),
+  access: flag.prefault(true),
+});
+
+export const configSchema = z.strictObject({
+  http: httpSchema.prefault({}),
+  store: storeSchema.prefault({}),
+  lru: lruSchema.prefault({}),
+  upstreams: z.record(z.string(), upstreamSchema.prefault({})).prefault({ [HUB]: {} }),
+  default_upstream: leaf(parseRegistryHost).optional(),
+  offline: flag.prefault(false),
+  tags: tagsSchema.prefault({}),
+  hosted: hostedSchema.prefault({}),
+  access: laterSection('access rules', ['htpasswd', 'rules']),
+  fleet: laterSection('fleets', ['name', 'advertise', 'secret', 'hosted_on']),
+  metrics: metricsSchema.prefault({}),
+  log: logSchema.prefault({}),
+});
+
+/** What the file says with the defaults filled in, in the file's own words. */
+export type ParsedFile = z.output<typeof configSchema>;
+export type ParsedUpstream = z.output<typeof upstreamSchema>;
