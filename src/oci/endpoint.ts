@@ -42,7 +42,7 @@ export interface ParsedTarget {
 
 /** What a path of an API may hold: visible ASCII without `%`, `\`, `#` and `"`, `<`, `>`. */
 const pathPattern = /^[!$&-;=@-[\]^-~]*$/;
-const sessionPattern = /^[A-Za-z0-9._~=-]{1,256}$/;
+const sessionPattern = /^[A-Za-z0-9_][A-Za-z0-9._~=-]{0,255}$/;
 /** Larger than any list: a longer number means the same as none. */
 const countPattern = /^[0-9]{1,9}$/;
 
@@ -153,7 +153,7 @@ function parseName(segments: readonly string[]): string {
 function parseUpload(nameSegments: readonly string[], session: string): Endpoint {
   const name = parseName(nameSegments);
   if (session === '') return { kind: 'upload', name };
-  if (sessionPattern.test(session) && !isHole(session)) return { kind: 'upload', name, session };
+  if (sessionPattern.test(session)) return { kind: 'upload', name, session };
   throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
 }
 

@@ -1,0 +1,151 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { digestOf } from '../../../src/oci/digest.ts';
+import {
+  apiRoot,
+  buildEndpoint,
+  type Endpoint,
+  isApiTarget,
+  parseEndpoint,
+} from '../../../src/oci/endpoint.ts';
+import { parseTag } from '../../../src/oci/name.ts';
+import { digests, rawNames, tags } from './arbitraries.ts';
+
+const digest = digestOf(Buffer.from('x'));
+const latest = parseTag('latest');
+
+const endpoints: fc.Arbitrary<Endpoint> = fc.oneof(
+  fc.constant({ kind: 'ping' as const }),
+  fc.record({ kind: fc.constant('manifest' as const), name: rawNames, reference: fc.oneof(tags, digests) }),
+  fc.record({ kind: fc.constant('blob' as const), name: rawNames, digest: digests }),
+  fc.record(
+    {
+      kind: fc.constant('upload' as const),
+      name: rawNames,
+      session: fc.oneof(fc.uuid(), fc.constantFrom('list', 'uploads')),
+    },
+    { requiredKeys: ['kind', 'name'] },
+  ),
+  fc.record(
+    {
+      kind: fc.constant('tags' as const),
+      name: rawNames,
+      n: fc.nat(999_999_999),
+      last: fc.string({ minLength: 1, unit: 'binary' }),
+    },
+    { requiredKeys: ['kind', 'name'] },
+  ),
+  fc.record(
+    {
+      kind: fc.constant('referrers' as const),
+      name: rawNames,
+      digest: digests,
+      artifactType: fc.string({ minLength: 1 }),
+    },
+    { requiredKeys: ['kind', 'name', 'digest'] },
+  ),
+  fc.record(
+    { kind: fc.constant('catalog' as const), n: fc.nat(999_999_999), last: fc.string({ minLength: 1 }) },
+    { requiredKeys: ['kind'] },
+  ),
+);
+
+describe('endpoint', () => {
+  test.each<[string, Endpoint]>([
+    ['', { kind: 'ping' }],
+    ['_catalog?n=5&last=a%2Fb', { kind: 'catalog', n: 5, last: 'a/b' }],
+    ['alpine/manifests/latest', { kind: 'manifest', name: 'alpine', reference: latest }],
+    [`library/alpine/manifests/${digest}`, { kind: 'manifest', name: 'library/alpine', reference: digest }],
+    [`ghcr.io/x/y/blobs/${digest}`, { kind: 'blob', name: 'ghcr.io/x/y', digest }],
+    [`localhost:5000/x/blobs/${digest}`, { kind: 'blob', name: 'localhost:5000/x', digest }],
+    ['x/blobs/uploads/', { kind: 'upload', name: 'x' }],
+    ['x/blobs/uploads', { kind: 'upload', name: 'x' }],
+    ['x/blobs/uploads/abc-1', { kind: 'upload', name: 'x', session: 'abc-1' }],
+    ['x/tags/list', { kind: 'tags', name: 'x' }],
+    ['x/tags/list?n=0', { kind: 'tags', name: 'x', n: 0 }],
+    ['x/tags/list?n=-1&last=', { kind: 'tags', name: 'x' }],
+    ['x/tags/list?n=9999999999', { kind: 'tags', name: 'x' }],
+    [`x/referrers/${digest}`, { kind: 'referrers', name: 'x', digest }],
+    [
+      `x/referrers/${digest}?artifactType=a%2Fb%2Bc`,
+      { kind: 'referrers', name: 'x', digest, artifactType: 'a/b+c' },
+    ],
+    [
+      'manifests/manifests/manifests',
+      { kind: 'manifest', name: 'manifests', reference: parseTag('manifests') },
+    ],
+    ['x/blobs/uploads/manifests/latest', { kind: 'manifest', name: 'x/blobs/uploads', reference: latest }],
+    ['x/tags/list/tags/list', { kind: 'tags', name: 'x/tags/list' }],
+  ])('%j is read', (rest, endpoint) => {
+    expect(parseEndpoint(apiRoot + rest).endpoint).toEqual(endpoint);
+  });
+
+  test('the ping may lack its last slash', () => {
+    expect(parseEndpoint('/v2').endpoint).toEqual({ kind: 'ping' });
+    expect(parseEndpoint('/v2?ns=docker.io')).toMatchObject({ endpoint: { kind: 'ping' }, ns: 'docker.io' });
+  });
+
+  test('what is built is read back as it was', () => {
+    fc.assert(
+      fc.property(endpoints, fc.option(fc.string({ minLength: 1 }), { nil: undefined }), (endpoint, ns) => {
+        const url = buildEndpoint(endpoint, { ns });
+        expect(url.startsWith(apiRoot)).toBe(true);
+        const parsed = parseEndpoint(url);
+        expect(parsed.endpoint).toEqual(endpoint);
+        expect(parsed.ns).toBe(ns);
+      }),
+    );
+  });
+
+  test('a built URL can stand in a request line and in a Link', () => {
+    fc.assert(
+      fc.property(
+        endpoints,
+        endpoint => /^[!-~]+$/.test(buildEndpoint(endpoint)) && !/[<>#]/.test(buildEndpoint(endpoint)),
+      ),
+    );
+  });
+
+  test('exact URLs', () => {
+    expect(buildEndpoint({ kind: 'ping' })).toBe('/v2/');
+    expect(
+      buildEndpoint({ kind: 'manifest', name: 'library/alpine', reference: latest }, { ns: 'docker.io' }),
+    ).toBe('/v2/library/alpine/manifests/latest?ns=docker.io');
+    expect(buildEndpoint({ kind: 'upload', name: 'x' })).toBe('/v2/x/blobs/uploads/');
+    expect(buildEndpoint({ kind: 'tags', name: 'x', n: 0, last: 'a b' })).toBe(
+      '/v2/x/tags/list?n=0&last=a+b',
+    );
+  });
+
+  test('ns is decoded, may hold a port, and counts as absent when empty', () => {
+    const target = '/v2/x/manifests/latest';
+    expect(parseEndpoint(target).ns).toBeUndefined();
+    expect(parseEndpoint(`${target}?ns=`).ns).toBeUndefined();
+    expect(parseEndpoint(`${target}?ns=my.io%3A5000`).ns).toBe('my.io:5000');
+    expect(parseEndpoint(`${target}?ns=my.io:5000`).ns).toBe('my.io:5000');
+  });
+
+  test('the rest of the query is handed on', () => {
+    expect(parseEndpoint(`/v2/x/blobs/uploads/?mount=${digest}&from=y`).query.get('from')).toBe('y');
+  });
+
+  test.each([
+    ['/v2', true],
+    ['/v2/', true],
+    ['/v2?x', true],
+    ['/v2/x/../..', true],
+    ['http://mirror:5000/v2/x/tags/list', true],
+    ['HTTPS://mirror/v2', true],
+    ['/', false],
+    ['/v2x', false],
+    ['/V2/', false],
+    ['//v2/', false],
+    ['/ui/v2/', false],
+    ['*', false],
+    ['mirror:443', false],
+    ['http://mirror', false],
+    ['/healthz?x=/v2/', false],
+  ])('%s belongs to the API: %s', (target, expected) => {
+    expect(isApiTarget(target)).toBe(expected);
+  });
+});

@@ -1,0 +1,179 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { digestOf } from '../../../src/oci/digest.ts';
+import { RegistryError } from '../../../src/oci/error.ts';
+import { parseManifest } from '../../../src/oci/manifest.ts';
+import {
+  dockerManifest,
+  dockerManifestList,
+  dockerSchema1,
+  ociArtifactManifest,
+  ociIndex,
+  ociManifest,
+} from '../../../src/oci/media-type.ts';
+
+const layerType = 'application/vnd.oci.image.layer.v1.tar+gzip';
+const layer = { mediaType: layerType, digest: digestOf(Buffer.from('layer')), size: 5 };
+const config = {
+  mediaType: 'application/vnd.oci.image.config.v1+json',
+  digest: digestOf(Buffer.from('c')),
+  size: 1,
+};
+const child = { mediaType: ociManifest, digest: digestOf(Buffer.from('child'), 'sha512'), size: 0 };
+const image = { schemaVersion: 2, config, layers: [layer] };
+const index = { schemaVersion: 2, manifests: [child] };
+
+function bytesOf(value: unknown): Buffer {
+  return Buffer.from(JSON.stringify(value));
+}
+
+describe('manifest', () => {
+  test('an image names its config, layers, subject and artifact type', () => {
+    const body = {
+      ...image,
+      subject: child,
+      artifactType: 'a/b',
+      annotations: { k: 'v', n: 1 },
+      unknown: [1],
+    };
+    expect(parseManifest(bytesOf(body), ociManifest)).toEqual({
+      kind: 'image',
+      mediaType: ociManifest,
+      config,
+      layers: [layer],
+      manifests: [],
+      subject: child,
+      artifactType: 'a/b',
+      annotations: { k: 'v' },
+    });
+  });
+
+  test('an index names its children and their platforms', () => {
+    const arm = { os: 'linux', architecture: 'arm', variant: 'v7', 'os.version': '1', more: true };
+    const manifests = [{ ...child, platform: arm, urls: ['x'] }, { ...child, platform: { os: 1 } }, child];
+    expect(parseManifest(bytesOf({ ...index, manifests }), `${dockerManifestList}; charset=utf-8`)).toEqual({
+      kind: 'index',
+      mediaType: dockerManifestList,
+      layers: [],
+      manifests: [
+        { ...child, platform: { os: 'linux', architecture: 'arm', variant: 'v7', osVersion: '1' } },
+        child,
+        child,
+      ],
+    });
+  });
+
+  test.each([
+    [
+      'the header before the body',
+      dockerManifest,
+      { ...image, mediaType: ociIndex },
+      'image',
+      dockerManifest,
+    ],
+    [
+      'the body under a generic header',
+      'text/plain',
+      { ...image, mediaType: dockerManifest },
+      'image',
+      dockerManifest,
+    ],
+    [
+      'the body without a header',
+      '',
+      { ...index, mediaType: dockerManifestList },
+      'index',
+      dockerManifestList,
+    ],
+    ['the shape of an image', 'application/json', image, 'image', ociManifest],
+    ['the shape of an index', 'application/octet-stream', index, 'index', ociIndex],
+    ['a type of its own, and the shape', 'application/vnd.x+json', image, 'image', 'application/vnd.x+json'],
+    [
+      'a type of its own in the body',
+      '',
+      { ...index, mediaType: 'application/vnd.x' },
+      'index',
+      'application/vnd.x',
+    ],
+  ])('its type is told by %s', (_by, header, body, kind, mediaType) => {
+    expect(parseManifest(bytesOf(body), header)).toMatchObject({ kind, mediaType });
+  });
+
+  test('the content of an old artifact manifest is under blobs', () => {
+    const body = { mediaType: ociArtifactManifest, blobs: [layer] };
+    expect(parseManifest(bytesOf(body), ociArtifactManifest).layers).toEqual([layer]);
+  });
+
+  test('null is the same as absent', () => {
+    const parsed = parseManifest(
+      bytesOf({ schemaVersion: 2, config: null, layers: null, subject: null }),
+      ociManifest,
+    );
+    expect(parsed).toEqual({ kind: 'image', mediaType: ociManifest, layers: [], manifests: [] });
+  });
+
+  test.each([
+    ['no JSON', Buffer.from('<html>'), ociManifest],
+    ['nothing', Buffer.alloc(0), ociManifest],
+    ['a list', bytesOf([]), ociManifest],
+    ['null', bytesOf(null), ociManifest],
+    ['schema 1 by its version', bytesOf({ schemaVersion: 1, fsLayers: [] }), 'application/json'],
+    ['schema 1 by its type', bytesOf(image), dockerSchema1],
+    ['neither kind', bytesOf({ errors: [] }), 'application/json'],
+    ['layers that are no list', bytesOf({ ...image, layers: {} }), ociManifest],
+    ['a layer that is no object', bytesOf({ ...image, layers: ['x'] }), ociManifest],
+    ['a layer without a digest', bytesOf({ ...image, layers: [{ size: 1 }] }), ociManifest],
+    [
+      'a digest with a path in it',
+      bytesOf({ ...image, config: { ...config, digest: 'sha256:../../x' } }),
+      ociManifest,
+    ],
+    ['a negative size', bytesOf({ ...image, layers: [{ ...layer, size: -1 }] }), ociManifest],
+    ['a size that is no integer', bytesOf({ ...image, layers: [{ ...layer, size: 1.5 }] }), ociManifest],
+    ['a size in a string', bytesOf({ ...image, layers: [{ ...layer, size: '5' }] }), ociManifest],
+    ['a child without a size', bytesOf({ manifests: [{ digest: child.digest }] }), ociIndex],
+    ['a subject that is a string', bytesOf({ ...image, subject: child.digest }), ociManifest],
+  ])('is invalid: %s', (_case, bytes, mediaType) => {
+    expect(() => parseManifest(bytes, mediaType)).toThrow(
+      expect.objectContaining({ code: 'MANIFEST_INVALID' }),
+    );
+  });
+
+  test('the message says where', () => {
+    const bytes = bytesOf({ ...image, layers: [layer, { ...layer, size: -1 }] });
+    expect(() => parseManifest(bytes, ociManifest)).toThrow(
+      'expected a size in bytes under layers[1], got "-1"',
+    );
+  });
+
+  test('bytes in the middle of a larger buffer are read where they are', () => {
+    const bytes = bytesOf(image);
+    const whole = Buffer.concat([Buffer.from('{{{'), bytes, Buffer.from('}}')]);
+    expect(parseManifest(whole.subarray(3, 3 + bytes.length), ociManifest).layers).toEqual([layer]);
+  });
+
+  test('any JSON is a manifest or MANIFEST_INVALID', () => {
+    const keys = [
+      'mediaType',
+      'config',
+      'layers',
+      'manifests',
+      'subject',
+      'annotations',
+      'digest',
+      'size',
+      'platform',
+    ];
+    const body = fc.dictionary(fc.constantFrom(...keys), fc.jsonValue());
+    const types = fc.constantFrom(ociManifest, ociIndex, '', 'application/json', 'x/y');
+    fc.assert(
+      fc.property(fc.oneof(body, fc.jsonValue()), types, (value, mediaType) => {
+        try {
+          parseManifest(bytesOf(value), mediaType);
+        } catch (error) {
+          expect(error).toBeInstanceOf(RegistryError);
+        }
+      }),
+    );
+  });
+});
