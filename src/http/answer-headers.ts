@@ -1,0 +1,37 @@
+/** Headers that say where an answer comes from and how far it can be trusted to be current. */
+import type { Digest } from '../oci/digest.ts';
+import { formatWarning } from '../oci/warning.ts';
+import type { Answer, StaleReason } from '../registry/registry.ts';
+import { formatEntityTag } from './conditional.ts';
+import type { AppContext } from './exchange.ts';
+
+export const digestHeader = 'Docker-Content-Digest';
+
+const reasons: Readonly<Record<StaleReason, string>> = {
+  offline: 'this mirror is offline',
+  unreachable: 'the upstream cannot be reached',
+  slow: 'the upstream did not answer in time',
+  refused: 'the upstream refused to answer',
+  gone: 'the upstream no longer has it',
+  'rate-limited': 'the upstream limits requests',
+  budget: 'little is left of the upstream pull limit',
+};
+
+/** Digest and entity tag of the content: on 200, 206 and 304 alike. */
+export function setContentNames(context: AppContext, digest: Digest): void {
+  context.set(digestHeader, digest);
+  context.set('ETag', formatEntityTag(digest));
+}
+
+/**
+ * Notes the outcome, and marks an answer that could not be checked: `Warning` (OCI distribution-spec "Warnings") says
+ * why, `Age` (RFC 9111 5.1) how many seconds ago the upstream last confirmed it.
+ */
+export function setFreshness(context: AppContext, answer: Answer, nowMs: number): void {
+  context.state.exchange.record(answer);
+  if (answer.stale === undefined) return;
+  context.set('Warning', formatWarning(`served from the mirror without a check: ${reasons[answer.stale]}`));
+  if (answer.checkedAt !== undefined) {
+    context.set('Age', String(Math.max(0, Math.floor((nowMs - answer.checkedAt) / 1000))));
+  }
+}

@@ -1,0 +1,71 @@
+/**
+ * The application: Koa with the access log outermost, then the one error middleware, then `/v2/` (dispatched before the
+ * router, on the raw target) and the ops routes. `createApp` serves everything, `createOpsApp` only what operators ask.
+ */
+import type { RequestListener } from 'node:http';
+import Koa from 'koa';
+import { isApiTarget } from '../oci/endpoint.ts';
+import type { Directory } from '../registry/directory.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { Observer } from '../telemetry/observer.ts';
+import { accessLog } from './access-log.ts';
+import { clientAddressBehind } from './client-address.ts';
+import { answerErrors } from './errors.ts';
+import type { AppState } from './exchange.ts';
+import { type OpsOptions, opsRouter, refuseOther } from './ops.ts';
+import { answerPull } from './pull.ts';
+
+export interface OpsAppOptions extends OpsOptions {
+  readonly observer: Observer;
+  readonly logger: Logger;
+  /** A log line per request. */
+  readonly accessLog: boolean;
+  /** IP addresses and CIDR blocks whose `X-Forwarded-For` is believed. */
+  readonly trustedProxies?: readonly string[];
+}
+
+export interface AppOptions extends OpsAppOptions {
+  readonly directory: Pick<Directory, 'find'>;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+}
+
+/** Errors: TypeError for a trusted proxy that is no address. */
+export function createApp(options: AppOptions): RequestListener {
+  const app = createKoa(options);
+  app.use((context, next) => (isApiTarget(context.req.url ?? '') ? answerPull(context, options) : next()));
+  return addOps(app, options);
+}
+
+/** For `metrics.listen`: the same without `/v2/`. */
+export function createOpsApp(options: OpsAppOptions): RequestListener {
+  return addOps(createKoa(options), options);
+}
+
+function createKoa(options: OpsAppOptions): Koa<AppState> {
+  const { observer, logger } = options;
+  const app = new Koa<AppState>();
+  // Only broken connections come here: every other error is caught by `answerErrors`.
+  app.on('error', (error: unknown) => logger.debug('connection error', { error }));
+  app.use(
+    accessLog({
+      observer,
+      logger,
+      write: options.accessLog,
+      clientAddress: clientAddressBehind(options.trustedProxies ?? []),
+    }),
+  );
+  app.use(answerErrors(logger));
+  return app;
+}
+
+function addOps(app: Koa<AppState>, options: OpsOptions): RequestListener {
+  const paths = new Set([
+    '/healthz',
+    '/readyz',
+    ...(options.metricsPath === undefined ? [] : [options.metricsPath]),
+  ]);
+  app.use(opsRouter(options).routes());
+  app.use(context => refuseOther(context, paths));
+  return app.callback();
+}

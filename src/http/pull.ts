@@ -1,0 +1,95 @@
+/**
+ * The pull side of `/v2/`: a table of endpoint kind and method. The URL is read by `oci/endpoint`, the repository found
+ * by the directory, the answer given by that repository's registry; nothing here knows where content comes from.
+ */
+import { type Endpoint, parseEndpoint } from '../oci/endpoint.ts';
+import { RegistryError } from '../oci/error.ts';
+import type { Directory } from '../registry/directory.ts';
+import type { ReadOptions } from '../registry/registry.ts';
+import type { Kind } from '../telemetry/observer.ts';
+import { mustCheck } from './conditional.ts';
+import type { AppContext } from './exchange.ts';
+import { answerBlob } from './pull-blob.ts';
+import { answerManifest } from './pull-manifest.ts';
+import { answerReferrers, answerTags } from './pull-pages.ts';
+import type { PullRequest } from './pull-request.ts';
+
+export interface PullOptions {
+  readonly directory: Pick<Directory, 'find'>;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+}
+
+const kinds: Readonly<Record<Endpoint['kind'], Kind>> = {
+  ping: 'ping',
+  manifest: 'manifest',
+  blob: 'blob',
+  upload: 'other',
+  tags: 'tags',
+  referrers: 'referrers',
+  catalog: 'catalog',
+};
+
+/** Answers a request whose target `isApiTarget`. */
+export async function answerPull(context: AppContext, pull: PullOptions): Promise<void> {
+  const { exchange } = context.state;
+  context.set('Docker-Distribution-API-Version', 'registry/2.0');
+  requireHost(context);
+  const { endpoint, ns, query } = parseEndpoint(context.req.url ?? '');
+  exchange.kind = kinds[endpoint.kind];
+  exchange.ns = ns?.slice(0, 255);
+  requireRead(context, endpoint);
+  if (endpoint.kind === 'ping') return answerPing(context);
+  if (endpoint.kind === 'upload' || endpoint.kind === 'catalog') throw unsupported(endpoint.kind);
+
+  const located = pull.directory.find(endpoint.name, ns, context.req.headers.host);
+  exchange.upstream = located.upstream;
+  // Known by now; yet look-ups ignore case, and not everything with a lower case is fit for a header.
+  if (ns !== undefined && /^[!-~]+$/.test(ns)) context.set('OCI-Namespace', ns);
+  const options: ReadOptions = mustCheck(context.req.headers['cache-control'])
+    ? { signal: exchange.signal, mustCheck: true }
+    : { signal: exchange.signal };
+  const request: PullRequest = { context, located, options, ns, query, nowMs: pull.now() };
+  switch (endpoint.kind) {
+    case 'manifest':
+      return answerManifest(request, endpoint.reference);
+    case 'blob':
+      return answerBlob(request, endpoint.digest);
+    case 'tags':
+      return answerTags(request, endpoint);
+    case 'referrers':
+      return answerReferrers(request, endpoint);
+  }
+}
+
+function answerPing(context: AppContext): void {
+  context.status = 200;
+  context.set('Content-Type', 'application/json');
+  context.body = '{}';
+}
+
+/** RFC 9112 3.2: HTTP/1.1 without Host is a bad request. Node's own check would answer without a body. */
+function requireHost(context: AppContext): void {
+  const { req } = context;
+  if (req.headers.host !== undefined || req.httpVersion === '1.0') return;
+  throw new RegistryError('UNSUPPORTED', { status: 400, message: 'expected a Host header, got none' });
+}
+
+function requireRead(context: AppContext, endpoint: Endpoint): void {
+  const { method } = context.req;
+  if (method === 'GET' || method === 'HEAD') return;
+  const isReadable = endpoint.kind !== 'upload' && endpoint.kind !== 'catalog';
+  context.set('Allow', isReadable ? 'GET, HEAD' : ''); // RFC 9110 10.2.1: empty when there is none
+  throw new RegistryError('UNSUPPORTED', {
+    message: `expected GET or HEAD, got ${method}: this version of Cistern only mirrors, nothing can be pushed or deleted`,
+  });
+}
+
+function unsupported(kind: 'upload' | 'catalog'): RegistryError {
+  return new RegistryError('UNSUPPORTED', {
+    message:
+      kind === 'upload'
+        ? 'this version of Cistern only mirrors, there are no uploads'
+        : 'this version of Cistern has no catalog: a mirror could only list what it happens to hold',
+  });
+}
