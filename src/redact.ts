@@ -1,0 +1,90 @@
+/**
+ * The one redaction function: every string that goes to the log passes through it. It hides credentials inside text,
+ * where pino's own `redact` (which knows paths of fields) can't see them: userinfo and query values of URLs, values of
+ * Authorization, bearer and basic credentials, JSON web tokens, and `password=…`-like pairs. It rather hides too much.
+ */
+
+/** What takes the place of a secret. */
+export const hidden = '***';
+
+/** Query names whose values are part of the distribution protocol and never secret. */
+const openQueryNames: ReadonlySet<string> = new Set([
+  'ns',
+  'n',
+  'last',
+  'artifacttype',
+  'digest',
+  'mount',
+  'from',
+  'scope',
+  'service',
+]);
+
+const secretName = String.raw`(?:proxy-)?authorization|(?:set-)?cookie|[\w-]*(?:password|passwd|secret|token|credential)s?`;
+
+/** Cheap look before the expensive ones: most strings of an access log hold nothing of this. */
+const suspicious = /[?&@]|authorization|cookie|bearer|basic|eyJ|passw|secret|token|credential/i;
+const userinfo = /\b([a-z][a-z0-9+.-]*:\/\/)[^\s/?#"'<>]*@/gi;
+const queryValue = /([?&;])([^=&;?\s"'<>]{1,128})=([^&;\s"'<>]*)/g;
+/** `password=x`, `"token": "x"`, `Authorization: Basic x`; a quoted value ends at its quote, a header's at its line. */
+const quotedPair = new RegExp(
+  `(["']?\\b(?:${secretName})["']?\\s*[:=]\\s*)(["'])(?:(?!\\2)[^\\\\]|\\\\.)*\\2?`,
+  'gi',
+);
+const headerPair = /\b((?:proxy-)?authorization|(?:set-)?cookie)(\s*[:=]\s*)(?!["'])[^\r\n"']+/gi;
+const plainPair = new RegExp(`\\b(${secretName})(\\s*[:=]\\s*)(?!["'])[^\\s,;&"'}\\]]+`, 'gi');
+const scheme = /\b(bearer|basic)(\s+)(?!realm=)[^\s,;"']+/gi;
+const webToken = /\beyJ[\w-]*(?:\.[\w-]*){1,4}/g;
+/** Fields whose value is hidden whatever it is. */
+const secretField = new RegExp(`^(?:${secretName})$`, 'i');
+
+export function redact(text: string): string {
+  if (!suspicious.test(text)) return text;
+  return text
+    .replace(userinfo, `$1${hidden}@`)
+    .replace(queryValue, (whole, mark: string, name: string) =>
+      openQueryNames.has(name.toLowerCase()) ? whole : `${mark}${name}=${hidden}`,
+    )
+    .replace(quotedPair, `$1$2${hidden}$2`)
+    .replace(headerPair, `$1$2${hidden}`)
+    .replace(plainPair, `$1$2${hidden}`)
+    .replace(scheme, `$1$2${hidden}`)
+    .replace(webToken, hidden);
+}
+
+/** A value as it may be logged: strings redacted however deep, errors with code, cause and stack, secret fields hidden. */
+export function redactValue(value: unknown, depth = 0): unknown {
+  if (typeof value === 'string') return redact(value);
+  if (typeof value === 'bigint') return value.toString();
+  if (typeof value !== 'object' || value === null) return value;
+  if (depth > 6) return '[deep]';
+  if (value instanceof Error) return describeError(value, depth);
+  if (value instanceof URL) return redact(value.href);
+  if (value instanceof Date) return value;
+  if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`;
+  if (Array.isArray(value)) return value.map(item => redactValue(item, depth + 1));
+  if (value instanceof Map) return redactFields(Object.fromEntries(value), depth + 1);
+  if (value instanceof Set) return [...value].map(item => redactValue(item, depth + 1));
+  return redactFields(Object.fromEntries(Object.entries(value)), depth + 1);
+}
+
+export function redactFields(fields: Readonly<Record<string, unknown>>, depth = 0): Record<string, unknown> {
+  const result: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(fields)) {
+    result[name] = typeof value === 'string' && secretField.test(name) ? hidden : redactValue(value, depth);
+  }
+  return result;
+}
+
+/** Own enumerable fields (code, syscall, upstream, failure …) stay: they say why. */
+function describeError(error: Error, depth: number): Record<string, unknown> {
+  const { cause, ...rest } = Object.fromEntries(Object.entries(error));
+  const origin = error.cause ?? cause;
+  return {
+    type: error.name,
+    message: redact(error.message),
+    ...redactFields(rest, depth + 1),
+    stack: redact(error.stack ?? ''),
+    ...(origin === undefined ? {} : { cause: redactValue(origin, depth + 1) }),
+  };
+}
