@@ -1,0 +1,70 @@
+/**
+ * `cistern serve`: configuration, logger, mirror, signals. Resolves when the process is to end, with its exit code:
+ * 0 after a drain, 1 after a failure, 2 for a configuration that can't be used (its problems go to `writeError`).
+ */
+import type { Config } from '../config/config.ts';
+import { loadConfig } from '../config/load.ts';
+import { ConfigError } from '../config/problem.ts';
+import { type ProcessEvents, runUntilSignal } from '../lifecycle.ts';
+import type { RootLogger } from '../log.ts';
+import { createLogger } from '../log.ts';
+import { startMirror } from '../mirror.ts';
+
+export interface ServeOptions {
+  /** `--config`. */
+  readonly file?: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly cwd: string;
+  readonly process: ProcessEvents & { readonly pid: number };
+  /** Gets the lines of a configuration that can't be used. */
+  readonly writeError: (text: string) => void;
+}
+
+export async function serve(options: ServeOptions): Promise<number> {
+  const { env } = options;
+  let config: Config;
+  let logger: RootLogger;
+  try {
+    const loaded = await loadConfig({
+      ...(options.file !== undefined && { file: options.file }),
+      env,
+      cwd: options.cwd,
+    });
+    config = loaded.config;
+    logger = createLogger({ level: config.log.level, format: config.log.format });
+    logger.info('starting', { config: loaded.source });
+    for (const warning of loaded.warnings) logger.warn(warning);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    options.writeError(`${error.message}\n`);
+    return 2;
+  }
+  return run(config, logger, options);
+}
+
+async function run(config: Config, logger: RootLogger, options: ServeOptions): Promise<number> {
+  const { process } = options;
+  // The handlers come first: a signal during a slow start must end it too.
+  const starting = Promise.resolve().then(() => startMirror(config, { logger, env: options.env }));
+  return new Promise(resolve => {
+    const handlers = runUntilSignal({
+      process,
+      logger,
+      drainMs: config.http.drainMs,
+      close: async drain => (await starting).close(drain),
+      exit: resolve,
+    });
+    starting.then(
+      mirror => {
+        const { cacheLimit } = mirror;
+        for (const url of mirror.urls) logger.info('listening', { url, pid: process.pid, cacheLimit });
+      },
+      (error: unknown) => {
+        handlers.stop();
+        logger.error('the mirror could not start', { error });
+        logger.flush();
+        resolve(1);
+      },
+    );
+  });
+}
