@@ -21,6 +21,8 @@ export class BlobStore {
   readonly #observer: StoreObserver;
   /** Puts that run, so that two of the same digest write once. */
   readonly #puts = new Map<Digest, Promise<boolean>>();
+  /** One set per scan that runs: what was put since it began. */
+  readonly #scans = new Set<Set<Digest>>();
 
   constructor(options: BlobStoreOptions) {
     this.#layout = options.layout;
@@ -90,9 +92,20 @@ export class BlobStore {
     return (await this.#unlink(path)) ? size : 0;
   }
 
-  /** Every held blob, in no order. Files with foreign names are passed over; so are folders that can't be read, reported. */
-  scan(): AsyncIterable<ScannedBlob> {
-    return scanBlobs(this.#layout, this.#observer);
+  /**
+   * Every held blob, in no order, except what `put` writes meanwhile: who puts counts it. Files with foreign names are
+   * passed over; so are folders that can't be read, which are reported.
+   */
+  async *scan(): AsyncGenerator<ScannedBlob> {
+    const putSince = new Set<Digest>();
+    this.#scans.add(putSince);
+    try {
+      for await (const blob of scanBlobs(this.#layout, this.#observer)) {
+        if (!putSince.has(blob.digest) && !isHollow(blob.digest, blob.size)) yield blob;
+      }
+    } finally {
+      this.#scans.delete(putSince);
+    }
   }
 
   /** Keeps the last use on disk, as mtime, for the day the LRU index is lost. Not held: nothing. Errors: `StoreError` write. */
@@ -114,6 +127,7 @@ export class BlobStore {
 
   async #put(digest: Digest, bytes: Uint8Array): Promise<boolean> {
     if ((await this.sizeOf(digest)) === bytes.length) return false;
+    for (const putSince of this.#scans) putSince.add(digest); // before the file has its name
     await writeDurably(this.#observer, this.#layout.tempPath(), this.#layout.blobPath(digest), bytes);
     return true;
   }

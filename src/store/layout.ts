@@ -20,8 +20,8 @@ import { isMissing, StoreError } from './store-error.ts';
 
 const layoutVersion = 1;
 const idPattern = /^[a-f0-9]{16}$/;
-/** Hosts (with a port, or an IPv6 address in brackets) and components of a repository. */
-const componentPattern = /^(?!.*\.\.)[a-z0-9[][a-z0-9._:[\]-]{0,254}$/;
+/** A host with or without a port, or one component of a repository. 255 bytes is what file systems take. */
+const componentPattern = /^(?!.*\.\.)[a-z0-9][a-z0-9._:-]{0,254}$/;
 const tempPrefix = 'tmp-';
 
 /** What a name in `ingest-v1/` stands for. */

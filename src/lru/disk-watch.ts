@@ -1,0 +1,52 @@
+/**
+ * The last look at the disk. Between two looks our own writes and unlinks move `free` and `onDisk` against each other, so
+ * their sum, and the limit made of it, stays right; only what others write needs a new look.
+ */
+import type { Logger } from '../telemetry/logger.ts';
+import type { DiskSample } from './limit.ts';
+
+export interface DiskWatchOptions {
+  freeBytes(): Promise<{ readonly free: number; readonly total: number }>;
+  /** Bytes of ours on that disk now. */
+  onDiskBytes(): number;
+  readonly logger: Logger;
+  now(): number;
+}
+
+export class DiskWatch {
+  readonly #options: DiskWatchOptions;
+  #sample: DiskSample | undefined;
+  #sampledAt = -Infinity;
+  #looking: Promise<void> | undefined;
+
+  constructor(options: DiskWatchOptions) {
+    this.#options = options;
+  }
+
+  /** Undefined until the disk could be asked once. */
+  get sample(): DiskSample | undefined {
+    return this.#sample;
+  }
+
+  /** Looks unless the last look is younger than `maxAgeMs`. Callers at the same time share one look. Never throws. */
+  async refresh(maxAgeMs: number): Promise<void> {
+    if (this.#options.now() - this.#sampledAt < maxAgeMs) return;
+    this.#looking ??= this.#look().finally(() => {
+      this.#looking = undefined;
+    });
+    await this.#looking;
+  }
+
+  async #look(): Promise<void> {
+    const before = this.#options.onDiskBytes();
+    try {
+      const { free, total } = await this.#options.freeBytes();
+      // What was written or removed during the look may or may not be in `free`: the smaller sum is the safe one.
+      this.#sample = { free, total, onDisk: Math.min(before, this.#options.onDiskBytes()) };
+      this.#sampledAt = this.#options.now();
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#options.logger.warn('the free space of the disk could not be read', { error: reason });
+    }
+  }
+}

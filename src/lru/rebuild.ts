@@ -1,0 +1,85 @@
+/**
+ * Fills the index from what lies on disk: last use is the mtime of the blob's file. Runs behind serving, in slices, and
+ * what is used, added or removed meanwhile wins over what the scan saw.
+ */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { Digest } from '../oci/digest.ts';
+import type { LoadableLru } from './embedded-lru.ts';
+import type { LruEntry } from './lru.ts';
+import { SortedRuns } from './sorted-runs.ts';
+
+/** A file as the store's scan gives it. */
+export interface FoundBlob {
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+  /** Milliseconds since the epoch. */
+  readonly mtimeMs: number;
+}
+
+export interface RebuildOptions {
+  /** May leave out what is written while it runs: that is added by those who write. */
+  readonly scan: AsyncIterable<FoundBlob>;
+  /** Manifests are never evicted, so they don't enter the index. */
+  isManifest(digest: Digest): boolean;
+  readonly lru: LoadableLru;
+  /** Milliseconds; how long a slice may last is measured with it. */
+  now(): number;
+  readonly signal: AbortSignal;
+}
+
+/** Counts and sums, in bytes; `manifestBytes` is for the caller to account. */
+export interface Rebuilt {
+  readonly blobs: number;
+  readonly blobBytes: number;
+  readonly manifests: number;
+  readonly manifestBytes: number;
+}
+
+const sliceMs = 10;
+/** Small enough that a slice overruns by little. */
+const entriesPerLoad = 256;
+
+/**
+ * Call it before the first request is served: from its first line on, uses are remembered.
+ * Errors: the signal's reason; whatever the scan throws. The index holds then what was loaded.
+ */
+export async function rebuildLru(options: RebuildOptions): Promise<Rebuilt> {
+  const { lru, signal } = options;
+  lru.beginLoading();
+  try {
+    const runs = new SortedRuns();
+    const sums = { blobs: 0, blobBytes: 0, manifests: 0, manifestBytes: 0 };
+    for await (const { digest, size, mtimeMs } of options.scan) {
+      signal.throwIfAborted();
+      if (options.isManifest(digest)) {
+        sums.manifests += 1;
+        sums.manifestBytes += size;
+      } else {
+        sums.blobs += 1;
+        sums.blobBytes += size;
+        runs.push({ digest, size, lastUseMs: mtimeMs });
+      }
+    }
+    await load(runs, options);
+    return sums;
+  } finally {
+    lru.endLoading();
+  }
+}
+
+async function load(runs: SortedRuns, { lru, now, signal }: RebuildOptions): Promise<void> {
+  let batch: LruEntry[] = [];
+  let sliceEnd = now() + sliceMs;
+  for (const entry of runs.coldestFirst()) {
+    batch.push(entry);
+    if (batch.length < entriesPerLoad) continue;
+    lru.load(batch);
+    batch = [];
+    if (now() < sliceEnd) continue;
+    await nextTurn();
+    signal.throwIfAborted();
+    sliceEnd = now() + sliceMs;
+  }
+  lru.load(batch);
+}
