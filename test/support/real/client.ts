@@ -1,0 +1,80 @@
+/**
+ * What the suites know of a real client: it pulls, says what it has, and can be emptied so that it pulls all of it again.
+ * Every client keeps to folders, sockets and settings of its own; nothing of the machine's own Docker or podman is read.
+ */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Finished } from './command.ts';
+import type { RealImage } from './image-set.ts';
+import { type Place, runIn } from './place.ts';
+
+export interface Identity {
+  /** Digest of the image's config: what Docker and podman call the image id. */
+  readonly imageId: string;
+  /** Digest of what the tag names. */
+  readonly digest: string;
+}
+
+export interface RealClient {
+  /** By `HOST/REPOSITORY:TAG`, with docker.io for `host` left out. Gives how the pull ended; a failed one is no error. */
+  pull(image: RealImage, host?: string): Promise<Finished>;
+  /** Errors: the image isn't there, or not whole. */
+  identify(image: RealImage, host?: string): Promise<Identity>;
+  /** Errors: something is left afterwards. */
+  wipe(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface ClientOptions {
+  /** Its own folder, short enough for a socket in it. */
+  readonly folder: string;
+  readonly place: Place;
+  /** `http://127.0.0.1:PORT` of the mirror. */
+  readonly mirror: string;
+  /** PEM file of the authority that the client trusts instead of the machine's: whoever plays Docker Hub. */
+  readonly trusted?: string;
+}
+
+/** The name users type: `docker.io/library/busybox:1.36`. */
+export function fullName(image: RealImage, host = 'docker.io'): string {
+  return `${host}/${image.repository}:${image.tag}`;
+}
+
+/** Keeps a client away from the settings of whoever runs the tests, and from proxies. */
+export function clientEnvironment(options: ClientOptions): Record<string, string | undefined> {
+  return {
+    HOME: options.folder,
+    TMPDIR: join(options.folder, 'tmp'),
+    DOCKER_CONFIG: options.folder,
+    REGISTRY_AUTH_FILE: undefined,
+    XDG_RUNTIME_DIR: undefined,
+    NO_PROXY: '*',
+    no_proxy: '*',
+    ...(options.trusted === undefined
+      ? {}
+      : { SSL_CERT_FILE: options.trusted, SSL_CERT_DIR: options.folder }),
+  };
+}
+
+/** Makes what every client finds in its folder: a place for temporary files and settings that say nothing. */
+export async function prepareFolder(options: ClientOptions): Promise<void> {
+  await mkdir(join(options.folder, 'tmp'), { recursive: true });
+  await writeFile(join(options.folder, 'config.json'), '{}');
+}
+
+/** Whether layers can be mounted on each other in this folder; where not, clients copy them (slower, same requests). */
+export async function canOverlay(place: Place, folder: string): Promise<boolean> {
+  const parts = ['lower', 'upper', 'work', 'merged'].map(name => join(folder, 'overlay-probe', name));
+  for (const part of parts) await mkdir(part, { recursive: true });
+  const [lower, upper, work, merged = ''] = parts;
+  const mount = [
+    'mount',
+    '-t',
+    'overlay',
+    '-o',
+    `lowerdir=${lower},upperdir=${upper},workdir=${work}`,
+    'overlay',
+    merged,
+  ];
+  return (await runIn(place, ['unshare', '--mount', ...mount])).code === 0;
+}

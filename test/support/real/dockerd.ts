@@ -1,0 +1,81 @@
+/** A Docker daemon of its own with the mirror in `registry-mirrors`; no bridge, no firewall rules, own socket. */
+import { join } from 'node:path';
+import type { SpawnedProcess } from '../process.ts';
+import {
+  type ClientOptions,
+  canOverlay,
+  clientEnvironment,
+  fullName,
+  type Identity,
+  prepareFolder,
+  type RealClient,
+} from './client.ts';
+import type { Finished } from './command.ts';
+import { endDaemon, startDaemon } from './daemon.ts';
+import type { RealImage } from './image-set.ts';
+import { outputIn, type Place, runIn } from './place.ts';
+
+export class Dockerd implements RealClient {
+  readonly #place: Place;
+  readonly #daemon: SpawnedProcess;
+  readonly #command: readonly string[];
+  readonly #env: Readonly<Record<string, string | undefined>>;
+
+  private constructor(options: ClientOptions, daemon: SpawnedProcess, command: readonly string[]) {
+    this.#place = options.place;
+    this.#daemon = daemon;
+    this.#command = command;
+    this.#env = clientEnvironment(options);
+  }
+
+  static async start(options: ClientOptions): Promise<Dockerd> {
+    await prepareFolder(options);
+    const { folder, place } = options;
+    const socket = `unix://${join(folder, 'd.sock')}`;
+    const folders = ['--data-root', join(folder, 'data'), '--exec-root', join(folder, 'exec')];
+    const own = [
+      '--host',
+      socket,
+      '--pidfile',
+      join(folder, 'd.pid'),
+      '--config-file',
+      join(folder, 'config.json'),
+    ];
+    const network = ['--bridge=none', '--iptables=false', '--ip6tables=false'];
+    const driver = ['--storage-driver', (await canOverlay(place, folder)) ? 'overlay2' : 'vfs'];
+    const env = { ...clientEnvironment(options), DOCKER_TMPDIR: undefined };
+    const command = ['docker', '--host', socket];
+    const daemon = await startDaemon({
+      place,
+      argv: ['dockerd', ...folders, ...own, ...network, ...driver, '--registry-mirror', options.mirror],
+      env,
+      ready: async () => (await runIn(place, [...command, 'version'], { env })).code === 0,
+    });
+    return new Dockerd(options, daemon, command);
+  }
+
+  async pull(image: RealImage): Promise<Finished> {
+    return await runIn(this.#place, [...this.#command, 'pull', fullName(image)], { env: this.#env });
+  }
+
+  async identify(image: RealImage): Promise<Identity> {
+    const format = '{{.Id}} {{index .RepoDigests 0}}';
+    const text = await this.#output('image', 'inspect', '--format', format, fullName(image));
+    const [imageId = '', name = ''] = text.trim().split(' ');
+    return { imageId, digest: name.replace(/^.*@/, '') };
+  }
+
+  async wipe(): Promise<void> {
+    await this.#output('image', 'prune', '--all', '--force');
+    const left = await this.#output('image', 'ls', '--all', '--quiet');
+    if (left !== '') throw new Error(`expected no images in dockerd, got ${left}`);
+  }
+
+  async close(): Promise<void> {
+    await endDaemon(this.#daemon);
+  }
+
+  async #output(...args: readonly string[]): Promise<string> {
+    return await outputIn(this.#place, [...this.#command, ...args], { env: this.#env });
+  }
+}

@@ -1,0 +1,72 @@
+/**
+ * skopeo copying into a folder, straight from the mirror's address (no mirror setting: the way of plain names). It takes
+ * all platforms of an index, so everything that an image has goes through the mirror. What it wrote is hashed here.
+ */
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { digestOf, hexOf } from '../../../src/oci/digest.ts';
+import {
+  type ClientOptions,
+  clientEnvironment,
+  type Identity,
+  prepareFolder,
+  type RealClient,
+} from './client.ts';
+import type { Finished } from './command.ts';
+import { imageId, manifestFor, type RealImage } from './image-set.ts';
+import { digestOfFile } from './layers.ts';
+import { runIn } from './place.ts';
+
+export class Skopeo implements RealClient {
+  readonly #options: ClientOptions;
+
+  private constructor(options: ClientOptions) {
+    this.#options = options;
+  }
+
+  static async create(options: ClientOptions): Promise<Skopeo> {
+    await prepareFolder(options);
+    return new Skopeo(options);
+  }
+
+  async pull(image: RealImage): Promise<Finished> {
+    const { place, mirror } = this.#options;
+    const source = `docker://${new URL(mirror).host}/${image.repository}:${image.tag}`;
+    const flags = ['--insecure-policy', 'copy', '--all', '--preserve-digests', '--src-tls-verify=false'];
+    await mkdir(join(this.#options.folder, 'images'), { recursive: true });
+    const argv = ['skopeo', ...flags, source, `dir:${this.#target(image)}`];
+    return await runIn(place, argv, { env: clientEnvironment(this.#options) });
+  }
+
+  async identify(image: RealImage): Promise<Identity> {
+    const folder = this.#target(image);
+    for (const manifest of [image.top, ...image.children]) {
+      const name = manifest === image.top ? 'manifest.json' : `${hexOf(manifest.digest)}.manifest.json`;
+      const got = await digestOfFile(join(folder, name));
+      if (got !== manifest.digest) throw new Error(`expected ${manifest.digest} in ${name}, got ${got}`);
+      for (const digest of manifest.blobs) {
+        const blob = await digestOfFile(join(folder, hexOf(digest)));
+        if (blob !== digest) throw new Error(`expected ${digest}, skopeo stored ${blob}`);
+      }
+    }
+    const isTop = image.children.length === 0;
+    const child = isTop ? 'manifest.json' : `${hexOf(manifestFor(image).digest)}.manifest.json`;
+    const holds = (await readFile(join(folder, child), 'utf8')).includes(imageId(image));
+    return {
+      imageId: holds ? imageId(image) : '',
+      digest: digestOf(await readFile(join(folder, 'manifest.json'))),
+    };
+  }
+
+  async wipe(): Promise<void> {
+    await rm(join(this.#options.folder, 'images'), { recursive: true, force: true });
+  }
+
+  async close(): Promise<void> {
+    await this.wipe();
+  }
+
+  #target(image: RealImage): string {
+    return join(this.#options.folder, 'images', `${image.repository.replaceAll('/', '_')}_${image.tag}`);
+  }
+}
