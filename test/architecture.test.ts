@@ -1,0 +1,180 @@
+/**
+ * The walls of the house: which room may import what, and why not more (docs/architecture.md has the picture).
+ * Imports are read with a regular expression; type imports count, because they tie rooms together all the same.
+ */
+import { readdirSync, readFileSync } from 'node:fs';
+import { dirname, join, normalize } from 'node:path';
+import { expect, test } from 'vitest';
+
+/** A room is a folder of src, or a file beside them. `node:` modules are free but for the bans below. */
+const walls: Readonly<Record<string, { readonly may: string; readonly because: string }>> = {
+  oci: { may: '', because: 'the wire protocol is pure functions that everybody stands on' },
+  telemetry: { may: 'oci', because: 'it is types only: pino and prom-client stay exchangeable' },
+  config: { may: 'oci yaml zod', because: 'no room may depend on where its options come from' },
+  registry: { may: 'oci telemetry', because: 'the contract knows none of those who implement or serve it' },
+  store: { may: 'oci telemetry', because: 'bytes by digest know neither recency nor upstreams' },
+  lru: {
+    may: 'oci telemetry lru-cache ioredis',
+    because: 'it gets narrow functions: the index can be lost, the store cannot',
+  },
+  upstream: {
+    may: 'oci telemetry registry undici p-limit',
+    because: 'a client of one registry keeps nothing',
+  },
+  cached: {
+    may: 'oci telemetry registry store lru lru-cache',
+    because: 'it sees upstreams only as RegistryReader and BlobSource, so that a peer or a bucket can be one',
+  },
+  hosted: { may: 'oci telemetry registry store lru', because: 'pushes work whatever happens to upstreams' },
+  fleet: { may: 'oci telemetry registry ioredis', because: 'a peer is just another source' },
+  auth: {
+    may: 'oci bcrypt jose ldapts lru-cache',
+    because: 'it decides over names, before anything is looked up',
+  },
+  bundle: { may: 'oci registry store tar-stream', because: 'it walks images of any registry' },
+  http: {
+    may: 'oci telemetry registry auth koa @koa/router',
+    because: 'the server serves the contract, whoever implements it',
+  },
+  ui: { may: '', because: 'the page runs in a browser' },
+  cli: {
+    may: 'oci config store commander lifecycle.ts log.ts mirror.ts',
+    because: 'commands call the daemon, not its rooms',
+  },
+  'redact.ts': { may: '', because: 'one redaction serves every log line' },
+  'text-line.ts': { may: '', because: 'it only writes a log line anew' },
+  'log.ts': { may: 'telemetry pino redact.ts text-line.ts', because: 'a logger knows no room' },
+  'metric-families.ts': { may: 'prom-client', because: 'names of metrics depend on no room' },
+  'metric-children.ts': {
+    may: 'prom-client telemetry metric-families.ts',
+    because: 'metrics know events, not rooms',
+  },
+  'metrics.ts': {
+    may: 'telemetry prom-client metric-families.ts metric-children.ts',
+    because: 'metrics know events, not rooms',
+  },
+  'lifecycle.ts': { may: 'telemetry', because: 'order of start and stop is told by mirror.ts' },
+  'main.ts': { may: 'cli commander', because: 'it only picks the command; everything else loads when used' },
+  // mirror.ts has no row: the composition root may import everything.
+};
+
+/** Rooms that may touch files beside the files of src itself; `cli` and `config` read only what the user named. */
+const fileRooms = /^(?:store|config|cli|.*\.ts)$/;
+
+const root = join(import.meta.dirname, '..', 'src');
+const sources = new Map(
+  readdirSync(root, { recursive: true, encoding: 'utf8' })
+    .filter(path => path.endsWith('.ts'))
+    .sort()
+    .map(path => [path, readFileSync(join(root, path), 'utf8')]),
+);
+const imports = new Map(Array.from(sources, ([path, text]) => [path, importsOf(path, text)]));
+
+function withoutComments(text: string): string {
+  return text.replace(/^\s*\/\*[\s\S]*?\*\//gm, '').replace(/(?:^|\s)\/\/ .*$/gm, '');
+}
+
+/** Paths below src for our own files, module names for others. */
+function importsOf(path: string, text: string): string[] {
+  const pattern = /\b(?:from|import)\s*\(?\s*(['"])([^'"\n]+)\1/g;
+  return Array.from(withoutComments(text).matchAll(pattern), match => match[2] ?? '').map(name =>
+    name.startsWith('.') ? normalize(join(dirname(path), name)) : name,
+  );
+}
+
+function isOwn(name: string): boolean {
+  return name.endsWith('.ts');
+}
+
+function roomOf(path: string): string {
+  return path.split('/')[0] ?? path;
+}
+
+function packageOf(name: string): string {
+  return name.split('/', name.startsWith('@') ? 2 : 1).join('/');
+}
+
+function breachesOf(path: string, names: readonly string[]): string[] {
+  const room = roomOf(path);
+  const wall = walls[room];
+  if (room === 'mirror.ts') return [];
+  if (wall === undefined) return [`${path}: ${room} has no row in the table`];
+  return names.flatMap(name => {
+    if (name.startsWith('node:')) {
+      if (room === 'oci' && name !== 'node:crypto')
+        return [`${path}: only node:crypto, because ${wall.because}`];
+      if (['telemetry', 'ui'].includes(room)) return [`${path}: no ${name}, because ${wall.because}`];
+      if (/^node:fs\b/.test(name) && !fileRooms.test(room))
+        return [`${path}: no ${name}: bytes on disk belong to store/`];
+      return [];
+    }
+    const target = isOwn(name) ? roomOf(name) : packageOf(name);
+    return target === room || wall.may.split(' ').includes(target)
+      ? []
+      : [`${path}: no ${name}, because ${wall.because}`];
+  });
+}
+
+function circleThrough(path: string, trail: readonly string[], done: Set<string>): string | undefined {
+  if (trail.includes(path)) return [...trail.slice(trail.indexOf(path)), path].join(' -> ');
+  if (done.has(path)) return undefined;
+  for (const next of (imports.get(path) ?? []).filter(isOwn)) {
+    const circle = circleThrough(next, [...trail, path], done);
+    if (circle !== undefined) return circle;
+  }
+  done.add(path);
+  return undefined;
+}
+
+/** The files of src for which `isBad` holds. */
+function filesWhere(isBad: (text: string, path: string) => boolean): string[] {
+  return Array.from(sources).flatMap(([path, text]) => (isBad(text, path) ? [path] : []));
+}
+
+test('imports are read as TypeScript writes them', () => {
+  const text = `import type { A } from '../oci/a.ts';\nimport 'b';\nimport {\n  C,\n} from "@c/d/e";\nexport * from './f.ts';
+    const g = await import('node:fs/promises'); // from 'comment'\n/** import 'comment' */\nlet h: typeof import('h');`;
+  const expected = ['oci/a.ts', 'b', '@c/d/e', 'store/f.ts', 'node:fs/promises', 'h'];
+  expect(importsOf('store/x.ts', text)).toEqual(expected);
+  expect(breachesOf('store/x.ts', expected).map(breach => breach.split(',')[0])).toEqual([
+    'store/x.ts: no b',
+    'store/x.ts: no @c/d/e',
+    'store/x.ts: no h',
+  ]);
+  expect(breachesOf('oci/x.ts', ['node:fs', 'node:crypto', 'telemetry/y.ts'])).toHaveLength(2);
+  expect(breachesOf('cached/x.ts', ['node:fs/promises', 'config/config.ts', 'upstream/y.ts'])).toHaveLength(
+    3,
+  );
+  expect(breachesOf('attic/x.ts', [])).toHaveLength(1);
+});
+
+test('every room imports only what its row allows', () => {
+  expect(imports.get('oci/digest.ts')).toEqual(['node:crypto', 'oci/error.ts']);
+  expect(Array.from(imports).flatMap(([path, names]) => breachesOf(path, names))).toEqual([]);
+});
+
+test('no file imports itself by way of others', () => {
+  const done = new Set<string>();
+  expect(Array.from(sources.keys(), path => circleThrough(path, [], done)).filter(Boolean)).toEqual([]);
+});
+
+test('only oci/endpoint.ts spells API paths: server and client must not disagree about them', () => {
+  const spelled = filesWhere(text => /\\?\/v2(?:\\?\/|['"`?])/.test(withoutComments(text)));
+  expect(spelled).toEqual(['oci/endpoint.ts']);
+});
+
+test('exports have one name everywhere: none is default', () => {
+  expect(filesWhere(text => /^export default\b|\bas default\b/m.test(withoutComments(text)))).toEqual([]);
+});
+
+test('a file has one job: at most 250 lines, and a name that says it', () => {
+  expect(filesWhere(text => text.trimEnd().split('\n').length > 250)).toEqual([]);
+  expect(filesWhere((_text, path) => !/^(?:[a-z0-9-]+\/)*[a-z0-9-]+\.ts$/.test(path))).toEqual([]);
+  expect(
+    filesWhere((_text, path) => /\b(?:index|utils?|helpers?|common|misc|types)\.ts$/.test(path)),
+  ).toEqual([]);
+});
+
+test('every file opens with a comment that says what it is', () => {
+  expect(filesWhere(text => !/^(?:#!.*\n)?\/\*\*[\s\S]{20,}?\*\//.test(text))).toEqual([]);
+});
