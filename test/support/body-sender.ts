@@ -29,8 +29,9 @@ export async function sendAnswer(
 ): Promise<void> {
   const { request, response, entry, log } = exchange;
   const body = bodyOf(answer, fault);
-  for (const [name, value] of Object.entries({ ...answer.headers, ...fault.headers })) {
-    if (value !== undefined) response.setHeader(name, value);
+  for (const [name, value] of [...Object.entries(answer.headers), ...Object.entries(fault.headers ?? {})]) {
+    if (value === undefined) response.removeHeader(name);
+    else response.setHeader(name, value);
   }
   const lengthGiven = Object.keys(fault.headers ?? {}).some(name => name.toLowerCase() === 'content-length');
   if (!exchange.chunked && !lengthGiven)

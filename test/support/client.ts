@@ -26,7 +26,7 @@ export interface CallOptions {
   readonly raw?: Buffer | string;
   /** Keep the body's bytes. Default true. */
   readonly keep?: boolean;
-  /** Don't read from the socket before `resume()`. */
+  /** Don't read from the socket before `resume()`. Of http origins only. */
   readonly paused?: boolean;
   /** PEM text, for an https origin. */
   readonly ca?: string;
@@ -126,7 +126,7 @@ export class Call {
       url.protocol === 'https:' ? connectTls({ ...where, ca: this.#options.ca }) : connect(where);
     // Before the first listener for data, which would start the reading.
     if (this.#options.paused === true) socket.pause();
-    socket.once('connect', () => {
+    socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', () => {
       this.#connected = true;
     });
     socket.on('data', bytes => this.#onData(bytes));
