@@ -1,0 +1,156 @@
+/**
+ * What refers to a manifest (OCI distribution-spec end-12a, end-12b). Registries without the endpoint keep an index
+ * under a tag made of the digest ("Referrers Tag Schema"). Nothing there is an empty index, never a 404.
+ */
+import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts';
+import { buildEndpoint } from '../oci/endpoint.ts';
+import { parseNextLink } from '../oci/link.ts';
+import { isIndexType, ociIndex } from '../oci/media-type.ts';
+import { parseTag, type Repository, type Tag } from '../oci/name.ts';
+import { UpstreamError } from '../registry/upstream-error.ts';
+import { drain, readBody } from './body.ts';
+import type { Budget } from './budget.ts';
+import { type Manifests, maxManifestBytes } from './manifests.ts';
+import type { Reply, Requester } from './requester.ts';
+import { headerOf, type Transport } from './transport.ts';
+
+export interface ReferrersOptions {
+  readonly key: string;
+  readonly requester: Requester;
+  readonly manifests: Manifests;
+  readonly transport: Transport;
+}
+
+export interface ReferrersPage {
+  readonly bytes: Buffer;
+  /** The list holds only what was asked for, whoever left the rest out. */
+  readonly filtered: boolean;
+  readonly nextQuery?: string;
+}
+
+export interface ReferrersQuestion {
+  readonly repository: Repository;
+  readonly digest: Digest;
+  readonly artifactType: string | undefined;
+  /** The upstream's own, from an earlier page's `nextQuery`. */
+  readonly query: string | undefined;
+}
+
+/** Errors: `UpstreamError` of kind `referrers`. */
+export async function fetchReferrers(
+  options: ReferrersOptions,
+  question: ReferrersQuestion,
+  budget: Budget,
+): Promise<ReferrersPage> {
+  const { repository, artifactType } = question;
+  const reply = await options.requester.ask(
+    {
+      kind: 'referrers',
+      method: 'GET',
+      path: pathOf(question),
+      repository,
+      lane: 'control',
+      accepts: isNotFound,
+    },
+    budget,
+  );
+  if (reply.status === 404 || !isIndexType(headerOf(reply.headers, 'content-type') ?? '')) {
+    drain(reply.body);
+    return filter(await fetchByTag(options, question, budget), artifactType);
+  }
+  const bytes = await readPage(options, question, reply, budget);
+  const nextQuery = nextQueryOf(reply);
+  const next = nextQuery === undefined ? {} : { nextQuery };
+  const applied = (headerOf(reply.headers, 'oci-filters-applied') ?? '').split(/\s*,\s*/);
+  if (applied.includes('artifactType')) return { bytes, filtered: true, ...next };
+  return { ...filter(bytes, artifactType), ...next };
+}
+
+function isNotFound(status: number): boolean {
+  return status === 404;
+}
+
+function pathOf({ repository, digest, artifactType, query }: ReferrersQuestion): string {
+  const path = buildEndpoint({
+    kind: 'referrers',
+    name: repository,
+    digest,
+    ...(artifactType === undefined ? {} : { artifactType }),
+  });
+  if (query === undefined) return path;
+  const mark = path.indexOf('?');
+  const parameters = new URLSearchParams(mark === -1 ? '' : path.slice(mark));
+  for (const [name, value] of new URLSearchParams(query)) if (name !== 'ns') parameters.set(name, value);
+  return `${mark === -1 ? path : path.slice(0, mark)}?${parameters}`;
+}
+
+async function readPage(
+  options: ReferrersOptions,
+  question: ReferrersQuestion,
+  reply: Reply,
+  budget: Budget,
+): Promise<Buffer> {
+  try {
+    return await readBody(reply, maxManifestBytes);
+  } catch (error) {
+    budget.signal.throwIfAborted();
+    const message = `expected the referrers of ${question.digest}: ${options.transport.explain(error).message}`;
+    throw new UpstreamError({ upstream: options.key, kind: 'referrers', failure: 'unreachable', message });
+  }
+}
+
+async function fetchByTag(
+  options: ReferrersOptions,
+  { repository, digest }: ReferrersQuestion,
+  budget: Budget,
+): Promise<Buffer> {
+  try {
+    const found = await options.manifests.fetch(repository, referrersTag(digest), budget, 'referrers');
+    return isIndexType(found.descriptor.mediaType) ? found.bytes : emptyIndex();
+  } catch (error) {
+    if (error instanceof UpstreamError && error.failure === 'gone') return emptyIndex();
+    throw error;
+  }
+}
+
+/** OCI distribution-spec "Referrers Tag Schema": at most 32 characters of the algorithm and 64 of the rest. */
+export function referrersTag(digest: Digest): Tag {
+  return parseTag(`${algorithmOf(digest)}-${hexOf(digest).slice(0, 64)}`);
+}
+
+function emptyIndex(): Buffer {
+  return Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: ociIndex, manifests: [] }));
+}
+
+/** A list that is no JSON goes on as it is: the client will say so. */
+function filter(bytes: Buffer, artifactType: string | undefined): ReferrersPage {
+  if (artifactType === undefined) return { bytes, filtered: false };
+  let index: unknown;
+  try {
+    index = JSON.parse(bytes.toString('utf8'));
+  } catch {
+    return { bytes, filtered: false };
+  }
+  if (
+    typeof index !== 'object' ||
+    index === null ||
+    !('manifests' in index) ||
+    !Array.isArray(index.manifests)
+  ) {
+    return { bytes, filtered: false };
+  }
+  const manifests = index.manifests.filter(entry => artifactTypeOf(entry) === artifactType);
+  return { bytes: Buffer.from(JSON.stringify({ ...index, manifests })), filtered: true };
+}
+
+function artifactTypeOf(entry: unknown): unknown {
+  return typeof entry === 'object' && entry !== null && 'artifactType' in entry
+    ? entry.artifactType
+    : undefined;
+}
+
+function nextQueryOf(reply: Reply): string | undefined {
+  const link = parseNextLink(headerOf(reply.headers, 'link'));
+  if (link === undefined || !URL.canParse(link, reply.url.href)) return undefined;
+  return new URL(link, reply.url).search.slice(1) || undefined;
+}
