@@ -48,13 +48,12 @@ export function parseRegistryHost(value: unknown): string {
   return host;
 }
 
-/** An IP address or a CIDR block. Errors: `ValueError`. */
+/** An IP address or a CIDR block that `node:net` BlockList takes. Errors: `ValueError`. */
 export function parseAddressBlock(value: unknown): string {
-  const [address = '', prefix, ...rest] = typeof value === 'string' ? value.split('/') : [];
-  if (isIP(address) === 0 || rest.length > 0 || (prefix !== undefined && !isPrefixFine(address, prefix))) {
+  if (typeof value !== 'string' || !isAddressBlock(value)) {
     throw refusal('an IP address or a block such as 10.0.0.0/8', value);
   }
-  return prefix === undefined ? address : `${address}/${prefix}`;
+  return value;
 }
 
 function isListenHost(host: string, bracketed: boolean): boolean {
@@ -71,12 +70,16 @@ function isPortFine(host: string): boolean {
   );
 }
 
-function isPrefixFine(address: string, prefix: string): boolean {
-  if (!/^\d{1,3}$/.test(prefix)) return false;
+function isAddressBlock(text: string): boolean {
+  const [, address = '', prefix] = /^([^/]+)(?:\/(\d{1,3}))?$/.exec(text) ?? [];
+  if (isIP(address) === 0 || address.includes('%')) return false; // a block has no zone
+  const family = isIPv4(address) ? 'ipv4' : 'ipv6';
   try {
-    new BlockList().addSubnet(address, Number(prefix), isIPv4(address) ? 'ipv4' : 'ipv6');
+    const list = new BlockList();
+    if (prefix === undefined) list.addAddress(address, family);
+    else list.addSubnet(address, Number(prefix), family);
     return true;
   } catch {
-    return false; // the range of the prefix is the only thing left that it can refuse
+    return false; // a prefix out of range
   }
 }

@@ -9,6 +9,9 @@ import type { Problem } from './problem.ts';
 /** Which end of a setting is to blame: a wrong value, or a key that shouldn't be there at all. */
 export type Blame = 'key' | 'value';
 
+/** Where problems without a line are sorted. */
+const lastLine = Number.MAX_SAFE_INTEGER;
+
 export class Findings {
   readonly #document: ConfigDocument;
   readonly #tree: unknown;
@@ -46,16 +49,14 @@ export class Findings {
     this.#problems.push({ origin: `environment:${variable}`, path: '', message });
   }
 
-  /** In the order of the file; those without a line come last. */
+  /** In the order of the file, then those of the environment by variable. */
   list(): readonly Problem[] {
-    const order = ({ line = Number.MAX_SAFE_INTEGER, column = 0 }: Problem): [number, number] => [
-      line,
-      column,
-    ];
     return this.#problems.toSorted((one, other) => {
-      const [line, column] = order(one);
-      const [otherLine, otherColumn] = order(other);
-      return line - otherLine || column - otherColumn;
+      return (
+        (one.line ?? lastLine) - (other.line ?? lastLine) ||
+        (one.column ?? 0) - (other.column ?? 0) ||
+        compareTexts(one.origin, other.origin)
+      );
     });
   }
 
@@ -88,4 +89,8 @@ export class Findings {
     }
     return { line: 1, column: 1 };
   }
+}
+
+function compareTexts(one: string, other: string): number {
+  return one === other ? 0 : one < other ? -1 : 1;
 }

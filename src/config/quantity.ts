@@ -6,8 +6,8 @@ import { refusal } from './value-error.ts';
 
 const bytesPerUnit: ReadonlyMap<string, number> = new Map([
   ['B', 1],
-  ['kB', 1e3],
   ['KB', 1e3],
+  ['kB', 1e3],
   ['MB', 1e6],
   ['GB', 1e9],
   ['TB', 1e12],
@@ -52,17 +52,14 @@ export function parsePercentage(value: unknown): number {
   return share;
 }
 
-/** The shortest exact form that `parseSize` reads back; binary units first. */
+/** The shortest exact form that `parseSize` reads back. */
 export function formatSize(bytes: number): string {
-  return (
-    formatWithUnit(bytes, bytesPerUnit, ['TiB', 'GiB', 'MiB', 'KiB', 'TB', 'GB', 'MB', 'KB']) ?? `${bytes}B`
-  );
+  return formatWithUnit(bytes, bytesPerUnit);
 }
 
 /** The shortest exact form that `parseDuration` reads back. */
 export function formatDuration(ms: number): string {
-  if (ms === 0) return '0';
-  return formatWithUnit(ms, msPerUnit, ['d', 'h', 'm', 's']) ?? `${ms}ms`;
+  return ms === 0 ? '0' : formatWithUnit(ms, msPerUnit);
 }
 
 function isCount(value: unknown): value is number {
@@ -81,11 +78,12 @@ function parseWithUnit(
   return match === null || factor === undefined ? undefined : Math.round(Number(match[1]) * factor);
 }
 
-function formatWithUnit(
-  amount: number,
-  units: ReadonlyMap<string, number>,
-  order: readonly string[],
-): string | undefined {
-  const unit = order.find(name => amount > 0 && amount % (units.get(name) ?? Number.NaN) === 0);
-  return unit === undefined ? undefined : `${amount / (units.get(unit) ?? 1)}${unit}`;
+function formatWithUnit(amount: number, units: ReadonlyMap<string, number>): string {
+  const exact = [...units].filter(([, factor]) => amount % factor === 0 && amount >= factor);
+  const texts = exact.map(([unit, factor]) => `${amount / factor}${unit}`);
+  const [smallest = ''] = units.keys();
+  return texts.reduce(
+    (best, text) => (text.length < best.length ? text : best),
+    texts[0] ?? `${amount}${smallest}`,
+  );
 }

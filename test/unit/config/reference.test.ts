@@ -1,0 +1,101 @@
+import { readFile } from 'node:fs/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { parseDocument } from 'yaml';
+import { formatPath, type Path, valueAt } from '../../../src/config/path.ts';
+import { configSchema } from '../../../src/config/schema.ts';
+import { settingsOf } from '../../../src/config/schema-walk.ts';
+import { CertificateAuthority } from '../../support/certificates.ts';
+import { ConfigFolder } from './config-folder.ts';
+
+const shipped = await readFile(new URL('../../../mirror.yml', import.meta.url), 'utf8');
+/** Every setting of the reference in force: a # without a blank after it is taken away. */
+const uncommented = shipped.replaceAll(/^( *)#(?=\S)/gm, '$1');
+/** With password_file it can't stand in the same upstream; it is in a comment. */
+const alternatives = ['upstreams.docker.io.password'];
+
+let folder: ConfigFolder;
+
+beforeEach(async () => {
+  folder = await ConfigFolder.create();
+});
+
+afterEach(async () => {
+  await folder.remove();
+});
+
+function isMentioned(tree: unknown, path: Path): boolean {
+  const [last] = path.slice(-1);
+  const holder = valueAt(tree, path.slice(0, -1));
+  return typeof holder === 'object' && holder !== null && last !== undefined && Object.hasOwn(holder, last);
+}
+
+describe('the shipped mirror.yml', () => {
+  it('is the defaults with the four large registries', async () => {
+    const { config: defaults } = await folder.load();
+    const { config, warnings } = await folder.load(shipped);
+    expect(warnings).toEqual([]);
+    expect([...config.upstreams.keys()]).toEqual(['docker.io', 'ghcr.io', 'quay.io', 'registry.k8s.io']);
+    expect(config.upstreams.get('docker.io')).toEqual(defaults.upstreams.get('docker.io'));
+    expect({ ...config, upstreams: undefined }).toEqual({ ...defaults, upstreams: undefined });
+  });
+
+  it('shows every setting, and none that does not exist', () => {
+    const settings = settingsOf(configSchema, ['docker.io']);
+    const tree: unknown = parseDocument(uncommented).toJS();
+    const missing = settings.filter(path => !isMentioned(tree, path)).map(formatPath);
+    expect(missing).toEqual(alternatives);
+    expect(uncommented).toContain(' password: ');
+  });
+
+  it('has every setting commented that is a default, so that taking the # away changes nothing', async () => {
+    await folder.write('docker.io.password', 'p\n');
+    new CertificateAuthority(folder.path);
+    const examples = /^ *(public_url|username|password_file|ca_file|min_free): .*\n/gm;
+    const { config: defaults } = await folder.load(shipped);
+    const { config } = await folder.load(withoutLater(uncommented).replaceAll(examples, ''));
+    expect(config).toEqual(defaults);
+  });
+
+  it('has examples that work', async () => {
+    await folder.write('docker.io.password', 'p\n');
+    const { caPem } = new CertificateAuthority(folder.path);
+    const { config } = await folder.load(withoutLater(uncommented).replace('share: public', 'share: all'));
+    expect(config.http.publicUrl).toBe('https://mirror.lan');
+    expect(config.store.minFreeBytes).toBe(2 * 2 ** 30);
+    expect(config.upstreams.get('docker.io')).toMatchObject({
+      username: 'someone',
+      password: 'p',
+      share: 'all',
+      ca: caPem,
+    });
+  });
+
+  it('marks every setting of a later version as such', async () => {
+    await folder.write('docker.io.password', 'p\n');
+    new CertificateAuthority(folder.path);
+    const problems = await folder.problems(uncommented.replace('share: public', 'share: all'));
+    expect(problems.filter(problem => !/this version has no .+ yet/.test(problem))).toEqual([]);
+    const lines = uncommented.split('\n');
+    for (const problem of problems) {
+      const line = Number(problem.split(':')[1]);
+      expect(explanationAbove(lines, line - 1), problem).toMatch(/# Later\b/);
+    }
+  });
+});
+
+/** The comments over a line, and over the section that it is in. */
+function explanationAbove(lines: readonly string[], index: number): string {
+  const indent = /^ */.exec(lines[index] ?? '')?.[0].length ?? 0;
+  const above = lines.slice(0, index).reverse();
+  const comment = above.findIndex(line => line.trim().startsWith('# '));
+  const section = above.findIndex(line => /^ *[a-z]+:$/.test(line) && line.search(/\S/) < indent);
+  const direct = comment === -1 || (section !== -1 && section < comment) ? undefined : above[comment];
+  return direct ?? (section === -1 ? '' : explanationAbove(lines, index - 1 - section));
+}
+
+function withoutLater(text: string): string {
+  const sections = /^(access|fleet|hosted|lru):\n(?: +.*\n)*/gm;
+  const tls = /^ {2}tls:\n(?: {4}.*\n)*/gm;
+  const single = /^ *(verify_after|proxy|patterns): .*\n/gm;
+  return text.replaceAll(sections, '').replaceAll(tls, '').replaceAll(single, '');
+}
