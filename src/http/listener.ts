@@ -17,11 +17,14 @@ export interface ListenerOptions {
   readonly onRefused?: (status: number) => void;
   /** Until the headers of a request must be complete. Milliseconds. */
   readonly headersTimeoutMs?: number;
+  /** How often that is looked at. Milliseconds. */
+  readonly checkIntervalMs?: number;
 }
 
 /** Longer than the 60 s of common proxies, so that it is they who close an idle connection. */
 const keepAliveMs = 75_000;
 const headersMs = 60_000;
+const checkMs = 10_000;
 /** A client that vanished without a word is found by the kernel. */
 const probeMs = 60_000;
 /** Given to clients to take the FIN when the drain is over. */
@@ -82,6 +85,7 @@ async function openServer(
     keepAliveInitialDelay: probeMs,
     keepAliveTimeout: keepAliveMs,
     headersTimeout: options.headersTimeoutMs ?? headersMs,
+    connectionsCheckingInterval: options.checkIntervalMs ?? checkMs,
     requestTimeout: 0, // node's 300 s would end long transfers
     requireHostHeader: false, // answered by `pull.ts`, as JSON
   });

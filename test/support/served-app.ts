@@ -1,0 +1,105 @@
+/** The HTTP side on a real port over memory registries: `docker.io` (the default) and `ghcr.io`. Closed with the test. */
+import { onTestFinished } from 'vitest';
+import { createApp } from '../../src/http/app.ts';
+import { Listener } from '../../src/http/listener.ts';
+import type { Readiness } from '../../src/http/ops.ts';
+import { createLogger } from '../../src/log.ts';
+import { Metrics } from '../../src/metrics.ts';
+import { Directory } from '../../src/registry/directory.ts';
+import type { RequestEnd } from '../../src/telemetry/observer.ts';
+import { MemoryRegistry } from './memory-registry.ts';
+
+export interface ServedApp {
+  readonly url: string;
+  readonly hub: MemoryRegistry;
+  readonly ghcr: MemoryRegistry;
+  readonly listener: Listener;
+  readonly metrics: Metrics;
+  /** What the observer heard of requests. */
+  readonly ends: RequestEnd[];
+  /** Parsed lines of the log. */
+  readonly lines: Record<string, unknown>[];
+  readonly refused: number[];
+  /** Resolves when so many requests have ended. */
+  ended(count: number): Promise<void>;
+}
+
+export interface ServedAppOptions {
+  readonly ready?: () => Readiness;
+  readonly now?: () => number;
+  readonly trustedProxies?: readonly string[];
+  readonly headersTimeoutMs?: number;
+  readonly checkIntervalMs?: number;
+  readonly ownNames?: readonly string[];
+}
+
+export async function serveApp(options: ServedAppOptions = {}): Promise<ServedApp> {
+  const hub = new MemoryRegistry();
+  const ghcr = new MemoryRegistry();
+  const ends: RequestEnd[] = [];
+  const lines: Record<string, unknown>[] = [];
+  const refused: number[] = [];
+  const waiting: { count: number; resolve: () => void }[] = [];
+  const logger = createLogger({
+    level: 'debug',
+    format: 'json',
+    write: line => lines.push(JSON.parse(line)),
+  });
+  const metrics = new WatchedMetrics({ sample: () => ({}), logger });
+  metrics.onEnd = end => {
+    ends.push(end);
+    for (const one of waiting) if (ends.length >= one.count) one.resolve();
+  };
+  const directory = new Directory({
+    upstreams: [
+      { key: 'docker.io', aliases: [], registry: hub },
+      { key: 'ghcr.io', aliases: [], registry: ghcr },
+    ],
+    defaultUpstream: 'docker.io',
+    ownNames: options.ownNames ?? [],
+  });
+  const handle = createApp({
+    directory,
+    observer: metrics,
+    logger,
+    now: options.now ?? (() => 1_000_000),
+    ready: options.ready ?? (() => ({ ok: true, detail: {} })),
+    metricsPath: '/metrics',
+    renderMetrics: () => metrics.render(),
+    accessLog: true,
+    trustedProxies: options.trustedProxies ?? [],
+  });
+  const listener = await Listener.open({
+    addresses: [{ host: '127.0.0.1', port: 0 }],
+    handle,
+    logger,
+    onRefused: status => refused.push(status),
+    ...(options.headersTimeoutMs !== undefined && { headersTimeoutMs: options.headersTimeoutMs }),
+    ...(options.checkIntervalMs !== undefined && { checkIntervalMs: options.checkIntervalMs }),
+  });
+  onTestFinished(() => listener.close({ drainMs: 0 }));
+  return {
+    url: listener.urls[0] ?? '',
+    hub,
+    ghcr,
+    listener,
+    metrics,
+    ends,
+    lines,
+    refused,
+    ended: count =>
+      new Promise(resolve => {
+        if (ends.length >= count) resolve();
+        else waiting.push({ count, resolve });
+      }),
+  };
+}
+
+class WatchedMetrics extends Metrics {
+  onEnd: (end: RequestEnd) => void = () => {};
+
+  override requestEnded(end: RequestEnd): void {
+    super.requestEnded(end);
+    this.onEnd(end);
+  }
+}
