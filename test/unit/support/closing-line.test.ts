@@ -18,7 +18,7 @@ async function run(
   const imports = `import { describe, expect, test } from 'vitest'; import { requires } from '${support}/requires.ts';`;
   await writeFile(join(directory, 'a.test.ts'), `${imports}\n${source}`);
   await writeFile(
-    join(directory, 'config.ts'),
+    join(directory, 'config.mts'),
     `import { ClosingLineReporter } from '${support}/closing-line-reporter.ts';
      export default { root: ${JSON.stringify(directory)}, test: { reporters: ['default', new ClosingLineReporter()] } };`,
   );
@@ -26,7 +26,7 @@ async function run(
     resolve('node_modules/vitest/vitest.mjs'),
     'run',
     '--config',
-    join(directory, 'config.ts'),
+    join(directory, 'config.mts'),
     ...args,
   ];
   return new Promise(done => {
