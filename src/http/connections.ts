@@ -5,6 +5,7 @@
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import { setImmediate as turn } from 'node:timers/promises';
 import { closeWithFin } from './half-close.ts';
 
 export class Connections {
@@ -24,10 +25,6 @@ export class Connections {
 
   /** For `connection` of every server. */
   accept(socket: Socket): void {
-    if (this.#draining) {
-      socket.destroy();
-      return;
-    }
     this.#open.set(socket, 0);
     socket.once('close', () => {
       this.#open.delete(socket);
@@ -53,9 +50,14 @@ export class Connections {
     return this.#open.get(socket) ?? 0;
   }
 
-  /** From now on connections close as soon as they have nothing to answer. */
-  drain(): void {
+  /**
+   * From now on connections close as soon as they have nothing to answer. Requests that have reached this machine are
+   * still heard: one turn of the event loop accepts, the next one reads.
+   */
+  async drain(): Promise<void> {
     this.#draining = true;
+    await turn();
+    await turn();
     for (const [socket, unanswered] of this.#open) {
       if (unanswered === 0) socket.destroy();
     }

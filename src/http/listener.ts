@@ -67,7 +67,7 @@ export class Listener {
   async #close(drainMs: number): Promise<void> {
     // Not the http server's own `close`: it destroys connections whose answer is written but not yet flushed.
     for (const server of this.#servers) NetServer.prototype.close.call(server);
-    this.#connections.drain();
+    await this.#connections.drain();
     await this.#connections.whenEmpty(AbortSignal.timeout(drainMs));
     this.#connections.cut(cutMs);
     await this.#connections.whenEmpty(AbortSignal.timeout(2 * cutMs));
