@@ -20,23 +20,27 @@ const openQueryNames: ReadonlySet<string> = new Set([
   'service',
 ]);
 
-const secretName = String.raw`(?:proxy-)?authorization|(?:set-)?cookie|[\w-]*(?:password|passwd|secret|token|credential)s?`;
+const headerName = '(?:proxy-)?authorization|(?:set-)?cookie';
+const secretWord = '(?:password|passwd|secret|token|credential)s?';
 
 /** Cheap look before the expensive ones: most strings of an access log hold nothing of this. */
 const suspicious = /[?&@]|authorization|cookie|bearer|basic|eyJ|passw|secret|token|credential/i;
-const userinfo = /\b([a-z][a-z0-9+.-]*:\/\/)[^\s/?#"'<>]*@/gi;
+// None of these goes back over a long run: a client chooses what is in a request line.
+const userinfo = /\b([a-z][a-z0-9+.-]{0,20}:\/\/)[^\s/?#"'<>]*@/gi;
 const queryValue = /([?&;])([^=&;?\s"'<>]{1,128})=([^&;\s"'<>]*)/g;
-/** `password=x`, `"token": "x"`, `Authorization: Basic x`; a quoted value ends at its quote, a header's at its line. */
+/** `"token": "x"`, also inside a JSON string; ends at the quote that it began with. */
 const quotedPair = new RegExp(
-  `(["']?\\b(?:${secretName})["']?\\s*[:=]\\s*)(["'])(?:(?!\\2)[^\\\\]|\\\\.)*\\2?`,
+  String.raw`((?:${headerName}|${secretWord})(?:\\*["'])?\s*[:=]\s*)(\\*["'])(?:(?!\2)(?:\\[^]|[^\\]))*(\2)?`,
   'gi',
 );
-const headerPair = /\b((?:proxy-)?authorization|(?:set-)?cookie)(\s*[:=]\s*)(?!["'])[^\r\n"']+/gi;
-const plainPair = new RegExp(`\\b(${secretName})(\\s*[:=]\\s*)(?!["'])[^\\s,;&"'}\\]]+`, 'gi');
+/** `Authorization: Basic x`: to the end of the line. */
+const headerPair = new RegExp(String.raw`(${headerName})(\s*[:=]\s*)(?![\\"'])[^\r\n"']+`, 'gi');
+/** `password=x`, `token: x` */
+const plainPair = new RegExp(String.raw`(${secretWord})(\s*[:=]\s*)(?![\\"'])[^\s,;&"'}\]]+`, 'gi');
 const scheme = /\b(bearer|basic)(\s+)(?!realm=)[^\s,;"']+/gi;
-const webToken = /\beyJ[\w-]*(?:\.[\w-]*){1,4}/g;
+const webToken = /\beyJ[\w-]{5,}(?:\.[\w-]*)*/g;
 /** Fields whose value is hidden whatever it is. */
-const secretField = new RegExp(`^(?:${secretName})$`, 'i');
+const secretField = new RegExp(`^(?:${headerName}|.*${secretWord})$`, 'i');
 
 export function redact(text: string): string {
   if (!suspicious.test(text)) return text;
@@ -45,7 +49,7 @@ export function redact(text: string): string {
     .replace(queryValue, (whole, mark: string, name: string) =>
       openQueryNames.has(name.toLowerCase()) ? whole : `${mark}${name}=${hidden}`,
     )
-    .replace(quotedPair, `$1$2${hidden}$2`)
+    .replace(quotedPair, `$1$2${hidden}$3`)
     .replace(headerPair, `$1$2${hidden}`)
     .replace(plainPair, `$1$2${hidden}`)
     .replace(scheme, `$1$2${hidden}`)
