@@ -1,7 +1,8 @@
 /**
  * What the fake upstream can do wrong, and to which requests. A `Fault` is a plain object; the functions below name the
  * usual ones, and `{ ...flip(10), ...drip(100, 5) }` does both. Counts of bytes are bytes of that answer's body (so
- * of a ranged answer from its own start), only `flip` counts from the start of the content.
+ * of a ranged answer from its own start), only `flip` counts from the start of the content. What lies beyond the end of a
+ * body never happens.
  *
  * Faults are for requests that passed authentication. A fault of the body alone is not used up by answers without a
  * body (HEAD, a redirect): with redirected blobs it strikes at the storage host, all others at the registry,

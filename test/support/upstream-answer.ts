@@ -38,7 +38,7 @@ export function rangedAnswer(
   const end = first === '' || last === '' ? size : Math.min(size, Number(last) + 1);
   // RFC 9110 14.1.1: a last position below the first makes the whole header invalid, and it is ignored.
   if (first !== '' && last !== '' && Number(last) < start) return contentAnswer(200, headers, content);
-  if (start >= size || (first === '' && Number(last) === 0)) {
+  if (start >= size) {
     return emptyAnswer(416, { ...headers, 'Content-Range': `bytes */${size}` });
   }
   return {

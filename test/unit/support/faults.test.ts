@@ -293,7 +293,9 @@ describe('a fault strikes', () => {
     expect(await blob()).toMatchObject({ bytes: 10, end: 'fin-early' });
     upstream.fault({ digest, host: 'storage' }, faults.answer(503));
     expect(await blob()).toMatchObject({ status: 503 });
+    const before = new URL((await get(upstream.url, blobPath)).headers.get('location') ?? '');
     upstream.fault({ digest }, faults.answer(503));
+    expect(await get(before.origin, before.pathname + before.search)).toMatchObject({ status: 200 });
     expect(await get(upstream.url, blobPath)).toMatchObject({ status: 503 });
   });
 });
