@@ -1,7 +1,7 @@
 /**
  * Prints `N passed, N failed, N skipped` as the very last line of a run, and fails the run when something was skipped that
  * could have run: a skip is allowed only below a suite made by `requires(…)` one of whose requirements is unmet.
- * A file that can't be loaded and an error outside of tests each count as one failed. With a name filter (-t) what it
+ * A file that can't be loaded, a suite whose hook fails and an error outside of tests each count as one failed. With a name filter (-t) what it
  * leaves out is not held against anybody.
  */
 import type { Reporter, SerializedError, TestCase, TestModule, Vitest } from 'vitest/node';
@@ -57,7 +57,8 @@ export function formatTally({ passed, failed, skipped }: Omit<Tally, 'unjustifie
 
 export function tallyOf(modules: readonly TestModule[], errorCount: number, filtered: boolean): Tally {
   const tests = modules.flatMap(module => [...module.children.allTests()]);
-  const broken = modules.filter(module => module.errors().length > 0).length;
+  const groups = [...modules, ...modules.flatMap(module => [...module.children.allSuites()])];
+  const broken = groups.filter(group => group.errors().length > 0).length;
   const count = (state: string) => tests.filter(test => test.result().state === state).length;
   const skipped = tests.filter(test => test.result().state === 'skipped');
   const unjustified = filtered ? [] : new Set(skipped.map(complaintAbout).filter(text => text !== undefined));
@@ -71,10 +72,19 @@ export function tallyOf(modules: readonly TestModule[], errorCount: number, filt
 
 /** Undefined when the skip has a good reason. */
 function complaintAbout(test: TestCase): string | undefined {
+  if (isBelowBroken(test)) return undefined; // fails the run already, and by its own message
   const needs = parseNeeds(test.fullName);
   if (unmet(needs).length > 0) return undefined;
   const where = `${test.module.relativeModuleId} > ${test.fullName}`;
   return needs.length === 0
     ? `FAILED: skipped without a declared requirement: ${where}`
     : `FAILED: skipped although everything it needs is here (${needs.join(', ')}): ${where}`;
+}
+
+/** Vitest skips the tests of a suite whose beforeAll has failed. */
+function isBelowBroken(test: TestCase): boolean {
+  for (let group = test.parent; ; group = group.parent) {
+    if (group.errors().length > 0) return true;
+    if (group.type === 'module') return false;
+  }
 }

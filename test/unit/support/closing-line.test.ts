@@ -15,7 +15,7 @@ async function run(
 ): Promise<{ code: number; lines: string[] }> {
   const directory = await tempDir();
   await symlink(resolve('node_modules'), join(directory, 'node_modules'));
-  const imports = `import { describe, expect, test } from 'vitest'; import { requires } from '${support}/requires.ts';`;
+  const imports = `import { beforeAll, describe, expect, test } from 'vitest'; import { requires } from '${support}/requires.ts';`;
   await writeFile(join(directory, 'a.test.ts'), `${imports}\n${source}`);
   await writeFile(
     join(directory, 'config.mts'),
@@ -85,6 +85,15 @@ describe('a run', () => {
     expect(lines.at(-2)).toBe(
       'FAILED: skipped although everything it needs is here (podman): a.test.ts > pulls [needs podman] > passes',
     );
+  });
+
+  test('whose hook fails says that alone, although its tests were skipped', async () => {
+    const { code, lines } = await run(
+      `describe('a', () => { beforeAll(() => { throw new Error('no'); }); describe('b', () => { ${passing} }); });`,
+    );
+    expect(code).toBe(1);
+    expect(lines.filter(line => line.startsWith('FAILED:'))).toEqual([]);
+    expect(lines.at(-1)).toBe('0 passed, 1 failed, 1 skipped');
   });
 
   test('with a name filter holds nothing against what the filter leaves out', async () => {
