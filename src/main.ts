@@ -42,8 +42,11 @@ function defineProgram(
     .command('serve', { isDefault: true })
     .description('run the mirror until SIGTERM or SIGINT')
     .option(configFlag, configHelp)
-    .action((flags: { config?: string }) =>
+    .allowExcessArguments() // as the default command it gets the words of commands that don't exist
+    .action((flags: { config?: string }, command: Command) =>
       runner(async () => {
+        const [word] = command.args;
+        if (word !== undefined) command.error(`error: unknown command '${word}'`);
         const { serve } = await import('./cli/serve.ts');
         return serve({ ...surroundings(flags), process, writeError: text => process.stderr.write(text) });
       }),

@@ -6,9 +6,7 @@ import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
 import { type ProcessEvents, runUntilSignal } from '../lifecycle.ts';
-import type { RootLogger } from '../log.ts';
-import { createLogger } from '../log.ts';
-import { startMirror } from '../mirror.ts';
+import { createLogger, type RootLogger } from '../log.ts';
 
 export interface ServeOptions {
   /** `--config`. */
@@ -18,6 +16,8 @@ export interface ServeOptions {
   readonly process: ProcessEvents & { readonly pid: number };
   /** Gets the lines of a configuration that can't be used. */
   readonly writeError: (text: string) => void;
+  /** Gets the lines of the log. Left out: standard output. */
+  readonly writeLog?: (line: string) => void;
 }
 
 export async function serve(options: ServeOptions): Promise<number> {
@@ -31,7 +31,12 @@ export async function serve(options: ServeOptions): Promise<number> {
       cwd: options.cwd,
     });
     config = loaded.config;
-    logger = createLogger({ level: config.log.level, format: config.log.format });
+    const { level, format } = config.log;
+    logger = createLogger({
+      level,
+      format,
+      ...(options.writeLog !== undefined && { write: options.writeLog }),
+    });
     logger.info('starting', { config: loaded.source });
     for (const warning of loaded.warnings) logger.warn(warning);
   } catch (error) {
@@ -45,7 +50,7 @@ export async function serve(options: ServeOptions): Promise<number> {
 async function run(config: Config, logger: RootLogger, options: ServeOptions): Promise<number> {
   const { process } = options;
   // The handlers come first: a signal during a slow start must end it too.
-  const starting = Promise.resolve().then(() => startMirror(config, { logger, env: options.env }));
+  const starting = import('../mirror.ts').then(({ startMirror }) => startMirror(config, { logger }));
   return new Promise(resolve => {
     const handlers = runUntilSignal({
       process,
