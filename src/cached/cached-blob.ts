@@ -41,7 +41,19 @@ export interface CachedBlobOptions {
   readonly observer: Observer;
   readonly signal: AbortSignal;
   touch(digest: Digest): void;
-  createDownload(record: RepositoryRecord, digest: Digest, sources: SourceList, expectedSize: number | undefined): Download;
+  createDownload(
+    record: RepositoryRecord,
+    digest: Digest,
+    sources: SourceList,
+    expectedSize: number | undefined,
+  ): Download;
+}
+
+/** One request's blob. */
+interface Asked {
+  readonly record: RepositoryRecord;
+  readonly repository: Repository;
+  readonly digest: Digest;
 }
 
 export class CachedBlob {
@@ -53,13 +65,19 @@ export class CachedBlob {
   }
 
   /** HEAD: downloads nothing; at most one upstream HEAD. Errors: UpstreamError. */
-  async stat(record: RepositoryRecord, repository: Repository, digest: Digest, options: ReadOptions): Promise<StatAnswer> {
+  async stat(
+    record: RepositoryRecord,
+    repository: Repository,
+    digest: Digest,
+    options: ReadOptions,
+  ): Promise<StatAnswer> {
     const { store, links, downloads, sizes } = this.#options;
     if (links.mayServe(record, digest)) {
       const held = await store.sizeOf(digest);
       if (held !== undefined) return { outcome: 'hit', size: held };
       const opened = await downloads.get(digest)?.opened;
-      if (typeof opened === 'object' && opened.size !== undefined) return { outcome: 'joined', size: opened.size };
+      if (typeof opened === 'object' && opened.size !== undefined)
+        return { outcome: 'joined', size: opened.size };
     }
     const known = sizes.get(record.name, digest);
     if (known !== undefined) return { outcome: 'hit', size: known };
@@ -91,18 +109,34 @@ export class CachedBlob {
           throw error;
         }
       }
-      if (downloads.get(digest) !== undefined) await this.#requireLink(record, repository, digest, options.signal);
+      // A download that asks through this very repository is the proof under way: no HEAD beside it.
+      const proving = downloads.get(digest)?.sources.has(this.#options.origin.key, repository) ?? true;
+      if (!proving) await this.#requireLink(record, repository, digest, options.signal);
       const running = downloads.get(digest);
       const source = this.#linkingSource(record, repository, digest);
-      if (running === undefined && wanted !== undefined && isClosed(wanted) && !(known !== undefined && endsAtEnd(wanted, known))) {
+      if (
+        running === undefined &&
+        wanted !== undefined &&
+        isClosed(wanted) &&
+        !(known !== undefined && endsAtEnd(wanted, known))
+      ) {
         const passed = await this.#options.passages.range(digest, source, wanted, known, options.signal);
         if (passed !== 'ends-at-end') return passed;
       }
       running?.sources.add(source);
       const download =
         running ??
-        downloads.start(digest, () => this.#options.createDownload(record, digest, new SourceList([source]), known));
-      const answer = await this.#follow(download, digest, source, wanted, running === undefined ? 'miss' : 'joined', options.signal);
+        downloads.start(digest, () =>
+          this.#options.createDownload(record, digest, new SourceList([source]), known),
+        );
+      const answer = await this.#follow(
+        download,
+        { record, repository, digest },
+        source,
+        wanted,
+        running === undefined ? 'miss' : 'joined',
+        options.signal,
+      );
       if (answer !== undefined) return answer;
       if (downloads.get(digest) === download) await waitFor(downloads.ended(digest), options.signal);
     }
@@ -117,7 +151,7 @@ export class CachedBlob {
   /** Undefined: the download ended before this client could join it; look again. */
   async #follow(
     download: Download,
-    digest: Digest,
+    { record, repository, digest }: Asked,
     source: BlobSource,
     wanted: ByteRange | undefined,
     outcome: Outcome,
@@ -126,21 +160,18 @@ export class CachedBlob {
     const opened = await waitFor(download.opened, signal);
     if (opened === 'held') return undefined;
     if (opened === 'no-room') return this.#options.passages.whole(digest, source, wanted, signal);
-    if (!opened.isOpen || (opened.failure !== undefined && !(opened.failure instanceof NoRoomError))) return undefined;
+    if (!opened.isOpen || (opened.failure !== undefined && !(opened.failure instanceof NoRoomError)))
+      return undefined;
     if (wanted !== undefined && isClosed(wanted) && isFar(wanted, opened)) {
       const passed = await this.#options.passages.range(digest, source, wanted, opened.size, signal);
       if (passed !== 'ends-at-end') return passed;
     }
     const reader = this.#readerOver(download, opened, digest, source);
     try {
-      await waitFor(download.ready(opened), signal);
-    } catch (error) {
-      if (!(error instanceof NoRoomError)) {
-        await reader.close();
-        throw error;
-      }
-    }
-    try {
+      await waitFor(download.ready(opened), signal).catch(error => {
+        if (!(error instanceof NoRoomError)) throw error; // the reader goes on by itself then
+      });
+      await this.#requireLink(record, repository, digest, signal);
       const size = opened.size;
       if (size === undefined) return { outcome, size, start: 0, end: undefined, partial: false, reader };
       return { outcome, size, ...spanOf(wanted, size), partial: wanted !== undefined, reader };
@@ -163,19 +194,30 @@ export class CachedBlob {
   }
 
   /** The link rule, before a held blob or a running download is touched. Errors: UpstreamError. */
-  async #requireLink(record: RepositoryRecord, repository: Repository, digest: Digest, signal: AbortSignal): Promise<void> {
+  async #requireLink(
+    record: RepositoryRecord,
+    repository: Repository,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { links } = this.#options;
     if (links.mayServe(record, digest)) return;
     try {
       await this.#prove(record, repository, digest, signal);
     } catch (error) {
       await links.loaded; // while the public links are still being read, an upstream's silence decides nothing
-      if (!(error instanceof UpstreamError) || error.failure === 'gone' || !links.mayServe(record, digest)) throw error;
+      if (!(error instanceof UpstreamError) || error.failure === 'gone' || !links.mayServe(record, digest))
+        throw error;
     }
   }
 
   /** One upstream HEAD; its success is the link. Resolves with the size, if it says. */
-  async #prove(record: RepositoryRecord, repository: Repository, digest: Digest, signal: AbortSignal): Promise<number | undefined> {
+  async #prove(
+    record: RepositoryRecord,
+    repository: Repository,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<number | undefined> {
     const { value } = await this.#proofs.run(`${record.name}@${digest}`, signal, async () => {
       const { size } = await this.#options.origin.stat(repository, digest, { signal: this.#options.signal });
       this.#options.links.link(record, digest, this.#options.isPublic);
@@ -206,7 +248,10 @@ export class CachedBlob {
   }
 }
 
-function spanOf(range: ByteRange | undefined, size: number): { readonly start: number; readonly end: number } {
+function spanOf(
+  range: ByteRange | undefined,
+  size: number,
+): { readonly start: number; readonly end: number } {
   if (range === undefined) return { start: 0, end: size };
   const span = resolveRange(range, size);
   if (span === undefined) throw new RegistryError('RANGE_INVALID', { detail: { size } });

@@ -43,25 +43,37 @@ export class CachedDiscovery {
     const { absent, origin, signal } = this.#options;
     const key = `${recordName}@${digest}`;
     const missed = absent.get(key);
-    if (missed?.kind === 'fresh') return { outcome: 'hit', checkedAt: missed.at, bytes: emptyIndex, filtered: false };
+    if (missed?.kind === 'fresh')
+      return { outcome: 'hit', checkedAt: missed.at, bytes: emptyIndex, filtered: false };
     try {
       const { query } = options;
       const flight = `${key}?${artifactType ?? ''}?${query ?? ''}`;
       const { value } = await this.#referrers.run(flight, options.signal, () =>
-        origin.referrers(repository, digest, artifactType, { signal, ...(query === undefined ? {} : { query }) }),
+        origin.referrers(repository, digest, artifactType, {
+          signal,
+          ...(query === undefined ? {} : { query }),
+        }),
       );
       if (artifactType === undefined && query === undefined) this.#remember(key, value);
       return value;
     } catch (error) {
       if (!(error instanceof UpstreamError) || missed === undefined) throw error;
-      return { outcome: 'stale', stale: 'unreachable', checkedAt: missed.at, bytes: emptyIndex, filtered: false };
+      return {
+        outcome: 'stale',
+        stale: 'unreachable',
+        checkedAt: missed.at,
+        bytes: emptyIndex,
+        filtered: false,
+      };
     }
   }
 
   #remember(key: string, answer: ReferrersAnswer): void {
     const index: unknown = JSON.parse(answer.bytes.toString('utf8'));
-    const manifests = typeof index === 'object' && index !== null && 'manifests' in index ? index.manifests : undefined;
-    if (Array.isArray(manifests) && manifests.length === 0 && answer.nextQuery === undefined) this.#options.absent.remember(key);
+    const manifests =
+      typeof index === 'object' && index !== null && 'manifests' in index ? index.manifests : undefined;
+    if (Array.isArray(manifests) && manifests.length === 0 && answer.nextQuery === undefined)
+      this.#options.absent.remember(key);
     else this.#options.absent.forget(key);
   }
 }

@@ -4,8 +4,8 @@
  */
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { Reference, Repository } from '../oci/name.ts';
 import { octetStream } from '../oci/media-type.ts';
+import type { Reference, Repository } from '../oci/name.ts';
 import type { Origin } from '../registry/origin.ts';
 import type { ManifestAnswer, ReadOptions, ResolveAnswer } from '../registry/registry.ts';
 import { UpstreamError } from '../registry/upstream-error.ts';
@@ -43,7 +43,12 @@ export class CachedManifest {
   }
 
   /** GET by digest. Errors: UpstreamError. */
-  async manifest(record: RepositoryRecord, repository: Repository, digest: Digest, options: ReadOptions): Promise<ManifestAnswer> {
+  async manifest(
+    record: RepositoryRecord,
+    repository: Repository,
+    digest: Digest,
+    options: ReadOptions,
+  ): Promise<ManifestAnswer> {
     const held = await this.held(record, digest);
     if (held !== undefined && (await this.#mayGoOut(record, held))) return this.#answer(held, 'hit');
     const { held: fetched, outcome } = await this.fetch(record, repository, digest, options.signal);
@@ -51,7 +56,12 @@ export class CachedManifest {
   }
 
   /** HEAD by digest; what isn't held is asked for, not fetched. Errors: UpstreamError. */
-  async resolve(record: RepositoryRecord, repository: Repository, digest: Digest, options: ReadOptions): Promise<ResolveAnswer> {
+  async resolve(
+    record: RepositoryRecord,
+    repository: Repository,
+    digest: Digest,
+    options: ReadOptions,
+  ): Promise<ResolveAnswer> {
     const held = await this.held(record, digest);
     if (held !== undefined && (await this.#mayGoOut(record, held))) return this.#answer(held, 'hit');
     const { value, joined } = await this.#resolveOnce(record, repository, digest, options.signal);
@@ -72,13 +82,24 @@ export class CachedManifest {
    * One GET, however many ask. Held bytes that aren't linked here yet cost a HEAD instead.
    * Errors: UpstreamError.
    */
-  async fetch(record: RepositoryRecord, repository: Repository, reference: Reference, signal: AbortSignal): Promise<FetchedManifest> {
+  async fetch(
+    record: RepositoryRecord,
+    repository: Repository,
+    reference: Reference,
+    signal: AbortSignal,
+  ): Promise<FetchedManifest> {
     const key = `${record.name}@${reference}`;
-    const { value, joined } = await this.#fetches.run(key, signal, () => this.#fetch(record, repository, reference));
+    const { value, joined } = await this.#fetches.run(key, signal, () =>
+      this.#fetch(record, repository, reference),
+    );
     return { held: value, outcome: joined ? 'joined' : 'miss' };
   }
 
-  async #fetch(record: RepositoryRecord, repository: Repository, reference: Reference): Promise<HeldManifest> {
+  async #fetch(
+    record: RepositoryRecord,
+    repository: Repository,
+    reference: Reference,
+  ): Promise<HeldManifest> {
     const { origin, manifests, signal } = this.#options;
     if (reference.includes(':')) {
       const hot = manifests.peek(reference as Digest);
@@ -101,7 +122,9 @@ export class CachedManifest {
 
   #resolveOnce(record: RepositoryRecord, repository: Repository, digest: Digest, signal: AbortSignal) {
     return this.#resolves.run(`${record.name}@${digest}`, signal, async () => {
-      const { descriptor } = await this.#options.origin.resolve(repository, digest, { signal: this.#options.signal });
+      const { descriptor } = await this.#options.origin.resolve(repository, digest, {
+        signal: this.#options.signal,
+      });
       this.#options.links.link(record, digest, this.#options.isPublic);
       return descriptor;
     });

@@ -51,7 +51,11 @@ export class CachedRegistry implements RegistryReader {
       : this.#options.tags.resolve(record, repository, reference, options);
   }
 
-  async manifest(repository: Repository, reference: Reference, options: ReadOptions): Promise<ManifestAnswer> {
+  async manifest(
+    repository: Repository,
+    reference: Reference,
+    options: ReadOptions,
+  ): Promise<ManifestAnswer> {
     const record = await this.#record(repository);
     return isDigest(reference)
       ? this.#options.manifests.manifest(record, repository, reference, options)
@@ -62,7 +66,12 @@ export class CachedRegistry implements RegistryReader {
     return this.#options.blobs.stat(await this.#record(repository), repository, digest, options);
   }
 
-  async blob(repository: Repository, digest: Digest, range: ByteRange | undefined, options: ReadOptions): Promise<BlobAnswer> {
+  async blob(
+    repository: Repository,
+    digest: Digest,
+    range: ByteRange | undefined,
+    options: ReadOptions,
+  ): Promise<BlobAnswer> {
     return this.#options.blobs.blob(await this.#record(repository), repository, digest, range, options);
   }
 

@@ -4,8 +4,8 @@
  * clients ends behind them.
  */
 import type { Descriptor } from '../oci/descriptor.ts';
-import type { Repository, Tag } from '../oci/name.ts';
 import { RegistryError } from '../oci/error.ts';
+import type { Repository, Tag } from '../oci/name.ts';
 import type { Origin } from '../registry/origin.ts';
 import type { ManifestAnswer, ReadOptions, ResolveAnswer, StaleReason } from '../registry/registry.ts';
 import type { RepositoryRecord, TagEntry } from '../store/repository-record.ts';
@@ -53,12 +53,19 @@ export class CachedTag {
   }
 
   /** HEAD. Errors: UpstreamError, MANIFEST_UNKNOWN. */
-  async resolve(record: RepositoryRecord, repository: Repository, tag: Tag, options: ReadOptions): Promise<ResolveAnswer> {
+  async resolve(
+    record: RepositoryRecord,
+    repository: Repository,
+    tag: Tag,
+    options: ReadOptions,
+  ): Promise<ResolveAnswer> {
     const known = await this.#current(record, repository, tag, options);
     if (known !== undefined) return this.#answer(known);
     const { value: entry, joined } = await this.#resolves.run(`${record.name}:${tag}`, options.signal, () =>
       this.#ask(record, tag, async () => {
-        const { descriptor } = await this.#options.origin.resolve(repository, tag, { signal: this.#options.signal });
+        const { descriptor } = await this.#options.origin.resolve(repository, tag, {
+          signal: this.#options.signal,
+        });
         return this.#point(record, tag, descriptor);
       }),
     );
@@ -66,7 +73,12 @@ export class CachedTag {
   }
 
   /** GET. Errors: UpstreamError, MANIFEST_UNKNOWN. */
-  async manifest(record: RepositoryRecord, repository: Repository, tag: Tag, options: ReadOptions): Promise<ManifestAnswer> {
+  async manifest(
+    record: RepositoryRecord,
+    repository: Repository,
+    tag: Tag,
+    options: ReadOptions,
+  ): Promise<ManifestAnswer> {
     const known = await this.#current(record, repository, tag, options);
     if (known?.held !== undefined) return { ...this.#answer(known), bytes: known.held.bytes };
     const reference = known?.entry.descriptor.digest ?? tag;
@@ -79,13 +91,24 @@ export class CachedTag {
   }
 
   /** What may go out for a tag that is held; undefined: the upstream has to be asked. */
-  async #current(record: RepositoryRecord, repository: Repository, tag: Tag, options: ReadOptions): Promise<Checked | undefined> {
+  async #current(
+    record: RepositoryRecord,
+    repository: Repository,
+    tag: Tag,
+    options: ReadOptions,
+  ): Promise<Checked | undefined> {
     const entry = record.tag(tag);
     if (entry === undefined) return undefined;
     const { origin, offline, policy } = this.#options;
     const health = origin.health();
     const upstream = { offline, away: health.away, pausedUntil: health.pausedUntil('manifest') };
-    const decision = decide(entry.checkedAt, this.#options.now(), policy, upstream, options.mustCheck ?? false);
+    const decision = decide(
+      entry.checkedAt,
+      this.#options.now(),
+      policy,
+      upstream,
+      options.mustCheck ?? false,
+    );
     if (decision.kind === 'ask') return undefined;
     const held = await this.#options.byDigest.held(record, entry.descriptor.digest);
     if (decision.kind === 'fresh') return { entry, held, outcome: 'hit' };
@@ -94,13 +117,20 @@ export class CachedTag {
   }
 
   /** One HEAD for all who wait; none of them longer than `check_timeout` when something held can go out. */
-  async #check(record: RepositoryRecord, repository: Repository, tag: Tag, known: HeldTag, options: ReadOptions): Promise<Checked | undefined> {
+  async #check(
+    record: RepositoryRecord,
+    repository: Repository,
+    tag: Tag,
+    known: HeldTag,
+    options: ReadOptions,
+  ): Promise<Checked | undefined> {
     const key = `${record.name}:${tag}`;
     const patienceMs = this.#options.policy.checkTimeoutMs - this.#checks.ageMs(key);
     const check = this.#checks.run(key, options.signal, () => this.#confirm(record, repository, tag, known));
     if (known.held !== undefined && (await settleWithin(check, Math.max(0, patienceMs))) === 'late') {
       check.catch(() => {}); // it ends behind: the next client sees what it found
-      if (await this.#options.availability.isComplete(record, known.held)) return this.#stale(record, known, 'slow');
+      if (await this.#options.availability.isComplete(record, known.held))
+        return this.#stale(record, known, 'slow');
     }
     try {
       return (await check).value;
@@ -113,17 +143,29 @@ export class CachedTag {
     }
   }
 
-  async #confirm(record: RepositoryRecord, repository: Repository, tag: Tag, known: HeldTag): Promise<Checked> {
+  async #confirm(
+    record: RepositoryRecord,
+    repository: Repository,
+    tag: Tag,
+    known: HeldTag,
+  ): Promise<Checked> {
     const { origin, byDigest, logger, signal } = this.#options;
     const { descriptor } = await origin.resolve(repository, tag, { signal });
     if (descriptor.digest === known.entry.descriptor.digest) {
       return { entry: this.#point(record, tag, descriptor), held: known.held, outcome: 'hit' };
     }
     const already = await byDigest.held(record, descriptor.digest);
-    if (already !== undefined) return { entry: this.#point(record, tag, descriptor), held: already, outcome: 'hit' };
-    if (known.held !== undefined && origin.health().budgetLow) return { ...known, outcome: 'stale', stale: 'budget' };
+    if (already !== undefined)
+      return { entry: this.#point(record, tag, descriptor), held: already, outcome: 'hit' };
+    if (known.held !== undefined && origin.health().budgetLow)
+      return { ...known, outcome: 'stale', stale: 'budget' };
     const { held } = await byDigest.fetch(record, repository, descriptor.digest, signal);
-    logger.info('tag moved', { repository: record.name, tag, from: known.entry.descriptor.digest, to: descriptor.digest });
+    logger.info('tag moved', {
+      repository: record.name,
+      tag,
+      from: known.entry.descriptor.digest,
+      to: descriptor.digest,
+    });
     return { entry: this.#point(record, tag, descriptor), held, outcome: 'miss' };
   }
 
@@ -168,7 +210,9 @@ export class CachedTag {
 }
 
 function isGone(error: unknown): boolean {
-  return error instanceof RegistryError && error.code === 'MANIFEST_UNKNOWN' && error.detail?.['reason'] === 'gone';
+  return (
+    error instanceof RegistryError && error.code === 'MANIFEST_UNKNOWN' && error.detail?.['reason'] === 'gone'
+  );
 }
 
 function absentError(tag: Tag, at: number): RegistryError {

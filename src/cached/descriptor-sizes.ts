@@ -13,7 +13,10 @@ export class DescriptorSizes {
   readonly #sizes = new LRUCache<string, number>({ max: maxEntries });
 
   learn(recordName: string, manifest: ParsedManifest): void {
-    for (const { digest, size } of [...manifest.layers, ...(manifest.config === undefined ? [] : [manifest.config])]) {
+    for (const { digest, size } of [
+      ...manifest.layers,
+      ...(manifest.config === undefined ? [] : [manifest.config]),
+    ]) {
       this.#sizes.set(`${recordName}@${digest}`, size);
     }
   }

@@ -8,14 +8,14 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Digest } from '../oci/digest.ts';
-import type { ByteReservation } from './room.ts';
-import type { Logger } from '../telemetry/logger.ts';
-import type { Observer } from '../telemetry/observer.ts';
+import { UpstreamError } from '../registry/upstream-error.ts';
 import { type Ingest, verifyFirstBytes } from '../store/ingest.ts';
 import { MismatchError } from '../store/ingest-error.ts';
 import { StoreError } from '../store/store-error.ts';
-import { UpstreamError } from '../registry/upstream-error.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { Observer } from '../telemetry/observer.ts';
 import { type Chunk, resumeTransfer } from './resume.ts';
+import type { ByteReservation } from './room.ts';
 import type { SourceList } from './source-list.ts';
 
 /** Room is taken in such steps while the size is unknown. */
@@ -32,6 +32,8 @@ export interface DownloadOptions {
   readonly expectedSize: number | undefined;
   readonly sources: SourceList;
   readonly policy: TransferPolicy;
+  /** `never`: the transfer ends with its last client; the partial is kept. */
+  readonly finish: 'always' | 'never';
   readonly observer: Observer;
   readonly logger: Logger;
   /** Aborted at shutdown, after the drain: the partial is kept. */
@@ -55,7 +57,7 @@ export class Download {
   #ingest: Ingest | undefined;
   #answered = false;
   #leftover: AsyncGenerator<Chunk, void, void> | undefined;
-  #leftoverAbort = new AbortController();
+  readonly #abandon = new AbortController();
 
   constructor(options: DownloadOptions) {
     this.#options = options;
@@ -67,6 +69,11 @@ export class Download {
     this.#resolveOpened = resolveOpened;
   }
 
+  /** On disk so far. */
+  get heldBytes(): number {
+    return this.#ingest?.heldBytes ?? 0;
+  }
+
   get sources(): SourceList {
     return this.#options.sources;
   }
@@ -76,7 +83,7 @@ export class Download {
     const chunks = this.#leftover;
     if (chunks === undefined) return undefined;
     this.#leftover = undefined;
-    return { chunks, abort: () => this.#leftoverAbort.abort() };
+    return { chunks, abort: () => this.#abandon.abort() };
   }
 
   /**
@@ -148,7 +155,8 @@ export class Download {
       this.#options.onMismatch();
       const untouched = ingest.hasUntouchedFollower || (ingest.size ?? 0) <= verifyFirstBytes;
       logger.warn('wrong bytes from the upstream', { digest, upstream: sources.current().upstream, tries });
-      if (tries >= 2 * sources.count || !(untouched || tries < sources.count)) throw new MismatchError(digest);
+      if (tries >= 2 * sources.count || !(untouched || tries < sources.count))
+        throw new MismatchError(digest);
       sources.next();
       await ingest.restart();
       if (expectedSize !== undefined) ingest.setSize(expectedSize);
@@ -163,7 +171,7 @@ export class Download {
     const { sources, observer, policy, now } = this.#options;
     const gap = ingest.nextMissing();
     if (gap > 0 && gap === ingest.size) return true; // a full partial asks nobody
-    const signal = AbortSignal.any([this.#options.signal, this.#leftoverAbort.signal]);
+    const signal = AbortSignal.any([this.#options.signal, this.#abandon.signal]);
     const chunks = resumeTransfer({
       sources,
       from: gap,
@@ -212,7 +220,10 @@ export class Download {
       } catch (error) {
         if (!(error instanceof StoreError)) throw error;
         if (tries > 0 || !(await this.#reservation?.makeRoom())) {
-          this.#options.logger.warn('no room on the disk, passing the blob through', { digest: this.#options.digest, error });
+          this.#options.logger.warn('no room on the disk, passing the blob through', {
+            digest: this.#options.digest,
+            error,
+          });
           return false;
         }
         await delay(0);
@@ -223,7 +234,8 @@ export class Download {
   async #end(ingest: Ingest, error: unknown): Promise<void> {
     const reason = error instanceof Error ? error : new Error(String(error));
     const { digest, logger } = this.#options;
-    const wrong = reason instanceof MismatchError || (reason instanceof UpstreamError && reason.failure === 'mismatch');
+    const wrong =
+      reason instanceof MismatchError || (reason instanceof UpstreamError && reason.failure === 'mismatch');
     if (wrong || reason instanceof StoreError || ingest.heldBytes === 0) {
       await ingest.discard(reason);
     } else {
@@ -231,22 +243,32 @@ export class Download {
       this.#reservation?.keepPartial(digest, ingest.heldBytes);
       this.#reservation = undefined;
     }
-    logger.warn('download ended without its blob', { digest, front: ingest.front, size: ingest.size, error: reason });
+    logger.warn('download ended without its blob', {
+      digest,
+      front: ingest.front,
+      size: ingest.size,
+      error: reason,
+    });
   }
 
   #followersChanged(count: number): void {
-    if (count === 0 && this.#leftover !== undefined && this.#ingest?.failure !== undefined) void this.#dropLeftover();
+    if (count > 0) return;
+    if (this.#options.finish === 'never') this.#abandon.abort(new Error('the last client has left'));
+    if (this.#leftover !== undefined && this.#ingest?.failure !== undefined) void this.#dropLeftover();
   }
 
   async #dropLeftover(): Promise<void> {
     const chunks = this.#leftover;
     this.#leftover = undefined;
-    this.#leftoverAbort.abort();
+    this.#abandon.abort();
     await chunks?.return();
   }
 }
 
-async function* prepend(first: Chunk, rest: AsyncGenerator<Chunk, void, void>): AsyncGenerator<Chunk, void, void> {
+async function* prepend(
+  first: Chunk,
+  rest: AsyncGenerator<Chunk, void, void>,
+): AsyncGenerator<Chunk, void, void> {
   try {
     yield first;
     yield* rest;

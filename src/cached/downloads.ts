@@ -13,6 +13,11 @@ export class Downloads {
     return this.#running.has(digest);
   }
 
+  /** On disk, of all that run. */
+  get heldBytes(): number {
+    return [...this.#running.values()].reduce((sum, { download }) => sum + download.heldBytes, 0);
+  }
+
   /** Starts it. The entry goes when the blob is in its place or the download is over, never earlier. */
   start(digest: Digest, create: () => Download): Download {
     const download = create();

@@ -5,7 +5,11 @@ export class Flights<T> {
   readonly #running = new Map<string, { readonly work: Promise<T>; readonly startedMs: number }>();
 
   /** `joined` tells whether somebody else's work was waited for. Errors: those of `work`, or the signal's reason. */
-  async run(key: string, signal: AbortSignal, work: () => Promise<T>): Promise<{ readonly value: T; readonly joined: boolean }> {
+  async run(
+    key: string,
+    signal: AbortSignal,
+    work: () => Promise<T>,
+  ): Promise<{ readonly value: T; readonly joined: boolean }> {
     const running = this.#running.get(key);
     if (running !== undefined) return { value: await waitFor(running.work, signal), joined: true };
     const started = work().finally(() => this.#running.delete(key));

@@ -6,9 +6,9 @@ import { LRUCache } from 'lru-cache';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts';
 import { type ParsedManifest, parseManifest } from '../oci/manifest.ts';
-import type { Logger } from '../telemetry/logger.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import { StoreError } from '../store/store-error.ts';
+import type { Logger } from '../telemetry/logger.ts';
 
 const hotBytes = 32 * 1024 * 1024;
 /** What an entry costs beside its bytes: parsed descriptors and bookkeeping. */
@@ -66,7 +66,8 @@ export class HeldManifests {
   async put(descriptor: Descriptor, bytes: Buffer): Promise<HeldManifest> {
     const held = this.#heat(descriptor.digest, descriptor.mediaType, bytes);
     try {
-      if (await this.#options.store.put(descriptor.digest, bytes)) this.#options.stored(descriptor.digest, bytes.length);
+      if (await this.#options.store.put(descriptor.digest, bytes))
+        this.#options.stored(descriptor.digest, bytes.length);
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       this.#options.logger.warn('the store takes no manifest', { digest: descriptor.digest, error });

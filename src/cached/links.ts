@@ -8,17 +8,12 @@
 import type { Digest } from '../oci/digest.ts';
 import type { RepositoryRecord } from '../store/repository-record.ts';
 
-/** The records of repositories that anybody may pull from. */
-export interface PublicRecords {
-  all(): AsyncIterable<RepositoryRecord>;
-}
-
 export class Links {
   readonly #public = new Set<Digest>();
   #loaded: Promise<void> = Promise.resolve();
 
   /** Reads the public repositories' links. Errors are the records' own to report; what can't be read isn't public. */
-  load(records: PublicRecords): Promise<void> {
+  load(records: AsyncIterable<RepositoryRecord>): Promise<void> {
     this.#loaded = this.#load(records);
     return this.#loaded;
   }
@@ -41,8 +36,8 @@ export class Links {
     if (isPublic) this.#public.add(digest);
   }
 
-  async #load(records: PublicRecords): Promise<void> {
-    for await (const record of records.all()) {
+  async #load(records: AsyncIterable<RepositoryRecord>): Promise<void> {
+    for await (const record of records) {
       for (const digest of record.links()) this.#public.add(digest);
     }
   }

@@ -47,14 +47,21 @@ export class Passages {
   }
 
   /** Errors: UpstreamError, RANGE_INVALID. */
-  async whole(digest: Digest, source: BlobSource, range: ByteRange | undefined, signal: AbortSignal): Promise<BlobAnswer> {
+  async whole(
+    digest: Digest,
+    source: BlobSource,
+    range: ByteRange | undefined,
+    signal: AbortSignal,
+  ): Promise<BlobAnswer> {
     const hash = createDigester(algorithmOf(digest));
     const { reader, size } = this.#open(digest, source, { from: 0, expectedSize: undefined, hash });
     await primed(reader, signal);
     const total = size();
-    if (total === undefined) return { outcome: 'passthrough', size: total, start: 0, end: undefined, partial: false, reader };
+    if (total === undefined)
+      return { outcome: 'passthrough', size: total, start: 0, end: undefined, partial: false, reader };
     const span = range === undefined ? { start: 0, end: total } : resolveRange(range, total);
-    if (span !== undefined) return { outcome: 'passthrough', size: total, ...span, partial: range !== undefined, reader };
+    if (span !== undefined)
+      return { outcome: 'passthrough', size: total, ...span, partial: range !== undefined, reader };
     await reader.close();
     throw new RegistryError('RANGE_INVALID', { detail: { size: total } });
   }
@@ -67,7 +74,12 @@ export class Passages {
     expectedSize: number | undefined,
     signal: AbortSignal,
   ): Promise<BlobAnswer | 'ends-at-end'> {
-    const { reader, size } = this.#open(digest, source, { from: first, end: last + 1, expectedSize, hash: undefined });
+    const { reader, size } = this.#open(digest, source, {
+      from: first,
+      end: last + 1,
+      expectedSize,
+      hash: undefined,
+    });
     try {
       await primed(reader, signal);
     } catch (error) {
@@ -92,11 +104,25 @@ export class Passages {
   }
 
   /** A transfer from byte 0 that is already running. */
-  over(digest: Digest, transfer: { chunks: AsyncGenerator<Chunk, void, void>; abort(): void }, size: number | undefined): PassthroughReader {
-    return this.#reader(digest, transfer.chunks, createDigester(algorithmOf(digest)), () => size, transfer.abort);
+  over(
+    digest: Digest,
+    transfer: { chunks: AsyncGenerator<Chunk, void, void>; abort(): void },
+    size: number | undefined,
+  ): PassthroughReader {
+    return this.#reader(
+      digest,
+      transfer.chunks,
+      createDigester(algorithmOf(digest)),
+      () => size,
+      transfer.abort,
+    );
   }
 
-  #open(digest: Digest, source: BlobSource, passage: Passage): { reader: PassthroughReader; size: () => number | undefined } {
+  #open(
+    digest: Digest,
+    source: BlobSource,
+    passage: Passage,
+  ): { reader: PassthroughReader; size: () => number | undefined } {
     const controller = new AbortController();
     let size = passage.expectedSize;
     const chunks = resumeTransfer({
@@ -113,7 +139,16 @@ export class Passages {
         size = opened ?? size;
       },
     });
-    return { reader: this.#reader(digest, chunks, passage.hash, () => size, () => controller.abort()), size: () => size };
+    return {
+      reader: this.#reader(
+        digest,
+        chunks,
+        passage.hash,
+        () => size,
+        () => controller.abort(),
+      ),
+      size: () => size,
+    };
   }
 
   #reader(
@@ -124,7 +159,14 @@ export class Passages {
     abort: () => void,
   ): PassthroughReader {
     const { suspects } = this.#options;
-    return new PassthroughReader({ digest, chunks, hash, size, abort, onMismatch: () => suspects.add(digest) });
+    return new PassthroughReader({
+      digest,
+      chunks,
+      hash,
+      size,
+      abort,
+      onMismatch: () => suspects.add(digest),
+    });
   }
 }
 

@@ -8,8 +8,8 @@
 import type { Hash } from 'node:crypto';
 import { algorithmOf, type Digest, finishDigest } from '../oci/digest.ts';
 import type { BlobReader } from '../registry/registry.ts';
-import { MismatchError } from '../store/ingest-error.ts';
 import { verifyFirstBytes } from '../store/ingest.ts';
+import { MismatchError } from '../store/ingest-error.ts';
 import type { Chunk } from './resume.ts';
 
 export interface PassthroughOptions {
@@ -28,7 +28,7 @@ export interface PassthroughOptions {
 export class PassthroughReader implements BlobReader {
   readonly preferredBytes = 64 * 1024;
   readonly #options: PassthroughOptions;
-  #ready: Chunk[] = [];
+  readonly #ready: Chunk[] = [];
   #held: Chunk[] = [];
   #ended = false;
   #closed = false;

@@ -68,7 +68,10 @@ export async function* resumeTransfer(options: ResumeOptions): AsyncGenerator<Ch
       options.onOpened(source, size);
       let position = opened.start;
       for await (const bytes of guard.watch(opened.stream)) {
-        const wanted = bytes.subarray(Math.max(0, at - position), end === undefined ? bytes.length : end - position);
+        const wanted = bytes.subarray(
+          Math.max(0, at - position),
+          end === undefined ? bytes.length : end - position,
+        );
         position += bytes.length;
         progressAt = now();
         failures = 0;
@@ -101,8 +104,14 @@ export async function* resumeTransfer(options: ResumeOptions): AsyncGenerator<Ch
   }
 }
 
-function checkSize(upstream: string, expected: number | undefined, opened: OpenedSource, at: number): number | undefined {
-  if (opened.start > at) throw wrongAnswer(upstream, `expected bytes from ${at} on, got them from ${opened.start} on`);
+function checkSize(
+  upstream: string,
+  expected: number | undefined,
+  opened: OpenedSource,
+  at: number,
+): number | undefined {
+  if (opened.start > at)
+    throw wrongAnswer(upstream, `expected bytes from ${at} on, got them from ${opened.start} on`);
   if (expected !== undefined && opened.size !== undefined && opened.size !== expected) {
     throw wrongAnswer(upstream, `expected a blob of ${expected} bytes, got one of ${opened.size}`);
   }
@@ -115,7 +124,8 @@ function wrongAnswer(upstream: string, message: string): UpstreamError {
 
 function causeOf(error: unknown): ResumeCause {
   if (!(error instanceof UpstreamError)) return 'cut';
-  if (error.failure === 'status' || error.failure === 'limited' || error.failure === 'paused') return 'status';
+  if (error.failure === 'status' || error.failure === 'limited' || error.failure === 'paused')
+    return 'status';
   if (error.failure === 'mismatch') return 'mismatch';
   return error.failure === 'unreachable' || error.failure === 'breaker' ? 'refused' : 'cut';
 }

@@ -12,11 +12,13 @@ export class SourceList {
     this.#sources = [...sources];
   }
 
-  /** `key` is compared by identity of upstream and repository: the same one twice is kept once. */
+  /** The same repository of the same upstream is kept once. */
   add(source: BlobSource): void {
-    if (!this.#sources.some(held => held.upstream === source.upstream && held.repository === source.repository)) {
-      this.#sources.push(source);
-    }
+    if (!this.has(source.upstream, source.repository)) this.#sources.push(source);
+  }
+
+  has(upstream: string, repository: string): boolean {
+    return this.#sources.some(held => held.upstream === upstream && held.repository === repository);
   }
 
   /** Errors: Error when the list is empty. */

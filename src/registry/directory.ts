@@ -2,8 +2,16 @@
  * From a request's name to (registry, repository): the order of docs/addressing.md. A look-up and nothing else: no name
  * in a request is ever an address to dial.
  */
-import { canonicalHost, HUB, isHostLike, parseRepository, type Repository, withLibrary } from '../oci/name.ts';
+
 import { excerpt, RegistryError } from '../oci/error.ts';
+import {
+  canonicalHost,
+  HUB,
+  isHostLike,
+  parseRepository,
+  type Repository,
+  withLibrary,
+} from '../oci/name.ts';
 import type { RegistryReader } from './registry.ts';
 
 export interface DirectoryEntry {
@@ -39,7 +47,8 @@ export class Directory {
     }
     this.#ownNames = new Set(options.ownNames.map(name => name.toLowerCase()));
     const fallback = this.#byHost.get(canonicalHost(options.defaultUpstream));
-    if (fallback === undefined) throw new Error(`expected default_upstream to be configured, got ${options.defaultUpstream}`);
+    if (fallback === undefined)
+      throw new Error(`expected default_upstream to be configured, got ${options.defaultUpstream}`);
     this.#default = fallback;
   }
 

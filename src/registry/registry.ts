@@ -99,11 +99,21 @@ export interface RegistryReader {
   /** HEAD blob (end-2); downloads nothing. Errors: BLOB_UNKNOWN. */
   stat(repository: Repository, digest: Digest, options: ReadOptions): Promise<StatAnswer>;
   /** GET blob (end-2), whole or one range. Errors: BLOB_UNKNOWN, RANGE_INVALID (detail `size`). */
-  blob(repository: Repository, digest: Digest, range: ByteRange | undefined, options: ReadOptions): Promise<BlobAnswer>;
+  blob(
+    repository: Repository,
+    digest: Digest,
+    range: ByteRange | undefined,
+    options: ReadOptions,
+  ): Promise<BlobAnswer>;
   /** One page of tags (end-8). Errors: NAME_UNKNOWN. */
   tags(repository: Repository, options: PageOptions): Promise<TagsPage>;
   /** Referrers (end-12). An empty index when there are none. `query` is the upstream's own page query. */
-  referrers(repository: Repository, digest: Digest, artifactType: string | undefined, options: ReadOptions & { readonly query?: string }): Promise<ReferrersAnswer>;
+  referrers(
+    repository: Repository,
+    digest: Digest,
+    artifactType: string | undefined,
+    options: ReadOptions & { readonly query?: string },
+  ): Promise<ReferrersAnswer>;
 }
 
 /** Where bytes of one blob can be had: an upstream; later a peer or a bucket. */
@@ -117,7 +127,10 @@ export interface BlobSource {
    * The answer says where it really starts: 0 when the source knows no ranges.
    * Errors: `UpstreamError`.
    */
-  open(offset: number, options: { readonly signal: AbortSignal; readonly end?: number; readonly background?: boolean }): Promise<OpenedSource>;
+  open(
+    offset: number,
+    options: { readonly signal: AbortSignal; readonly end?: number; readonly background?: boolean },
+  ): Promise<OpenedSource>;
 }
 
 export interface OpenedSource {

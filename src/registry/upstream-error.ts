@@ -55,7 +55,11 @@ export class UpstreamError extends RegistryError {
     const reason = failure === 'denied' ? 'refused' : failure;
     super(codeOf(kind, failure), {
       message: options.message,
-      detail: { upstream, reason, ...(options.upstreamStatus === undefined ? {} : { status: options.upstreamStatus }) },
+      detail: {
+        upstream,
+        reason,
+        ...(options.upstreamStatus === undefined ? {} : { status: options.upstreamStatus }),
+      },
       ...(options.cause === undefined ? {} : { cause: options.cause }),
     });
     this.name = 'UpstreamError';

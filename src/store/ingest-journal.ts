@@ -32,12 +32,18 @@ export class IngestJournal {
   }
 
   /** Reads what an earlier try left; a new journal is there before the first byte is. */
-  static async open(options: IngestJournalOptions): Promise<{ journal: IngestJournal; size: number | undefined; segments: Segments }> {
+  static async open(
+    options: IngestJournalOptions,
+  ): Promise<{ journal: IngestJournal; size: number | undefined; segments: Segments }> {
     const found = await readJournal(options, options.digest, options.bootId);
     const segments = found?.segments ?? new Segments();
     const journal = new IngestJournal(options, []);
     if (found === undefined) {
-      await writeJournal(options, { ...journal.#fixed(), size: undefined, written: [], synced: [] }, options.bootId);
+      await writeJournal(
+        options,
+        { ...journal.#fixed(), size: undefined, written: [], synced: [] },
+        options.bootId,
+      );
     }
     return { journal, size: found?.size, segments };
   }
@@ -83,7 +89,11 @@ export class IngestJournal {
     this.#synced = [];
     this.#unwritten = 0;
     this.#unsynced = 0;
-    await writeJournal(this.#options, { ...this.#fixed(), size: undefined, written: [], synced: [] }, this.#options.bootId);
+    await writeJournal(
+      this.#options,
+      { ...this.#fixed(), size: undefined, written: [], synced: [] },
+      this.#options.bootId,
+    );
   }
 
   /** Waits for a write under way. */
@@ -96,7 +106,11 @@ export class IngestJournal {
   }
 
   async #write(size: number | undefined, written: readonly Segment[]): Promise<void> {
-    await writeJournal(this.#options, { ...this.#fixed(), size, written, synced: this.#synced }, this.#options.bootId);
+    await writeJournal(
+      this.#options,
+      { ...this.#fixed(), size, written, synced: this.#synced },
+      this.#options.bootId,
+    );
   }
 
   #run(step: () => Promise<void>): void {

@@ -14,7 +14,7 @@ import type { Observer } from '../telemetry/observer.ts';
 import { Follower } from './follower.ts';
 import { NoRoomError } from './ingest-error.ts';
 import { IngestJournal } from './ingest-journal.ts';
-import { Segments } from './segments.ts';
+import type { Segments } from './segments.ts';
 import { guardDisk } from './store-error.ts';
 
 /** Blobs up to this size are verified before their first byte is given out (design promise 1). */
@@ -54,7 +54,13 @@ export class Ingest {
   #touched = 0;
   #users = 1;
 
-  private constructor(options: IngestOptions, handle: FileHandle, journal: IngestJournal, size: number | undefined, segments: Segments) {
+  private constructor(
+    options: IngestOptions,
+    handle: FileHandle,
+    journal: IngestJournal,
+    size: number | undefined,
+    segments: Segments,
+  ) {
     this.#options = options;
     this.digest = options.digest;
     this.#handle = handle;

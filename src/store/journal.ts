@@ -64,7 +64,8 @@ function parseJournal(text: string, digest: Digest, bootId: string): BelievedPar
     const value: unknown = JSON.parse(text);
     if (!isRecord(value) || value['version'] !== 1 || value['digest'] !== digest) return undefined;
     const size = value['size'];
-    if (size !== undefined && !(typeof size === 'number' && Number.isSafeInteger(size) && size >= 0)) return undefined;
+    if (size !== undefined && !(typeof size === 'number' && Number.isSafeInteger(size) && size >= 0))
+      return undefined;
     const believed = bootId !== '' && value['bootId'] === bootId ? value['written'] : value['synced'];
     if (!Array.isArray(believed) || !believed.every(isSegment)) return undefined;
     const segments = new Segments(believed);

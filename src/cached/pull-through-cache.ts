@@ -1,0 +1,166 @@
+/**
+ * The cache as a whole: what all upstreams of a mirror share (downloads, links, hot manifests, memories), and one
+ * `RegistryReader` for each of them. It owns the running downloads and ends them.
+ */
+import type { FileHandle } from 'node:fs/promises';
+import type { Digest } from '../oci/digest.ts';
+import type { Origin } from '../registry/origin.ts';
+import { allowRepositories } from '../registry/pattern.ts';
+import type { RegistryReader } from '../registry/registry.ts';
+import type { BlobStore } from '../store/blob-store.ts';
+import { Ingest } from '../store/ingest.ts';
+import type { StoreLayout } from '../store/layout.ts';
+import type { Records } from '../store/records.ts';
+import type { RepositoryRecord } from '../store/repository-record.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { Observer } from '../telemetry/observer.ts';
+import { Absent } from './absent.ts';
+import { Availability } from './availability.ts';
+import { CachedBlob } from './cached-blob.ts';
+import { CachedDiscovery } from './cached-discovery.ts';
+import { CachedManifest } from './cached-manifest.ts';
+import { CachedRegistry } from './cached-registry.ts';
+import { CachedTag } from './cached-tag.ts';
+import { DescriptorSizes } from './descriptor-sizes.ts';
+import { Download, type TransferPolicy } from './download.ts';
+import type { Downloads } from './downloads.ts';
+import type { TagPolicy } from './freshness.ts';
+import { HeldManifests } from './held-manifests.ts';
+import { Links } from './links.ts';
+import { Passages } from './passages.ts';
+import type { ByteReservation } from './room.ts';
+import { Suspects } from './suspects.ts';
+
+export interface PullThroughCacheOptions {
+  readonly store: BlobStore;
+  readonly layout: StoreLayout;
+  readonly records: Records;
+  /** Those that run: the capacity looks at them too. */
+  readonly downloads: Downloads;
+  readonly tags: TagPolicy;
+  readonly offline: boolean;
+  /** Names this boot of the machine: see store/journal.ts. */
+  readonly bootId: string;
+  readonly observer: Observer;
+  readonly logger: Logger;
+  now(): number;
+  /** Room for a blob of that digest; its partial, if there is one, is part of it. */
+  reserve(bytes: number, digest: Digest): Promise<ByteReservation | undefined>;
+  touch(digest: Digest): void;
+  manifestStored(bytes: number): void;
+}
+
+export interface UpstreamPolicy extends TransferPolicy {
+  /** Anybody may pull: no credentials are involved. */
+  readonly isPublic: boolean;
+  readonly finish: 'always' | 'never';
+  readonly allow: readonly string[];
+  readonly deny: readonly string[];
+}
+
+export class PullThroughCache {
+  readonly #options: PullThroughCacheOptions;
+  readonly #stop = new AbortController();
+  readonly #links = new Links();
+  readonly #sizes = new DescriptorSizes();
+  readonly #suspects: Suspects;
+  readonly #absent: Absent;
+  readonly #manifests: HeldManifests;
+  readonly #availability: Availability;
+
+  constructor(options: PullThroughCacheOptions) {
+    this.#options = options;
+    this.#suspects = new Suspects(options.now);
+    this.#absent = new Absent(options.tags.negativeTtlMs, options.now);
+    this.#manifests = new HeldManifests({
+      store: options.store,
+      logger: options.logger,
+      touch: options.touch,
+      stored: (_digest, bytes) => options.manifestStored(bytes),
+    });
+    this.#availability = new Availability({
+      manifests: this.#manifests,
+      links: this.#links,
+      isHeld: digest => this.#isHeld(digest),
+    });
+  }
+
+  /** Reads who may have what from the records of public repositories; until then a doubt costs a HEAD. */
+  loadLinks(records: AsyncIterable<RepositoryRecord>): Promise<void> {
+    return this.#links.load(records);
+  }
+
+  /** The upstream's registry through the cache. */
+  registry(origin: Origin, policy: UpstreamPolicy): RegistryReader {
+    const { records, store, downloads, tags, offline, observer, logger, now, touch } = this.#options;
+    const { isPublic, allow, deny } = policy;
+    const parts = {
+      origin,
+      isPublic,
+      manifests: this.#manifests,
+      links: this.#links,
+      sizes: this.#sizes,
+      availability: this.#availability,
+      absent: this.#absent,
+      observer,
+      logger,
+      now,
+      signal: this.#stop.signal,
+    };
+    const byDigest = new CachedManifest(parts);
+    return new CachedRegistry({
+      key: origin.key,
+      isAllowed: allowRepositories(allow, deny),
+      records,
+      manifests: byDigest,
+      tags: new CachedTag({ ...parts, policy: tags, offline, byDigest }),
+      blobs: new CachedBlob({
+        ...parts,
+        store,
+        downloads,
+        suspects: this.#suspects,
+        passages: new Passages({ ...parts, policy, suspects: this.#suspects }),
+        touch,
+        createDownload: (record, digest, sources, expectedSize) =>
+          new Download({
+            ...parts,
+            digest,
+            expectedSize,
+            sources,
+            policy,
+            finish: policy.finish,
+            isHeld: () => this.#isHeld(digest),
+            reserve: bytes => this.#options.reserve(bytes, digest),
+            openIngest: onFollowers => this.#openIngest(digest, record.name, onFollowers),
+            onMismatch: () => this.#suspects.add(digest),
+          }),
+      }),
+      discovery: new CachedDiscovery(parts),
+    });
+  }
+
+  /** Ends what outlives its clients; partials are kept. Idempotent. */
+  async close(): Promise<void> {
+    this.#stop.abort(new Error('the mirror is shutting down'));
+    await this.#options.downloads.drained();
+  }
+
+  async #isHeld(digest: Digest): Promise<boolean> {
+    return (await this.#options.store.sizeOf(digest)) !== undefined;
+  }
+
+  #openIngest(digest: Digest, source: string, onFollowers: (count: number) => void): Promise<Ingest> {
+    const { layout, bootId, observer, store } = this.#options;
+    return Ingest.open({
+      digest,
+      source,
+      partPath: layout.partPath(digest),
+      journalPath: layout.journalPath(digest),
+      tempPath: () => layout.tempPath(),
+      bootId,
+      observer,
+      commit: (handle: FileHandle) => store.commit(digest, handle),
+      onFollowers,
+    });
+  }
+}

@@ -1,0 +1,58 @@
+/**
+ * Keeps the last use of blobs on disk, as the mtime of their files, so that a lost LRU index can be rebuilt. Touches are
+ * collected and written every half minute, a few files at a time: a hit costs no disk write.
+ */
+import pLimit from 'p-limit';
+import type { Digest } from '../oci/digest.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { BlobStore } from './blob-store.ts';
+
+export interface LastUseWriterOptions {
+  readonly store: Pick<BlobStore, 'setLastUse'>;
+  readonly logger: Logger;
+  /** Milliseconds since the epoch. */
+  now(): number;
+}
+
+const everyMs = 30_000;
+const filesAtOnce = 4;
+
+export class LastUseWriter {
+  readonly #options: LastUseWriterOptions;
+  readonly #timer: NodeJS.Timeout;
+  #touched = new Map<Digest, number>();
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(options: LastUseWriterOptions) {
+    this.#options = options;
+    this.#timer = setInterval(() => void this.flush(), everyMs).unref();
+  }
+
+  /** Synchronous, no I/O. */
+  touch(digest: Digest): void {
+    this.#touched.set(digest, this.#options.now());
+  }
+
+  /** Resolves when everything touched so far is written. Never throws. */
+  flush(): Promise<void> {
+    const touched = this.#touched;
+    this.#touched = new Map();
+    this.#running = this.#running.then(() => this.#write(touched));
+    return this.#running;
+  }
+
+  /** Idempotent. */
+  close(): Promise<void> {
+    clearInterval(this.#timer);
+    return this.flush();
+  }
+
+  async #write(touched: ReadonlyMap<Digest, number>): Promise<void> {
+    const limit = pLimit(filesAtOnce);
+    const results = await Promise.allSettled(
+      [...touched].map(([digest, ms]) => limit(() => this.#options.store.setLastUse(digest, ms))),
+    );
+    const failed = results.filter(result => result.status === 'rejected').length;
+    if (failed > 0) this.#options.logger.warn('last uses could not be written', { failed, of: touched.size });
+  }
+}

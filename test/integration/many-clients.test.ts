@@ -1,0 +1,84 @@
+/** Many clients on one cold blob or tag: one transfer, everybody served while it runs. */
+import { expect, test } from 'vitest';
+import { get, request, requestMany } from '../support/client.ts';
+import { patternBlob } from '../support/content.ts';
+import { buildImage } from '../support/images.ts';
+import { startTestMirror } from '../support/mirror.ts';
+import { blobLine, manifestLine } from '../support/request-log.ts';
+import { startFakeUpstream } from '../support/upstream.ts';
+
+const size = 100_000_000;
+const big = patternBlob('big', size);
+const path = `/v2/library/big/blobs/${big.digest}`;
+
+async function startWithBig() {
+  const upstream = await startFakeUpstream();
+  upstream.putBlob('library/big', big.digest, big);
+  return { upstream, mirror: await startTestMirror({ upstream }) };
+}
+
+test('50 clients on one cold 100 MB blob cost one GET and its bytes once; all have bytes before the second half exists', async () => {
+  const { upstream, mirror } = await startWithBig();
+  const gate = upstream.holdAfter({ digest: big.digest }, size / 2);
+  const calls = requestMany(50, mirror.url, { path });
+  await Promise.all(calls.map(call => call.firstByte));
+  expect(upstream.contentBytes('blob')).toBeLessThanOrEqual(size / 2);
+  gate.release();
+  const results = await Promise.all(calls.map(call => call.done));
+  for (const result of results)
+    expect(result).toMatchObject({ status: 200, sha256: big.digest, end: 'complete' });
+  expect(upstream.lines()).toEqual([blobLine(big.digest)]);
+  expect(upstream.contentBytes('blob')).toBe(size);
+});
+
+test('a client that reads nothing until the other 49 are done slows none of them', async () => {
+  const { upstream, mirror } = await startWithBig();
+  const lazy = request(mirror.url, { path, keep: false, paused: true });
+  const results = await Promise.all(requestMany(49, mirror.url, { path }).map(call => call.done));
+  for (const result of results) expect(result).toMatchObject({ sha256: big.digest, end: 'complete' });
+  expect(lazy.bytes).toBe(0);
+  lazy.resume();
+  expect(await lazy.done).toMatchObject({ status: 200, sha256: big.digest, end: 'complete' });
+  expect(upstream.lines()).toEqual([blobLine(big.digest)]);
+});
+
+test('50 clients on one cold tag cost one manifest GET', async () => {
+  const upstream = await startFakeUpstream();
+  const image = buildImage();
+  upstream.put('library/alpine', image, 'latest');
+  const mirror = await startTestMirror({ upstream });
+  const gate = upstream.holdHeaders({ reference: 'latest' });
+  const calls = requestMany(50, mirror.url, { path: '/v2/library/alpine/manifests/latest' });
+  await gate.reached;
+  gate.release();
+  const results = await Promise.all(calls.map(call => call.done));
+  for (const result of results) expect(result).toMatchObject({ status: 200, sha256: image.digest });
+  expect(upstream.lines()).toEqual([manifestLine('latest')]);
+});
+
+test('the transfer goes on when its only client leaves, and the next client gets it without another GET', async () => {
+  const { upstream, mirror } = await startWithBig();
+  const gate = upstream.holdAfter({ digest: big.digest }, size / 2);
+  const call = request(mirror.url, { path, keep: false });
+  await call.firstByte;
+  call.abort();
+  gate.release();
+  await upstream.log.until(entries => entries.some(entry => entry.bodyBytesSent === size));
+  expect(await get(mirror.url, path, { keep: false })).toMatchObject({ sha256: big.digest, end: 'complete' });
+  expect(upstream.lines()).toEqual([blobLine(big.digest)]);
+});
+
+test('a held blob is served without any request upstream', async () => {
+  const upstream = await startFakeUpstream();
+  const image = buildImage();
+  upstream.put('library/alpine', image, 'latest');
+  const mirror = await startTestMirror({ upstream });
+  const layer = image.layers[0]?.descriptor.digest ?? '';
+  await get(mirror.url, `/v2/library/alpine/blobs/${layer}`);
+  upstream.log.clear();
+  expect(await get(mirror.url, `/v2/library/alpine/blobs/${layer}`)).toMatchObject({
+    status: 200,
+    sha256: layer,
+  });
+  expect(upstream.lines()).toEqual([]);
+});

@@ -1,0 +1,112 @@
+/**
+ * The mirror under test, in this process (`startTestMirror`) or as a child (`spawnTestMirror`, for kill tests), always
+ * from a real configuration file, on a free port, with a store in a temporary directory.
+ *
+ *     const upstream = await startFakeUpstream();
+ *     const mirror = await startTestMirror({ upstream });
+ *     const { body } = await get(mirror.url, '/v2/library/alpine/manifests/latest');
+ */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { onTestFinished } from 'vitest';
+import { stringify } from 'yaml';
+import { loadConfig } from '../../src/config/load.ts';
+import { createLogger } from '../../src/log.ts';
+import { startMirror } from '../../src/mirror.ts';
+import { get } from './client.ts';
+import { type SpawnedProcess, spawnProcess } from './process.ts';
+import { tempDir } from './temp-dir.ts';
+
+export interface TestMirrorOptions {
+  /** What docker.io (the default upstream) points to; left out, `config.upstreams` says it all. */
+  readonly upstream?: { readonly url: string };
+  /** Further keys for docker.io's entry. */
+  readonly hub?: Readonly<Record<string, unknown>>;
+  /** Sections of mirror.yml, merged over the test's own one level deep. */
+  readonly config?: Readonly<Record<string, Readonly<Record<string, unknown>> | unknown>>;
+  /** To start again on a store that is there already. */
+  readonly storePath?: string;
+  readonly now?: () => number;
+}
+
+export interface TestMirror {
+  readonly url: string;
+  readonly storePath: string;
+  /** Each line of the log, parsed. */
+  readonly log: readonly Readonly<Record<string, unknown>>[];
+  /** The value of one series, such as `cistern_evictions_total` or `name{upstream="docker.io"}`; 0 when absent. */
+  metric(series: string): Promise<number>;
+  /** Everything that runs behind the start is done. */
+  settled(): Promise<void>;
+  close(drainMs?: number): Promise<void>;
+}
+
+async function writeConfig(options: TestMirrorOptions): Promise<{ file: string; storePath: string }> {
+  const folder = await tempDir();
+  const storePath = options.storePath ?? join(folder, 'data');
+  const own = {
+    http: { listen: '127.0.0.1:0' },
+    store: { path: storePath, min_free: 0 },
+    ...(options.upstream && { upstreams: { 'docker.io': { url: options.upstream.url, ...options.hub } } }),
+    log: { level: 'debug' },
+  };
+  const merged: Record<string, unknown> = { ...own };
+  for (const [section, value] of Object.entries(options.config ?? {})) {
+    const base = merged[section];
+    merged[section] = isSection(base) && isSection(value) ? { ...base, ...value } : value;
+  }
+  const file = join(folder, 'mirror.yml');
+  await writeFile(file, stringify(merged));
+  return { file, storePath };
+}
+
+export async function startTestMirror(options: TestMirrorOptions = {}): Promise<TestMirror> {
+  const { file, storePath } = await writeConfig(options);
+  const { config } = await loadConfig({ file, env: {}, cwd: '/' });
+  const log: Record<string, unknown>[] = [];
+  const logger = createLogger({ level: 'debug', format: 'json', write: line => log.push(JSON.parse(line)) });
+  const mirror = await startMirror(config, { logger, ...(options.now && { now: options.now }) });
+  let closed: Promise<void> | undefined;
+  const close = (drainMs = 0) => {
+    closed ??= mirror.close({ drainMs });
+    return closed;
+  };
+  onTestFinished(() => close());
+  const [url] = mirror.urls;
+  if (url === undefined) throw new Error('expected the mirror to listen');
+  return {
+    url,
+    storePath,
+    log,
+    close,
+    settled: () => mirror.settled,
+    metric: series => readMetric(url, series),
+  };
+}
+
+/** `node dist/main.js serve`; ready when this resolves. */
+export async function spawnTestMirror(options: TestMirrorOptions = {}): Promise<{
+  url: string;
+  storePath: string;
+  process: SpawnedProcess;
+  metric(series: string): Promise<number>;
+}> {
+  const { file, storePath } = await writeConfig(options);
+  const child = spawnProcess(process.execPath, ['dist/main.js', 'serve', '--config', file]);
+  const ready = await child.waitForMessage('listening');
+  const url = String(ready['url']);
+  return { url, storePath, process: child, metric: series => readMetric(url, series) };
+}
+
+async function readMetric(url: string, series: string): Promise<number> {
+  const { body } = await get(url, '/metrics');
+  const line = body
+    .toString()
+    .split('\n')
+    .find(text => text.startsWith(`${series} `));
+  return line === undefined ? 0 : Number(line.slice(series.length + 1));
+}
+
+function isSection(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
