@@ -18,14 +18,23 @@ export class Budget {
   readonly #controller = new AbortController();
   readonly #caller: AbortSignal;
   readonly #stopClock: () => void;
+  #isExpired = false;
   readonly #onCallerAbort = (): void => this.abort(this.#caller.reason);
 
   constructor(options: BudgetOptions) {
     this.signal = this.#controller.signal;
     this.#caller = options.caller;
-    this.#stopClock = options.timers.after(options.budgetMs, () => this.abort(options.expired()));
+    this.#stopClock = options.timers.after(options.budgetMs, () => {
+      this.#isExpired = !this.signal.aborted;
+      this.abort(options.expired());
+    });
     if (this.#caller.aborted) this.#onCallerAbort();
     else this.#caller.addEventListener('abort', this.#onCallerAbort, { once: true });
+  }
+
+  /** The time ran out, rather than somebody's patience. */
+  get isExpired(): boolean {
+    return this.#isExpired;
   }
 
   abort(reason: unknown): void {

@@ -5,7 +5,7 @@
  */
 import { lookup as systemLookup } from 'node:dns/promises';
 import { isIP, type LookupFunction, type Socket } from 'node:net';
-import { rootCertificates } from 'node:tls';
+import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
 import { buildConnector } from 'undici';
 import { bareHost, classifyAddress, classifyHost } from './address.ts';
 
@@ -55,8 +55,7 @@ export function createConnector(options: DialOptions, reused: ReusedErrors): bui
   const base = {
     timeout: options.connectMs,
     rejectUnauthorized: !options.insecure,
-    // beside the public ones: a private registry may redirect to a public store
-    ...(options.ca === undefined ? {} : { ca: [...rootCertificates, options.ca] }),
+    ...(options.ca === undefined ? {} : { secureContext: trustAlso(options.ca) }),
   };
   const free = buildConnector({ ...base, lookup: adapt(lookup, family, () => true) });
   const guarded = buildConnector({ ...base, lookup: adapt(lookup, family, mayDial) });
@@ -71,6 +70,14 @@ export function createConnector(options: DialOptions, reused: ReusedErrors): bui
     };
     return (isOwn ? free : guarded)(target, watched);
   };
+}
+
+/**
+ * Beside the public authorities: a private registry may redirect to a public store. Made once, because reading all of
+ * them takes milliseconds. Errors: what node:tls says of a text that is no PEM.
+ */
+function trustAlso(ca: string): SecureContext {
+  return createSecureContext({ ca: [...rootCertificates, ca] });
 }
 
 function watch(socket: Socket, reused: ReusedErrors): void {

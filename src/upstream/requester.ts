@@ -204,7 +204,7 @@ export class Requester {
     const { kind } = question;
     if (budget.signal.aborted) {
       const reason: unknown = budget.signal.reason;
-      if (reason instanceof UpstreamError && reason.failure === 'timeout') this.#blame(trip, reason);
+      if (budget.isExpired && reason instanceof UpstreamError) this.#blame(trip, reason);
       return reason;
     }
     if (error instanceof DialRefusal) {

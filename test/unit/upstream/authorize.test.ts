@@ -206,6 +206,23 @@ test('403 with a kept token is tried once with a fresh one, 403 with a fresh one
   ]);
 });
 
+test('403 for a token that was fetched for this very question is denied at once', async () => {
+  const server: LocalServer = await serve((request, response) => {
+    if (request.url?.startsWith('/token')) sendJson(response, { token: 't' });
+    else if (request.headers.authorization === undefined) {
+      sendJson(response, {}, 401, { 'www-authenticate': `Bearer realm="${server.url}/token"` });
+    } else if (request.url?.includes('alpine')) sendManifest(request, response);
+    else sendJson(response, {}, 403);
+  });
+  const { registry } = connect(server.url);
+  await registry.resolve(alpine, latest, read);
+  expect(await failureOf(registry.resolve(busybox, latest, read))).toMatchObject({ failure: 'denied' });
+  expect(server.lines.slice(3)).toEqual([
+    'GET /token?scope=repository%3Alibrary%2Fbusybox%3Apull',
+    'HEAD /v2/library/busybox/manifests/latest',
+  ]);
+});
+
 test('a scope of the upstream’s own is remembered for its repository', async () => {
   const server = await serveWithTokens({
     challenge: url => `Bearer realm="${url}/token",service="s",scope="repository:mirror/alpine:pull"`,

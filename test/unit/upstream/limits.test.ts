@@ -160,7 +160,7 @@ test('404 is not remembered here, and neither is a caller who left', async () =>
   const leaving = new AbortController();
   const left = registry.resolve(alpine, latest, { signal: leaving.signal });
   await server.until(3);
-  leaving.abort(new Error('left'));
+  leaving.abort(new UpstreamError({ upstream: 'up', kind: 'manifest', failure: 'timeout', message: 'left' }));
   await expect(left).rejects.toThrow('left');
   expect(await failureOf(registry.resolve(alpine, latest, read))).toMatchObject({ failure: 'gone' });
   expect(server.seen).toHaveLength(4);

@@ -227,9 +227,15 @@ test('one budget covers a token, redirects and retries', async () => {
 });
 
 test('an abort before the connection stands is answered at once, with the caller’s own reason', async () => {
-  const { registry } = connect('http://registry.test', { lookup: () => new Promise(() => undefined) });
+  const names: string[] = [];
+  const lookup = (name: string): Promise<never> => {
+    names.push(name);
+    return new Promise(() => undefined);
+  };
+  const { registry } = connect('http://registry.test', { lookup });
   const leaving = new AbortController();
   const asked = registry.resolve(alpine, latest, { signal: leaving.signal });
+  while (names.length === 0) await turn();
   leaving.abort(new Error('left'));
   await expect(asked).rejects.toThrow('left');
   await expect(registry.resolve(alpine, latest, { signal: leaving.signal })).rejects.toThrow('left');
