@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { digestOf } from '../../../src/oci/digest.ts';
 import { get, request } from '../../support/client.ts';
+import { sendAfterAnswer } from '../../support/lingering-client.ts';
 import { serveApp } from '../../support/served-app.ts';
 
 const digest = digestOf(Buffer.from('x'));
@@ -88,6 +89,15 @@ describe('bad input', () => {
     const body = Buffer.alloc(8 * 1024 * 1024);
     const answer = await request(url, { method: 'PUT', path: '/v2/a/manifests/1', body }).done;
     expect([answer.status, answer.end]).toEqual([405, 'complete']);
+  });
+
+  it('refuses with a FIN, not a reset, although the client goes on sending', async () => {
+    const { url } = await serveApp();
+    const start = 'PUT /v2/a/manifests/1 HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n';
+    const { ending, text } = await sendAfterAnswer(url, start, 'a'.repeat(500_000), () =>
+      get(url, '/healthz'),
+    );
+    expect([ending, text.slice(0, 13)]).toEqual(['fin', 'HTTP/1.1 405 ']);
   });
 
   it('does not invite the body of a push that waits for 100 Continue', async () => {

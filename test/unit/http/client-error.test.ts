@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { get, request } from '../../support/client.ts';
+import { sendAfterAnswer } from '../../support/lingering-client.ts';
 import { serveApp } from '../../support/served-app.ts';
 
 describe('what the parser refuses', () => {
@@ -29,6 +30,17 @@ describe('what the parser refuses', () => {
     const answer = await request(url, { raw }).done;
     expect([answer.status, answer.end]).toEqual([400, 'complete']);
     expect(JSON.parse(answer.body.toString()).errors[0].code).toBe('UNSUPPORTED');
+  });
+
+  it('is answered with a FIN, not a reset, although the client goes on sending', async () => {
+    const { url, refused } = await serveApp();
+    const start = `GET /v2/${'a'.repeat(20_000)}`;
+    const { ending, text } = await sendAfterAnswer(url, start, 'a'.repeat(100_000), () =>
+      get(url, '/healthz'),
+    );
+    expect(ending).toBe('fin');
+    expect(text).toMatch(/^HTTP\/1\.1 431 /);
+    expect(refused).toEqual([431]);
   });
 
   it('a TLS hello gets a bare 400, at once', async () => {

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import type { Digest } from '../../../src/oci/digest.ts';
 import { get, request } from '../../support/client.ts';
 import { Gate } from '../../support/gates.ts';
+import { sendAfterAnswer } from '../../support/lingering-client.ts';
 import { type ServedApp, serveApp } from '../../support/served-app.ts';
 
 const mebibyte = 1024 * 1024;
@@ -56,6 +57,18 @@ describe('a body that can not be finished', () => {
     const answer = await request(url, { raw: one + one }).done;
     expect([answer.end, answer.bytes, answer.surplusBytes]).toEqual(['fin-early', 500, 0]);
     expect(hub.readers).toHaveLength(1);
+  });
+
+  it('is cut with FIN although the client sends more afterwards', async () => {
+    const { url, path, hub } = await served(1000);
+    hub.preferredBytes = 500;
+    hub.beforeRead = at => {
+      if (at >= 500) throw new Error('broken');
+    };
+    const one = `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`;
+    const { ending, text } = await sendAfterAnswer(url, one, one, () => get(url, '/healthz'));
+    expect(ending).toBe('fin');
+    expect(text.split('\r\n\r\n')[1]).toHaveLength(500);
   });
 
   it('does not wait for ever for a client that keeps its side open', async () => {
@@ -158,6 +171,7 @@ describe('a client that leaves', () => {
       await ended(1);
       expect(hub.asked[0]?.options.signal.aborted).toBe(true);
       expect(ends[0]).toMatchObject({ status: 200, bytes: 300, outcome: 'hit' });
+      await get(url, '/healthz'); // everything that follows has happened
       expect(lines.filter(({ level }) => level === 'error' || level === 'warn')).toEqual([]);
     },
   );
@@ -175,6 +189,7 @@ describe('a client that leaves', () => {
     call.abort();
     await ended(1);
     expect(ends[0]).toMatchObject({ status: 499, bytes: 0 });
+    await get(url, '/healthz'); // everything that follows has happened
     expect(lines.filter(({ level }) => level === 'error' || level === 'warn')).toEqual([]);
   });
 
