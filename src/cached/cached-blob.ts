@@ -11,8 +11,9 @@ import type { BlobAnswer, BlobReader, BlobSource, ReadOptions, StatAnswer } from
 import { UpstreamError } from '../registry/upstream-error.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import { type Ingest, verifyFirstBytes } from '../store/ingest.ts';
-import { NoRoomError } from '../store/ingest-error.ts';
+import { MismatchError, NoRoomError } from '../store/ingest-error.ts';
 import type { RepositoryRecord } from '../store/repository-record.ts';
+import { StoreError } from '../store/store-error.ts';
 import type { Observer, Outcome } from '../telemetry/observer.ts';
 import type { DescriptorSizes } from './descriptor-sizes.ts';
 import type { Download } from './download.ts';
@@ -20,7 +21,7 @@ import type { Downloads } from './downloads.ts';
 import { Flights } from './flights.ts';
 import { FollowingReader } from './following.ts';
 import type { Links } from './links.ts';
-import type { ClosedRange, Passages } from './passages.ts';
+import { type ClosedRange, type Passages, wrongBytes } from './passages.ts';
 import { SourceList } from './source-list.ts';
 import type { Suspects } from './suspects.ts';
 import { waitFor } from './wait.ts';
@@ -177,6 +178,8 @@ export class CachedBlob {
       return { outcome, size, ...spanOf(wanted, size), partial: wanted !== undefined, reader };
     } catch (error) {
       await reader.close();
+      if (error instanceof StoreError) return this.#options.passages.whole(digest, source, wanted, signal);
+      if (error instanceof MismatchError) throw wrongBytes(source.upstream, error);
       throw error;
     }
   }

@@ -74,6 +74,10 @@ export class Download {
     return this.#ingest?.heldBytes ?? 0;
   }
 
+  get isVerified(): boolean {
+    return this.#ingest?.verified ?? false;
+  }
+
   get sources(): SourceList {
     return this.#options.sources;
   }

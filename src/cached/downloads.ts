@@ -13,6 +13,11 @@ export class Downloads {
     return this.#running.has(digest);
   }
 
+  /** Its bytes are all here and right, though it may not have its place in the store yet. */
+  isVerified(digest: Digest): boolean {
+    return this.#running.get(digest)?.download.isVerified ?? false;
+  }
+
   /** On disk, of all that run. */
   get heldBytes(): number {
     return [...this.#running.values()].reduce((sum, { download }) => sum + download.heldBytes, 0);

@@ -9,7 +9,7 @@ import { type ByteRange, resolveRange } from '../oci/range.ts';
 import type { BlobAnswer, BlobSource } from '../registry/registry.ts';
 import { UpstreamError } from '../registry/upstream-error.ts';
 import { verifyFirstBytes } from '../store/ingest.ts';
-import type { NoRoomError } from '../store/ingest-error.ts';
+import { MismatchError, type NoRoomError } from '../store/ingest-error.ts';
 import type { Observer } from '../telemetry/observer.ts';
 import type { TransferPolicy } from './download.ts';
 import { PassthroughReader } from './passthrough.ts';
@@ -55,7 +55,7 @@ export class Passages {
   ): Promise<BlobAnswer> {
     const hash = createDigester(algorithmOf(digest));
     const { reader, size } = this.#open(digest, source, { from: 0, expectedSize: undefined, hash });
-    await primed(reader, signal);
+    await primed(reader, source.upstream, signal);
     const total = size();
     if (total === undefined)
       return { outcome: 'passthrough', size: total, start: 0, end: undefined, partial: false, reader };
@@ -81,7 +81,7 @@ export class Passages {
       hash: undefined,
     });
     try {
-      await primed(reader, signal);
+      await primed(reader, source.upstream, signal);
     } catch (error) {
       const total = size();
       const refused = error instanceof UpstreamError && error.failure === 'range';
@@ -170,11 +170,16 @@ export class Passages {
   }
 }
 
-async function primed(reader: PassthroughReader, signal: AbortSignal): Promise<void> {
+async function primed(reader: PassthroughReader, upstream: string, signal: AbortSignal): Promise<void> {
   try {
     await waitFor(reader.prime(), signal);
   } catch (error) {
     await reader.close();
-    throw error;
+    throw error instanceof MismatchError ? wrongBytes(upstream, error) : error;
   }
+}
+
+/** The upstream's bytes were wrong, and none has gone out: the blob can't be had. */
+export function wrongBytes(upstream: string, cause: MismatchError): UpstreamError {
+  return new UpstreamError({ upstream, kind: 'blob', failure: 'mismatch', message: cause.message, cause });
 }

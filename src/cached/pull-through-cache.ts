@@ -81,7 +81,7 @@ export class PullThroughCache {
     this.#availability = new Availability({
       manifests: this.#manifests,
       links: this.#links,
-      isHeld: digest => this.#isHeld(digest),
+      isHeld: async digest => options.downloads.isVerified(digest) || (await this.#isHeld(digest)),
     });
   }
 

@@ -159,7 +159,8 @@ describe('a held blob', () => {
     expect((await get(mirror.url, `/v2/library/other/blobs/${layer}`)).status).toBe(404);
     gate.release();
     expect(await first).toMatchObject({ sha256: layer });
-    const [fill, proof, ...more] = upstream.lines({ repository: true });
+    const asked = upstream.lines({ repository: true, status: true });
+    const [fill, proof, ...more] = asked.filter(line => !line.startsWith('401'));
     expect(fill).toContain('GET private/app');
     expect(proof).toContain('HEAD library/other');
     expect(more).toEqual([]);

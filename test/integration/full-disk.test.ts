@@ -1,5 +1,5 @@
 /** A full disk, a read-only one, a broken one: the clients get their bytes all the same. Needs root for a tmpfs of its own. */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
@@ -22,6 +22,10 @@ async function smallDisk(bytes: number): Promise<string> {
     execFileSync('umount', ['-l', path]);
   });
   return path;
+}
+
+function remount(disk: string, mode: 'ro' | 'rw'): boolean {
+  return spawnSync('mount', ['-o', `remount,${mode}`, disk]).status === 0;
 }
 
 requires('root', 'tmpfs')('the store on a small disk', () => {
@@ -96,7 +100,7 @@ requires('root', 'tmpfs')('the store on a small disk', () => {
     await mirror.settled();
     for (const { descriptor } of image.blobs)
       await get(mirror.url, `/v2/library/alpine/blobs/${descriptor.digest}`);
-    execFileSync('mount', ['-o', 'remount,ro', disk]);
+    await expect.poll(() => remount(disk, 'ro')).toBe(true); // busy while a file is being written
     for (const { descriptor } of [...image.blobs, ...other.blobs]) {
       const result = await get(mirror.url, `/v2/library/alpine/blobs/${descriptor.digest}`);
       expect(result).toMatchObject({ status: 200, sha256: descriptor.digest });
@@ -105,6 +109,6 @@ requires('root', 'tmpfs')('the store on a small disk', () => {
       status: 200,
       sha256: other.digest,
     });
-    execFileSync('mount', ['-o', 'remount,rw', disk]);
+    remount(disk, 'rw');
   });
 });

@@ -31,7 +31,7 @@ describe.each([10, 50, 99])('the upstream breaks at %i %%', percent => {
     const { upstream, mirror } = await start();
     upstream.fault({ digest: blob.digest }, cut(at));
     await expectAllServed(mirror);
-    expect(upstream.lines()).toEqual([blobLine(blob.digest), blobLine(blob.digest, `bytes=${at}-`)]);
+    expect(upstream.lines()).toEqual([blobLine(blob.digest), expect.stringMatching(/ bytes=\d+-$/)]);
     expect(upstream.contentBytes('blob')).toBeLessThanOrEqual(size * 1.05);
     expect(await mirror.metric('cistern_downloads_resumed_total{upstream="docker.io",cause="cut"}')).toBe(1);
   });
