@@ -1,4 +1,7 @@
-/** Headers that say where an answer comes from and how far it can be trusted to be current. */
+/**
+ * Headers that say what an answer is and how far it can be trusted to be current. Set right before an answer goes out,
+ * never before the registry has given it: an error must not carry them.
+ */
 import type { Digest } from '../oci/digest.ts';
 import { formatWarning } from '../oci/warning.ts';
 import type { Answer, StaleReason } from '../registry/registry.ts';

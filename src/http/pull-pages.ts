@@ -1,4 +1,7 @@
-/** Lists: tags (OCI distribution-spec end-8) and referrers (end-12), page by page, with links to ourselves. */
+/**
+ * Lists: tags (OCI distribution-spec end-8) and referrers (end-12), page by page. A `Link` always leads back to this
+ * mirror, under the name and `ns` that the client used.
+ */
 import { buildEndpoint, type Endpoint } from '../oci/endpoint.ts';
 import { formatNextLink } from '../oci/link.ts';
 import { ociIndex } from '../oci/media-type.ts';

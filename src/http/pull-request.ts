@@ -1,4 +1,7 @@
-/** A pull that has been located: what its handler gets beside the endpoint. */
+/**
+ * A pull that has been located: what its handler gets beside the endpoint. Made by `pull.ts` for one request; the signal
+ * in `options` ends with the client.
+ */
 import type { Located } from '../registry/directory.ts';
 import type { ReadOptions } from '../registry/registry.ts';
 import type { AppContext } from './exchange.ts';

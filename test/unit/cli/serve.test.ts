@@ -1,4 +1,4 @@
-import { EventEmitter, once } from 'node:events';
+import { EventEmitter } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -15,6 +15,7 @@ async function run(config: string) {
   const process = Object.assign(new EventEmitter(), { pid: 4711 });
   const lines: Record<string, unknown>[] = [];
   const errors: string[] = [];
+  const starting = deferred();
   const listening = deferred<Record<string, unknown>>();
   const code = serve({
     file,
@@ -26,12 +27,13 @@ async function run(config: string) {
       const parsed: Record<string, unknown> = JSON.parse(line);
       lines.push(parsed);
       const { msg } = parsed;
+      if (msg === 'starting') starting.resolve();
       if (msg === 'listening') listening.resolve(parsed);
     },
   });
   code.then(got => listening.reject(new Error(`ended with ${got}: ${JSON.stringify(lines.at(-1))}`)));
   listening.promise.catch(() => {});
-  return { file, process, lines, errors, code, listening: listening.promise };
+  return { file, process, lines, errors, code, starting: starting.promise, listening: listening.promise };
 }
 
 const good = 'http: { listen: "127.0.0.1:0", drain: 5s }\nstore: { path: FOLDER/data }\n';
@@ -55,9 +57,9 @@ describe('serve', () => {
   });
 
   it('ends with 0 when the signal comes during the start', async () => {
-    const { process, code } = await run(good);
-    await once(process, 'newListener');
-    await Promise.resolve(); // now it is on
+    const { process, code, starting } = await run(good);
+    await starting;
+    expect(process.listenerCount('SIGTERM')).toBe(1);
     process.emit('SIGTERM', 'SIGTERM');
     expect(await code).toBe(0);
   });
