@@ -20,7 +20,8 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { Kind, Observer } from '../telemetry/observer.ts';
 import { BodyTooLarge, drain, readBody } from './body.ts';
 import type { Budget } from './budget.ts';
-import type { Question, Requester } from './requester.ts';
+import type { Question } from './question.ts';
+import type { Requester } from './requester.ts';
 import { type Headers, headerOf, type Transport } from './transport.ts';
 
 export interface ManifestsOptions {

@@ -9,7 +9,7 @@ import { Budget } from './budget.ts';
 import { DialRefusal, hostAndPort } from './dial.ts';
 import { type Failures, failAs } from './failures.ts';
 import type { Health } from './health.ts';
-import { isTransient, retryDelayMs, slowMs } from './requester.ts';
+import { isTransient, retryDelayMs, slowMs } from './retry.ts';
 import { type Timers, wait } from './timers.ts';
 import type { TokenOptions } from './token.ts';
 import { type HopAnswer, headerOf, type Transport, TransportError } from './transport.ts';

@@ -11,7 +11,8 @@ import { UpstreamError } from '../registry/upstream-error.ts';
 import { drain, readBody } from './body.ts';
 import type { Budget } from './budget.ts';
 import { type Manifests, maxManifestBytes } from './manifests.ts';
-import type { Reply, Requester } from './requester.ts';
+import type { Reply } from './question.ts';
+import type { Requester } from './requester.ts';
 import { headerOf, type Transport } from './transport.ts';
 
 export interface ReferrersOptions {

@@ -3,70 +3,25 @@
  * end means: which failure it is, whether the host is to be called away, whether to rest. All inside the budget that
  * the caller brings; a body that follows is the caller's.
  */
-import type { Repository } from '../oci/name.ts';
 import { UpstreamError } from '../registry/upstream-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Kind } from '../telemetry/observer.ts';
 import type { Authorization, Authorizer } from './authorize.ts';
 import { drain, readComplaint } from './body.ts';
 import type { Budget } from './budget.ts';
-import { DialRefusal, hostAndPort } from './dial.ts';
-import { type Failures, failAs } from './failures.ts';
-import type { Health } from './health.ts';
-import { headersFor, isRedirect, maxRedirects, redirectTarget } from './redirect.ts';
+import { DialRefusal } from './dial.ts';
+import { failAs } from './failures.ts';
+import { type JourneyOptions, travel } from './journey.ts';
+import type { Question, Reply, Trip } from './question.ts';
+import { isTransient, retryDelayMs, slowMs } from './retry.ts';
 import { type Timers, wait } from './timers.ts';
-import { type HopAnswer, headerOf, type Method, type Transport, TransportError } from './transport.ts';
+import { headerOf, TransportError } from './transport.ts';
 
-export interface RequesterOptions {
+export interface RequesterOptions extends JourneyOptions {
   readonly key: string;
-  readonly url: URL;
-  readonly transport: Transport;
   readonly authorizer: Authorizer;
-  readonly health: Health;
-  /** Of hosts that redirects lead to, under `host HOST:PORT`. */
-  readonly failures: Failures;
   readonly logger: Logger;
   readonly timers: Timers;
-  now(): number;
-}
-
-export interface Question {
-  readonly kind: Kind;
-  readonly method: Method;
-  /** As `buildEndpoint` gives it. */
-  readonly path: string;
-  readonly repository: Repository;
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly lane: 'control' | 'transfer';
-  /** Statuses beside 2xx that the caller wants to see; others become errors. */
-  accepts?(status: number): boolean;
-  /** Whether to follow a redirect there; absent: always. */
-  follows?(target: URL): boolean;
-  /** Part of a transfer that has given bytes: it has a backoff of its own, and asks a host that is away too. */
-  readonly ignoreBreaker?: boolean;
-}
-
-export interface Reply extends HopAnswer {
-  /** Where the answer came from in the end. */
-  readonly url: URL;
-  readonly isOwnHost: boolean;
-}
-
-/** What the operation is waiting for: decides whose fault a failure is. */
-interface Trip {
-  retriesLeft: number;
-  hop:
-    | { readonly host: string; readonly isOwnHost: boolean; readonly answers: number; readonly atMs: number }
-    | undefined;
-}
-
-export const retryDelayMs = 200;
-/** A connection attempt that took that long was met with silence, not with a refusal. */
-export const slowMs = 1000;
-const transientStatuses: ReadonlySet<number> = new Set([502, 503, 504]);
-
-export function isTransient(status: number): boolean {
-  return transientStatuses.has(status);
 }
 
 export class Requester {
@@ -94,19 +49,17 @@ export class Requester {
     }
   }
 
-  /** The URL of a path on the upstream, whose own URL may have a path too. */
-  urlOf(path: string): URL {
-    const { url } = this.#options;
-    return new URL(`${url.origin}${url.pathname.replace(/\/+$/, '')}${path}`);
-  }
-
   async #askAuthorized(question: Question, budget: Budget, trip: Trip): Promise<Reply> {
     const { authorizer } = this.#options;
     const { repository } = question;
     const used = await this.#authorize(question, authorizer.prepare(repository, budget.signal));
     const reply = await this.#persist(question, used, budget, trip);
     if (!reply.isOwnHost || (reply.status !== 401 && reply.status !== 403)) return reply;
-    const renewed = await this.#authorize(question, authorizer.renew(reply, used, repository, budget.signal));
+    const renewal = this.#authorize(question, authorizer.renew(reply, used, repository, budget.signal));
+    const renewed = await renewal.catch((error: unknown) => {
+      drain(reply.body);
+      throw error;
+    });
     if (renewed === undefined) return reply;
     drain(reply.body);
     return await this.#persist(question, renewed, budget, trip);
@@ -130,7 +83,7 @@ export class Requester {
   ): Promise<Reply> {
     while (true) {
       try {
-        const reply = await this.#follow(question, used, budget, trip);
+        const reply = await travel(this.#options, question, used, budget, trip);
         if (!isTransient(reply.status) || trip.retriesLeft === 0) return reply;
         drain(reply.body);
       } catch (error) {
@@ -140,48 +93,6 @@ export class Requester {
       trip.hop = undefined;
       await wait(this.#options.timers, retryDelayMs, budget.signal);
     }
-  }
-
-  async #follow(
-    question: Question,
-    used: Authorization | undefined,
-    budget: Budget,
-    trip: Trip,
-  ): Promise<Reply> {
-    const own = this.#options.url;
-    const headers = { ...question.headers, ...(used === undefined ? {} : { authorization: used.header }) };
-    let url = this.urlOf(question.path);
-    for (let redirects = 0; ; redirects += 1) {
-      const reply = await this.#hop(question, url, headersFor(url, own, headers), budget, trip);
-      if (!isRedirect(reply.status)) return reply;
-      const target = redirectTarget(url, headerOf(reply.headers, 'location'));
-      if (question.follows?.(target) === false) return reply;
-      drain(reply.body);
-      if (redirects === maxRedirects)
-        throw new DialRefusal(`expected at most ${maxRedirects} redirects, got more`);
-      url = target;
-    }
-  }
-
-  async #hop(
-    question: Question,
-    url: URL,
-    headers: Readonly<Record<string, string>>,
-    budget: Budget,
-    trip: Trip,
-  ): Promise<Reply> {
-    const { health, failures, transport, url: own } = this.#options;
-    const { kind, method, lane } = question;
-    const host = hostAndPort(url);
-    const isOwnHost = host === hostAndPort(own);
-    const failed = isOwnHost || question.ignoreBreaker ? undefined : failures.recall(`host ${host}`);
-    if (failed !== undefined) throw failAs(kind, failed, ' (a moment ago)');
-    trip.hop = { host, isOwnHost, answers: health.answers, atMs: this.#options.now() };
-    const answer = await transport.send({ url, method, kind, headers, lane, signal: budget.signal });
-    trip.hop = undefined;
-    if (isOwnHost) health.answered(answer.status, answer.headers);
-    else failures.forget(`host ${host}`);
-    return { ...answer, url, isOwnHost };
   }
 
   /** A status that nobody wanted (docs: "nothing held, upstream says"). */

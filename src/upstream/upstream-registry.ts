@@ -26,6 +26,7 @@ import { Blobs } from './blobs.ts';
 import type { Lookup } from './dial.ts';
 import { Failures } from './failures.ts';
 import { Health } from './health.ts';
+import { urlOf } from './journey.ts';
 import { Manifests } from './manifests.ts';
 import { Operations } from './operations.ts';
 import { probe } from './probe.ts';
@@ -99,8 +100,7 @@ export class UpstreamRegistry implements Origin {
       logger,
       timers,
       now,
-      probe: () =>
-        probe({ transport, url: requester.urlOf(buildEndpoint({ kind: 'ping' })), timers, budgetMs }),
+      probe: () => probe({ transport, url: urlOf(url, buildEndpoint({ kind: 'ping' })), timers, budgetMs }),
       onBack: () => failures.forgetUnreachable(),
     });
     const ask = createRealmClient({ key, transport, health, failures, timers, budgetMs, now });

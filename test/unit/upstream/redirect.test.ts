@@ -164,6 +164,21 @@ test.each([
   expect(await failureOf(registry.resolve(alpine, latest, read))).toMatchObject({ failure: 'blocked' });
 });
 
+test.each([
+  ['a redirect', 307, { location: 'ftp://127.0.0.1/' }],
+  ['a realm', 401, { 'www-authenticate': 'Bearer realm="http://elsewhere.test/token"' }],
+])('%s that is refused does not keep a connection, however long its body', async (_name, status, headers) => {
+  const closed: Promise<unknown>[] = [];
+  const server = await serve((_request, response) => {
+    closed.push(new Promise(resolve => response.on('close', resolve)));
+    response.writeHead(status, headers).write(Buffer.alloc(1024 * 1024));
+  });
+  const { registry } = connect(server.url);
+  expect(await failureOf(registry.manifest(alpine, latest, read))).toMatchObject({ failure: 'blocked' });
+  expect(closed).toHaveLength(1);
+  await Promise.all(closed);
+});
+
 test('no step leads from https to http, and the message has no query', () => {
   const from = new URL('https://registry.test/v2/');
   expect(() => redirectTarget(from, 'http://store.test/x?signature=s')).toThrow(
