@@ -5,7 +5,7 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { CertificateAuthority } from '../support/certificates.ts';
 import { formatRequest } from '../support/real/access-log.ts';
 import type { RealClient } from '../support/real/client.ts';
@@ -95,7 +95,8 @@ requires(
   });
 
   function whileAway(): void {
-    beforeAll(async () => await mirror.restart(settings())); // open connections and memories of failures would help
+    // Nobody is helped by an open connection, or by what the mirror learned from the client before.
+    beforeEach(async () => await mirror.restart(settings()));
 
     for (const name of Object.keys(clientKinds)) {
       test(`${name} pulls a warm tag from the mirror alone`, async () => {

@@ -55,6 +55,7 @@ export class ImageBuilder {
     const dockerTiny = await this.#image('docker', ['busybox', 'ca'], 'amd64');
     const dockerArm = await this.#image('docker', ['data', 'files'], 'arm64');
     const multi = [await this.#image('oci', ['busybox', 'data'], 'amd64'), arm];
+    const nested = await this.#image('oci', ['busybox', 'files'], 'amd64');
     return {
       tiny: { repository: 'library/busybox', tag: '1.36', top: tiny, children: [] },
       app: {
@@ -87,7 +88,7 @@ export class ImageBuilder {
         top: await this.#artifact(tiny),
         children: [],
       },
-      nested: { repository: 'team/deep/nested/tool', tag: 'v1', top: tiny, children: [] },
+      nested: { repository: 'team/deep/nested/tool', tag: 'v1', top: nested, children: [] },
     };
   }
 

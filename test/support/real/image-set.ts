@@ -62,7 +62,7 @@ export function imageId(image: RealImage): Digest {
 export async function openImageSet(labFolder: string): Promise<ImageSet> {
   const recipe = createHash('sha256')
     .update(JSON.stringify(layerRecipes))
-    .update('2')
+    .update('3')
     .digest('hex')
     .slice(0, 12);
   const folder = join(labFolder, `images-${recipe}`);

@@ -9,6 +9,7 @@ import {
   type Identity,
   prepareFolder,
   type RealClient,
+  withOwnBlobCache,
 } from './client.ts';
 import type { Finished } from './command.ts';
 import type { RealImage } from './image-set.ts';
@@ -44,7 +45,8 @@ insecure = true
     await mkdir(join(folder, 'root'), { recursive: true });
     const folders = ['--root', join(folder, 'root'), '--runroot', join(folder, 'run')];
     const driver = ['--storage-driver', (await canOverlay(place, folder)) ? 'overlay' : 'vfs'];
-    return new Podman(options, ['podman', ...folders, ...driver, '--events-backend', 'none'], registries);
+    const command = ['podman', ...folders, ...driver, '--events-backend', 'none'];
+    return new Podman(options, withOwnBlobCache(folder, command), registries);
   }
 
   async pull(image: RealImage): Promise<Finished> {
@@ -67,9 +69,8 @@ insecure = true
     if (left !== '') throw new Error(`expected no images in podman, got ${left}`);
   }
 
-  /** There is no daemon; the storage's own mount goes with this. */
+  /** There is no daemon, and a command's mounts go with it. */
   async close(): Promise<void> {
-    await runIn(this.#place, ['umount', join(this.#folder, 'root', 'overlay')], { env: this.#env });
     await rm(join(this.#folder, 'root'), { recursive: true, force: true });
   }
 

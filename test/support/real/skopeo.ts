@@ -11,6 +11,7 @@ import {
   type Identity,
   prepareFolder,
   type RealClient,
+  withOwnBlobCache,
 } from './client.ts';
 import type { Finished } from './command.ts';
 import { imageId, manifestFor, type RealImage } from './image-set.ts';
@@ -35,7 +36,9 @@ export class Skopeo implements RealClient {
     const flags = ['--insecure-policy', 'copy', '--all', '--preserve-digests', '--src-tls-verify=false'];
     await mkdir(join(this.#options.folder, 'images'), { recursive: true });
     const argv = ['skopeo', ...flags, source, `dir:${this.#target(image)}`];
-    return await runIn(place, argv, { env: clientEnvironment(this.#options) });
+    return await runIn(place, withOwnBlobCache(this.#options.folder, argv), {
+      env: clientEnvironment(this.#options),
+    });
   }
 
   async identify(image: RealImage): Promise<Identity> {
