@@ -2,6 +2,7 @@
  * Ordered start and stop. Parts are closed in the reverse order of their start, each exactly once, whatever goes wrong
  * with the others; a start that fails closes what had started. `runUntilSignal` ties that to the process: the first
  * SIGTERM or SIGINT drains and ends with 0, a second one ends at once with 1, and so does anything nobody caught.
+ * The same signal again within half a second is no second one.
  */
 import type { Logger } from './telemetry/logger.ts';
 
@@ -78,7 +79,12 @@ export interface RunOptions {
   readonly drainMs: number;
   /** Ends the process. */
   readonly exit: (code: number) => void;
+  /** Milliseconds; a monotonic clock when left out. */
+  readonly now?: () => number;
 }
+
+/** Ctrl-C under `npm start` comes twice: from the terminal, and from npm, which hands on its own. */
+const sameKeystrokeMs = 500;
 
 const signals = ['SIGTERM', 'SIGINT'] as const;
 const faults = ['uncaughtException', 'unhandledRejection'] as const;
@@ -86,7 +92,8 @@ const faults = ['uncaughtException', 'unhandledRejection'] as const;
 /** Installs the handlers at once; `stop` takes them away again (for tests and for a start that failed). */
 export function runUntilSignal(options: RunOptions): { stop(): void } {
   const { process, logger } = options;
-  let draining = false;
+  const now = options.now ?? (() => performance.now());
+  let first: { readonly signal: unknown; readonly at: number } | undefined;
 
   function leave(code: number): void {
     logger.flush?.();
@@ -94,12 +101,13 @@ export function runUntilSignal(options: RunOptions): { stop(): void } {
   }
 
   function onSignal(signal: unknown): void {
-    if (draining) {
+    if (first !== undefined) {
+      if (signal === first.signal && now() - first.at < sameKeystrokeMs) return;
       logger.warn('second signal, leaving at once', { signal });
       leave(1);
       return;
     }
-    draining = true;
+    first = { signal, at: now() };
     logger.info('draining', { signal, drainMs: options.drainMs });
     void finish();
   }

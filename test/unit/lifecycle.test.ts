@@ -96,7 +96,7 @@ describe('Lifecycle', () => {
 });
 
 describe('runUntilSignal', () => {
-  function run(close: (options: { drainMs: number }) => Promise<void>) {
+  function run(close: (options: { drainMs: number }) => Promise<void>, now = () => 0) {
     const { lines, logger } = collect();
     const process = new EventEmitter();
     const left = deferred<number>();
@@ -106,6 +106,7 @@ describe('runUntilSignal', () => {
       logger,
       close,
       drainMs: 30_000,
+      now,
       exit: code => {
         codes.push(code);
         left.resolve(code);
@@ -125,6 +126,21 @@ describe('runUntilSignal', () => {
   it('leaves at once with 1 at the second signal', async () => {
     const { process, left } = run(() => new Promise(() => {}));
     process.emit('SIGTERM', 'SIGTERM');
+    process.emit('SIGINT', 'SIGINT');
+    expect(await left).toBe(1);
+  });
+
+  it('takes the same signal within half a second for one, and later for a second', async () => {
+    let clock = 1000;
+    const { process, left, lines } = run(
+      () => new Promise(() => {}),
+      () => clock,
+    );
+    process.emit('SIGINT', 'SIGINT');
+    clock += 499;
+    process.emit('SIGINT', 'SIGINT');
+    expect(lines.map(line => line['msg'])).toEqual(['draining']);
+    clock += 1;
     process.emit('SIGINT', 'SIGINT');
     expect(await left).toBe(1);
   });
