@@ -13,19 +13,17 @@ import { Listener } from './http/listener.ts';
 import { type CloseOptions, Lifecycle } from './lifecycle.ts';
 import { Capacity } from './lru/capacity.ts';
 import { EmbeddedLru } from './lru/embedded-lru.ts';
-import { rebuildLru } from './lru/rebuild.ts';
 import { Metrics } from './metrics.ts';
-import type { Digest } from './oci/digest.ts';
 import { Directory, type DirectoryEntry } from './registry/directory.ts';
 import { OfflineOrigin, type Origin } from './registry/origin.ts';
-import type { ScannedBlob } from './store/blob-scan.ts';
 import { BlobStore } from './store/blob-store.ts';
 import { readBootId } from './store/journal.ts';
 import { LastUseWriter } from './store/last-use-writer.ts';
 import { StoreLayout } from './store/layout.ts';
 import { StoreOwner } from './store/owner.ts';
 import { Records } from './store/records.ts';
-import { removePartial, sweepIngests } from './store/sweep.ts';
+import { removePartial } from './store/sweep.ts';
+import { StoreReading } from './store-reading.ts';
 import type { Logger } from './telemetry/logger.ts';
 import { UpstreamRegistry } from './upstream/upstream-registry.ts';
 
@@ -114,7 +112,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     },
     manifestStored: bytes => capacity.account(bytes),
   });
-  const upstreams: DirectoryEntry[] = [];
+  const upstreams: (DirectoryEntry & { readonly isPublic: boolean })[] = [];
   for (const upstream of config.upstreams.values()) {
     const origin = await lifecycle.start(
       upstream.key,
@@ -122,8 +120,9 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       part => part.close(),
     );
     const { key, aliases, timeouts } = upstream;
-    const policy = { ...upstream, ...timeouts, isPublic: upstream.username === undefined };
-    upstreams.push({ key, aliases, registry: cache.registry(origin, policy) });
+    const isPublic = upstream.username === undefined;
+    const registry = cache.registry(origin, { ...upstream, ...timeouts, isPublic });
+    upstreams.push({ key, aliases, registry, isPublic });
   }
   await lifecycle.start(
     'downloads',
@@ -137,8 +136,18 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   });
   const settled = await lifecycle.start(
     'reading of the store',
-    () => startReading(parts, cache, capacity),
-    reading => reading.stop(),
+    () =>
+      new StoreReading({
+        ...parts,
+        cache,
+        capacity,
+        publicKeys: upstreams.filter(({ isPublic }) => isPublic).map(({ key }) => key),
+        partialTtlMs: config.store.partialTtlMs,
+        observer: metrics,
+        logger,
+        now,
+      }),
+    reading => reading.close(),
   );
   const urls = await listen(directory, () => capacity.usage().known, around);
   const { limitBytes, limitReason } = capacity.usage();
@@ -176,60 +185,6 @@ async function openCapacity({ around, layout, store, lru, downloads }: StorePart
   });
   await capacity.start();
   return capacity;
-}
-
-/** What runs behind the start: leftovers of a crash, public links, the LRU index. */
-function startReading(parts: StoreParts, cache: PullThroughCache, capacity: Capacity) {
-  const { logger } = parts.around;
-  const controller = new AbortController();
-  const done = readStore(parts, cache, capacity, controller.signal).catch((error: unknown) => {
-    if (!controller.signal.aborted) logger.error('reading the store failed', { error });
-  });
-  const stop = async () => {
-    controller.abort(new Error('the mirror is shutting down'));
-    await done;
-  };
-  return { done, stop };
-}
-
-async function readStore(
-  parts: StoreParts,
-  cache: PullThroughCache,
-  capacity: Capacity,
-  signal: AbortSignal,
-): Promise<void> {
-  const { around, layout, store, lru, downloads, records } = parts;
-  const { config, metrics, now } = around;
-  const manifests = new Set<Digest>();
-  const publicKeys = [...config.upstreams.values()]
-    .filter(({ username }) => username === undefined)
-    .map(({ key }) => `${key}/`);
-  async function* publicRecords() {
-    for await (const name of records.names()) {
-      signal.throwIfAborted();
-      const record = await records.open(name);
-      for (const { digest } of record.manifests()) manifests.add(digest);
-      if (publicKeys.some(key => name.startsWith(key))) yield record;
-    }
-  }
-  const rebuilding = rebuildLru({
-    scan: scanAfter(cache.loadLinks(publicRecords()), store),
-    isManifest: digest => manifests.has(digest),
-    lru,
-    now: () => performance.now(),
-    signal,
-  });
-  const isActive = (digest: Digest) => downloads.isActive(digest);
-  const { partialTtlMs } = config.store;
-  capacity.addPartials(await sweepIngests({ layout, observer: metrics, partialTtlMs, now, isActive }));
-  capacity.account((await rebuilding).manifestBytes);
-  await capacity.scanned();
-}
-
-/** The scan starts when it is known which blobs are manifests; the index remembers uses from its first moment. */
-async function* scanAfter(known: Promise<void>, store: BlobStore): AsyncGenerator<ScannedBlob> {
-  await known;
-  yield* store.scan();
 }
 
 function openOrigin(upstream: UpstreamConfig, { config, metrics, logger, now }: Surroundings): Origin {

@@ -18,8 +18,8 @@ import type { Observer, Outcome } from '../telemetry/observer.ts';
 import type { DescriptorSizes } from './descriptor-sizes.ts';
 import type { Download } from './download.ts';
 import type { Downloads } from './downloads.ts';
-import { Flights } from './flights.ts';
 import { FollowingReader } from './following.ts';
+import { LinkProofs } from './link-proofs.ts';
 import type { Links } from './links.ts';
 import { type ClosedRange, type Passages, wrongBytes } from './passages.ts';
 import { SourceList } from './source-list.ts';
@@ -59,10 +59,11 @@ interface Asked {
 
 export class CachedBlob {
   readonly #options: CachedBlobOptions;
-  readonly #proofs = new Flights<number | undefined>();
+  readonly #proofs: LinkProofs;
 
   constructor(options: CachedBlobOptions) {
     this.#options = options;
+    this.#proofs = new LinkProofs(options);
   }
 
   /** HEAD: downloads nothing; at most one upstream HEAD. Errors: UpstreamError. */
@@ -82,7 +83,7 @@ export class CachedBlob {
     }
     const known = sizes.get(record.name, digest);
     if (known !== undefined) return { outcome: 'hit', size: known };
-    const size = await this.#prove(record, repository, digest, options.signal);
+    const size = await this.#proofs.ask(record, repository, digest, options.signal);
     return { outcome: 'miss', size: size ?? (await store.sizeOf(digest)) };
   }
 
@@ -101,7 +102,7 @@ export class CachedBlob {
       const held = await store.open(digest);
       if (held !== undefined) {
         try {
-          await this.#requireLink(record, repository, digest, options.signal);
+          await this.#proofs.require(record, repository, digest, options.signal);
           const span = spanOf(wanted, held.size);
           this.#options.touch(digest);
           return { outcome: 'hit', size: held.size, ...span, partial: wanted !== undefined, reader: held };
@@ -112,9 +113,9 @@ export class CachedBlob {
       }
       // A download that asks through this very repository is the proof under way: no HEAD beside it.
       const proving = downloads.get(digest)?.sources.has(this.#options.origin.key, repository) ?? true;
-      if (!proving) await this.#requireLink(record, repository, digest, options.signal);
+      if (!proving) await this.#proofs.require(record, repository, digest, options.signal);
       const running = downloads.get(digest);
-      const source = this.#linkingSource(record, repository, digest);
+      const source = this.#proofs.linkingSource(record, repository, digest);
       if (
         running === undefined &&
         wanted !== undefined &&
@@ -172,7 +173,7 @@ export class CachedBlob {
       await waitFor(download.ready(opened), signal).catch(error => {
         if (!(error instanceof NoRoomError)) throw error; // the reader goes on by itself then
       });
-      await this.#requireLink(record, repository, digest, signal);
+      await this.#proofs.require(record, repository, digest, signal);
       const size = opened.size;
       if (size === undefined) return { outcome, size, start: 0, end: undefined, partial: false, reader };
       return { outcome, size, ...spanOf(wanted, size), partial: wanted !== undefined, reader };
@@ -194,54 +195,6 @@ export class CachedBlob {
         : passages.over(digest, leftover, room.size);
     };
     return new FollowingReader(ingest.follow(), switchOver, () => observer.followerLeft(source.upstream));
-  }
-
-  /** The link rule, before a held blob or a running download is touched. Errors: UpstreamError. */
-  async #requireLink(
-    record: RepositoryRecord,
-    repository: Repository,
-    digest: Digest,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { links } = this.#options;
-    if (links.mayServe(record, digest)) return;
-    try {
-      await this.#prove(record, repository, digest, signal);
-    } catch (error) {
-      await links.loaded; // while the public links are still being read, an upstream's silence decides nothing
-      if (!(error instanceof UpstreamError) || error.failure === 'gone' || !links.mayServe(record, digest))
-        throw error;
-    }
-  }
-
-  /** One upstream HEAD; its success is the link. Resolves with the size, if it says. */
-  async #prove(
-    record: RepositoryRecord,
-    repository: Repository,
-    digest: Digest,
-    signal: AbortSignal,
-  ): Promise<number | undefined> {
-    const { value } = await this.#proofs.run(`${record.name}@${digest}`, signal, async () => {
-      const { size } = await this.#options.origin.stat(repository, digest, { signal: this.#options.signal });
-      this.#options.links.link(record, digest, this.#options.isPublic);
-      return size;
-    });
-    return value;
-  }
-
-  /** A source whose first answer links the blob to the repository it was asked through. */
-  #linkingSource(record: RepositoryRecord, repository: Repository, digest: Digest): BlobSource {
-    const { origin, links, isPublic } = this.#options;
-    const source = origin.blobSource(repository, digest);
-    return {
-      upstream: source.upstream,
-      repository: source.repository,
-      open: async (offset, options) => {
-        const opened = await source.open(offset, options);
-        links.link(record, digest, isPublic);
-        return opened;
-      },
-    };
   }
 
   /** After wrong bytes a range that starts above 0 is set aside for a minute. */

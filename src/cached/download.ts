@@ -6,7 +6,6 @@
  * and asked for again while somebody who has seen none of them waits or a source is untried; without room the transfer
  * under way is handed to a client rather than thrown away. `run` never throws: every failure is the followers' to see.
  */
-import { setTimeout as delay } from 'node:timers/promises';
 import type { Digest } from '../oci/digest.ts';
 import { UpstreamError } from '../registry/upstream-error.ts';
 import { type Ingest, verifyFirstBytes } from '../store/ingest.ts';
@@ -14,12 +13,10 @@ import { MismatchError } from '../store/ingest-error.ts';
 import { StoreError } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
+import { ReservedRoom } from './reserved-room.ts';
 import { type Chunk, resumeTransfer } from './resume.ts';
 import type { ByteReservation } from './room.ts';
 import type { SourceList } from './source-list.ts';
-
-/** Room is taken in such steps while the size is unknown. */
-const growBytes = 16 * 1024 * 1024;
 
 export interface TransferPolicy {
   readonly stallMs: number;
@@ -53,7 +50,7 @@ export class Download {
   readonly #options: DownloadOptions;
   readonly #resolveOpened: (opened: Opened) => void;
   readonly #upstream: string;
-  #reservation: ByteReservation | undefined;
+  readonly #room: ReservedRoom;
   #ingest: Ingest | undefined;
   #answered = false;
   #leftover: AsyncGenerator<Chunk, void, void> | undefined;
@@ -61,6 +58,7 @@ export class Download {
 
   constructor(options: DownloadOptions) {
     this.#options = options;
+    this.#room = new ReservedRoom(options);
     this.#upstream = options.sources.current().upstream;
     let resolveOpened: (opened: Opened) => void = () => {};
     this.opened = new Promise(resolve => {
@@ -113,7 +111,7 @@ export class Download {
       await this.#ingest?.suspend(error instanceof Error ? error : new Error(String(error)));
       this.#resolveOpened('no-room');
     } finally {
-      this.#reservation?.release();
+      this.#room.release();
       observer.downloadEnded(this.#upstream);
       await this.#ingest?.release();
       if (this.#leftover !== undefined && this.#ingest?.followers === 0) await this.#dropLeftover();
@@ -124,8 +122,7 @@ export class Download {
     const { expectedSize, logger, digest } = this.#options;
     if (await this.#options.isHeld()) return this.#resolveOpened('held');
     if (expectedSize !== undefined) {
-      this.#reservation = await this.#options.reserve(expectedSize);
-      if (this.#reservation === undefined) return this.#resolveOpened('no-room');
+      if (!(await this.#room.take(expectedSize, expectedSize))) return this.#resolveOpened('no-room');
     }
     let ingest: Ingest;
     try {
@@ -166,8 +163,7 @@ export class Download {
       if (expectedSize !== undefined) ingest.setSize(expectedSize);
     }
     await ingest.commit();
-    this.#reservation?.settle(digest, ingest.size ?? ingest.front);
-    this.#reservation = undefined;
+    this.#room.settle(ingest.size ?? ingest.front);
   }
 
   /** False: no room; what came so far is on disk, the rest is the followers' own business. */
@@ -195,43 +191,14 @@ export class Download {
       for (;;) {
         const { done, value } = await chunks.next();
         if (done === true) return true;
-        if (!(await this.#hasRoom(ingest, value.at + value.bytes.length))) {
+        if (!(await this.#room.take(value.at + value.bytes.length, ingest.size))) {
           if (value.at === 0) this.#leftover = prepend(value, chunks);
           return false;
         }
-        if (!(await this.#write(ingest, value))) return false;
+        if (!(await this.#room.write(ingest, value))) return false;
       }
     } finally {
       if (this.#leftover === undefined) await chunks.return();
-    }
-  }
-
-  async #hasRoom(ingest: Ingest, needed: number): Promise<boolean> {
-    if (this.#reservation === undefined) {
-      this.#reservation = await this.#options.reserve(ingest.size ?? Math.max(growBytes, needed));
-      return this.#reservation !== undefined;
-    }
-    if (this.#reservation.bytes >= needed) return true;
-    return this.#reservation.grow(Math.max(growBytes, needed - this.#reservation.bytes));
-  }
-
-  /** A full disk gets one chance: the evictor frees what it can. */
-  async #write(ingest: Ingest, chunk: Chunk): Promise<boolean> {
-    for (let tries = 0; ; tries += 1) {
-      try {
-        await ingest.write(chunk.at, chunk.bytes);
-        return true;
-      } catch (error) {
-        if (!(error instanceof StoreError)) throw error;
-        if (tries > 0 || !(await this.#reservation?.makeRoom())) {
-          this.#options.logger.warn('no room on the disk, passing the blob through', {
-            digest: this.#options.digest,
-            error,
-          });
-          return false;
-        }
-        await delay(0);
-      }
     }
   }
 
@@ -244,8 +211,7 @@ export class Download {
       await ingest.discard(reason);
     } else {
       await ingest.suspend(reason);
-      this.#reservation?.keepPartial(digest, ingest.heldBytes);
-      this.#reservation = undefined;
+      this.#room.keepPartial(ingest.heldBytes);
     }
     logger.warn('download ended without its blob', {
       digest,

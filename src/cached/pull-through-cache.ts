@@ -2,7 +2,6 @@
  * The cache as a whole: what all upstreams of a mirror share (downloads, links, hot manifests, memories), and one
  * `RegistryReader` for each of them. It owns the running downloads and ends them.
  */
-import type { FileHandle } from 'node:fs/promises';
 import type { Digest } from '../oci/digest.ts';
 import type { Origin } from '../registry/origin.ts';
 import { allowRepositories } from '../registry/pattern.ts';
@@ -159,7 +158,7 @@ export class PullThroughCache {
       tempPath: () => layout.tempPath(),
       bootId,
       observer,
-      commit: (handle: FileHandle) => store.commit(digest, handle),
+      commit: handle => store.commit(digest, handle),
       onFollowers,
     });
   }

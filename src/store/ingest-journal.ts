@@ -19,6 +19,14 @@ export interface IngestJournalOptions extends JournalPaths {
   readonly observer: Observer;
 }
 
+export interface OpenedJournal {
+  readonly journal: IngestJournal;
+  /** Of the whole blob, in bytes, when the partial's journal knows it. */
+  readonly size: number | undefined;
+  /** What of the file it vouches for. */
+  readonly segments: Segments;
+}
+
 export class IngestJournal {
   readonly #options: IngestJournalOptions;
   #synced: readonly Segment[];
@@ -32,9 +40,7 @@ export class IngestJournal {
   }
 
   /** Reads what an earlier try left; a new journal is there before the first byte is. */
-  static async open(
-    options: IngestJournalOptions,
-  ): Promise<{ journal: IngestJournal; size: number | undefined; segments: Segments }> {
+  static async open(options: IngestJournalOptions): Promise<OpenedJournal> {
     const found = await readJournal(options, options.digest, options.bootId);
     const segments = found?.segments ?? new Segments();
     const journal = new IngestJournal(options, []);

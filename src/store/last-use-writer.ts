@@ -2,7 +2,6 @@
  * Keeps the last use of blobs on disk, as the mtime of their files, so that a lost LRU index can be rebuilt. Touches are
  * collected and written every half minute, a few files at a time: a hit costs no disk write.
  */
-import pLimit from 'p-limit';
 import type { Digest } from '../oci/digest.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { BlobStore } from './blob-store.ts';
@@ -48,11 +47,16 @@ export class LastUseWriter {
   }
 
   async #write(touched: ReadonlyMap<Digest, number>): Promise<void> {
-    const limit = pLimit(filesAtOnce);
-    const results = await Promise.allSettled(
-      [...touched].map(([digest, ms]) => limit(() => this.#options.store.setLastUse(digest, ms))),
-    );
-    const failed = results.filter(result => result.status === 'rejected').length;
+    let failed = 0;
+    const uses = touched.entries();
+    const write = async () => {
+      for (const [digest, ms] of uses) {
+        await this.#options.store.setLastUse(digest, ms).catch(() => {
+          failed += 1; // reported by the store; counted here for one line
+        });
+      }
+    };
+    await Promise.all(Array.from({ length: filesAtOnce }, write));
     if (failed > 0) this.#options.logger.warn('last uses could not be written', { failed, of: touched.size });
   }
 }

@@ -3,7 +3,8 @@
  * its own asks, at once and then after 1 s, 2 s, 4 s … 30 s, until there is an answer that isn't a server's error.
  *
  * One silent operation opens it (its client has waited the whole budget: the next objects of the same pull must not
- * wait again), three connections that failed fast in a row do, or five answers of 5xx in a row.
+ * wait again), and so does one that got no connection (a client must not be given an image that isn't held whole now); a
+ * mere blip is over with the first probe. Or five answers of 5xx in a row.
  */
 import type { Timers } from './timers.ts';
 
@@ -18,7 +19,7 @@ export interface BreakerOptions {
 /** `silent`: no answer in the whole budget, or a connection attempt that ran into its deadline. */
 export type Trouble = 'silent' | 'connection' | 'status';
 
-const allowed: Readonly<Record<Trouble, number>> = { silent: 1, connection: 3, status: 5 };
+const allowed: Readonly<Record<Trouble, number>> = { silent: 1, connection: 1, status: 5 };
 const firstDelayMs = 1000;
 const maxDelayMs = 30_000;
 

@@ -1,0 +1,87 @@
+/**
+ * What runs behind the start, while requests are served already: leftovers of a crash are swept, public links and the LRU
+ * index are read from the store. Ends by itself; `close` ends it early.
+ */
+import type { PullThroughCache } from './cached/pull-through-cache.ts';
+import type { Capacity } from './lru/capacity.ts';
+import type { EmbeddedLru } from './lru/embedded-lru.ts';
+import { rebuildLru } from './lru/rebuild.ts';
+import type { Digest } from './oci/digest.ts';
+import type { ScannedBlob } from './store/blob-scan.ts';
+import type { BlobStore } from './store/blob-store.ts';
+import type { StoreLayout } from './store/layout.ts';
+import type { Records } from './store/records.ts';
+import type { RepositoryRecord } from './store/repository-record.ts';
+import type { StoreObserver } from './store/store-error.ts';
+import { sweepIngests } from './store/sweep.ts';
+import type { Logger } from './telemetry/logger.ts';
+
+export interface StoreReadingOptions {
+  readonly layout: StoreLayout;
+  readonly store: BlobStore;
+  readonly records: Records;
+  readonly lru: EmbeddedLru;
+  readonly capacity: Capacity;
+  readonly cache: PullThroughCache;
+  readonly downloads: { isActive(digest: Digest): boolean };
+  /** Upstreams that anybody may pull from: their links are public. */
+  readonly publicKeys: readonly string[];
+  readonly partialTtlMs: number;
+  readonly observer: StoreObserver;
+  readonly logger: Logger;
+  now(): number;
+}
+
+export class StoreReading {
+  /** Never rejects: what can't be read is logged, and found again by and by. */
+  readonly done: Promise<void>;
+  readonly #options: StoreReadingOptions;
+  readonly #controller = new AbortController();
+  readonly #manifests = new Set<Digest>();
+
+  constructor(options: StoreReadingOptions) {
+    this.#options = options;
+    this.done = this.#read().catch((error: unknown) => {
+      if (!this.#controller.signal.aborted) options.logger.error('reading the store failed', { error });
+    });
+  }
+
+  /** Idempotent. */
+  async close(): Promise<void> {
+    this.#controller.abort(new Error('the mirror is shutting down'));
+    await this.done;
+  }
+
+  async #read(): Promise<void> {
+    const { capacity, cache, downloads, lru } = this.#options;
+    const rebuilding = rebuildLru({
+      scan: this.#scanAfter(cache.loadLinks(this.#publicRecords())),
+      isManifest: digest => this.#manifests.has(digest),
+      lru,
+      now: () => performance.now(),
+      signal: this.#controller.signal,
+    });
+    const sweeping = sweepIngests({ ...this.#options, isActive: digest => downloads.isActive(digest) });
+    const [partials, { manifestBytes }] = await Promise.all([sweeping, rebuilding]);
+    capacity.addPartials(partials);
+    capacity.account(manifestBytes);
+    await capacity.scanned();
+  }
+
+  /** All records are looked at, for the manifests among the blobs; those of public repositories are given out. */
+  async *#publicRecords(): AsyncGenerator<RepositoryRecord> {
+    const { records, publicKeys } = this.#options;
+    for await (const name of records.names()) {
+      this.#controller.signal.throwIfAborted();
+      const record = await records.open(name);
+      for (const { digest } of record.manifests()) this.#manifests.add(digest);
+      if (publicKeys.some(key => name.startsWith(`${key}/`))) yield record;
+    }
+  }
+
+  /** The scan starts when it is known which blobs are manifests; the index remembers uses from its first moment. */
+  async *#scanAfter(known: Promise<void>): AsyncGenerator<ScannedBlob> {
+    await known;
+    yield* this.#options.store.scan();
+  }
+}
