@@ -14,7 +14,16 @@ export type Outcome = 'hit' | 'miss' | 'joined' | 'stale' | 'passthrough' | 'err
 
 export type ResumeCause = 'cut' | 'stall' | 'refused' | 'restart' | 'status' | 'mismatch';
 
-export type StoreOperation = 'open' | 'read' | 'write' | 'sync' | 'rename' | 'unlink' | 'record' | 'journal' | 'scan';
+export type StoreOperation =
+  | 'open'
+  | 'read'
+  | 'write'
+  | 'sync'
+  | 'rename'
+  | 'unlink'
+  | 'record'
+  | 'journal'
+  | 'scan';
 
 export interface RequestEnd {
   readonly upstream: string;
