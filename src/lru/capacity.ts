@@ -190,9 +190,8 @@ export class Capacity {
   #fitsFreeDisk(wish: Wish): boolean {
     const sample = this.#disk.sample;
     if (sample === undefined) return true; // the write will tell
-    const unwritten = this.#ledger.reservedBytes - (this.#options.writtenBytes?.() ?? 0);
-    const minFree = minFreeOn(sample.total, this.#options.minFreeBytes);
-    return wish.bytes + Math.max(0, unwritten) <= sample.free - minFree;
+    const unwritten = Math.max(0, this.#ledger.reservedBytes - (this.#options.writtenBytes?.() ?? 0));
+    return wish.bytes + unwritten <= sample.free - minFreeOn(sample.total, this.#options.minFreeBytes);
   }
 
   async #makeRoom(): Promise<boolean> {
