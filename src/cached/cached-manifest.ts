@@ -3,7 +3,7 @@
  * kept. The link rule holds for them as for blobs; while the upstream is away an image goes out only when it is complete.
  */
 import type { Descriptor } from '../oci/descriptor.ts';
-import type { Digest } from '../oci/digest.ts';
+import { type Digest, isDigest } from '../oci/digest.ts';
 import { octetStream } from '../oci/media-type.ts';
 import type { Reference, Repository } from '../oci/name.ts';
 import type { Origin } from '../registry/origin.ts';
@@ -101,8 +101,8 @@ export class CachedManifest {
     reference: Reference,
   ): Promise<HeldManifest> {
     const { origin, manifests, signal } = this.#options;
-    if (reference.includes(':')) {
-      const hot = manifests.peek(reference as Digest);
+    if (isDigest(reference)) {
+      const hot = manifests.peek(reference);
       if (hot !== undefined && this.#options.links.mayServe(record, hot.descriptor.digest)) return hot;
       if (hot !== undefined) {
         await origin.resolve(repository, reference, { signal });
