@@ -57,7 +57,7 @@ export class Follower {
       const limit = ingest.readable;
       if (at < limit) {
         const bytesRead = await this.#pread(into, Math.min(into.length, limit - at), at);
-        if (this.#generation === ingest.generation) {
+        if (!this.#closed && this.#generation === ingest.generation) {
           if (!this.#delivered) this.#events.touched();
           this.#delivered = true;
           return bytesRead;

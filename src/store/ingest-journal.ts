@@ -43,7 +43,7 @@ export class IngestJournal {
   static async open(options: IngestJournalOptions): Promise<OpenedJournal> {
     const found = await readJournal(options, options.digest, options.bootId);
     const segments = found?.segments ?? new Segments();
-    const journal = new IngestJournal(options, []);
+    const journal = new IngestJournal(options, found?.synced ?? []);
     if (found === undefined) {
       await writeJournal(
         options,

@@ -24,6 +24,8 @@ export interface JournalState {
 export interface BelievedPartial {
   readonly size: number | undefined;
   readonly segments: Segments;
+  /** What of it is on the disk itself. */
+  readonly synced: readonly Segment[];
 }
 
 export interface JournalPaths {
@@ -66,14 +68,21 @@ function parseJournal(text: string, digest: Digest, bootId: string): BelievedPar
     const size = value['size'];
     if (size !== undefined && !(typeof size === 'number' && Number.isSafeInteger(size) && size >= 0))
       return undefined;
-    const believed = bootId !== '' && value['bootId'] === bootId ? value['written'] : value['synced'];
-    if (!Array.isArray(believed) || !believed.every(isSegment)) return undefined;
-    const segments = new Segments(believed);
-    if (size !== undefined) segments.truncate(size);
-    return { size, segments };
+    const isSameBoot = bootId !== '' && value['bootId'] === bootId;
+    const synced = parseSegments(value['synced'], size);
+    const segments = isSameBoot ? parseSegments(value['written'], size) : synced;
+    return { size, segments, synced: synced.toJSON() };
   } catch {
     return undefined; // torn or foreign: the partial counts as empty, and is fetched again
   }
+}
+
+/** Errors: any, when it isn't a list of segments. */
+function parseSegments(value: unknown, size: number | undefined): Segments {
+  if (!Array.isArray(value) || !value.every(isSegment)) throw new TypeError('expected a list of segments');
+  const segments = new Segments(value);
+  if (size !== undefined) segments.truncate(size);
+  return segments;
 }
 
 /** Names this boot of the machine; empty where it can't be told, so that only synced bytes are believed. */
