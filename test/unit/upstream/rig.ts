@@ -11,11 +11,10 @@ import { onTestFinished } from 'vitest';
 import { digestOf } from '../../../src/oci/digest.ts';
 import { ociManifest } from '../../../src/oci/media-type.ts';
 import { parseRepository, parseTag } from '../../../src/oci/name.ts';
-import type { LogFields, Logger } from '../../../src/telemetry/logger.ts';
-import type { Observer } from '../../../src/telemetry/observer.ts';
 import type { Lookup } from '../../../src/upstream/dial.ts';
 import type { Timers } from '../../../src/upstream/timers.ts';
 import { type UpstreamOptions, UpstreamRegistry } from '../../../src/upstream/upstream-registry.ts';
+import { Recorder } from '../../support/recorder.ts';
 
 export const alpine = parseRepository('library/alpine');
 export const busybox = parseRepository('library/busybox');
@@ -165,45 +164,6 @@ export class ManualClock implements Timers {
   async pass(delayMs: number): Promise<void> {
     while (!this.delays.includes(delayMs)) await turn();
     this.advance(delayMs);
-  }
-}
-
-/** Keeps events as `name arg arg`, log lines with their level in front. */
-export class Recorder {
-  readonly events: string[] = [];
-  readonly logged: string[] = [];
-
-  readonly observer: Observer = new Proxy({} as Observer, {
-    get:
-      (_target, name) =>
-      (...values: unknown[]) => {
-        this.events.push(
-          [
-            name,
-            ...values.map(value => (typeof value === 'object' ? JSON.stringify(value) : String(value))),
-          ].join(' '),
-        );
-      },
-  });
-
-  readonly logger: Logger = {
-    debug: (message, fields) => this.#log('debug', message, fields),
-    info: (message, fields) => this.#log('info', message, fields),
-    warn: (message, fields) => this.#log('warn', message, fields),
-    error: (message, fields) => this.#log('error', message, fields),
-    child: () => this.logger,
-  };
-
-  async until(name: keyof Observer, count: number): Promise<void> {
-    while (this.of(name).length < count) await turn();
-  }
-
-  of(name: keyof Observer): string[] {
-    return this.events.filter(event => event.startsWith(`${name} `));
-  }
-
-  #log(level: string, message: string, fields: LogFields | undefined): void {
-    this.logged.push(`${level} ${message} ${JSON.stringify(fields ?? {})}`);
   }
 }
 
