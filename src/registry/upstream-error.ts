@@ -1,7 +1,7 @@
 /**
  * The one error for "the upstream did not give it". It is a `RegistryError`, so that `http/` can answer with it as it
- * is: the tables of docs/behaviour.md ("nothing held, upstream says") live here and nowhere else. Inside the house,
- * `failure` says what may be tried next.
+ * is: the table of docs/behaviour.md ("Nothing held, and the upstream says") lives here and nowhere else. Inside the
+ * house, `failure` says what may be tried next.
  */
 import { type ErrorCode, RegistryError } from '../oci/error.ts';
 import type { Kind } from '../telemetry/observer.ts';

@@ -17,7 +17,7 @@ import { NoRoomError } from './ingest-error.ts';
 import { IngestJournal, type OpenedJournal } from './ingest-journal.ts';
 import { guardDisk } from './store-error.ts';
 
-/** Blobs up to this size are verified before their first byte is given out (design promise 1). */
+/** Blobs up to this size are verified before their first byte is given out (docs/behaviour.md, "A blob"). */
 export const verifyFirstBytes = 1024 * 1024;
 
 export interface IngestOptions {

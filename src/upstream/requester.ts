@@ -95,7 +95,7 @@ export class Requester {
     }
   }
 
-  /** A status that nobody wanted (docs: "nothing held, upstream says"). */
+  /** A status that nobody wanted (docs/behaviour.md, "Nothing held, and the upstream says"). */
   async #judge(question: Question, reply: Reply): Promise<UpstreamError> {
     const { health } = this.#options;
     const { kind, method, repository } = question;
