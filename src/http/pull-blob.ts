@@ -12,6 +12,9 @@ import type { AppContext } from './exchange.ts';
 import type { PullRequest } from './pull-request.ts';
 import { sendBlob } from './send-blob.ts';
 
+/** Well below the 30 s that containerd waits for headers. */
+const headPatienceMs = 5000;
+
 export async function answerBlob(pull: PullRequest, digest: Digest): Promise<void> {
   const { context, located, options, nowMs } = pull;
   const { headers, method } = context.req;
@@ -32,6 +35,7 @@ export async function answerBlob(pull: PullRequest, digest: Digest): Promise<voi
   await sendBlob(context.res, {
     ...answer,
     signal: options.signal,
+    headPatienceMs: answer.outcome === 'hit' ? undefined : headPatienceMs,
     setHead: () => {
       setSpan(context, answer);
       setFreshness(context, answer, nowMs);

@@ -97,6 +97,21 @@ describe('of a blob that is being filled', () => {
     expect(upstream.lines()).toEqual([blobLine(blob.digest)]);
   });
 
+  test('a range far ahead gets its headers long before its bytes', async () => {
+    const { upstream, mirror } = await start();
+    const gate = upstream.holdAfter({ digest: blob.digest }, size / 2);
+    const whole = request(mirror.url, { path, keep: false });
+    await gate.reached;
+    const call = request(mirror.url, { path, headers: { Range: `bytes=${size - 100}-` } });
+    const head = await call.head;
+    expect(head.status).toBe(206);
+    expect(head.headers.get('content-range')).toBe(`bytes ${size - 100}-${size - 1}/${size}`);
+    expect(call.bytes).toBe(0);
+    gate.release();
+    expect(await call.done).toMatchObject({ bytes: 100, end: 'complete' });
+    await whole.done;
+  });
+
   test('several open-ended ranges of one blob, each left early, cost one transfer', async () => {
     const { upstream, mirror } = await start();
     const chunk = 8_000_000;
