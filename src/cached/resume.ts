@@ -47,15 +47,15 @@ export async function* resumeTransfer(options: ResumeOptions): AsyncGenerator<Ch
   let progressAt = now();
   let failures = 0;
   let cause: ResumeCause | undefined;
+  const rangeless = new Set<BlobSource>();
   while (true) {
     signal.throwIfAborted();
-    const end = options.end ?? size;
-    if (end !== undefined && at >= end) return;
+    if (isDone(at, options.end ?? size)) return;
     const source = sources.current();
     const guard = new StallGuard(options.stallMs, signal);
     let opening = true;
     try {
-      const opened = await source.open(at, {
+      const opened = await source.open(rangeless.has(source) ? 0 : at, {
         signal: guard.signal,
         background: options.isBackground(),
         ...(options.end === undefined ? {} : { end: options.end }),
@@ -66,42 +66,63 @@ export async function* resumeTransfer(options: ResumeOptions): AsyncGenerator<Ch
       if (cause !== undefined) options.observer.downloadResumed(source.upstream, cause);
       cause = undefined;
       options.onOpened(source, size);
+      const end = options.end ?? size;
       let position = opened.start;
       for await (const bytes of guard.watch(opened.stream)) {
+        if (isDone(position, end)) return; // more than was asked for: the source knows no ranges, or no end
         const wanted = bytes.subarray(
           Math.max(0, at - position),
           end === undefined ? bytes.length : end - position,
         );
         position += bytes.length;
-        progressAt = now();
-        failures = 0;
         if (wanted.length === 0) continue;
+        failures = 0;
         yield { at, bytes: wanted };
         at += wanted.length;
         progressAt = now();
       }
-      if ((options.end ?? size ?? at) <= at) return;
-      cause = 'cut';
-    } catch (error) {
+      if (end === undefined || isDone(at, end)) return;
+      throw endedEarly(source.upstream, at, end);
+    } catch (thrown) {
+      guard.abort(thrown);
       signal.throwIfAborted();
-      if (!guard.stalled && !(error instanceof UpstreamError)) throw error;
+      const error = guard.stalled ? stalled(source.upstream, options.stallMs, thrown) : thrown;
+      if (!(error instanceof UpstreamError)) throw error;
       cause ??= guard.stalled ? 'stall' : opening ? causeOf(error) : 'cut';
-      if (error instanceof UpstreamError && final.has(error.failure)) sources.drop(source);
+      if (error.failure === 'range' && at > 0 && options.end === undefined && !rangeless.has(source)) {
+        rangeless.add(source); // from its start, then, and what is here is skipped
+        continue;
+      }
+      if (final.has(error.failure)) sources.drop(source);
       if (sources.exhausted) throw error;
       const turn = sources.next();
       if (!everOpened && at === options.from && turn === 'round') throw error; // nothing went out yet: answer fast
       if (now() - progressAt >= options.giveUpMs) throw error;
-      const asked = error instanceof UpstreamError ? (error.retryAfterMs ?? 0) : 0;
+      const asked = error.retryAfterMs ?? 0;
       if (asked > options.giveUpMs - (now() - progressAt)) throw error;
       if (turn === 'round') {
         const wait = Math.max(asked, backoffMs[Math.min(failures, backoffMs.length - 1)] ?? 0);
         failures += 1;
-        if (wait > 0) await delay(wait, undefined, { signal });
+        if (wait > 0) await delay(wait, undefined, { signal }).catch(() => signal.throwIfAborted());
       }
     } finally {
       guard.close();
     }
   }
+}
+
+function isDone(at: number, end: number | undefined): boolean {
+  return end !== undefined && at >= end;
+}
+
+function endedEarly(upstream: string, at: number, end: number): UpstreamError {
+  const message = `expected bytes up to ${end}, the source ended at ${at}`;
+  return new UpstreamError({ upstream, kind: 'blob', failure: 'unreachable', message });
+}
+
+function stalled(upstream: string, stallMs: number, cause: unknown): UpstreamError {
+  const message = `expected bytes, got none for ${stallMs} ms`;
+  return new UpstreamError({ upstream, kind: 'blob', failure: 'timeout', message, cause });
 }
 
 function checkSize(
@@ -122,8 +143,7 @@ function wrongAnswer(upstream: string, message: string): UpstreamError {
   return new UpstreamError({ upstream, kind: 'blob', failure: 'mismatch', message });
 }
 
-function causeOf(error: unknown): ResumeCause {
-  if (!(error instanceof UpstreamError)) return 'cut';
+function causeOf(error: UpstreamError): ResumeCause {
   if (error.failure === 'status' || error.failure === 'limited' || error.failure === 'paused')
     return 'status';
   if (error.failure === 'mismatch') return 'mismatch';

@@ -23,23 +23,25 @@ export class SourceList {
 
   /** Errors: Error when the list is empty. */
   current(): BlobSource {
-    const source = this.#sources[this.#turn % this.#sources.length];
+    const source = this.#sources[Math.max(0, this.#turn)];
     if (source === undefined) throw new Error('expected at least one source, got none');
     return source;
   }
 
   /** `round`: all have been asked once more, waiting is in order. */
   next(): 'next' | 'round' {
-    if (this.#sources.length === 0) return 'round';
-    this.#turn = (this.#turn + 1) % this.#sources.length;
-    return this.#turn === 0 ? 'round' : 'next';
+    this.#turn += 1;
+    if (this.#turn < this.#sources.length) return 'next';
+    this.#turn = 0;
+    return 'round';
   }
 
+  /** Those after it have not been asked in this round because of that: the turn steps back, `next` comes to them. */
   drop(source: BlobSource): void {
     const index = this.#sources.indexOf(source);
     if (index === -1) return;
     this.#sources.splice(index, 1);
-    this.#turn = this.#sources.length === 0 ? 0 : (index + this.#sources.length - 1) % this.#sources.length;
+    if (index <= this.#turn) this.#turn -= 1;
   }
 
   get exhausted(): boolean {

@@ -46,6 +46,11 @@ export class StallGuard {
     }
   }
 
+  /** Ends a transfer that isn't wanted any more, also one that nobody has begun to read. */
+  abort(reason: unknown): void {
+    this.#controller.abort(reason);
+  }
+
   /** Idempotent. */
   close(): void {
     clearTimeout(this.#timer);
