@@ -2,6 +2,7 @@
 
 /** Errors: those of `work`, or the signal's reason. */
 export async function waitFor<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  work.catch(() => {}); // who has left before the wait must not leave its failure to nobody
   signal.throwIfAborted();
   let onAbort: () => void = () => {};
   const aborted = new Promise<never>((_resolve, reject) => {
