@@ -5,12 +5,15 @@
 import { LRUCache } from 'lru-cache';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts';
+import { RegistryError } from '../oci/error.ts';
 import { type ParsedManifest, parseManifest } from '../oci/manifest.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import { StoreError } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
 const hotBytes = 32 * 1024 * 1024;
+/** A larger blob is no manifest, whoever asks for it as one: it isn't read into memory. */
+const maxManifestBytes = 4 * 1024 * 1024;
 /** What an entry costs beside its bytes: parsed descriptors and bookkeeping. */
 const entryBytes = 2048;
 
@@ -45,14 +48,15 @@ export class HeldManifests {
     return this.#hot.get(digest);
   }
 
-  /** Undefined: not held, or what was held is damaged (it is removed then). */
+  /** Undefined: not held, no manifest, or what was held is damaged (it is removed then). */
   async get(digest: Digest, mediaType: string): Promise<HeldManifest | undefined> {
     const hot = this.#hot.get(digest);
     if (hot !== undefined) return hot;
     try {
       const bytes = await this.#readAll(digest);
       if (bytes === undefined) return undefined;
-      if (digestOf(bytes, algorithmOf(digest)) === digest) return this.#heat(digest, mediaType, bytes);
+      if (digestOf(bytes, algorithmOf(digest)) === digest)
+        return this.#heatIfManifest(digest, mediaType, bytes);
       this.#options.logger.warn('a held manifest is damaged, it will be fetched again', { digest });
       await this.#options.store.remove(digest);
     } catch (error) {
@@ -86,6 +90,15 @@ export class HeldManifests {
     }
   }
 
+  #heatIfManifest(digest: Digest, mediaType: string, bytes: Buffer): HeldManifest | undefined {
+    try {
+      return this.#heat(digest, mediaType, bytes);
+    } catch (error) {
+      if (error instanceof RegistryError) return undefined; // a layer or a config, asked for as a manifest
+      throw error;
+    }
+  }
+
   #heat(digest: Digest, mediaType: string, bytes: Buffer): HeldManifest {
     const parsed = parseManifest(bytes, mediaType);
     const held = { descriptor: { digest, mediaType: parsed.mediaType, size: bytes.length }, bytes, parsed };
@@ -97,6 +110,7 @@ export class HeldManifests {
     const blob = await this.#options.store.open(digest);
     if (blob === undefined) return undefined;
     try {
+      if (blob.size > maxManifestBytes) return undefined;
       const bytes = Buffer.alloc(blob.size);
       const read = await blob.read(bytes, 0);
       return bytes.subarray(0, read);

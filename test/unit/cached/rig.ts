@@ -6,6 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { Digest } from '../../../src/oci/digest.ts';
 import type { BlobSource, OpenedSource } from '../../../src/registry/registry.ts';
 import { UpstreamError, type UpstreamFailure } from '../../../src/registry/upstream-error.ts';
+import type { Kind } from '../../../src/telemetry/observer.ts';
 import type { BlobContent } from '../../support/content.ts';
 
 /** Time that moves by `advance` only. */
@@ -142,10 +143,10 @@ export function fails(failed: UpstreamFailure, retryAfterMs?: number): Act {
 /** No answer until the signal aborts. */
 export const hangs: Act = ({ signal }) => untilAborted(signal);
 
-export function failure(failed: UpstreamFailure, retryAfterMs?: number): UpstreamError {
+export function failure(failed: UpstreamFailure, retryAfterMs?: number, kind: Kind = 'blob'): UpstreamError {
   return new UpstreamError({
     upstream: 'docker.io',
-    kind: 'blob',
+    kind,
     failure: failed,
     message: `injected: ${failed}`,
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
