@@ -1,6 +1,6 @@
 /**
  * Daemons of the real parts: started in a place, ready when they say so, ended by their own pid and also when the test
- * process dies without ending them.
+ * process dies without ending them. Each has mounts of its own, so that none is left where its folder is removed.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { SpawnedProcess } from '../process.ts';
@@ -16,9 +16,11 @@ export interface DaemonOptions {
   readonly ready: (daemon: SpawnedProcess) => Promise<boolean>;
 }
 
+const ownMounts = ['unshare', '--mount', '--propagation', 'private', '--'];
+
 /** Errors: it ended while starting, or was not ready after 30 s; with the end of what it printed. */
 export async function startDaemon(options: DaemonOptions): Promise<SpawnedProcess> {
-  const [command = '', ...args] = options.place.command(options.argv);
+  const [command = '', ...args] = options.place.command([...ownMounts, ...options.argv]);
   const daemon = new SpawnedProcess('setpriv', ['--pdeathsig', 'TERM', '--', command, ...args], {
     env: { ...process.env, ...options.env },
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),

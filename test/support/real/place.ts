@@ -61,7 +61,7 @@ export class Namespace implements Place {
   }
 
   command(argv: readonly string[]): string[] {
-    return ['nsenter', '--target', `${this.#holder.pid}`, '--net', '--mount', '--', ...argv];
+    return ['nsenter', '--target', `${this.#holder.pid}`, '--net', '--mount', '--root', '--', ...argv];
   }
 
   async setNames(names: readonly string[]): Promise<void> {
