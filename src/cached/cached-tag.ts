@@ -129,8 +129,11 @@ export class CachedTag {
     const check = this.#checks.run(key, options.signal, () => this.#confirm(record, repository, tag, known));
     if (known.held !== undefined && (await settleWithin(check, Math.max(0, patienceMs))) === 'late') {
       check.catch(() => {}); // it ends behind: the next client sees what it found
-      if (await this.#options.availability.isComplete(record, known.held))
+      const ageMs = this.#options.now() - known.entry.checkedAt;
+      const isYoung = ageMs <= this.#options.policy.staleIfErrorMs;
+      if (isYoung && (await this.#options.availability.isComplete(record, known.held))) {
         return this.#stale(record, known, 'slow');
+      }
     }
     try {
       return (await check).value;

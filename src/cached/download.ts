@@ -7,6 +7,7 @@
  * under way is handed to a client rather than thrown away. `run` never throws: every failure is the followers' to see.
  */
 import type { Digest } from '../oci/digest.ts';
+import { RegistryError } from '../oci/error.ts';
 import { UpstreamError } from '../registry/upstream-error.ts';
 import { type Ingest, verifyFirstBytes } from '../store/ingest.ts';
 import { MismatchError } from '../store/ingest-error.ts';
@@ -53,6 +54,8 @@ export class Download {
   readonly #room: ReservedRoom;
   #ingest: Ingest | undefined;
   #answered = false;
+  /** The first open comes before the first follower: somebody waits for it all the same. */
+  #wasFollowed = false;
   #leftover: AsyncGenerator<Chunk, void, void> | undefined;
   readonly #abandon = new AbortController();
 
@@ -181,7 +184,7 @@ export class Download {
       signal,
       observer,
       now,
-      isBackground: () => ingest.followers === 0,
+      isBackground: () => this.#wasFollowed && ingest.followers === 0,
       onOpened: (_source, size) => {
         this.#answered = true;
         if (size !== undefined) ingest.setSize(size);
@@ -205,23 +208,21 @@ export class Download {
   async #end(ingest: Ingest, error: unknown): Promise<void> {
     const reason = error instanceof Error ? error : new Error(String(error));
     const { digest, logger } = this.#options;
-    const wrong =
-      reason instanceof MismatchError || (reason instanceof UpstreamError && reason.failure === 'mismatch');
+    const otherBlob = reason instanceof UpstreamError && reason.failure === 'mismatch';
+    const wrong = otherBlob || reason instanceof MismatchError;
     if (wrong || reason instanceof StoreError || ingest.heldBytes === 0) {
       await ingest.discard(reason);
     } else {
       await ingest.suspend(reason);
       this.#room.keepPartial(ingest.heldBytes);
     }
-    logger.warn('download ended without its blob', {
-      digest,
-      front: ingest.front,
-      size: ingest.size,
-      error: reason,
-    });
+    const { front, size } = ingest;
+    const told = reason instanceof RegistryError ? reason.message : reason;
+    logger.warn('download ended without its blob', { digest, front, size, error: told });
   }
 
   #followersChanged(count: number): void {
+    this.#wasFollowed = true;
     if (count > 0) return;
     if (this.#options.finish === 'never') this.#abandon.abort(new Error('the last client has left'));
     if (this.#leftover !== undefined && this.#ingest?.failure !== undefined) void this.#dropLeftover();
@@ -232,17 +233,5 @@ export class Download {
     this.#leftover = undefined;
     this.#abandon.abort();
     await chunks?.return();
-  }
-}
-
-async function* prepend(
-  first: Chunk,
-  rest: AsyncGenerator<Chunk, void, void>,
-): AsyncGenerator<Chunk, void, void> {
-  try {
-    yield first;
-    yield* rest;
-  } finally {
-    await rest.return();
   }
 }

@@ -126,6 +126,7 @@ export class Health implements OriginHealth {
     const { key, observer, logger, onBack } = this.#options;
     logger.info('the upstream is back', { upstream: key });
     observer.breakerOpen(key, false);
+    this.#setUp(true);
     onBack();
   }
 

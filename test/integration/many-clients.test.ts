@@ -82,3 +82,17 @@ test('a held blob is served without any request upstream', async () => {
   });
   expect(upstream.lines()).toEqual([]);
 });
+
+test('cold blobs that clients wait for do not queue behind each other', async () => {
+  const upstream = await startFakeUpstream();
+  const blobs = Array.from({ length: 6 }, (_, n) => patternBlob(`live ${n}`, 4_000_000));
+  for (const blob of blobs) upstream.putBlob('library/big', blob.digest, blob);
+  const gates = blobs.map(blob => upstream.holdAfter({ digest: blob.digest }, 2_000_000));
+  const mirror = await startTestMirror({ upstream, hub: { max_transfers: 8 } });
+  const calls = blobs.map(blob =>
+    request(mirror.url, { path: `/v2/library/big/blobs/${blob.digest}`, keep: false }),
+  );
+  await Promise.all(calls.map(call => call.firstByte));
+  for (const gate of gates) gate.release();
+  for (const call of calls) expect((await call.done).end).toBe('complete');
+});
