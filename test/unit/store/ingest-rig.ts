@@ -37,7 +37,11 @@ export class IngestRig {
   }
 
   /** For the running test, which may release it earlier. `bootId` as `readBootId` would tell it. */
-  async open(digest: Digest, bootId = 'boot-1'): Promise<Ingest> {
+  async open(
+    digest: Digest,
+    bootId = 'boot-1',
+    onFollowers: (count: number) => void = count => this.counts.push(count),
+  ): Promise<Ingest> {
     const { layout, store } = this;
     const ingest = await Ingest.open({
       digest,
@@ -48,7 +52,7 @@ export class IngestRig {
       bootId,
       observer: this.recorder.observer,
       commit: handle => store.commit(digest, handle),
-      onFollowers: count => this.counts.push(count),
+      onFollowers,
     });
     onTestFinished(async () => {
       while (ingest.isOpen) await ingest.release();
