@@ -1,0 +1,5 @@
+/** The index in this process does what every LRU index must do. */
+import { EmbeddedLru } from '../../src/lru/embedded-lru.ts';
+import { describeLru } from './lru.ts';
+
+describeLru('EmbeddedLru', ({ now }) => Promise.resolve(new EmbeddedLru({ now })));
