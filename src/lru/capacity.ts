@@ -8,7 +8,7 @@
  * soon as there is room for it, while the eviction goes on behind down to the low watermark.
  *
  * What is held is known only after the scan of the store. Until then a reservation waits a moment for the scan, and then
- * goes by the free disk alone; nothing is evicted.
+ * goes by the free disk, and by `max_size` for the reservations alone; nothing is evicted.
  */
 import type { Digest } from '../oci/digest.ts';
 import { DiskWatch, type DiskWatchOptions } from './disk-watch.ts';
@@ -187,7 +187,10 @@ export class Capacity {
     return true;
   }
 
+  /** Before the scan. What can't be kept later isn't begun: evictions don't help against it. */
   #fitsFreeDisk(wish: Wish): boolean {
+    const { maxBytes } = this.#options;
+    if (maxBytes > 0 && !this.#ledger.couldFit(wish.bytes, maxBytes)) return false;
     const sample = this.#disk.sample;
     if (sample === undefined) return true; // the write will tell
     const unwritten = Math.max(0, this.#ledger.reservedBytes - (this.#options.writtenBytes?.() ?? 0));

@@ -13,6 +13,8 @@ export interface DiskWatchOptions {
   now(): number;
 }
 
+const maxLooks = 3;
+
 export class DiskWatch {
   readonly #options: DiskWatchOptions;
   #sample: DiskSample | undefined;
@@ -30,7 +32,8 @@ export class DiskWatch {
 
   /** Looks unless the last look is younger than `maxAgeMs`. Callers at the same time share one look. Never throws. */
   async refresh(maxAgeMs: number): Promise<void> {
-    if (this.#options.now() - this.#sampledAt < maxAgeMs) return;
+    const ageMs = this.#options.now() - this.#sampledAt;
+    if (ageMs >= 0 && ageMs < maxAgeMs) return; // below 0: the clock was set back
     this.#looking ??= this.#look().finally(() => {
       this.#looking = undefined;
     });
@@ -38,15 +41,25 @@ export class DiskWatch {
   }
 
   async #look(): Promise<void> {
-    const before = this.#options.onDiskBytes();
     try {
-      const { free, total } = await this.#options.freeBytes();
-      // What was written or removed during the look may or may not be in `free`: the smaller sum is the safe one.
-      this.#sample = { free, total, onDisk: Math.min(before, this.#options.onDiskBytes()) };
+      this.#sample = await this.#sampleDisk();
       this.#sampledAt = this.#options.now();
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       this.#options.logger.warn('the free space of the disk could not be read', { error: reason });
+    }
+  }
+  /**
+   * What was written or removed during a look may or may not be in `free`, so another one is taken: a blob that went
+   * meanwhile would make the limit too small by its size, and others would go for nothing. On a disk that doesn't come to
+   * rest, the smaller sum is the safe one.
+   */
+  async #sampleDisk(): Promise<DiskSample> {
+    for (let looks = 1; ; looks += 1) {
+      const before = this.#options.onDiskBytes();
+      const { free, total } = await this.#options.freeBytes();
+      const after = this.#options.onDiskBytes();
+      if (before === after || looks === maxLooks) return { free, total, onDisk: Math.min(before, after) };
     }
   }
 }
