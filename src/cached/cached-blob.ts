@@ -7,13 +7,13 @@ import { RegistryError } from '../oci/error.ts';
 import type { Repository } from '../oci/name.ts';
 import { type ByteRange, resolveRange } from '../oci/range.ts';
 import type { Origin } from '../registry/origin.ts';
-import type { BlobAnswer, BlobReader, BlobSource, ReadOptions, StatAnswer } from '../registry/registry.ts';
+import type { BlobAnswer, BlobSource, ReadOptions, StatAnswer } from '../registry/registry.ts';
 import { UpstreamError } from '../registry/upstream-error.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import { type Ingest, verifyFirstBytes } from '../store/ingest.ts';
 import { MismatchError, NoRoomError } from '../store/ingest-error.ts';
 import type { RepositoryRecord } from '../store/repository-record.ts';
-import { StoreError } from '../store/store-error.ts';
+import { ifReadable, StoreError } from '../store/store-error.ts';
 import type { Observer, Outcome } from '../telemetry/observer.ts';
 import type { DescriptorSizes } from './descriptor-sizes.ts';
 import type { Download } from './download.ts';
@@ -75,7 +75,7 @@ export class CachedBlob {
   ): Promise<StatAnswer> {
     const { store, links, downloads, sizes } = this.#options;
     if (links.mayServe(record, digest)) {
-      const held = await store.sizeOf(digest);
+      const held = await ifReadable(store.sizeOf(digest));
       if (held !== undefined) return { outcome: 'hit', size: held };
       const opened = await downloads.get(digest)?.opened;
       if (typeof opened === 'object' && opened.size !== undefined)
@@ -84,7 +84,7 @@ export class CachedBlob {
     const known = sizes.get(record.name, digest);
     if (known !== undefined) return { outcome: 'hit', size: known };
     const size = await this.#proofs.ask(record, repository, digest, options.signal);
-    return { outcome: 'miss', size: size ?? (await store.sizeOf(digest)) };
+    return { outcome: 'miss', size: size ?? (await ifReadable(store.sizeOf(digest))) };
   }
 
   /** GET. Errors: UpstreamError, RANGE_INVALID. */
@@ -99,7 +99,7 @@ export class CachedBlob {
     const wanted = this.#trusted(digest, range);
     const known = this.#options.sizes.get(record.name, digest);
     for (let tries = 1; tries <= maxTries; tries += 1) {
-      const held = await store.open(digest);
+      const held = await ifReadable(store.open(digest));
       if (held !== undefined) {
         try {
           await this.#proofs.require(record, repository, digest, options.signal);
@@ -114,7 +114,7 @@ export class CachedBlob {
       // A download that asks through this very repository is the proof under way: no HEAD beside it.
       const proving = downloads.get(digest)?.sources.has(this.#options.origin.key, repository) ?? true;
       if (!proving) await this.#proofs.require(record, repository, digest, options.signal);
-      const running = downloads.get(digest);
+      let running = downloads.get(digest);
       const source = this.#proofs.linkingSource(record, repository, digest);
       if (
         running === undefined &&
@@ -124,6 +124,7 @@ export class CachedBlob {
       ) {
         const passed = await this.#options.passages.range(digest, source, wanted, known, options.signal);
         if (passed !== 'ends-at-end') return passed;
+        running = downloads.get(digest); // somebody else may have asked for all of it meanwhile
       }
       running?.sources.add(source);
       const download =
@@ -162,11 +163,11 @@ export class CachedBlob {
     const opened = await waitFor(download.opened, signal);
     if (opened === 'held') return undefined;
     if (opened === 'no-room') return this.#options.passages.whole(digest, source, wanted, signal);
-    if (!opened.isOpen || (opened.failure !== undefined && !(opened.failure instanceof NoRoomError)))
-      return undefined;
+    if (!isJoinable(download, opened)) return undefined;
     if (wanted !== undefined && isClosed(wanted) && isFar(wanted, opened)) {
       const passed = await this.#options.passages.range(digest, source, wanted, opened.size, signal);
       if (passed !== 'ends-at-end') return passed;
+      if (!isJoinable(download, opened)) return undefined;
     }
     const reader = this.#readerOver(download, opened, digest, source);
     try {
@@ -176,16 +177,18 @@ export class CachedBlob {
       await this.#proofs.require(record, repository, digest, signal);
       const size = opened.size;
       if (size === undefined) return { outcome, size, start: 0, end: undefined, partial: false, reader };
+      reader.promise(size);
       return { outcome, size, ...spanOf(wanted, size), partial: wanted !== undefined, reader };
     } catch (error) {
       await reader.close();
+      if (isOthersLength(error, download, this.#options.sizes.get(record.name, digest))) return undefined;
       if (error instanceof StoreError) return this.#options.passages.whole(digest, source, wanted, signal);
       if (error instanceof MismatchError) throw wrongBytes(source.upstream, error);
       throw error;
     }
   }
 
-  #readerOver(download: Download, ingest: Ingest, digest: Digest, source: BlobSource): BlobReader {
+  #readerOver(download: Download, ingest: Ingest, digest: Digest, source: BlobSource): FollowingReader {
     const { observer, passages } = this.#options;
     observer.followerJoined(source.upstream);
     const switchOver = (room: NoRoomError, at: number) => {
@@ -194,7 +197,10 @@ export class CachedBlob {
         ? passages.continueFrom(digest, source, room, at)
         : passages.over(digest, leftover, room.size);
     };
-    return new FollowingReader(ingest.follow(), switchOver, () => observer.followerLeft(source.upstream));
+    const explain = (error: unknown) =>
+      error instanceof MismatchError ? wrongBytes(source.upstream, error) : error;
+    const onClose = () => observer.followerLeft(source.upstream);
+    return new FollowingReader(ingest.follow(), { switchOver, explain, onClose });
   }
 
   /** After wrong bytes a range that starts above 0 is set aside for a minute. */
@@ -216,6 +222,16 @@ function spanOf(
 
 function isClosed(range: ByteRange): range is ClosedRange {
   return 'first' in range && range.last !== undefined;
+}
+
+function isJoinable(download: Download, ingest: Ingest): boolean {
+  const { isOpen, failure } = ingest;
+  return isOpen && !download.isAbandoned && (failure === undefined || failure instanceof NoRoomError);
+}
+
+/** It failed by the length that another repository's manifest gave, which says nothing about this one's. */
+function isOthersLength(error: unknown, download: Download, known: number | undefined): boolean {
+  return error instanceof UpstreamError && error.failure === 'mismatch' && download.expectedSize !== known;
 }
 
 /** All of a small blob is verified first, and a last byte needs all before it: both are worth a download. */

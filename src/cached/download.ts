@@ -14,8 +14,9 @@ import { MismatchError } from '../store/ingest-error.ts';
 import { StoreError } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
+import { Leftover, type Transfer } from './leftover.ts';
 import { ReservedRoom } from './reserved-room.ts';
-import { type Chunk, resumeTransfer } from './resume.ts';
+import { resumeTransfer } from './resume.ts';
 import type { ByteReservation } from './room.ts';
 import type { SourceList } from './source-list.ts';
 
@@ -56,8 +57,8 @@ export class Download {
   #answered = false;
   /** The first open comes before the first follower: somebody waits for it all the same. */
   #wasFollowed = false;
-  #leftover: AsyncGenerator<Chunk, void, void> | undefined;
   readonly #abandon = new AbortController();
+  readonly #leftover = new Leftover(() => this.#abandon.abort());
 
   constructor(options: DownloadOptions) {
     this.#options = options;
@@ -83,12 +84,19 @@ export class Download {
     return this.#options.sources;
   }
 
+  /** What its sources are held to, whatever the truth. Bytes. */
+  get expectedSize(): number | undefined {
+    return this.#options.expectedSize;
+  }
+
+  /** It is ending for want of clients: who comes now waits for its end and starts another. */
+  get isAbandoned(): boolean {
+    return this.#abandon.signal.aborted;
+  }
+
   /** The transfer that met a full store, with its first bytes: for one client, once. */
-  takeLeftover(): { chunks: AsyncGenerator<Chunk, void, void>; abort(): void } | undefined {
-    const chunks = this.#leftover;
-    if (chunks === undefined) return undefined;
-    this.#leftover = undefined;
-    return { chunks, abort: () => this.#abandon.abort() };
+  takeLeftover(): Transfer | undefined {
+    return this.#leftover.take();
   }
 
   /**
@@ -112,12 +120,13 @@ export class Download {
     } catch (error) {
       logger.error('download failed unexpectedly', { digest, error });
       await this.#ingest?.suspend(error instanceof Error ? error : new Error(String(error)));
+      this.#room.keepPartial(this.heldBytes);
       this.#resolveOpened('no-room');
     } finally {
       this.#room.release();
       observer.downloadEnded(this.#upstream);
-      await this.#ingest?.release();
-      if (this.#leftover !== undefined && this.#ingest?.followers === 0) await this.#dropLeftover();
+      await this.#ingest?.release().catch(error => logger.warn('a partial did not close', { digest, error }));
+      if (this.#ingest?.followers === 0) this.#leftover.drop();
     }
   }
 
@@ -152,7 +161,10 @@ export class Download {
     const { digest, expectedSize, sources, observer, logger } = this.#options;
     for (let tries = 1; ; tries += 1) {
       if (!(await this.#transfer(ingest))) return ingest.overflow();
-      if (ingest.size === undefined) ingest.setSize(ingest.nextMissing());
+      const size = ingest.size ?? ingest.nextMissing();
+      ingest.setSize(size);
+      // a partial that was whole, and a blob without a byte, have asked for none yet
+      if (!(await this.#room.take(size, size))) return ingest.overflow();
       await ingest.journalAll();
       if (await ingest.verify()) break;
       observer.digestMismatch(sources.current().upstream);
@@ -195,13 +207,14 @@ export class Download {
         const { done, value } = await chunks.next();
         if (done === true) return true;
         if (!(await this.#room.take(value.at + value.bytes.length, ingest.size))) {
-          if (value.at === 0) this.#leftover = prepend(value, chunks);
+          if (value.at === 0) this.#leftover.offer(value, chunks);
           return false;
         }
         if (!(await this.#room.write(ingest, value))) return false;
+        if (ingest.failure !== undefined) throw ingest.failure; // reading back failed: the rest is of no use
       }
     } finally {
-      if (this.#leftover === undefined) await chunks.return();
+      if (!this.#leftover.isOffered) await chunks.return();
     }
   }
 
@@ -210,6 +223,7 @@ export class Download {
     const { digest, logger } = this.#options;
     const otherBlob = reason instanceof UpstreamError && reason.failure === 'mismatch';
     const wrong = otherBlob || reason instanceof MismatchError;
+    if (wrong) this.#options.onMismatch(); // also for a wrong length: a head may be out
     if (wrong || reason instanceof StoreError || ingest.heldBytes === 0) {
       await ingest.discard(reason);
     } else {
@@ -224,14 +238,10 @@ export class Download {
   #followersChanged(count: number): void {
     this.#wasFollowed = true;
     if (count > 0) return;
-    if (this.#options.finish === 'never') this.#abandon.abort(new Error('the last client has left'));
-    if (this.#leftover !== undefined && this.#ingest?.failure !== undefined) void this.#dropLeftover();
-  }
-
-  async #dropLeftover(): Promise<void> {
-    const chunks = this.#leftover;
-    this.#leftover = undefined;
-    this.#abandon.abort();
-    await chunks?.return();
+    if (this.#leftover.isOffered) {
+      if (this.#ingest?.failure !== undefined) this.#leftover.drop();
+    } else if (this.#options.finish === 'never') {
+      this.#abandon.abort(new Error('the last client has left'));
+    }
   }
 }

@@ -23,8 +23,10 @@ export class Downloads {
     return [...this.#running.values()].reduce((sum, { download }) => sum + download.heldBytes, 0);
   }
 
-  /** Starts it. The entry goes when the blob is in its place or the download is over, never earlier. */
+  /** Starts it, unless one runs. The entry goes when the blob is in its place or the download is over, never earlier. */
   start(digest: Digest, create: () => Download): Download {
+    const running = this.get(digest);
+    if (running !== undefined) return running; // two over one file would cut off each other's bytes
     const download = create();
     const ended = download.run().finally(() => this.#running.delete(digest));
     this.#running.set(digest, { download, ended });

@@ -7,23 +7,29 @@ import type { Follower } from '../store/follower.ts';
 import { NoRoomError } from '../store/ingest-error.ts';
 import type { PassthroughReader } from './passthrough.ts';
 
+export interface FollowingOptions {
+  readonly switchOver: (room: NoRoomError, at: number) => PassthroughReader;
+  /** What the download ended with, as an error that may become an answer when no byte has gone out. */
+  readonly explain: (error: unknown) => unknown;
+  readonly onClose: () => void;
+}
+
 export class FollowingReader implements BlobReader {
   readonly preferredBytes: number;
   readonly #follower: Follower;
-  readonly #switchOver: (room: NoRoomError, at: number) => PassthroughReader;
-  readonly #onClose: () => void;
+  readonly #options: FollowingOptions;
   #passthrough: PassthroughReader | undefined;
   #closed = false;
 
-  constructor(
-    follower: Follower,
-    switchOver: (room: NoRoomError, at: number) => PassthroughReader,
-    onClose: () => void,
-  ) {
+  constructor(follower: Follower, options: FollowingOptions) {
     this.preferredBytes = follower.preferredBytes;
     this.#follower = follower;
-    this.#switchOver = switchOver;
-    this.#onClose = onClose;
+    this.#options = options;
+  }
+
+  /** The client is told this length, in bytes: bytes of a blob of another one are an error from now on. */
+  promise(size: number): void {
+    this.#follower.promise(size);
   }
 
   async read(into: Buffer, at: number): Promise<number> {
@@ -31,8 +37,8 @@ export class FollowingReader implements BlobReader {
     try {
       return await this.#follower.read(into, at);
     } catch (error) {
-      if (!(error instanceof NoRoomError) || this.#closed) throw error;
-      this.#passthrough = this.#switchOver(error, at);
+      if (!(error instanceof NoRoomError) || this.#closed) throw this.#options.explain(error);
+      this.#passthrough = this.#options.switchOver(error, at);
       await this.#follower.close();
       return this.#passthrough.read(into, at);
     }
@@ -41,7 +47,7 @@ export class FollowingReader implements BlobReader {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#onClose();
+    this.#options.onClose();
     await this.#follower.close();
     await this.#passthrough?.close();
   }

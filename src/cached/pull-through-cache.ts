@@ -11,6 +11,7 @@ import { Ingest } from '../store/ingest.ts';
 import type { StoreLayout } from '../store/layout.ts';
 import type { Records } from '../store/records.ts';
 import type { RepositoryRecord } from '../store/repository-record.ts';
+import { ifReadable } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
 import { Absent } from './absent.ts';
@@ -145,7 +146,7 @@ export class PullThroughCache {
   }
 
   async #isHeld(digest: Digest): Promise<boolean> {
-    return (await this.#options.store.sizeOf(digest)) !== undefined;
+    return (await ifReadable(this.#options.store.sizeOf(digest))) !== undefined;
   }
 
   #openIngest(digest: Digest, source: string, onFollowers: (count: number) => void): Promise<Ingest> {

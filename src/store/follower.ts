@@ -13,6 +13,8 @@ export interface Followed {
   readonly generation: number;
   /** Bytes below this offset may be given out. */
   readonly readable: number;
+  /** Of the whole blob, in bytes; undefined while unknown, also in between two tries. */
+  readonly size: number | undefined;
   readonly verified: boolean;
   readonly failure: Error | undefined;
   nextChange(): { readonly changed: Promise<void>; cancel(): void };
@@ -32,6 +34,7 @@ export class Follower {
   readonly #handle: FileHandle;
   readonly #events: FollowerEvents;
   #generation: number;
+  #promised: number | undefined;
   #delivered = false;
   #closed = false;
   #reading = false;
@@ -45,6 +48,11 @@ export class Follower {
     this.#generation = ingest.generation;
   }
 
+  /** A reader of this follower was told that the blob has so many bytes; a try that finds another length is not for it. */
+  promise(size: number): void {
+    this.#promised = size;
+  }
+
   /**
    * Waits until the front has passed `at`. Resolves 0 at the verified end.
    * Errors: MismatchError, NoRoomError, or the reason the ingest was given up.
@@ -54,7 +62,9 @@ export class Follower {
       if (this.#closed) throw new Error('the follower is closed');
       this.#checkGeneration();
       const ingest = this.#ingest;
-      const limit = ingest.readable;
+      const isPromised = this.#promised === undefined || this.#promised === ingest.size;
+      if (!isPromised && ingest.size !== undefined) throw new MismatchError(ingest.digest);
+      const limit = isPromised ? ingest.readable : 0;
       if (at < limit) {
         const bytesRead = await this.#pread(into, Math.min(into.length, limit - at), at);
         if (!this.#closed && this.#generation === ingest.generation) {

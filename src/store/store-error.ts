@@ -55,6 +55,16 @@ export function toStoreError(operation: StoreOperation, error: unknown, observer
   return new StoreError(operation, systemCodeOf(error) ?? 'UNKNOWN', `store, ${operation}: ${reason}`, error);
 }
 
+/** What can't be opened is as good as not held: it costs a transfer, which replaces it. It was reported where it arose. */
+export async function ifReadable<T>(work: Promise<T | undefined>): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    if (error instanceof StoreError) return undefined;
+    throw error;
+  }
+}
+
 /** Runs one piece of disk work; whatever it throws becomes a `StoreError`. */
 export async function guardDisk<T>(
   observer: StoreObserver,

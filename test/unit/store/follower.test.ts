@@ -12,6 +12,7 @@ class Growing implements Followed {
   readonly digest = small.digest;
   generation = 0;
   readable = 0;
+  size: number | undefined;
   verified = false;
   failure: Error | undefined;
   waits = 0;
