@@ -7,7 +7,6 @@ import type { Capacity } from './lru/capacity.ts';
 import type { EmbeddedLru } from './lru/embedded-lru.ts';
 import { rebuildLru } from './lru/rebuild.ts';
 import type { Digest } from './oci/digest.ts';
-import type { ScannedBlob } from './store/blob-scan.ts';
 import type { BlobStore } from './store/blob-store.ts';
 import type { StoreLayout } from './store/layout.ts';
 import type { Records } from './store/records.ts';
@@ -53,35 +52,33 @@ export class StoreReading {
   }
 
   async #read(): Promise<void> {
-    const { capacity, cache, downloads, lru } = this.#options;
+    const { capacity, cache, downloads, logger, lru, store } = this.#options;
     const rebuilding = rebuildLru({
-      scan: this.#scanAfter(cache.loadLinks(this.#publicRecords())),
+      scan: store.scan(cache.loadLinks(this.#publicRecords())), // by then it is known which are manifests
       isManifest: digest => this.#manifests.has(digest),
       lru,
       now: () => performance.now(),
       signal: this.#controller.signal,
     });
-    const sweeping = sweepIngests({ ...this.#options, isActive: digest => downloads.isActive(digest) });
-    const [partials, { manifestBytes }] = await Promise.all([sweeping, rebuilding]);
-    capacity.addPartials(partials);
+    const sweeping = sweepIngests({ ...this.#options, isActive: digest => downloads.isActive(digest) })
+      .then(partials => capacity.addPartials(partials)) // at once: some of them may be completed before the scan ends
+      .catch((error: unknown) => logger.warn('leftovers could not be swept', { error }));
+    const [{ manifestBytes }] = await Promise.all([rebuilding, sweeping]);
     capacity.account(manifestBytes);
     await capacity.scanned();
   }
 
   /** All records are looked at, for the manifests among the blobs; those of public repositories are given out. */
   async *#publicRecords(): AsyncGenerator<RepositoryRecord> {
-    const { records, publicKeys } = this.#options;
+    const { records, publicKeys, logger } = this.#options;
     for await (const name of records.names()) {
       this.#controller.signal.throwIfAborted();
-      const record = await records.open(name);
+      const record = await records.open(name).catch((error: unknown) => {
+        logger.warn('a folder among the records is none of ours', { name, error });
+      });
+      if (record === undefined) continue;
       for (const { digest } of record.manifests()) this.#manifests.add(digest);
       if (publicKeys.some(key => name.startsWith(`${key}/`))) yield record;
     }
-  }
-
-  /** The scan starts when it is known which blobs are manifests; the index remembers uses from its first moment. */
-  async *#scanAfter(known: Promise<void>): AsyncGenerator<ScannedBlob> {
-    await known;
-    yield* this.#options.store.scan();
   }
 }

@@ -93,13 +93,15 @@ export class BlobStore {
   }
 
   /**
-   * Every held blob, in no order, except what `put` writes meanwhile: who puts counts it. Files with foreign names are
-   * passed over; so are folders that can't be read, which are reported.
+   * Every held blob, in no order, except what `put` writes from the first `next` on: who puts counts it. `after` is waited
+   * for before the first look at the disk. Files with foreign names are passed over; so are folders that can't be read,
+   * which are reported. Errors: those of `after`.
    */
-  async *scan(): AsyncGenerator<ScannedBlob> {
+  async *scan(after?: Promise<unknown>): AsyncGenerator<ScannedBlob> {
     const putSince = new Set<Digest>();
     this.#scans.add(putSince);
     try {
+      await after;
       for await (const blob of scanBlobs(this.#layout, this.#observer)) {
         if (!putSince.has(blob.digest) && !isHollow(blob.digest, blob.size)) yield blob;
       }

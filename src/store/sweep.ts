@@ -34,7 +34,7 @@ export async function sweepIngests(options: SweepOptions): Promise<readonly Foun
   for (const name of names) {
     const found = layout.parseIngestName(name);
     if (!('digest' in found)) {
-      if (!layout.isOwnTemp(name)) await removeFile(observer, join(layout.ingestFolder, name));
+      if (!layout.isOwnTemp(name)) await removeForeign(observer, join(layout.ingestFolder, name));
       continue;
     }
     if (isActive(found.digest)) continue;
@@ -61,6 +61,11 @@ export async function removePartial(
   await removeFile(observer, layout.partPath(digest));
   await removeFile(observer, layout.journalPath(digest));
   return part?.size ?? 0;
+}
+
+/** A folder (`lost+found`) or a file that can't go is reported, and stays. */
+async function removeForeign(observer: StoreObserver, path: string): Promise<void> {
+  await removeFile(observer, path).catch(() => undefined);
 }
 
 async function removeFile(observer: StoreObserver, path: string): Promise<void> {
