@@ -21,7 +21,8 @@ export class Absent {
   get(key: string): { readonly kind: 'fresh' | 'stale'; readonly at: number } | undefined {
     const at = this.#seen.get(key);
     if (at === undefined) return undefined;
-    return { kind: this.#now() - at < this.#ttlMs ? 'fresh' : 'stale', at };
+    const ageMs = this.#now() - at;
+    return { kind: ageMs >= 0 && ageMs < this.#ttlMs ? 'fresh' : 'stale', at }; // a clock may be set back
   }
 
   remember(key: string): void {
