@@ -48,13 +48,13 @@ export class StoreLayout {
    */
   static async open(path: string): Promise<StoreLayout> {
     const data = resolve(path);
+    const found = await readIfThere(join(data, 'layout'));
+    if (found !== undefined) checkVersion(data, found); // before anything is made in what may not be ours
     for (const folder of ['ingest-v1', 'blobs-v1', 'records-v1']) {
       // Not for everybody's eyes: blobs of private repositories lie here.
       await mkdir(join(data, folder), { recursive: true, mode: 0o750 });
     }
-    const found = await readIfThere(join(data, 'layout'));
     if (found === undefined) await place(data, 'layout', `${JSON.stringify({ version: layoutVersion })}\n`);
-    else checkVersion(data, found);
 
     const id = (await readIfThere(join(data, 'id')))?.trim();
     if (id !== undefined && idPattern.test(id)) return new StoreLayout(data, id);
