@@ -25,7 +25,7 @@ export interface FoundPartial {
   readonly lastUseMs: number;
 }
 
-/** Resolves with the partials that stay. Errors: `StoreError` scan or unlink. */
+/** Resolves with the partials that stay. What can't be removed is reported and stays too. Errors: `StoreError` scan. */
 export async function sweepIngests(options: SweepOptions): Promise<readonly FoundPartial[]> {
   const { layout, observer, now, partialTtlMs, isActive } = options;
   const names = await guardDisk(observer, 'scan', () => readdir(layout.ingestFolder));
@@ -34,20 +34,21 @@ export async function sweepIngests(options: SweepOptions): Promise<readonly Foun
   for (const name of names) {
     const found = layout.parseIngestName(name);
     if (!('digest' in found)) {
-      if (!layout.isOwnTemp(name)) await removeForeign(observer, join(layout.ingestFolder, name));
+      if (!layout.isOwnTemp(name)) await removeLitter(observer, join(layout.ingestFolder, name));
       continue;
     }
     if (isActive(found.digest)) continue;
     const partner = found.kind === 'part' ? name.replace(/part$/, 'json') : name.replace(/json$/, 'part');
     if (!present.has(partner)) {
-      await removeFile(observer, join(layout.ingestFolder, name));
+      await removeLitter(observer, join(layout.ingestFolder, name));
       continue;
     }
     if (found.kind === 'journal') continue;
     const part = await statIfThere(observer, join(layout.ingestFolder, name));
     if (part === undefined) continue;
-    if (now() - part.mtimeMs > partialTtlMs) await removePartial(options, found.digest);
-    else stays.push({ digest: found.digest, bytes: part.size, lastUseMs: part.mtimeMs });
+    const isExpired = now() - part.mtimeMs > partialTtlMs;
+    if (isExpired && (await isGone(removePartial(options, found.digest)))) continue;
+    stays.push({ digest: found.digest, bytes: part.size, lastUseMs: part.mtimeMs });
   }
   return stays;
 }
@@ -64,8 +65,16 @@ export async function removePartial(
 }
 
 /** A folder (`lost+found`) or a file that can't go is reported, and stays. */
-async function removeForeign(observer: StoreObserver, path: string): Promise<void> {
-  await removeFile(observer, path).catch(() => undefined);
+async function removeLitter(observer: StoreObserver, path: string): Promise<void> {
+  await isGone(removeFile(observer, path));
+}
+
+/** A failure was reported where it arose; one file must not keep the rest of the store from being counted. */
+function isGone(removal: Promise<unknown>): Promise<boolean> {
+  return removal.then(
+    () => true,
+    () => false,
+  );
 }
 
 async function removeFile(observer: StoreObserver, path: string): Promise<void> {
