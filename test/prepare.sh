@@ -5,12 +5,14 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-packages=(docker.io containerd podman skopeo docker-registry nginx-light redis-server zstd openssl curl iproute2 util-linux ca-certificates git)
+# package:command; whoever has the command from elsewhere (docker-ce, another nginx) keeps that.
+needed=(docker.io:dockerd containerd:containerd podman:podman skopeo:skopeo docker-registry:docker-registry
+  nginx-light:nginx redis-server:redis-server zstd:zstd openssl:openssl curl:curl iproute2:ip util-linux:nsenter git:git)
 missing=()
-for package in "${packages[@]}"; do
-  status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
-  [ "$status" = installed ] || missing+=("$package")
+for one in "${needed[@]}"; do
+  command -v "${one#*:}" >/dev/null || missing+=("${one%:*}")
 done
+[ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
 images_built=$(find .lab -maxdepth 2 -path '.lab/images-*/storage' 2>/dev/null | head -n 1 || true)
 
 if [ ${#missing[@]} = 0 ] && [ -n "$images_built" ]; then

@@ -61,7 +61,17 @@ export class Namespace implements Place {
   }
 
   command(argv: readonly string[]): string[] {
-    return ['nsenter', '--target', `${this.#holder.pid}`, '--net', '--mount', '--root', '--', ...argv];
+    return [
+      'nsenter',
+      '--target',
+      `${this.#holder.pid}`,
+      '--net',
+      '--mount',
+      '--root',
+      '--wd',
+      '--',
+      ...argv,
+    ];
   }
 
   async setNames(names: readonly string[]): Promise<void> {
