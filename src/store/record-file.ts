@@ -4,6 +4,7 @@
  */
 import { appendFile, mkdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { formatGuardedLine, parseGuardedLine } from './guarded-line.ts';
 import { parseRecordEntry, type RecordEntry } from './record-entry.ts';
 import { guardDisk, isMissing, StoreError, type StoreObserver } from './store-error.ts';
@@ -22,6 +23,8 @@ export interface ReadRecord {
 }
 
 const compactAboveBytes = 64 * 1024;
+/** Hashing and JSON of so many lines takes a few milliseconds; others get their turn after them. */
+const linesPerTurn = 512;
 
 export class RecordFile {
   readonly #options: RecordFileOptions;
@@ -46,7 +49,8 @@ export class RecordFile {
     this.#torn = lines.pop() !== '';
     const entries: RecordEntry[] = [];
     let damaged = this.#torn ? 1 : 0;
-    for (const line of lines) {
+    for (const [index, line] of lines.entries()) {
+      if (index % linesPerTurn === linesPerTurn - 1) await nextTurn();
       const entry = parseRecordEntry(parseGuardedLine(line));
       if (entry === undefined) damaged += 1;
       else if (entry === 'foreign') this.#foreign.push(`${line}\n`);
@@ -101,8 +105,13 @@ export class RecordFile {
   }
 
   async #compact(): Promise<void> {
-    const lines = [...this.#foreign, ...[...(this.#compactTo?.() ?? [])].map(formatGuardedLine)];
-    this.#pending = []; // the state has it all
+    const replaced = this.#pending;
+    this.#pending = []; // the state has it all; what changes from here on is appended to the new file
+    const lines = [...this.#foreign];
+    for (const entry of this.#compactTo?.() ?? []) {
+      lines.push(formatGuardedLine(entry));
+      if (lines.length % linesPerTurn === 0) await nextTurn();
+    }
     const text = lines.join('');
     const temp = this.#options.tempPath();
     await guardDisk(this.#options.observer, 'record', async () => {
@@ -110,6 +119,7 @@ export class RecordFile {
         await writeFile(temp, text, { mode: 0o640, flush: true });
         await rename(temp, this.#options.path);
       } catch (error) {
+        this.#pending = [...replaced, ...this.#pending];
         await unlink(temp).catch(() => undefined); // the first error is the one to tell
         throw error;
       }
