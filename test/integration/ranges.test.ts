@@ -129,3 +129,28 @@ describe('of a blob that is being filled', () => {
     expect(upstream.contentBytes('blob')).toBe(size);
   });
 });
+
+describe('several ranges at once', () => {
+  const ranges = [
+    [100, 199],
+    [10_000_000, 10_000_999],
+    [size - 50, size - 1],
+  ] as const;
+  const header = `bytes=${ranges.map(([first, last]) => `${first}-${last}`).join(',')}`;
+
+  test.each(['hot', 'cold'])('of a %s blob: the right parts', async state => {
+    const { upstream, mirror } = await start();
+    if (state === 'hot') await get(mirror.url, path, { keep: false });
+    // the size of a cold one is asked by one HEAD
+    const result = await get(mirror.url, path, { headers: { Range: header } });
+    expect(result.status).toBe(206);
+    for (const [first, last] of ranges) {
+      const part = Buffer.concat([
+        Buffer.from(`Content-Range: bytes ${first}-${last}/${size}\r\n\r\n`),
+        blob.slice(first, last + 1),
+      ]);
+      expect(result.body.includes(part)).toBe(true);
+    }
+    if (state === 'hot') expect(upstream.lines()).toEqual([blobLine(blob.digest)]);
+  });
+});

@@ -51,7 +51,7 @@ describe('GET blob', () => {
     ['BYTES=10-19', 206, 'bytes 10-19/1000', 10, 20],
     ['bytes=0-1,5000-', 206, 'bytes 0-1/1000', 0, 2],
     ['bytes=5000-,998-', 206, 'bytes 998-999/1000', 998, 1000],
-    ['bytes=0-1,5-6', 200, undefined, 0, 1000],
+    ['bytes=0-799,100-899', 200, undefined, 0, 1000],
     ['lines=0-1', 200, undefined, 0, 1000],
     ['bytes=a-b', 200, undefined, 0, 1000],
     ['bytes=', 200, undefined, 0, 1000],
@@ -178,4 +178,47 @@ describe('HEAD blob', () => {
     const answer = await head(url, path);
     expect([answer.status, answer.bytes, answer.surplusBytes]).toEqual([404, 0, 0]);
   });
+});
+
+it.each([
+  [
+    'bytes=0-1,5-6',
+    [
+      [0, 2],
+      [5, 7],
+    ],
+  ],
+  [
+    'bytes=900-,10-19,-1',
+    [
+      [900, 1000],
+      [10, 20],
+      [999, 1000],
+    ],
+  ],
+  [
+    'bytes=0-0,5000-6000,3-3',
+    [
+      [0, 1],
+      [3, 4],
+    ],
+  ],
+])('Range %s gets its satisfiable parts, in order', async (range, spans) => {
+  const { url } = await served();
+  const answer = await get(url, path, { headers: { Range: range } });
+  expect(answer.status).toBe(206);
+  expect(answer.headers.get('content-length')).toBe(String(answer.bytes));
+  expect(answer.headers.has('content-range')).toBe(false);
+  const boundary = /^multipart\/byteranges; boundary=(\w+)$/.exec(
+    answer.headers.get('content-type') ?? '',
+  )?.[1];
+  const parts = spans.map(([start = 0, end = 0]) =>
+    Buffer.concat([
+      Buffer.from(`--${boundary}\r\nContent-Type: application/octet-stream\r\n`),
+      Buffer.from(`Content-Range: bytes ${start}-${end - 1}/1000\r\n\r\n`),
+      bytes.subarray(start, end),
+      Buffer.from('\r\n'),
+    ]),
+  );
+  expect(answer.body.equals(Buffer.concat([...parts, Buffer.from(`--${boundary}--\r\n`)]))).toBe(true);
 });
