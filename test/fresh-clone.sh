@@ -16,6 +16,7 @@ trap finish EXIT
 git clone -q . "$folder/cistern"
 cd "$folder/cistern"
 npm ci --no-audit --no-fund
+: > "$folder/log"
 CISTERN_HTTP_LISTEN=127.0.0.1:0 CISTERN_STORE_PATH="$folder/data" npm start > "$folder/log" 2>&1 < /dev/null &
 npm_pid=$!
 
