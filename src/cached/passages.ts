@@ -9,7 +9,7 @@ import { type ByteRange, resolveRange } from '../oci/range.ts';
 import type { BlobAnswer, BlobSource } from '../registry/registry.ts';
 import { UpstreamError } from '../registry/upstream-error.ts';
 import { verifyFirstBytes } from '../store/ingest.ts';
-import { MismatchError, type NoRoomError } from '../store/ingest-error.ts';
+import type { MismatchError, NoRoomError } from '../store/ingest-error.ts';
 import type { Observer } from '../telemetry/observer.ts';
 import type { TransferPolicy } from './download.ts';
 import { PassthroughReader } from './passthrough.ts';
@@ -55,7 +55,7 @@ export class Passages {
   ): Promise<BlobAnswer> {
     const hash = createDigester(algorithmOf(digest));
     const { reader, size } = this.#open(digest, source, { from: 0, expectedSize: undefined, hash });
-    await primed(reader, source.upstream, signal);
+    await primed(reader, signal);
     const total = size();
     if (total === undefined)
       return { outcome: 'passthrough', size: total, start: 0, end: undefined, partial: false, reader };
@@ -63,10 +63,10 @@ export class Passages {
     if (span !== undefined)
       return { outcome: 'passthrough', size: total, ...span, partial: range !== undefined, reader };
     await reader.close();
-    throw new RegistryError('RANGE_INVALID', { detail: { size: total } });
+    throw unsatisfiable(total);
   }
 
-  /** `ends-at-end`: it reaches the last byte, which can't go out unverified. Errors: UpstreamError, RANGE_INVALID. */
+  /** `ends-at-end`: it reaches the last byte, which can't go out unverified, or can't be had alone. Errors: UpstreamError, RANGE_INVALID. */
   async range(
     digest: Digest,
     source: BlobSource,
@@ -74,6 +74,7 @@ export class Passages {
     expectedSize: number | undefined,
     signal: AbortSignal,
   ): Promise<BlobAnswer | 'ends-at-end'> {
+    if (last < first) throw unsatisfiable(expectedSize);
     const { reader, size } = this.#open(digest, source, {
       from: first,
       end: last + 1,
@@ -81,12 +82,13 @@ export class Passages {
       hash: undefined,
     });
     try {
-      await primed(reader, source.upstream, signal);
+      await primed(reader, signal);
     } catch (error) {
-      const total = size();
-      const refused = error instanceof UpstreamError && error.failure === 'range';
-      if (!refused && (total === undefined || first < total)) throw error;
-      throw new RegistryError('RANGE_INVALID', total === undefined ? {} : { detail: { size: total } });
+      const refusal = error instanceof UpstreamError && error.failure === 'range' ? error : undefined;
+      const total = size() ?? refusal?.size;
+      if (total === undefined ? refusal?.upstreamStatus === 416 : first >= total) throw unsatisfiable(total);
+      if (refusal !== undefined) return 'ends-at-end'; // it can't give a part: the whole, then
+      throw error;
     }
     const total = size();
     if (total === undefined || last >= total - 1 || total <= verifyFirstBytes) {
@@ -106,6 +108,7 @@ export class Passages {
   /** A transfer from byte 0 that is already running. */
   over(
     digest: Digest,
+    source: BlobSource,
     transfer: { chunks: AsyncGenerator<Chunk, void, void>; abort(): void },
     size: number | undefined,
   ): PassthroughReader {
@@ -115,6 +118,7 @@ export class Passages {
       createDigester(algorithmOf(digest)),
       () => size,
       transfer.abort,
+      source.upstream,
     );
   }
 
@@ -146,6 +150,7 @@ export class Passages {
         passage.hash,
         () => size,
         () => controller.abort(),
+        source.upstream,
       ),
       size: () => size,
     };
@@ -157,6 +162,7 @@ export class Passages {
     hash: Hash | undefined,
     size: () => number | undefined,
     abort: () => void,
+    upstream: string,
   ): PassthroughReader {
     const { suspects } = this.#options;
     return new PassthroughReader({
@@ -165,17 +171,24 @@ export class Passages {
       hash,
       size,
       abort,
-      onMismatch: () => suspects.add(digest),
+      onMismatch: error => {
+        suspects.add(digest);
+        return wrongBytes(upstream, error); // a range near the end may not have given a byte out yet
+      },
     });
   }
 }
 
-async function primed(reader: PassthroughReader, upstream: string, signal: AbortSignal): Promise<void> {
+function unsatisfiable(size: number | undefined): RegistryError {
+  return new RegistryError('RANGE_INVALID', size === undefined ? {} : { detail: { size } });
+}
+
+async function primed(reader: PassthroughReader, signal: AbortSignal): Promise<void> {
   try {
     await waitFor(reader.prime(), signal);
   } catch (error) {
     await reader.close();
-    throw error instanceof MismatchError ? wrongBytes(upstream, error) : error;
+    throw error;
   }
 }
 

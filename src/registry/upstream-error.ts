@@ -35,6 +35,8 @@ export interface UpstreamErrorOptions {
   readonly message: string;
   readonly upstreamStatus?: number;
   readonly retryAfterMs?: number;
+  /** Of the whole blob, in bytes: what an upstream says that refuses a range. */
+  readonly size?: number;
   readonly cause?: unknown;
 }
 
@@ -49,6 +51,7 @@ export class UpstreamError extends RegistryError {
   readonly failure: UpstreamFailure;
   readonly upstreamStatus: number | undefined;
   readonly retryAfterMs: number | undefined;
+  readonly size: number | undefined;
 
   constructor(options: UpstreamErrorOptions) {
     const { upstream, kind, failure } = options;
@@ -67,5 +70,6 @@ export class UpstreamError extends RegistryError {
     this.failure = failure;
     this.upstreamStatus = options.upstreamStatus;
     this.retryAfterMs = options.retryAfterMs;
+    this.size = options.size;
   }
 }

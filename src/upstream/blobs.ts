@@ -32,6 +32,8 @@ export interface OpenOptions {
   readonly signal: AbortSignal;
   /** Nobody waits for it: it may queue, and its budget starts when it leaves the queue. */
   readonly background?: boolean;
+  /** See `Operation.budgetMs`. */
+  readonly budgetMs?: number | undefined;
   /** See `Question.ignoreBreaker`. */
   readonly ignoreBreaker?: boolean;
 }
@@ -45,11 +47,9 @@ export interface OpenedTransfer extends OpenedSource {
 
 /** The source has no such bytes (416); `size` of the whole, if it said so. */
 export class UnsatisfiableRange extends UpstreamError {
-  readonly size: number | undefined;
-
   constructor(upstream: string, message: string, size: number | undefined) {
-    super({ upstream, kind: 'blob', failure: 'range', message, upstreamStatus: 416 });
-    this.size = size;
+    const known = size === undefined ? {} : { size };
+    super({ upstream, kind: 'blob', failure: 'range', message, upstreamStatus: 416, ...known });
   }
 }
 
@@ -63,9 +63,13 @@ export class Blobs {
   }
 
   /** HEAD. The size; undefined when a redirect to a store proves the blob's existence. Errors: `UpstreamError`. */
-  stat(repository: Repository, digest: Digest, signal: AbortSignal): Promise<number | undefined> {
+  stat(
+    repository: Repository,
+    digest: Digest,
+    { signal, budgetMs }: Pick<OpenOptions, 'signal' | 'budgetMs'>,
+  ): Promise<number | undefined> {
     return this.#options.operations.run(
-      { kind: 'blob', subject: `${repository} ${digest}`, signal },
+      { kind: 'blob', subject: `${repository} ${digest}`, signal, budgetMs },
       async budget => {
         const question: Question = {
           ...this.#question('HEAD', repository, digest),
@@ -87,12 +91,13 @@ export class Blobs {
     range: ByteRange | undefined,
     options: OpenOptions,
   ): Promise<OpenedTransfer> {
-    const { signal, ignoreBreaker = false } = options;
+    const { signal, budgetMs, ignoreBreaker = false } = options;
     const giveBack = options.background === true ? await this.#background.take(signal) : undefined;
     const operation = {
       kind: 'blob',
       subject: `${repository} ${digest}`,
       signal,
+      budgetMs,
       ignoreBreaker,
       keepsBudget: true,
     } as const;

@@ -1,0 +1,82 @@
+/** The cache before one upstream does what every registry reader must do. */
+import { onTestFinished } from 'vitest';
+import { Downloads } from '../../src/cached/downloads.ts';
+import { PullThroughCache } from '../../src/cached/pull-through-cache.ts';
+import { Capacity } from '../../src/lru/capacity.ts';
+import { EmbeddedLru } from '../../src/lru/embedded-lru.ts';
+import { BlobStore } from '../../src/store/blob-store.ts';
+import { StoreLayout } from '../../src/store/layout.ts';
+import { Records } from '../../src/store/records.ts';
+import { removePartial } from '../../src/store/sweep.ts';
+import { UpstreamRegistry } from '../../src/upstream/upstream-registry.ts';
+import { Recorder } from '../support/recorder.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { describeRegistryReader } from './registry-reader.ts';
+
+const timeouts = { connectMs: 3000, firstByteMs: 8000, stallMs: 15_000, giveUpMs: 60_000 };
+
+describeRegistryReader('CachedRegistry', async upstream => {
+  const { observer, logger } = new Recorder();
+  const now = Date.now;
+  const layout = await StoreLayout.open(await tempDir());
+  const store = new BlobStore({ layout, observer });
+  const lru = new EmbeddedLru({ now });
+  const records = new Records({ layout, observer, logger });
+  const downloads = new Downloads();
+  const capacity = new Capacity({
+    maxBytes: 1024 ** 3,
+    minFreeBytes: 0,
+    lowWatermark: 0.9,
+    lru,
+    observer,
+    logger,
+    now,
+    freeBytes: () => store.freeBytes(),
+    unlinkBlob: digest => store.remove(digest),
+    unlinkPartial: digest => removePartial({ layout, observer }, digest),
+    mayEvict: () => true,
+    isActive: digest => downloads.isActive(digest),
+  });
+  await capacity.scanned();
+  const cache = new PullThroughCache({
+    store,
+    layout,
+    records,
+    downloads,
+    tags: {
+      ttlMs: 60_000,
+      checkTimeoutMs: 2000,
+      staleIfErrorMs: Number.POSITIVE_INFINITY,
+      on404: 'keep',
+      negativeTtlMs: 60_000,
+    },
+    offline: false,
+    bootId: 'boot-1',
+    observer,
+    logger,
+    now,
+    reserve: (bytes, digest) => capacity.reserve(bytes, digest),
+    touch: digest => lru.touch(digest),
+    manifestStored: bytes => capacity.account(bytes),
+  });
+  const origin = new UpstreamRegistry({
+    key: 'docker.io',
+    url: new URL(upstream.url),
+    insecure: false,
+    ip: 'any',
+    tokenHosts: [],
+    maxTransfers: 64,
+    timeouts,
+    userAgent: 'cistern/test',
+    observer,
+    logger,
+    now,
+  });
+  onTestFinished(async () => {
+    await cache.close();
+    await origin.close();
+    await records.close();
+    await capacity.close();
+  });
+  return cache.registry(origin, { ...timeouts, isPublic: true, finish: 'always', allow: [], deny: [] });
+});
