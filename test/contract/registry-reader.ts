@@ -158,16 +158,20 @@ export function describeRegistryReader(name: string, create: CreateRegistryReade
       await expect(registry.blob(alpine, large.digest, range, options())).rejects.toMatchObject(invalid);
     });
 
-    test('a range that ends before it starts is RANGE_INVALID, whatever is known of the blob', async () => {
-      const { registry } = await setUp();
-      const backwards = { first: 2_000_000, last: 1_999_000 };
-      const ask = () => registry.blob(alpine, large.digest, backwards, options());
-      await expect(ask()).rejects.toMatchObject({ code: 'RANGE_INVALID' });
-      await registry.manifest(alpine, latest, options());
-      await expect(ask()).rejects.toMatchObject({ code: 'RANGE_INVALID' });
-      await readAll(await registry.blob(alpine, large.digest, undefined, options()));
-      await expect(ask()).rejects.toMatchObject({ code: 'RANGE_INVALID' });
-    });
+    test.each<[string, (registry: RegistryReader) => unknown]>([
+      ['nothing', () => undefined],
+      ['the manifest', registry => registry.manifest(alpine, latest, options())],
+      ['all', async registry => readAll(await registry.blob(alpine, large.digest, undefined, options()))],
+    ])(
+      'a range that ends before it starts is RANGE_INVALID when %s has been asked for before',
+      async (_what, before) => {
+        const { registry } = await setUp();
+        await before(registry);
+        const backwards = { first: 2_000_000, last: 1_999_000 };
+        const asked = registry.blob(alpine, large.digest, backwards, options());
+        await expect(asked).rejects.toMatchObject({ code: 'RANGE_INVALID', status: 416 });
+      },
+    );
 
     test('reading goes forward, may leave bytes out, and ends with 0', async () => {
       const { registry } = await setUp();
