@@ -18,6 +18,7 @@ import { computeLimit, type Limit, type LimitOptions, minFreeOn } from './limit.
 import type { Partial } from './partial-list.ts';
 import { Reservation, type ReservationBooks } from './reservation.ts';
 import { ScanGate } from './scan-gate.ts';
+import type { Usage } from './usage.ts';
 import { WaitingLine } from './waiting-line.ts';
 
 export interface CapacityOptions
@@ -28,20 +29,6 @@ export interface CapacityOptions
   readonly lowWatermark: number;
   /** Bytes that running reservations have on disk already. Without it, `min_free` counts them twice: safe, but tight. */
   writtenBytes?(): number;
-}
-
-/** In bytes. `heldBytes`: blobs, manifests and partials; `freeBytes` of the disk, when it could be asked. */
-export interface Usage {
-  readonly heldBytes: number;
-  readonly reservedBytes: number;
-  readonly limitBytes: number;
-  /** `max_size`, or `min_free: the disk has only …`. */
-  readonly limitReason: string;
-  readonly freeBytes: number | undefined;
-  /** Evictable blobs. */
-  readonly blobs: number;
-  /** False: the scan still runs, `heldBytes` and `limitBytes` are not the whole truth. */
-  readonly known: boolean;
 }
 
 const scanWaitMs = 1000;
