@@ -69,11 +69,19 @@ export class CachedDiscovery {
   }
 
   #remember(key: string, answer: ReferrersAnswer): void {
-    const index: unknown = JSON.parse(answer.bytes.toString('utf8'));
+    if (isEmpty(answer.bytes) && answer.nextQuery === undefined) this.#options.absent.remember(key);
+    else this.#options.absent.forget(key);
+  }
+}
+
+/** A list that is no JSON is the client's to judge: it goes on as it came. */
+function isEmpty(bytes: Buffer): boolean {
+  try {
+    const index: unknown = JSON.parse(bytes.toString('utf8'));
     const manifests =
       typeof index === 'object' && index !== null && 'manifests' in index ? index.manifests : undefined;
-    if (Array.isArray(manifests) && manifests.length === 0 && answer.nextQuery === undefined)
-      this.#options.absent.remember(key);
-    else this.#options.absent.forget(key);
+    return Array.isArray(manifests) && manifests.length === 0;
+  } catch {
+    return false;
   }
 }
