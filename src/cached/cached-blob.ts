@@ -195,7 +195,7 @@ export class CachedBlob {
       const leftover = room.front === 0 ? download.takeLeftover() : undefined;
       return leftover === undefined
         ? passages.continueFrom(digest, source, room, at)
-        : passages.over(digest, leftover, room.size);
+        : passages.over(digest, source, leftover, room.size);
     };
     const explain = (error: unknown) =>
       error instanceof MismatchError ? wrongBytes(source.upstream, error) : error;

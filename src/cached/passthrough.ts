@@ -22,7 +22,8 @@ export interface PassthroughOptions {
   readonly size: () => number | undefined;
   /** Ends the transfer. */
   readonly abort: () => void;
-  onMismatch(): void;
+  /** An error that it returns is thrown instead. */
+  onMismatch(error: MismatchError): unknown;
 }
 
 export class PassthroughReader implements BlobReader {
@@ -73,8 +74,9 @@ export class PassthroughReader implements BlobReader {
     const { done, value } = await chunks.next();
     if (done === true) {
       if (hash !== undefined && finishDigest(algorithmOf(digest), hash) !== digest) {
-        this.#options.onMismatch();
-        throw new MismatchError(digest);
+        const error = new MismatchError(digest);
+        const explained = this.#options.onMismatch(error);
+        throw explained instanceof Error ? explained : error;
       }
       this.#ready.push(...this.#held);
       this.#held = [];

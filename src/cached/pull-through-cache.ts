@@ -3,9 +3,10 @@
  * `RegistryReader` for each of them. It owns the running downloads and ends them.
  */
 import type { Digest } from '../oci/digest.ts';
+import { RegistryError } from '../oci/error.ts';
 import type { Origin } from '../registry/origin.ts';
-import { allowRepositories } from '../registry/pattern.ts';
-import type { RegistryReader } from '../registry/registry.ts';
+import { allowRepositories, type RepositoryPredicate } from '../registry/pattern.ts';
+import type { RegistryReader, RepositoryCatalog } from '../registry/registry.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import { Ingest } from '../store/ingest.ts';
 import type { StoreLayout } from '../store/layout.ts';
@@ -17,14 +18,17 @@ import type { Observer } from '../telemetry/observer.ts';
 import { Absent } from './absent.ts';
 import { Availability } from './availability.ts';
 import { CachedBlob } from './cached-blob.ts';
-import { CachedDiscovery } from './cached-discovery.ts';
 import { CachedManifest } from './cached-manifest.ts';
+import { CachedReferrers, createReferrersMemory } from './cached-referrers.ts';
 import { CachedRegistry } from './cached-registry.ts';
 import { CachedTag } from './cached-tag.ts';
+import { CachedTagList, createTagListMemory } from './cached-tag-list.ts';
+import { Catalog } from './catalog.ts';
 import { DescriptorSizes } from './descriptor-sizes.ts';
 import { Download, type TransferPolicy } from './download.ts';
 import type { Downloads } from './downloads.ts';
 import type { TagPolicy } from './freshness.ts';
+import { gatheringLimits } from './gathering.ts';
 import { HeldManifests } from './held-manifests.ts';
 import { Links } from './links.ts';
 import { Passages } from './passages.ts';
@@ -67,6 +71,11 @@ export class PullThroughCache {
   readonly #absent: Absent;
   readonly #manifests: HeldManifests;
   readonly #availability: Availability;
+  readonly #tagLists = createTagListMemory();
+  readonly #referrers = createReferrersMemory();
+  readonly #allowed = new Map<string, RepositoryPredicate>();
+  /** Of what is held for all upstreams. */
+  readonly catalog: RepositoryCatalog;
 
   constructor(options: PullThroughCacheOptions) {
     this.#options = options;
@@ -82,6 +91,10 @@ export class PullThroughCache {
       manifests: this.#manifests,
       links: this.#links,
       isHeld: async digest => options.downloads.isVerified(digest) || (await this.#isHeld(digest)),
+    });
+    this.catalog = new Catalog({
+      names: () => this.#recordNames(),
+      mayPull: name => this.#mayPull(name),
     });
   }
 
@@ -107,10 +120,13 @@ export class PullThroughCache {
       now,
       signal: this.#stop.signal,
     };
+    const isAllowed = allowRepositories(allow, deny);
+    this.#allowed.set(origin.key, isAllowed);
+    const lists = { ...parts, policy: tags, offline, limits: gatheringLimits };
     const byDigest = new CachedManifest(parts);
     return new CachedRegistry({
       key: origin.key,
-      isAllowed: allowRepositories(allow, deny),
+      isAllowed,
       records,
       manifests: byDigest,
       tags: new CachedTag({ ...parts, policy: tags, offline, byDigest }),
@@ -135,14 +151,28 @@ export class PullThroughCache {
             onMismatch: () => this.#suspects.add(digest),
           }),
       }),
-      discovery: new CachedDiscovery(parts),
+      tagList: new CachedTagList({ ...lists, memory: this.#tagLists }),
+      referrers: new CachedReferrers({ ...lists, memory: this.#referrers }),
     });
   }
 
   /** Ends what outlives its clients; partials are kept. Idempotent. */
   async close(): Promise<void> {
-    this.#stop.abort(new Error('the mirror is shutting down'));
+    this.#stop.abort(new RegistryError('UNAVAILABLE', { message: 'the mirror is shutting down' }));
     await this.#options.downloads.drained();
+  }
+
+  /** Whether a name of the catalog may be shown. Records of a host that is no longer configured lead nowhere. */
+  #mayPull(name: string): boolean {
+    const slash = name.indexOf('/');
+    return this.#allowed.get(name.slice(0, slash))?.(name.slice(slash + 1)) ?? false;
+  }
+
+  /** What was pulled a moment ago is among them. */
+  async *#recordNames(): AsyncGenerator<string, void, void> {
+    const { records } = this.#options;
+    await records.flush();
+    yield* records.names();
   }
 
   async #isHeld(digest: Digest): Promise<boolean> {
