@@ -4,56 +4,83 @@
  *
  * A socket's path may have some hundred bytes only, so it is reached through a descriptor of the folder.
  */
-import { chmod, open, unlink } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { chmod, type FileHandle, link, open, rename, unlink } from 'node:fs/promises';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
-import { StoreError, systemCodeOf } from './store-error.ts';
+import { isMissing, StoreError, systemCodeOf } from './store-error.ts';
 
 const maxSocketPath = 100;
 const answerMs = 2000;
+const maxTries = 10;
 
 export class StoreOwner {
   readonly #server: Server;
-  readonly #path: string;
+  readonly #folder: FileHandle | undefined;
   #released: Promise<void> | undefined;
 
-  private constructor(server: Server, path: string) {
+  private constructor(server: Server, folder: FileHandle | undefined) {
     this.#server = server;
-    this.#path = path;
+    this.#folder = folder;
+    server.once('close', () => folder); // nobody collects the handle while the server listens
   }
 
-  /** Errors: `StoreError` OWNED, naming the process that has the store. */
+  /** Errors: `StoreError` OWNED, naming the process that has the store; system errors as they are. */
   static async acquire(dataPath: string): Promise<StoreOwner> {
     const path = join(dataPath, 'owner.sock');
-    return withShortPath(dataPath, path, async short => {
-      for (let tries = 0; ; tries += 1) {
-        try {
-          const server = await listen(short);
-          await chmod(path, 0o600);
-          return new StoreOwner(server, path);
-        } catch (error) {
-          if (systemCodeOf(error) !== 'EADDRINUSE' || tries > 0) throw error;
-        }
-        const pid = await askOwner(short);
-        if (pid !== undefined) {
-          throw new StoreError(
-            'open',
-            'OWNED',
-            `the store at ${dataPath} belongs to the running process ${pid}`,
-          );
-        }
-        await unlink(path).catch(() => undefined); // somebody else may have been faster: the next listen tells
-      }
-    });
+    const folder = Buffer.byteLength(path) > maxSocketPath ? await open(dataPath, 'r') : undefined;
+    try {
+      const address = folder === undefined ? path : `/proc/self/fd/${folder.fd}/owner.sock`;
+      return new StoreOwner(await takeOver(dataPath, address), folder);
+    } catch (error) {
+      await folder?.close();
+      throw error;
+    }
   }
 
-  /** Idempotent. */
+  /**
+   * Idempotent. Closing a server also removes its socket, by the address it listens on; nobody else may do that later, for
+   * by then it may be the next owner's. So the folder stays open until here.
+   */
   release(): Promise<void> {
     this.#released ??= new Promise<void>(resolve => {
       this.#server.close(() => resolve());
-    }).then(() => unlink(this.#path).catch(() => undefined)); // node removes it by its short name, which is gone
+    }).then(() => this.#folder?.close());
     return this.#released;
   }
+}
+
+async function takeOver(dataPath: string, address: string): Promise<Server> {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await listen(address);
+    } catch (error) {
+      if (systemCodeOf(error) !== 'EADDRINUSE' || tries > maxTries) throw error;
+    }
+    const pid = (await askOwner(address)) ?? (await removeStale(address));
+    if (pid !== undefined) {
+      const message = `the store at ${dataPath} belongs to the running process ${pid}`;
+      throw new StoreError('open', 'OWNED', message);
+    }
+  }
+}
+
+/**
+ * Another process may have been faster to replace the stale socket; so what lies there is moved aside first and asked once
+ * more. Resolves with the process id of an owner, whose socket is back in its place then.
+ */
+async function removeStale(address: string): Promise<string | undefined> {
+  const aside = `${address}.${randomBytes(6).toString('hex')}`;
+  try {
+    await rename(address, aside);
+  } catch (error) {
+    if (isMissing(error)) return undefined; // the next listen tells
+    throw error;
+  }
+  const pid = await askOwner(aside);
+  if (pid !== undefined) await link(aside, address).catch(() => undefined); // taken by a third one, who has it now
+  await unlink(aside);
+  return pid;
 }
 
 /** The owner's process id; undefined when nobody answers. */
@@ -77,28 +104,22 @@ function askOwner(path: string): Promise<string | undefined> {
   });
 }
 
-function listen(path: string): Promise<Server> {
+/** The socket is for this user alone from the moment that `acquire` resolves. */
+async function listen(address: string): Promise<Server> {
   const server = createServer((socket: Socket) => {
     socket.on('error', () => {});
     socket.end(`${JSON.stringify({ pid: process.pid })}\n`);
   });
   server.unref();
-  return new Promise((resolve, reject) => {
+  await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen(path, () => resolve(server));
+    server.listen(address, resolve);
   });
-}
-
-async function withShortPath<T>(
-  folder: string,
-  path: string,
-  work: (short: string) => Promise<T>,
-): Promise<T> {
-  if (Buffer.byteLength(path) <= maxSocketPath) return work(path);
-  const handle = await open(folder, 'r');
   try {
-    return await work(`/proc/self/fd/${handle.fd}/owner.sock`);
-  } finally {
-    await handle.close();
+    await chmod(address, 0o600);
+  } catch (error) {
+    server.close();
+    throw error;
   }
+  return server;
 }

@@ -1,0 +1,187 @@
+/** One owner per store, shown with real processes: the other one is a child that acquires the store and says how it went. */
+import { execFileSync } from 'node:child_process';
+import { mkdir, rename, stat, writeFile } from 'node:fs/promises';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { StoreOwner } from '../../../src/store/owner.ts';
+import { type SpawnedProcess, spawnProcess } from '../../support/process.ts';
+import { filesUnder, makeTempDir, tempDir } from '../../support/temp-dir.ts';
+
+const root = join(import.meta.dirname, '..', '..', '..');
+/** `node owner-child.js DATA [stay|leave|crash]` */
+const childText = `
+import { StoreOwner } from './out/store/owner.js';
+const [, , path, then] = process.argv;
+const say = value => process.stdout.write(JSON.stringify(value) + '\\n');
+try {
+  const owner = await StoreOwner.acquire(path);
+  say({ msg: 'acquired' });
+  if (then === 'leave') await owner.release();
+  else setInterval(() => {}, 1e6);
+} catch (error) {
+  say({ msg: 'refused', name: error.name, code: error.code, message: error.message });
+}
+`;
+
+let childFolder = '';
+let removeFolder = async () => {};
+
+/** A child can't read TypeScript: the two files it needs are compiled for it. */
+beforeAll(async () => {
+  const { path, remove } = await makeTempDir();
+  [childFolder, removeFolder] = [path, remove];
+  const project = {
+    extends: join(root, 'src', 'tsconfig.json'),
+    compilerOptions: { outDir: 'out', typeRoots: [join(root, 'node_modules', '@types')] },
+    include: [],
+    files: [join(root, 'src', 'store', 'owner.ts')],
+  };
+  await writeFile(join(path, 'tsconfig.json'), JSON.stringify(project));
+  await writeFile(join(path, 'package.json'), '{"type":"module"}');
+  await writeFile(join(path, 'owner-child.js'), childText);
+  execFileSync(join(root, 'node_modules', '.bin', 'tsc'), ['-p', path]);
+});
+afterAll(() => removeFolder());
+
+function startOwner(path: string, then: 'stay' | 'leave' = 'stay'): SpawnedProcess {
+  return spawnProcess(process.execPath, [join(childFolder, 'owner-child.js'), path, then]);
+}
+
+async function acquire(path: string): Promise<StoreOwner> {
+  const owner = await StoreOwner.acquire(path);
+  onTestFinished(() => owner.release());
+  return owner;
+}
+
+/** What the owner says to whoever connects. */
+function ask(path: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    connect(path)
+      .on('data', bytes => {
+        text += bytes.toString();
+      })
+      .on('end', () => resolve(text))
+      .on('error', reject);
+  });
+}
+
+/** A store whose path is too long for the address of a socket. */
+async function longPath(): Promise<string> {
+  const path = join(await tempDir(), ...Array.from({ length: 5 }, (_, n) => `${n}`.repeat(50)));
+  await mkdir(path, { recursive: true });
+  expect(path.length).toBeGreaterThan(200);
+  return path;
+}
+
+const places = [
+  { what: 'a short path', place: () => tempDir() },
+  { what: 'a path of more than 200 characters', place: longPath },
+];
+
+test.each(places)('on $what: a second process is refused and told who has the store', async ({ place }) => {
+  const path = await place();
+  await acquire(path);
+  const second = startOwner(path);
+  expect(await second.waitForMessage('refused')).toMatchObject({
+    name: 'StoreError',
+    code: 'OWNED',
+    message: `the store at ${path} belongs to the running process ${process.pid}`,
+  });
+});
+
+test.each(places)('on $what: another process has it, until it ends', async ({ place }) => {
+  const path = await place();
+  const first = startOwner(path);
+  await first.waitForMessage('acquired');
+  await expect(StoreOwner.acquire(path)).rejects.toMatchObject({
+    code: 'OWNED',
+    message: expect.stringContaining(`process ${first.pid}`),
+  });
+  await first.stop('SIGKILL');
+  expect(await filesUnder(path)).toEqual(['owner.sock']); // stale
+  await acquire(path);
+  expect(await startOwner(path).waitForMessage('refused')).toMatchObject({ code: 'OWNED' });
+});
+
+test.each(places)(
+  'on $what: a release removes the socket, and the next one may have the store',
+  async ({ place }) => {
+    const path = await place();
+    const owner = await acquire(path);
+    await Promise.all([owner.release(), owner.release()]);
+    expect(await filesUnder(path)).toEqual([]);
+    const next = startOwner(path, 'leave');
+    await next.waitForMessage('acquired');
+    expect(await next.exited).toEqual({ code: 0, signal: null });
+    expect(await filesUnder(path)).toEqual([]);
+  },
+);
+
+test.each(places)(
+  'on $what: who takes the store the moment it is free keeps its socket',
+  async ({ place }) => {
+    const path = await place();
+    const first = await acquire(path);
+    const releasing = first.release();
+    const next = await acquire(path);
+    await releasing;
+    expect(await filesUnder(path)).toEqual(['owner.sock']);
+    await expect(StoreOwner.acquire(path)).rejects.toMatchObject({ code: 'OWNED' });
+    await next.release();
+  },
+);
+
+test('only its user may talk to the owner, who tells its process id', async () => {
+  const path = await tempDir();
+  await acquire(path);
+  expect((await stat(join(path, 'owner.sock'))).mode & 0o777).toBe(0o600);
+  expect(JSON.parse(await ask(join(path, 'owner.sock')))).toEqual({ pid: process.pid });
+});
+
+test('an owner that is stopped still owns', async () => {
+  const path = await tempDir();
+  const first = startOwner(path);
+  await first.waitForMessage('acquired');
+  first.signal('SIGSTOP');
+  await expect(StoreOwner.acquire(path)).rejects.toMatchObject({ code: 'OWNED' });
+  first.signal('SIGCONT');
+  await expect(StoreOwner.acquire(path)).rejects.toThrow(`process ${first.pid}`);
+});
+
+test('anything else of that name is replaced: nobody answers on it', async () => {
+  const path = await tempDir();
+  await writeFile(join(path, 'owner.sock'), 'left here by somebody');
+  await acquire(path);
+  expect(await ask(join(path, 'owner.sock'))).toContain(`${process.pid}`);
+});
+
+test('of two that find a stale socket at the same time, one gets the store', async () => {
+  const path = await tempDir();
+  for (let n = 0; n < 20; n += 1) {
+    await writeFile(join(path, 'owner.sock'), 'stale');
+    const both = await Promise.allSettled([acquire(path), acquire(path)]);
+    const won = both.flatMap(result => (result.status === 'fulfilled' ? [result.value] : []));
+    const lost = both.flatMap(result => (result.status === 'rejected' ? [result.reason] : []));
+    expect([won.length, lost]).toEqual([1, [expect.objectContaining({ code: 'OWNED' })]]);
+    expect(await filesUnder(path)).toEqual(['owner.sock']);
+    await won[0]?.release();
+  }
+});
+
+test('without a folder, or below a file, acquiring fails with what the system says', async () => {
+  const path = await tempDir();
+  await expect(StoreOwner.acquire(join(path, 'gone'))).rejects.toThrow();
+  await rename(path, `${path}-moved`);
+  onTestFinished(() => rename(`${path}-moved`, path));
+  await expect(StoreOwner.acquire(join(path, 'x'.repeat(200)))).rejects.toMatchObject({ code: 'ENOENT' });
+});
+
+test('a closed owner does not keep the process alive, and neither does an open one', async () => {
+  const path = await tempDir();
+  const text = `import { StoreOwner } from './out/store/owner.js'; await StoreOwner.acquire(process.argv[2]);`;
+  await writeFile(join(childFolder, 'idle-child.js'), text);
+  const child = spawnProcess(process.execPath, [join(childFolder, 'idle-child.js'), path]);
+  expect(await child.exited).toEqual({ code: 0, signal: null });
+});
