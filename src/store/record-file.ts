@@ -46,9 +46,11 @@ export class RecordFile {
   async read(): Promise<ReadRecord> {
     const text = await guardDisk(this.#options.observer, 'record', () => readIfThere(this.#options.path));
     const lines = text.split('\n');
-    this.#torn = lines.pop() !== '';
+    // A last line that lost no more than its end is whole: it counts now as it would once the next append ends it.
+    this.#torn = lines.at(-1) !== '';
+    if (!this.#torn) lines.pop();
     const entries: RecordEntry[] = [];
-    let damaged = this.#torn ? 1 : 0;
+    let damaged = 0;
     for (const [index, line] of lines.entries()) {
       if (index % linesPerTurn === linesPerTurn - 1) await nextTurn();
       const entry = parseRecordEntry(parseGuardedLine(line));
