@@ -5,6 +5,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { Digest } from '../oci/digest.ts';
 import { MismatchError } from './ingest-error.ts';
+import { StoreError } from './store-error.ts';
 
 /** What a follower sees of its ingest. */
 export interface Followed {
@@ -68,6 +69,7 @@ export class Follower {
       if (at < limit) {
         const bytesRead = await this.#pread(into, Math.min(into.length, limit - at), at);
         if (!this.#closed && this.#generation === ingest.generation) {
+          if (bytesRead === 0) throw truncated(at, limit);
           if (!this.#delivered) this.#events.touched();
           this.#delivered = true;
           return bytesRead;
@@ -112,4 +114,13 @@ export class Follower {
     if (this.#delivered) throw new MismatchError(this.#ingest.digest);
     this.#generation = this.#ingest.generation;
   }
+}
+
+/** Somebody else has cut the file: 0 would pass for the end of the blob. */
+function truncated(at: number, limit: number): StoreError {
+  return new StoreError(
+    'read',
+    'TRUNCATED',
+    `expected bytes up to ${limit}, got the end of the file at ${at}`,
+  );
 }
