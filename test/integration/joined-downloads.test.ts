@@ -1,9 +1,11 @@
 /** Whatever two clients ask for at once, one download writes a blob's file, and what one asks never spoils the other's pull. */
 import { expect, test } from 'vitest';
+import { Leftover } from '../../src/cached/leftover.ts';
+import type { Chunk } from '../../src/cached/resume.ts';
 import { ociManifest } from '../../src/oci/media-type.ts';
 import { get, request } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';
-import { truncate } from '../support/faults.ts';
+import { cut, extend, flip, truncate } from '../support/faults.ts';
 import { startTestMirror } from '../support/mirror.ts';
 import { blobLine } from '../support/request-log.ts';
 import { startFakeUpstream } from '../support/upstream.ts';
@@ -103,4 +105,43 @@ test('finish: never does not end the transfer that its only client reads past a 
     end: 'complete',
   });
   expect(upstream.lines()).toEqual([blobLine(blob.digest)]);
+});
+
+test('a head is not glued to a tail when the blob turns out to have another length in the middle', async () => {
+  const upstream = await startFakeUpstream();
+  upstream.putBlob('library/big', blob.digest, blob);
+  const mirror = await startTestMirror({ upstream });
+  upstream.fault({ digest: blob.digest }, { ...flip(10), ...extend(10), ...cut(size / 2) });
+  const first = await get(mirror.url, path);
+  expect(first).toMatchObject({ status: 200, end: 'fin-early' });
+  expect(first.bytes).toBeGreaterThan(0);
+  const resumed = await get(mirror.url, path, { headers: { Range: `bytes=${first.bytes}-` }, keep: false });
+  expect(resumed).toMatchObject({ status: 200, sha256: blob.digest, end: 'complete' });
+});
+
+test('a transfer left over by a full store ends when nobody takes it, though nobody has read from it', async () => {
+  let isEnded = false;
+  async function* transfer(): AsyncGenerator<Chunk, void, void> {
+    try {
+      for (let at = 0; ; at += 1) yield { at, bytes: Buffer.from('x') };
+    } finally {
+      isEnded = true;
+    }
+  }
+  const chunks = transfer();
+  const first = await chunks.next();
+  if (first.done === true) throw new Error('expected a chunk');
+  let aborts = 0;
+  const leftover = new Leftover(() => {
+    aborts += 1;
+  });
+  leftover.offer(first.value, chunks);
+  leftover.drop();
+  expect((await chunks.next()).done).toBe(true);
+  expect({ isEnded, aborts, offered: leftover.isOffered, taken: leftover.take() }).toEqual({
+    isEnded: true,
+    aborts: 1,
+    offered: true,
+    taken: undefined,
+  });
 });
