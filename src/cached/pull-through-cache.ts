@@ -2,6 +2,7 @@
  * The cache as a whole: what all upstreams of a mirror share (downloads, links, hot manifests, memories), and one
  * `RegistryReader` for each of them. It owns the running downloads and ends them.
  */
+import { setMaxListeners } from 'node:events';
 import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
 import type { Origin } from '../registry/origin.ts';
@@ -79,6 +80,7 @@ export class PullThroughCache {
 
   constructor(options: PullThroughCacheOptions) {
     this.#options = options;
+    setMaxListeners(0, this.#stop.signal); // one for each question under way: no leak, and no warning on stderr
     this.#suspects = new Suspects(options.now);
     this.#absent = new Absent(options.tags.negativeTtlMs, options.now);
     this.#manifests = new HeldManifests({
