@@ -8,7 +8,7 @@
 import { Downloads } from './cached/downloads.ts';
 import { PullThroughCache } from './cached/pull-through-cache.ts';
 import type { Config, UpstreamConfig } from './config/config.ts';
-import { createApp, createOpsApp } from './http/app.ts';
+import { type AppOptions, createApp, createOpsApp } from './http/app.ts';
 import { Listener } from './http/listener.ts';
 import { type CloseOptions, Lifecycle } from './lifecycle.ts';
 import { Capacity } from './lru/capacity.ts';
@@ -149,7 +149,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       }),
     reading => reading.close(),
   );
-  const urls = await listen(directory, () => capacity.usage().known, around);
+  const urls = await listen({ directory, catalog: cache.catalog }, () => capacity.usage().known, around);
   const { limitBytes, limitReason } = capacity.usage();
   return {
     urls,
@@ -206,7 +206,7 @@ function ownNamesOf({ http }: Config): string[] {
 }
 
 async function listen(
-  directory: Directory,
+  serving: Pick<AppOptions, 'directory' | 'catalog'>,
   isScanned: () => boolean,
   around: Surroundings,
 ): Promise<readonly string[]> {
@@ -230,7 +230,7 @@ async function listen(
   }
   const handle = createApp({
     ...ops,
-    directory,
+    ...serving,
     now,
     metricsPath: metricsAddress === undefined ? path : undefined,
   });

@@ -22,9 +22,10 @@ import type {
 import type { Records } from '../store/records.ts';
 import type { RepositoryRecord } from '../store/repository-record.ts';
 import type { CachedBlob } from './cached-blob.ts';
-import type { CachedDiscovery } from './cached-discovery.ts';
 import type { CachedManifest } from './cached-manifest.ts';
+import type { CachedReferrers } from './cached-referrers.ts';
 import type { CachedTag } from './cached-tag.ts';
+import type { CachedTagList } from './cached-tag-list.ts';
 
 export interface CachedRegistryOptions {
   /** The upstream's configured key; records lie under it. */
@@ -34,7 +35,8 @@ export interface CachedRegistryOptions {
   readonly manifests: CachedManifest;
   readonly tags: CachedTag;
   readonly blobs: CachedBlob;
-  readonly discovery: CachedDiscovery;
+  readonly tagList: CachedTagList;
+  readonly referrers: CachedReferrers;
 }
 
 export class CachedRegistry implements RegistryReader {
@@ -77,7 +79,7 @@ export class CachedRegistry implements RegistryReader {
 
   async tags(repository: Repository, options: PageOptions): Promise<TagsPage> {
     this.#requireAllowed(repository);
-    return this.#options.discovery.tags(repository, options);
+    return this.#options.tagList.tags(`${this.#options.key}/${repository}`, repository, options);
   }
 
   async referrers(
@@ -88,7 +90,7 @@ export class CachedRegistry implements RegistryReader {
   ): Promise<ReferrersAnswer> {
     this.#requireAllowed(repository);
     const recordName = `${this.#options.key}/${repository}`;
-    return this.#options.discovery.referrers(recordName, repository, digest, artifactType, options);
+    return this.#options.referrers.referrers(recordName, repository, digest, artifactType, options);
   }
 
   #record(repository: Repository): Promise<RepositoryRecord> {

@@ -6,6 +6,7 @@ import type { RequestListener } from 'node:http';
 import Koa from 'koa';
 import { isApiTarget } from '../oci/endpoint.ts';
 import type { Directory } from '../registry/directory.ts';
+import type { RepositoryCatalog } from '../registry/registry.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
 import { accessLog } from './access-log.ts';
@@ -26,6 +27,7 @@ export interface OpsAppOptions extends OpsOptions {
 
 export interface AppOptions extends OpsAppOptions {
   readonly directory: Pick<Directory, 'find'>;
+  readonly catalog: RepositoryCatalog;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }

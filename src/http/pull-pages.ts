@@ -1,21 +1,18 @@
 /**
- * Lists: tags (OCI distribution-spec end-8) and referrers (end-12), page by page. A `Link` always leads back to this
- * mirror, under the name and `ns` that the client used.
+ * Lists: tags (OCI distribution-spec end-8), referrers (end-12) and the catalog, page by page. A `Link` always leads back
+ * to this mirror, under the name and `ns` that the client used.
  */
 import { buildEndpoint, type Endpoint } from '../oci/endpoint.ts';
 import { formatNextLink } from '../oci/link.ts';
 import { ociIndex } from '../oci/media-type.ts';
+import type { PageOptions, ReadOptions, RepositoryCatalog } from '../registry/registry.ts';
 import { setFreshness } from './answer-headers.ts';
+import type { AppContext } from './exchange.ts';
 import type { PullRequest } from './pull-request.ts';
 
 export async function answerTags(pull: PullRequest, endpoint: Endpoint & { kind: 'tags' }): Promise<void> {
   const { context, located, options, ns, nowMs } = pull;
-  const { n, last } = endpoint;
-  const page = await located.registry.tags(located.repository, {
-    ...options,
-    ...(n !== undefined && { n }),
-    ...(last !== undefined && { last }),
-  });
+  const page = await located.registry.tags(located.repository, pageOptions(options, endpoint));
   setFreshness(context, page, nowMs);
   if (page.next !== undefined) {
     const next = buildEndpoint({ kind: 'tags', name: endpoint.name, ...page.next }, { ns });
@@ -45,6 +42,31 @@ export async function answerReferrers(
   context.status = 200;
   context.set('Content-Type', ociIndex);
   context.body = answer.bytes;
+}
+
+/** Of all upstreams, whatever `ns` says; an `ns` stays in the `Link` all the same. */
+export async function answerCatalog(
+  context: AppContext,
+  catalog: RepositoryCatalog,
+  endpoint: Endpoint & { kind: 'catalog' },
+  options: ReadOptions,
+  ns: string | undefined,
+): Promise<void> {
+  const page = await catalog.repositories(pageOptions(options, endpoint));
+  context.state.exchange.record(page);
+  if (page.next !== undefined) {
+    context.set('Link', formatNextLink(buildEndpoint({ kind: 'catalog', ...page.next }, { ns })));
+  }
+  context.status = 200;
+  context.set('Content-Type', 'application/json');
+  context.body = JSON.stringify({ repositories: page.repositories });
+}
+
+function pageOptions(
+  options: ReadOptions,
+  { n, last }: { readonly n?: number; readonly last?: string },
+): PageOptions {
+  return { ...options, ...(n !== undefined && { n }), ...(last !== undefined && { last }) };
 }
 
 /** What of a query is the upstream's own: everything but what this endpoint defines. */

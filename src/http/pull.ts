@@ -5,17 +5,18 @@
 import { type Endpoint, parseEndpoint } from '../oci/endpoint.ts';
 import { RegistryError } from '../oci/error.ts';
 import type { Directory } from '../registry/directory.ts';
-import type { ReadOptions } from '../registry/registry.ts';
+import type { ReadOptions, RepositoryCatalog } from '../registry/registry.ts';
 import type { Kind } from '../telemetry/observer.ts';
 import { mustCheck } from './conditional.ts';
 import type { AppContext } from './exchange.ts';
 import { answerBlob } from './pull-blob.ts';
 import { answerManifest } from './pull-manifest.ts';
-import { answerReferrers, answerTags } from './pull-pages.ts';
+import { answerCatalog, answerReferrers, answerTags } from './pull-pages.ts';
 import type { PullRequest } from './pull-request.ts';
 
 export interface PullOptions {
   readonly directory: Pick<Directory, 'find'>;
+  readonly catalog: RepositoryCatalog;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
@@ -40,15 +41,21 @@ export async function answerPull(context: AppContext, pull: PullOptions): Promis
   exchange.ns = ns?.slice(0, 255);
   requireRead(context, endpoint);
   if (endpoint.kind === 'ping') return answerPing(context);
-  if (endpoint.kind === 'upload' || endpoint.kind === 'catalog') throw unsupported(endpoint.kind);
+  if (endpoint.kind === 'upload') {
+    throw new RegistryError('UNSUPPORTED', {
+      message: 'this version of Cistern only mirrors, there are no uploads',
+    });
+  }
+
+  const options: ReadOptions = mustCheck(context.req.headers['cache-control'])
+    ? { signal: exchange.signal, mustCheck: true }
+    : { signal: exchange.signal };
+  if (endpoint.kind === 'catalog') return answerCatalog(context, pull.catalog, endpoint, options, ns);
 
   const located = pull.directory.find(endpoint.name, ns, context.req.headers.host);
   exchange.upstream = located.upstream;
   // Known by now; yet look-ups ignore case, and not everything with a lower case is fit for a header.
   if (ns !== undefined && /^[!-~]+$/.test(ns)) context.set('OCI-Namespace', ns);
-  const options: ReadOptions = mustCheck(context.req.headers['cache-control'])
-    ? { signal: exchange.signal, mustCheck: true }
-    : { signal: exchange.signal };
   const request: PullRequest = { context, located, options, ns, query, nowMs: pull.now() };
   switch (endpoint.kind) {
     case 'manifest':
@@ -78,18 +85,9 @@ function requireHost(context: AppContext): void {
 function requireRead(context: AppContext, endpoint: Endpoint): void {
   const { method } = context.req;
   if (method === 'GET' || method === 'HEAD') return;
-  const isReadable = endpoint.kind !== 'upload' && endpoint.kind !== 'catalog';
+  const isReadable = endpoint.kind !== 'upload';
   context.set('Allow', isReadable ? 'GET, HEAD' : ''); // RFC 9110 10.2.1: empty when there is none
   throw new RegistryError('UNSUPPORTED', {
     message: `expected GET or HEAD, got ${method}: this version of Cistern only mirrors, nothing can be pushed or deleted`,
-  });
-}
-
-function unsupported(kind: 'upload' | 'catalog'): RegistryError {
-  return new RegistryError('UNSUPPORTED', {
-    message:
-      kind === 'upload'
-        ? 'this version of Cistern only mirrors, there are no uploads'
-        : 'this version of Cistern has no catalog: a mirror could only list what it happens to hold',
   });
 }

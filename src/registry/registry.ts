@@ -116,6 +116,18 @@ export interface RegistryReader {
   ): Promise<ReferrersAnswer>;
 }
 
+export interface RepositoriesPage extends Answer {
+  /** Canonical: `docker.io/library/alpine`. */
+  readonly repositories: readonly string[];
+  readonly next?: { readonly last: string; readonly n: number };
+}
+
+/** What is held, over all registries (distribution's `_catalog`). */
+export interface RepositoryCatalog {
+  /** One page, sorted, of what this caller may pull. */
+  repositories(options: PageOptions): Promise<RepositoriesPage>;
+}
+
 /** Where bytes of one blob can be had: an upstream; later a peer or a bucket. */
 export interface BlobSource {
   /** For logs and metrics: the configured key of the upstream. */

@@ -5,8 +5,9 @@
 import { algorithmOf, type Digest, hexOf } from '../oci/digest.ts';
 import { buildEndpoint } from '../oci/endpoint.ts';
 import { parseNextLink } from '../oci/link.ts';
-import { isIndexType, ociIndex } from '../oci/media-type.ts';
+import { isIndexType } from '../oci/media-type.ts';
 import { parseTag, type Repository, type Tag } from '../oci/name.ts';
+import { emptyReferrers, filterReferrers, parseReferrers } from '../oci/referrer-list.ts';
 import { UpstreamError } from '../registry/upstream-error.ts';
 import { drain, readBody } from './body.ts';
 import type { Budget } from './budget.ts';
@@ -107,9 +108,9 @@ async function fetchByTag(
 ): Promise<Buffer> {
   try {
     const found = await options.manifests.fetch(repository, referrersTag(digest), budget, 'referrers');
-    return isIndexType(found.descriptor.mediaType) ? found.bytes : emptyIndex();
+    return isIndexType(found.descriptor.mediaType) ? found.bytes : emptyReferrers();
   } catch (error) {
-    if (error instanceof UpstreamError && error.failure === 'gone') return emptyIndex();
+    if (error instanceof UpstreamError && error.failure === 'gone') return emptyReferrers();
     throw error;
   }
 }
@@ -119,35 +120,11 @@ export function referrersTag(digest: Digest): Tag {
   return parseTag(`${algorithmOf(digest)}-${hexOf(digest).slice(0, 64)}`);
 }
 
-function emptyIndex(): Buffer {
-  return Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: ociIndex, manifests: [] }));
-}
-
-/** A list that is no JSON goes on as it is: the client will say so. */
+/** A list that is no JSON goes on as it is: whoever reads it will say so. */
 function filter(bytes: Buffer, artifactType: string | undefined): ReferrersPage {
-  if (artifactType === undefined) return { bytes, filtered: false };
-  let index: unknown;
-  try {
-    index = JSON.parse(bytes.toString('utf8'));
-  } catch {
-    return { bytes, filtered: false };
-  }
-  if (
-    typeof index !== 'object' ||
-    index === null ||
-    !('manifests' in index) ||
-    !Array.isArray(index.manifests)
-  ) {
-    return { bytes, filtered: false };
-  }
-  const manifests = index.manifests.filter(entry => artifactTypeOf(entry) === artifactType);
-  return { bytes: Buffer.from(JSON.stringify({ ...index, manifests })), filtered: true };
-}
-
-function artifactTypeOf(entry: unknown): unknown {
-  return typeof entry === 'object' && entry !== null && 'artifactType' in entry
-    ? entry.artifactType
-    : undefined;
+  const index = artifactType === undefined ? undefined : parseReferrers(bytes);
+  if (index === undefined || artifactType === undefined) return { bytes, filtered: false };
+  return { bytes: filterReferrers(index, artifactType), filtered: true };
 }
 
 function nextQueryOf(reply: Reply): string | undefined {

@@ -6,6 +6,7 @@ import type { Readiness } from '../../src/http/ops.ts';
 import { createLogger } from '../../src/log.ts';
 import { Metrics } from '../../src/metrics.ts';
 import { Directory } from '../../src/registry/directory.ts';
+import type { PageOptions, RepositoriesPage } from '../../src/registry/registry.ts';
 import type { RequestEnd } from '../../src/telemetry/observer.ts';
 import { MemoryRegistry } from './memory-registry.ts';
 
@@ -13,6 +14,8 @@ export interface ServedApp {
   readonly url: string;
   readonly hub: MemoryRegistry;
   readonly ghcr: MemoryRegistry;
+  /** What `_catalog` answers, and how it was asked. */
+  readonly catalog: { page: RepositoriesPage; readonly asked: PageOptions[] };
   readonly listener: Listener;
   readonly metrics: Metrics;
   /** What the observer heard of requests. */
@@ -36,6 +39,7 @@ export interface ServedAppOptions {
 export async function serveApp(options: ServedAppOptions = {}): Promise<ServedApp> {
   const hub = new MemoryRegistry();
   const ghcr = new MemoryRegistry();
+  const catalog: ServedApp['catalog'] = { page: { outcome: 'hit', repositories: [] }, asked: [] };
   const ends: RequestEnd[] = [];
   const lines: Record<string, unknown>[] = [];
   const refused: number[] = [];
@@ -60,6 +64,12 @@ export async function serveApp(options: ServedAppOptions = {}): Promise<ServedAp
   });
   const handle = createApp({
     directory,
+    catalog: {
+      repositories: async asked => {
+        catalog.asked.push(asked);
+        return catalog.page;
+      },
+    },
     observer: metrics,
     logger,
     now: options.now ?? (() => 1_000_000),
@@ -82,6 +92,7 @@ export async function serveApp(options: ServedAppOptions = {}): Promise<ServedAp
     url: listener.urls[0] ?? '',
     hub,
     ghcr,
+    catalog,
     listener,
     metrics,
     ends,

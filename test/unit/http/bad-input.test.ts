@@ -34,7 +34,7 @@ describe('bad input', () => {
     ['/v2/a/manifests/1?ns=..%2F..', 404, 'NAME_UNKNOWN'],
     ['/v2/nothing', 404, 'NAME_UNKNOWN'],
     ['/v2/a/tags/other', 404, 'NAME_UNKNOWN'],
-    ['/v2/_catalog', 405, 'UNSUPPORTED'],
+    ['/v2/_catalog/x', 404, 'NAME_UNKNOWN'],
     ['/v2/a/blobs/uploads/', 405, 'UNSUPPORTED'],
     ['/nothing', 404, 'UNSUPPORTED'],
     ['/', 404, 'UNSUPPORTED'],

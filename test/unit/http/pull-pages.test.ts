@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { digestOf } from '../../../src/oci/digest.ts';
 import { parseNextLink } from '../../../src/oci/link.ts';
-import { get } from '../../support/client.ts';
+import { get, request } from '../../support/client.ts';
 import { serveApp } from '../../support/served-app.ts';
 
 const digest = digestOf(Buffer.from('subject'));
@@ -25,6 +25,32 @@ describe('tags', () => {
     const next = parseNextLink(answer.headers.get('link')) ?? '';
     await get(url, next);
     expect(ghcr.asked[1]?.rest).toEqual([1, 'b']);
+  });
+});
+
+describe('the catalog', () => {
+  it('is what the mirror holds, its next page linked with n, last and ns', async () => {
+    const { url, catalog, ends, hub, ghcr } = await serveApp();
+    catalog.page = { outcome: 'hit', repositories: ['ghcr.io/a/b'], next: { last: 'ghcr.io/a/b', n: 1 } };
+    const answer = await get(url, '/v2/_catalog?n=1&last=docker.io/x&ns=ghcr.io');
+    expect([answer.status, answer.headers.get('content-type')]).toEqual([200, 'application/json']);
+    expect(JSON.parse(answer.body.toString())).toEqual({ repositories: ['ghcr.io/a/b'] });
+    const next = parseNextLink(answer.headers.get('link')) ?? '';
+    expect(next).toContain('ns=ghcr.io');
+    catalog.page = { outcome: 'hit', repositories: [] };
+    expect((await get(url, next)).headers.has('link')).toBe(false);
+    expect(catalog.asked).toMatchObject([
+      { n: 1, last: 'docker.io/x' },
+      { n: 1, last: 'ghcr.io/a/b' },
+    ]);
+    expect([...hub.asked, ...ghcr.asked]).toEqual([]);
+    expect(ends[0]).toMatchObject({ kind: 'catalog', upstream: 'none', outcome: 'hit' });
+  });
+
+  it('can only be read', async () => {
+    const { url } = await serveApp();
+    const answer = await request(url, { method: 'POST', path: '/v2/_catalog' }).done;
+    expect([answer.status, answer.headers.get('allow')]).toEqual([405, 'GET, HEAD']);
   });
 });
 
