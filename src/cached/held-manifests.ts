@@ -28,7 +28,7 @@ export interface HeldManifestsOptions {
   readonly logger: Logger;
   /** A blob was used. */
   touch(digest: Digest): void;
-  /** A manifest of that many bytes is in the store now. */
+  /** A manifest of that many bytes is in the store now; negative: no longer. */
   stored(digest: Digest, bytes: number): void;
 }
 
@@ -58,7 +58,7 @@ export class HeldManifests {
       if (digestOf(bytes, algorithmOf(digest)) === digest)
         return this.#heatIfManifest(digest, mediaType, bytes);
       this.#options.logger.warn('a held manifest is damaged, it will be fetched again', { digest });
-      await this.#options.store.remove(digest);
+      this.#options.stored(digest, -(await this.#options.store.remove(digest)));
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       this.#options.logger.warn('a held manifest cannot be read', { digest, error });

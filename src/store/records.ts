@@ -1,4 +1,7 @@
-/** All records of a store: opened once each, kept in memory, flushed at the end. */
+/**
+ * All records of a store. A record is one object for as long as anybody has it, so that nobody writes beside another; the
+ * last ones used stay in memory, older ones only while they are in use. So names that clients make up cost no memory.
+ */
 import { readdir } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import type { Logger } from '../telemetry/logger.ts';
@@ -13,9 +16,16 @@ export interface RecordsOptions {
   readonly logger: Logger;
 }
 
+/** Records kept though nobody uses them just now. */
+const maxRecent = 4096;
+
 export class Records {
   readonly #options: RecordsOptions;
-  readonly #opened = new Map<string, Promise<RepositoryRecord>>();
+  readonly #opening = new Map<string, Promise<RepositoryRecord>>();
+  readonly #known = new Map<string, WeakRef<RepositoryRecord>>();
+  readonly #dead = new FinalizationRegistry((name: string) => this.#forget(name));
+  /** In the order of their last use. */
+  readonly #recent = new Map<string, RepositoryRecord>();
 
   constructor(options: RecordsOptions) {
     this.#options = options;
@@ -26,13 +36,17 @@ export class Records {
    * Errors: NAME_INVALID.
    */
   open(canonicalName: string): Promise<RepositoryRecord> {
-    let opened = this.#opened.get(canonicalName);
-    if (opened === undefined) {
-      opened = this.#open(canonicalName);
-      opened.catch(() => this.#opened.delete(canonicalName));
-      this.#opened.set(canonicalName, opened);
+    const known = this.#known.get(canonicalName)?.deref();
+    if (known !== undefined) {
+      this.#use(known);
+      return Promise.resolve(known);
     }
-    return opened;
+    let opening = this.#opening.get(canonicalName);
+    if (opening === undefined) {
+      opening = this.#open(canonicalName).finally(() => this.#opening.delete(canonicalName));
+      this.#opening.set(canonicalName, opening);
+    }
+    return opening;
   }
 
   /** Canonical names of all records on disk, in no order. Errors: `StoreError` scan. */
@@ -51,7 +65,8 @@ export class Records {
 
   /** Resolves when everything set so far is written, or its failure is reported. */
   async flush(): Promise<void> {
-    await Promise.all([...this.#opened.values()].map(async opened => (await opened).flush()));
+    await Promise.allSettled([...this.#opening.values()]);
+    await Promise.all([...this.#known.values()].map(known => known.deref()?.flush()));
   }
 
   /** Idempotent. */
@@ -60,6 +75,26 @@ export class Records {
   }
 
   async #open(canonicalName: string): Promise<RepositoryRecord> {
+    const record = await this.#read(canonicalName);
+    this.#known.set(canonicalName, new WeakRef(record));
+    this.#dead.register(record, canonicalName);
+    this.#use(record);
+    return record;
+  }
+
+  #use(record: RepositoryRecord): void {
+    this.#recent.delete(record.name);
+    this.#recent.set(record.name, record);
+    if (this.#recent.size <= maxRecent) return;
+    const [oldest] = this.#recent.keys();
+    if (oldest !== undefined) this.#recent.delete(oldest);
+  }
+
+  #forget(name: string): void {
+    if (this.#known.get(name)?.deref() === undefined) this.#known.delete(name);
+  }
+
+  async #read(canonicalName: string): Promise<RepositoryRecord> {
     const { layout, observer, logger } = this.#options;
     const file = new RecordFile({
       path: layout.recordPath(canonicalName),
