@@ -183,7 +183,7 @@ describe('the path of a record', () => {
       unit: fc.constantFrom('.', '/', '..', '../', 'a', '\\', '\0', '%2e', ':', '_', '\n'),
     });
     fc.assert(
-      fc.property(fc.oneof(nasty, fc.string({ unit: 'binary' })), text => {
+      fc.property(fc.oneof(nasty, fc.string()), text => {
         let path: string;
         try {
           path = layout.recordPath(text);
