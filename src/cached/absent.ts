@@ -1,5 +1,5 @@
 /**
- * Memory of misses: clients ask for signatures and referrers at every pull, and most images have none. A miss is
+ * Memory of missing tags: clients ask for signatures at every pull, and most images have none. A miss is
  * remembered for `ttlMs`, and after that still answers while the upstream can't be asked.
  */
 import { LRUCache } from 'lru-cache';
