@@ -5,6 +5,8 @@ import type { Download } from './download.ts';
 export class Downloads {
   readonly #running = new Map<Digest, { readonly download: Download; readonly ended: Promise<void> }>();
 
+  readonly #removals = new Map<Digest, Promise<number>>();
+
   get(digest: Digest): Download | undefined {
     return this.#running.get(digest)?.download;
   }
@@ -31,6 +33,19 @@ export class Downloads {
     const ended = download.run().finally(() => this.#running.delete(digest));
     this.#running.set(digest, { download, ended });
     return download;
+  }
+
+  /** Removes a partial that nobody fills (0 bytes otherwise). A download that starts meanwhile waits for it: `removed`. */
+  async removePartial(digest: Digest, remove: () => Promise<number>): Promise<number> {
+    if (this.isActive(digest)) return 0;
+    const removal = remove().finally(() => this.#removals.delete(digest));
+    this.#removals.set(digest, removal);
+    return removal;
+  }
+
+  /** Resolves when no removal of that partial runs; how it ended is for those who asked for it. */
+  async removed(digest: Digest): Promise<void> {
+    await this.#removals.get(digest)?.catch(() => undefined);
   }
 
   /** Resolves when the download of that digest, if any, has left the table. */

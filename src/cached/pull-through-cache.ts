@@ -181,8 +181,9 @@ export class PullThroughCache {
     return (await ifReadable(this.#options.store.sizeOf(digest))) !== undefined;
   }
 
-  #openIngest(digest: Digest, source: string, onFollowers: (count: number) => void): Promise<Ingest> {
-    const { layout, bootId, observer, store } = this.#options;
+  async #openIngest(digest: Digest, source: string, onFollowers: (count: number) => void): Promise<Ingest> {
+    const { layout, bootId, observer, store, downloads } = this.#options;
+    await downloads.removed(digest);
     return Ingest.open({
       digest,
       source,
