@@ -189,6 +189,22 @@ test('a full partial asks nobody', async () => {
   expect(await rig.store.sizeOf(large.digest)).toBe(large.size);
 });
 
+test('that all bytes are here is written down before they are compared: a crash then asks nobody', async () => {
+  const gate = new Gate();
+  const { transfer, rig } = await download([[gives({ beforeChunk: () => gate.pass() })]]);
+  const running = transfer.run();
+  const ingest = await ingestOf(transfer);
+  const verify = ingest.verify.bind(ingest);
+  let journal: object = {};
+  ingest.verify = async () => {
+    journal = await rig.journal(large.digest);
+    return verify();
+  };
+  gate.release();
+  await running;
+  expect(journal).toMatchObject({ size: large.size, written: [[0, large.size]] });
+});
+
 test('a partial that was begun with another size starts over', async () => {
   const rig = await IngestRig.create();
   const before = await rig.open(large.digest);

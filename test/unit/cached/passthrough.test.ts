@@ -19,8 +19,9 @@ interface Setting {
   readonly chunkBytes?: number;
   readonly from?: number;
   readonly end?: number;
-  /** Held before the end of the transfer is known. */
+  /** Held before the chunk at `gateAt`; without it, before the end of the transfer is known. */
   readonly gate?: Gate;
+  readonly gateAt?: number;
   readonly fails?: Error;
   /** Without: a closed range that nobody can verify. */
   readonly hashes?: boolean;
@@ -32,9 +33,10 @@ function reader(content: BlobContent, setting: Setting = {}) {
   async function* chunks(): AsyncGenerator<Chunk, void, void> {
     try {
       for (let at = from; at < end; at += chunkBytes) {
+        if (at === setting.gateAt) await setting.gate?.pass();
         yield { at, bytes: content.slice(at, Math.min(at + chunkBytes, end)) };
       }
-      await setting.gate?.pass();
+      if (setting.gateAt === undefined) await setting.gate?.pass();
       if (setting.fails !== undefined) throw setting.fails;
     } finally {
       events.push('transfer ended');
@@ -129,6 +131,18 @@ test.each([
     expect((await rest).bytes).toEqual(large.slice(lastChunkAt, large.size));
   },
 );
+
+test('of a blob that is known to be large a chunk goes out as soon as the next one is here', async () => {
+  const gate = new Gate();
+  const { passthrough } = reader(large, { gate, gateAt: 20_000, chunkBytes: 10_000 });
+  await passthrough.prime();
+  expect(await passthrough.read(Buffer.alloc(20_000), 0)).toBe(10_000);
+  const next = passthrough.read(Buffer.alloc(20_000), 10_000);
+  await gate.reached;
+  expect(await isPending(next)).toBe(true);
+  gate.release();
+  expect(await next).toBe(10_000);
+});
 
 test('a wrong small blob is found out before its first byte', async () => {
   const { passthrough, events } = reader(small, { digest: large.digest });

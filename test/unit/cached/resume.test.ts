@@ -343,6 +343,20 @@ test('a source that ends at the same place again and again is no progress: it is
 });
 
 test('a wait that was asked for is kept when there is time for it', async () => {
+  const { run, opens } = transfer([
+    [
+      gives({ after: 10 }),
+      opening => {
+        setTimeout(() => opens.push('sooner'), 10);
+        return fails('limited', 50)(opening);
+      },
+    ],
+  ]);
+  expect(await run()).toBeUndefined();
+  expect(opens).toEqual(['a 0-', 'a 10-', 'sooner', 'a 10-']);
+});
+
+test('whoever asks for a pause twice gets it twice', async () => {
   const { run, bytes, opens } = transfer([[gives({ after: 10 }), fails('limited', 30), fails('paused', 30)]]);
   expect(await run()).toBeUndefined();
   expect(bytes()).toHaveLength(content.size);

@@ -1,4 +1,5 @@
 /** Waiting for work that others share: the wait ends with the caller, the work never. */
+import { getEventListeners } from 'node:events';
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { settleWithin, waitFor } from '../../../src/cached/wait.ts';
@@ -88,6 +89,13 @@ test('work that settles in time is told from work that does not', async () => {
   expect(await isPending(settling)).toBe(true);
   await vi.advanceTimersByTimeAsync(1);
   expect(await settling).toBe('late');
+});
+
+test('nobody listens to the caller any more after the wait', async () => {
+  const { signal } = new AbortController();
+  await waitFor(Promise.resolve(7), signal);
+  await waitFor(Promise.reject(new Error('broken')), signal).catch(() => {});
+  expect(getEventListeners(signal, 'abort')).toEqual([]);
 });
 
 test('no timer is left behind', async () => {

@@ -76,6 +76,7 @@ test.each<Case>([
   { name: 'ghcr.io/x', ns: 'MIRROR.lan:5000', leads: 'ghcr.io x' },
   { name: 'alpine', ns: '10.0.0.1:5000', host: '10.0.0.1:5000', leads: 'docker.io library/alpine' },
   { name: 'ghcr.io/x', ns: 'Localhost:5000', host: 'localhost:5000', leads: 'ghcr.io x' },
+  { name: 'ghcr.io/x', ns: 'localhost:5000', host: 'LOCALHOST:5000', leads: 'ghcr.io x' },
   { name: 'alpine', ns: '10.0.0.1:5000', host: '10.0.0.1', leads: 'NAME_UNKNOWN' },
   { name: 'alpine', ns: '10.0.0.1:5000', leads: 'NAME_UNKNOWN' },
 ])('$name with ns $ns at host $host leads to $leads', ({ name, ns, host, leads }) => {

@@ -202,6 +202,38 @@ test('a restart cuts those who have been given wrong bytes, and the others get t
   await expect(touched.read(Buffer.alloc(10), 10)).rejects.toBeInstanceOf(MismatchError);
 });
 
+test('a write that is at the disk while all starts over does not count', async () => {
+  const rig = await IngestRig.create();
+  const ingest = await rig.open(large.digest);
+  const writing = ingest.write(0, patternBlob('wrong', large.size).slice(0, large.size));
+  const restarting = ingest.restart();
+  await Promise.all([writing, restarting]);
+  expect([ingest.front, ingest.heldBytes]).toEqual([0, 0]);
+  await fill(ingest, large);
+  expect(await ingest.verify()).toBe(true);
+});
+
+test('a partial that is just being read back when all starts over leaves nothing in the hash', async () => {
+  const rig = await IngestRig.create();
+  const before = await rig.open(large.digest);
+  await fill(before, patternBlob('wrong', large.size));
+  await before.journalAll();
+  const ingest = await rig.open(large.digest);
+  await ingest.restart();
+  await fill(ingest, large);
+  expect(await ingest.verify()).toBe(true);
+});
+
+test('bytes that come again while they are just being read back are hashed once', async () => {
+  const rig = await IngestRig.create();
+  const before = await rig.open(large.digest);
+  await fill(before, large, 0, 2_000_000);
+  await before.journalAll();
+  const ingest = await rig.open(large.digest);
+  await ingest.write(0, bytesOf(large));
+  expect(await ingest.verify()).toBe(true);
+});
+
 test('whether somebody waits who has seen nothing is known through joining, reading and leaving', async () => {
   const rig = await IngestRig.create();
   const ingest = await rig.open(large.digest);
@@ -361,7 +393,7 @@ test('a store that cannot be written is a store error of opening', async () => {
 });
 
 test('what is written is synced every 32 MiB: from then on the journal vouches for it after a power cut', async () => {
-  const content = patternBlob('long', 34 * mebibyte);
+  const content = patternBlob('long', 35 * mebibyte);
   const rig = await IngestRig.create();
   const ingest = await rig.open(content.digest);
   ingest.setSize(content.size);
@@ -372,7 +404,10 @@ test('what is written is synced every 32 MiB: from then on the journal vouches f
   await ingest.journalAll();
   const { synced } = await rig.journal(content.digest);
   expect([[[0, 32 * mebibyte]], [[0, 33 * mebibyte]]]).toContainEqual(synced);
-  await fill(ingest, content, 33 * mebibyte);
+  await fill(ingest, content, 33 * mebibyte, 34 * mebibyte);
+  await ingest.journalAll();
+  expect(await rig.journal(content.digest)).toMatchObject({ written: [[0, 34 * mebibyte]], synced });
+  await fill(ingest, content, 34 * mebibyte);
   await ingest.suspend(new Error('enough'));
   expect((await rig.journal(content.digest))['synced']).toEqual([[0, content.size]]);
 });
