@@ -25,7 +25,7 @@ import { Records } from './store/records.ts';
 import { removePartial } from './store/sweep.ts';
 import { StoreReading } from './store-reading.ts';
 import type { Logger } from './telemetry/logger.ts';
-import { UpstreamRegistry } from './upstream/upstream-registry.ts';
+import { openUpstream } from './upstream/upstream-urls.ts';
 
 export interface MirrorOptions {
   readonly logger: Logger;
@@ -190,7 +190,7 @@ async function openCapacity({ around, layout, store, lru, downloads }: StorePart
 function openOrigin(upstream: UpstreamConfig, { config, metrics, logger, now }: Surroundings): Origin {
   if (config.offline) return new OfflineOrigin(upstream.key);
   const { username, password } = upstream;
-  return new UpstreamRegistry({
+  return openUpstream({
     ...upstream,
     ...(username !== undefined && password !== undefined && { credentials: { username, password } }),
     userAgent: 'cistern',

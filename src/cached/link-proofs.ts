@@ -64,15 +64,16 @@ export class LinkProofs {
   /** A source whose first answer links the blob to the repository it was asked through. */
   linkingSource(record: RepositoryRecord, repository: Repository, digest: Digest): BlobSource {
     const { origin, links, isPublic } = this.#options;
-    const source = origin.blobSource(repository, digest);
-    return {
+    const linking = (source: BlobSource): BlobSource => ({
       upstream: source.upstream,
       repository: source.repository,
+      ...(source.alternatives === undefined ? {} : { alternatives: source.alternatives.map(linking) }),
       open: async (offset, options) => {
         const opened = await source.open(offset, options);
         links.link(record, digest, isPublic);
         return opened;
       },
-    };
+    });
+    return linking(origin.blobSource(repository, digest));
   }
 }

@@ -98,9 +98,9 @@ export async function* resumeTransfer(options: ResumeOptions): AsyncGenerator<Ch
       const turn = sources.next();
       if (!everOpened && at === options.from && turn === 'round') throw error; // nothing went out yet: answer fast
       if (now() - progressAt >= options.giveUpMs) throw error;
-      const asked = error.retryAfterMs ?? 0;
-      if (asked > options.giveUpMs - (now() - progressAt)) throw error;
       if (turn === 'round') {
+        const asked = error.retryAfterMs ?? 0;
+        if (asked > options.giveUpMs - (now() - progressAt)) throw error;
         const wait = Math.max(asked, backoffMs[Math.min(failures, backoffMs.length - 1)] ?? 0);
         failures += 1;
         if (wait > 0) await delay(wait, undefined, { signal }).catch(() => signal.throwIfAborted());

@@ -9,12 +9,12 @@ export class SourceList {
   #turn = 0;
 
   constructor(sources: readonly BlobSource[]) {
-    this.#sources = [...sources];
+    this.#sources = sources.flatMap(withAlternatives);
   }
 
-  /** The same repository of the same upstream is kept once. */
+  /** The same repository of the same upstream is kept once, at all its URLs. */
   add(source: BlobSource): void {
-    if (!this.has(source.upstream, source.repository)) this.#sources.push(source);
+    if (!this.has(source.upstream, source.repository)) this.#sources.push(...withAlternatives(source));
   }
 
   has(upstream: string, repository: string): boolean {
@@ -51,4 +51,8 @@ export class SourceList {
   get count(): number {
     return this.#sources.length;
   }
+}
+
+function withAlternatives(source: BlobSource): readonly BlobSource[] {
+  return [source, ...(source.alternatives ?? [])];
 }

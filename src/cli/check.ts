@@ -3,7 +3,7 @@
  * effective configuration. No network, and no secrets in the output.
  */
 import { formatListenAddress } from '../config/address.ts';
-import type { Config, UpstreamConfig } from '../config/config.ts';
+import type { Config, ProxyConfig, UpstreamConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
 import { formatDuration, formatSize } from '../config/quantity.ts';
@@ -90,8 +90,15 @@ function describeUpstream(upstream: UpstreamConfig): string {
     ...(upstream.ca === undefined ? [] : ['own CA']),
     ...(upstream.insecure ? ['certificate not checked'] : []),
     ...(upstream.ip === 'any' ? [] : [`IPv${upstream.ip} only`]),
+    ...(upstream.proxy === undefined ? [] : [`through ${describeProxies(upstream.proxy)}`]),
     ...(upstream.allow.length === 0 ? [] : [`only ${upstream.allow.join(', ')}`]),
     ...(upstream.deny.length === 0 ? [] : [`not ${upstream.deny.join(', ')}`]),
   ];
-  return `${upstream.url.href.replace(/\/$/, '')} (${notes.join('; ')})`;
+  const urls = [upstream.url, ...upstream.fallbacks].map(url => url.href.replace(/\/$/, ''));
+  return `${urls.join(', then ')} (${notes.join('; ')})`;
+}
+
+/** Without user and password. */
+function describeProxies({ http, https }: ProxyConfig): string {
+  return [...new Set([http, https].flatMap(proxy => (proxy === undefined ? [] : [proxy.origin])))].join(', ');
 }

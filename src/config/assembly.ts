@@ -4,7 +4,7 @@
  */
 import { resolve } from 'node:path';
 import { canonicalHost, HUB } from '../oci/name.ts';
-import type { Config, UpstreamConfig } from './config.ts';
+import type { Config, ProxyConfig, UpstreamConfig } from './config.ts';
 import { formatPath, type Path } from './path.ts';
 import type { ParsedFile, ParsedUpstream } from './schema.ts';
 
@@ -13,6 +13,8 @@ export interface AssemblyOptions {
   readonly files: ReadonlyMap<string, string>;
   /** What a relative path at a key is relative to. Absolute. */
   readonly baseOf: (path: Path) => string;
+  /** For upstreams that name no proxy of their own. */
+  readonly proxy: ProxyConfig | undefined;
 }
 
 export interface Assembly {
@@ -20,9 +22,10 @@ export interface Assembly {
   readonly warnings: readonly string[];
 }
 
-export function assembleConfig(parsed: ParsedFile, { files, baseOf }: AssemblyOptions): Assembly {
+export function assembleConfig(parsed: ParsedFile, options: AssemblyOptions): Assembly {
+  const { baseOf } = options;
   const upstreams = Object.entries(parsed.upstreams).map(([key, upstream]) =>
-    assembleUpstream(key, upstream, files),
+    assembleUpstream(key, upstream, options),
   );
   const byKey = new Map(upstreams.map(upstream => [upstream.key, upstream] as const));
   const defaultUpstream = chooseDefault([...byKey.keys()], parsed.default_upstream);
@@ -69,9 +72,12 @@ function chooseDefault(keys: readonly string[], given: string | undefined): stri
 function assembleUpstream(
   writtenKey: string,
   parsed: ParsedUpstream,
-  files: ReadonlyMap<string, string>,
+  { files, proxy: environmentProxy }: AssemblyOptions,
 ): UpstreamConfig {
   const key = canonicalHost(writtenKey);
+  const [url = new URL(key === HUB ? 'https://registry-1.docker.io' : `https://${key}`), ...fallbacks] =
+    parsed.url ?? [];
+  const proxy = parsed.proxy === undefined ? environmentProxy : ownProxy(parsed.proxy);
   const fileAt = (name: string): string | undefined => files.get(formatPath(['upstreams', writtenKey, name]));
   const password = parsed.password ?? fileAt('password_file');
   const ca = fileAt('ca_file');
@@ -79,13 +85,15 @@ function assembleUpstream(
   aliases.delete(key); // what every upstream of that key is called anyway
   return {
     key,
-    url: parsed.url ?? new URL(key === HUB ? 'https://registry-1.docker.io' : `https://${key}`),
+    url,
+    fallbacks,
     ...(parsed.username === undefined ? {} : { username: parsed.username }),
     ...(password === undefined ? {} : { password }),
     share: parsed.share,
     ...(ca === undefined ? {} : { ca }),
     insecure: parsed.insecure,
     ip: parsed.ip,
+    ...(proxy === undefined ? {} : { proxy }),
     tokenHosts: parsed.token_hosts,
     aliases: [...aliases],
     allow: parsed.allow,
@@ -99,6 +107,11 @@ function assembleUpstream(
       giveUpMs: parsed.timeouts.give_up,
     },
   };
+}
+
+/** Everything of that upstream goes through it: NO_PROXY belongs to the environment's proxies. */
+function ownProxy(proxy: URL | 'none'): ProxyConfig | undefined {
+  return proxy === 'none' ? undefined : { http: proxy, https: proxy, bypass: [] };
 }
 
 function warnAboutSecrets({ key, url, username, insecure }: UpstreamConfig): readonly string[] {

@@ -51,8 +51,13 @@ export interface StoreConfig {
 export interface UpstreamConfig {
   /** Canonical host, with its port if it has one: the label in metrics and the first segment of names. */
   readonly key: string;
-  /** http or https; no userinfo, query or fragment. A path is a prefix in front of the API. */
+  /**
+   * http or https; no userinfo or fragment. A path is a prefix in front of the API; the only query is `?ns=HOST`, for a
+   * mirror of several registries.
+   */
   readonly url: URL;
+  /** Asked after `url`, in this order, without credentials. */
+  readonly fallbacks: readonly URL[];
   /** `username` and `password` are both there or both absent. */
   readonly username?: string;
   readonly password?: string;
@@ -63,6 +68,8 @@ export interface UpstreamConfig {
   /** The certificate isn't checked. */
   readonly insecure: boolean;
   readonly ip: 'any' | 4 | 6;
+  /** Absent: everything is reached directly. */
+  readonly proxy?: ProxyConfig;
   /** Further hosts that may be sent the credentials as a token realm. */
   readonly tokenHosts: readonly string[];
   /** Further hosts that mean this upstream; without those that every upstream of that key has. */
@@ -74,6 +81,14 @@ export interface UpstreamConfig {
   readonly finish: 'always' | 'never';
   readonly maxTransfers: number;
   readonly timeouts: UpstreamTimeouts;
+}
+
+/** Proxies by the scheme of what is reached through them. http or https URLs that may hold credentials: never to be printed. */
+export interface ProxyConfig {
+  readonly http?: URL;
+  readonly https?: URL;
+  /** Entries as in NO_PROXY: hosts, suffixes, addresses and blocks that are reached directly. */
+  readonly bypass: readonly string[];
 }
 
 export interface UpstreamTimeouts {

@@ -11,6 +11,7 @@ import { fileVariable, overlayEnvironment } from './environment.ts';
 import { Findings } from './findings.ts';
 import { formatPath, type Path } from './path.ts';
 import { ConfigError } from './problem.ts';
+import { readProxies } from './proxy-environment.ts';
 import { describeReadError, readReferencedFiles } from './referenced-file.ts';
 import { checkSchema } from './schema-check.ts';
 import { checkUpstreams } from './upstream-rules.ts';
@@ -48,11 +49,12 @@ export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<Loade
   const parsed = checkSchema(tree, findings);
   checkUpstreams(tree, findings);
   const files = await readReferencedFiles(tree, baseOf, findings);
+  const proxy = readProxies(env, findings);
   for (const { variable, message } of ambiguous) findings.reportVariable(variable, message);
   const problems = findings.list();
   if (parsed === undefined || problems.length > 0) throw new ConfigError(problems);
 
-  const assembly = assembleConfig(parsed, { files, baseOf });
+  const assembly = assembleConfig(parsed, { files, baseOf, proxy });
   return {
     config: assembly.config,
     warnings: [...warnings, ...assembly.warnings],

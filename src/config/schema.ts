@@ -7,7 +7,13 @@ import { z } from 'zod';
 import { HUB } from '../oci/name.ts';
 import { parseAddressBlock, parseHost, parseListenAddress, parseRegistryHost } from './address.ts';
 import { duration, later, laterSection, leaf, secret, text, word } from './leaf.ts';
-import { parseMetricsPath, parsePattern, parsePublicUrl, parseUpstreamUrl } from './locator.ts';
+import {
+  parseMetricsPath,
+  parsePattern,
+  parseProxySetting,
+  parsePublicUrl,
+  parseUpstreamUrl,
+} from './locator.ts';
 import { isSection } from './path.ts';
 import { parseDuration, parsePercentage, parseSize } from './quantity.ts';
 import { refusal } from './value-error.ts';
@@ -60,14 +66,16 @@ const lruSchema = z.strictObject({
 });
 
 export const upstreamSchema = z.strictObject({
-  url: leaf(parseUpstreamUrl).optional(),
+  url: z
+    .preprocess(value => (Array.isArray(value) ? value : [value]), z.array(leaf(parseUpstreamUrl)).min(1))
+    .optional(),
   username: leaf(parseUsername).optional(),
   password: secret.optional(),
   password_file: text.optional(),
   share: word('public', 'all').prefault('public'),
   ca_file: text.optional(),
   insecure: flag.prefault(false),
-  proxy: later('proxies'),
+  proxy: leaf(parseProxySetting).optional(),
   ip: word('any', 4, 6).prefault('any'),
   token_hosts: z.array(leaf(parseHost)).prefault([]),
   aliases: z.array(leaf(parseRegistryHost)).prefault([]),

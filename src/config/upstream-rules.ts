@@ -106,6 +106,7 @@ function checkOwnNames(tree: unknown, claims: ReadonlyMap<string, Path>, finding
   ]);
   if (typeof publicUrl === 'string' && URL.canParse(publicUrl))
     own.push([['http', 'public_url'], new URL(publicUrl).host]);
+  checkLoops(tree, new Set(own.map(([, name]) => readName(name))), findings);
   for (const [path, name] of own) {
     const host = readName(name);
     const upstream = host === undefined ? undefined : claims.get(canonicalHost(host))?.[1];
@@ -114,6 +115,23 @@ function checkOwnNames(tree: unknown, claims: ReadonlyMap<string, Path>, finding
         path,
         `expected a name of this mirror, got ${host}, which means the upstream ${upstream}`,
       );
+  }
+}
+
+/** A mirror whose upstream is itself asks itself until the time is over. */
+function checkLoops(tree: unknown, ownNames: ReadonlySet<string | undefined>, findings: Findings): void {
+  const upstreams = valueAt(tree, ['upstreams']);
+  for (const [key, entry] of Object.entries(isSection(upstreams) ? upstreams : {})) {
+    const given = valueAt(entry, ['url']);
+    const urls = Array.isArray(given) ? given.entries() : [[undefined, given] as const];
+    for (const [index, url] of urls) {
+      if (typeof url !== 'string' || !URL.canParse(url) || !ownNames.has(new URL(url).host)) continue;
+      const path = ['upstreams', key, 'url', ...(index === undefined ? [] : [index])];
+      findings.report(
+        path,
+        `expected another registry, got ${new URL(url).host}, which is this mirror itself`,
+      );
+    }
   }
 }
 

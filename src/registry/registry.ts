@@ -134,6 +134,8 @@ export interface BlobSource {
   readonly upstream: string;
   /** Which of the upstream's repositories it reads through. */
   readonly repository: string;
+  /** The same blob at further URLs of the same upstream, in the order in which to ask. They have none of their own. */
+  readonly alternatives?: readonly BlobSource[];
   /**
    * Opens the blob at `offset` (> 0: with `Range: bytes=offset-`, on a fresh redirect), or `offset` … `end - 1`.
    * The answer says where it really starts: 0 when the source knows no ranges.

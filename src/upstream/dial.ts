@@ -7,7 +7,7 @@ import { lookup as systemLookup } from 'node:dns/promises';
 import { isIP, type LookupFunction, type Socket } from 'node:net';
 import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
 import { buildConnector } from 'undici';
-import { bareHost, classifyAddress, classifyHost } from './address.ts';
+import { type AddressClass, bareHost, classifyAddress, classifyHost } from './address.ts';
 
 export interface Address {
   readonly address: string;
@@ -46,17 +46,10 @@ export type ReusedErrors = WeakSet<object>;
 export function createConnector(options: DialOptions, reused: ReusedErrors): buildConnector.connector {
   const own = hostAndPort(options.url);
   const ownClass = classifyHost(options.url.hostname);
-  const mayDial = (address: string): boolean => {
-    const addressClass = classifyAddress(address);
-    return addressClass === 'public' || addressClass === ownClass;
-  };
+  const mayDial = (address: string): boolean => isOpen(classifyAddress(address), ownClass);
   const lookup = shareLookups(options.lookup ?? lookUpBySystem);
   const family = options.ip === 'any' ? 0 : options.ip;
-  const base = {
-    timeout: options.connectMs,
-    rejectUnauthorized: !options.insecure,
-    ...(options.ca === undefined ? {} : { secureContext: trustAlso(options.ca) }),
-  };
+  const base = tlsOptions(options);
   const free = buildConnector({ ...base, lookup: adapt(lookup, family, () => true) });
   const guarded = buildConnector({ ...base, lookup: adapt(lookup, family, mayDial) });
   return (target, callback) => {
@@ -64,12 +57,32 @@ export function createConnector(options: DialOptions, reused: ReusedErrors): bui
     const port = target.port || (target.protocol === 'https:' ? '443' : '80');
     const isOwn = `${host}:${port}` === own;
     if (!isOwn && isIP(host) !== 0 && !mayDial(host)) return callback(refuse(host, host), null);
-    const watched = (...answer: [null, Socket] | [Error, null]): void => {
-      if (answer[0] === null) watch(answer[1], reused);
-      callback(...answer);
-    };
-    return (isOwn ? free : guarded)(target, watched);
+    return (isOwn ? free : guarded)(target, watchReuse(callback, reused));
   };
+}
+
+/** How connections are made and whom they trust, for undici's connectors. */
+export function tlsOptions({ connectMs, insecure, ca }: DialOptions) {
+  return {
+    timeout: connectMs,
+    rejectUnauthorized: !insecure,
+    ...(ca === undefined ? {} : { secureContext: trustAlso(ca) }),
+  };
+}
+
+/**
+ * The check that is left when a proxy resolves and dials: what a URL itself says (an address, `localhost`). A name that
+ * resolves to something inside is the proxy's to refuse, whose network it is. Errors: `DialRefusal`.
+ */
+export function checkWrittenHost(target: URL, own: URL): void {
+  if (hostAndPort(target) === hostAndPort(own)) return;
+  const found = classifyHost(target.hostname);
+  if (!isOpen(found, classifyHost(own.hostname)))
+    throw new DialRefusal(`expected a public address, got ${bareHost(target.hostname)}, which is ${found}`);
+}
+
+function isOpen(found: AddressClass, ownClass: AddressClass): boolean {
+  return found === 'public' || found === ownClass;
 }
 
 /**
@@ -78,6 +91,14 @@ export function createConnector(options: DialOptions, reused: ReusedErrors): bui
  */
 function trustAlso(ca: string): SecureContext {
   return createSecureContext({ ca: [...rootCertificates, ca] });
+}
+
+/** The same callback, for a socket whose errors after its first bytes are put into `reused`. */
+export function watchReuse(callback: buildConnector.Callback, reused: ReusedErrors): buildConnector.Callback {
+  return (...answer) => {
+    if (answer[0] === null) watch(answer[1], reused);
+    callback(...answer);
+  };
 }
 
 function watch(socket: Socket, reused: ReusedErrors): void {

@@ -13,9 +13,14 @@ import { RateLimitState } from './rate-limit-state.ts';
 import type { Timers } from './timers.ts';
 import type { Headers } from './transport.ts';
 
+/** What the world is told about it: see `url-health.ts` for several URLs of one upstream. */
+export type HealthObserver = Pick<Observer, 'upstreamRateLimit' | 'upstreamUp' | 'breakerOpen'>;
+
 export interface HealthOptions {
   readonly key: string;
-  readonly observer: Observer;
+  /** For the log: an upstream may have several. */
+  readonly host: string;
+  readonly observer: HealthObserver;
   readonly logger: Logger;
   readonly timers: Timers;
   now(): number;
@@ -101,6 +106,7 @@ export class Health implements OriginHealth {
     const pauseMs = this.#pauses.pause(kind, retryAfter);
     this.#options.logger.warn('the upstream limits us, its questions rest', {
       upstream: this.#options.key,
+      host: this.#options.host,
       kind,
       pauseMs,
     });
@@ -112,8 +118,9 @@ export class Health implements OriginHealth {
   }
 
   #opened(why: Trouble): void {
-    const { key, observer, logger } = this.#options;
-    logger.warn('the upstream is away, nothing waits for it until a probe succeeds', { upstream: key, why });
+    const { key, host, observer, logger } = this.#options;
+    const message = 'the upstream is away, nothing waits for it until a probe succeeds';
+    logger.warn(message, { upstream: key, host, why });
     observer.breakerOpen(key, true);
     this.#setUp(false);
     if (why !== 'silent') return;
@@ -123,8 +130,8 @@ export class Health implements OriginHealth {
   }
 
   #backAgain(): void {
-    const { key, observer, logger, onBack } = this.#options;
-    logger.info('the upstream is back', { upstream: key });
+    const { key, host, observer, logger, onBack } = this.#options;
+    logger.info('the upstream is back', { upstream: key, host });
     observer.breakerOpen(key, false);
     this.#setUp(true);
     onBack();

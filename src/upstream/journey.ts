@@ -21,9 +21,10 @@ export interface JourneyOptions {
   now(): number;
 }
 
-/** The URL of a path on the upstream, whose own URL may have a path too. */
+/** The URL of a path on the upstream, whose own URL may have a path too, and `?ns=HOST` when it is a mirror of several. */
 export function urlOf(upstream: URL, path: string): URL {
-  return new URL(`${upstream.origin}${upstream.pathname.replace(/\/+$/, '')}${path}`);
+  const ns = upstream.search === '' ? '' : `${path.includes('?') ? '&' : '?'}${upstream.search.slice(1)}`;
+  return new URL(`${upstream.origin}${upstream.pathname.replace(/\/+$/, '')}${path}${ns}`);
 }
 
 /** The answer at the end of all redirects. Errors: as `Transport.send`; `DialRefusal`; `UpstreamError` of a store that rests. */

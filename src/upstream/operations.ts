@@ -20,6 +20,8 @@ export interface Operation {
   /** What is asked about: a failure is remembered for it. */
   readonly subject: string;
   readonly signal: AbortSignal;
+  /** Less than the whole time: others are to be asked too. */
+  readonly budgetMs?: number | undefined;
   /** See `Question.ignoreBreaker`: not held up by the memory either. */
   readonly ignoreBreaker?: boolean;
   /** The work hands the budget on, with a body: it is not disposed of at the end unless the work fails. */
@@ -36,7 +38,8 @@ export class Operations {
   /** Errors: what `work` throws; the signal's reason; `UpstreamError` timeout when the budget runs out. */
   async run<T>(operation: Operation, work: (budget: Budget) => Promise<T>): Promise<T> {
     const { kind, signal } = operation;
-    const { failures, timers, budgetMs, key } = this.#options;
+    const { failures, timers, key } = this.#options;
+    const budgetMs = operation.budgetMs ?? this.#options.budgetMs;
     signal.throwIfAborted();
     const subject = `${kind} ${operation.subject}`;
     const failed = operation.ignoreBreaker ? undefined : failures.recall(subject);

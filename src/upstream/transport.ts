@@ -3,14 +3,15 @@
  * (`maxTransfers` per host), so that they never keep a manifest or a token waiting. Nothing is decoded, followed,
  * retried or timed here except the connection attempt; every hop that was dialled is reported to the observer.
  */
-import { Agent, type Dispatcher, errors } from 'undici';
+import { type Dispatcher, errors } from 'undici';
 import type { Kind, Observer } from '../telemetry/observer.ts';
 import { abortable } from './abortable.ts';
-import { createConnector, type DialOptions, DialRefusal, type ReusedErrors } from './dial.ts';
+import { checkWrittenHost, DialRefusal, type ReusedErrors } from './dial.ts';
+import { Lane, type LaneOptions } from './lane.ts';
 
 export type Method = 'GET' | 'HEAD';
 
-export interface TransportOptions extends DialOptions {
+export interface TransportOptions extends LaneOptions {
   readonly key: string;
   readonly maxTransfers: number;
   readonly userAgent: string;
@@ -53,32 +54,29 @@ export class TransportError extends Error {
 
 /** Enough for a farm of nodes that ask for their tags in the same second. */
 const controlConnections = 64;
-const idleConnectionMs = 15_000;
 const transferBufferBytes = 256 * 1024;
 
 export class Transport {
   readonly #options: TransportOptions;
-  readonly #control: Agent;
-  readonly #transfer: Agent;
+  readonly #control: Lane;
+  readonly #transfer: Lane;
   readonly #reused: ReusedErrors = new WeakSet();
   #closing: Promise<void> | undefined;
 
   constructor(options: TransportOptions) {
     this.#options = options;
-    const connect = createConnector(options, this.#reused);
-    // our budgets and the stall deadline of whoever reads govern the time, undici's own clocks are off
-    const base = { connect, headersTimeout: 0, bodyTimeout: 0, keepAliveTimeout: idleConnectionMs };
-    this.#control = new Agent({ ...base, connections: controlConnections });
-    this.#transfer = new Agent({ ...base, connections: options.maxTransfers });
+    this.#control = new Lane(options, controlConnections, this.#reused);
+    this.#transfer = new Lane(options, options.maxTransfers, this.#reused);
   }
 
   /** Errors: `TransportError`, `DialRefusal`, the signal's reason. */
   async send(hop: Hop): Promise<HopAnswer> {
     hop.signal.throwIfAborted();
     const { observer, key, userAgent } = this.#options;
-    const agent = hop.lane === 'transfer' ? this.#transfer : this.#control;
+    const { dispatcher, isProxied } = (hop.lane === 'transfer' ? this.#transfer : this.#control).to(hop.url);
+    if (isProxied) checkWrittenHost(hop.url, this.#options.url);
     try {
-      const sent = agent.request({
+      const sent = dispatcher.request({
         origin: hop.url.origin,
         path: hop.url.pathname + hop.url.search,
         method: hop.method,
@@ -109,7 +107,7 @@ export class Transport {
 
   /** Cuts what still runs. Idempotent. */
   close(): Promise<void> {
-    this.#closing ??= Promise.all([this.#control.destroy(), this.#transfer.destroy()]).then(() => undefined);
+    this.#closing ??= Promise.all([this.#control.close(), this.#transfer.close()]).then(() => undefined);
     return this.#closing;
   }
 }

@@ -9,7 +9,6 @@ import type { ByteRange } from '../oci/range.ts';
 import type { Origin, OriginHealth } from '../registry/origin.ts';
 import type {
   BlobAnswer,
-  BlobSource,
   ManifestAnswer,
   PageOptions,
   ReadOptions,
@@ -18,61 +17,23 @@ import type {
   StatAnswer,
   TagsPage,
 } from '../registry/registry.ts';
-import type { Logger } from '../telemetry/logger.ts';
-import type { Observer } from '../telemetry/observer.ts';
 import { Authorizer } from './authorize.ts';
 import { answerBlob } from './blob-answer.ts';
 import { Blobs } from './blobs.ts';
-import type { Lookup } from './dial.ts';
 import { Failures } from './failures.ts';
 import { Health } from './health.ts';
 import { urlOf } from './journey.ts';
 import { Manifests } from './manifests.ts';
-import { Operations } from './operations.ts';
+import { type Operation, Operations } from './operations.ts';
 import { probe } from './probe.ts';
 import { createRealmClient } from './realm-client.ts';
 import { fetchReferrers } from './referrers.ts';
 import { Requester } from './requester.ts';
 import { fetchTags } from './tag-list.ts';
-import { systemTimers, type Timers } from './timers.ts';
+import { systemTimers } from './timers.ts';
 import { TokenSource } from './token.ts';
 import { Transport } from './transport.ts';
-
-export interface UpstreamOptions {
-  /** As configured: `docker.io`. */
-  readonly key: string;
-  /** http or https; may have a path, under which the API is. */
-  readonly url: URL;
-  readonly credentials?: { readonly username: string; readonly password: string };
-  /** Certificates in PEM, trusted beside the public ones. */
-  readonly ca?: string;
-  /** Any certificate will do. */
-  readonly insecure: boolean;
-  /** Which addresses names are resolved to. */
-  readonly ip: 'any' | 4 | 6;
-  /** Hosts (or `host:port`) beside the upstream's own that may ask for its credentials. */
-  readonly tokenHosts: readonly string[];
-  /** Blob bodies at once, per host. */
-  readonly maxTransfers: number;
-  readonly timeouts: {
-    readonly connectMs: number;
-    /** Of a whole operation until its answer. */
-    readonly firstByteMs: number;
-    /** Not used here: whoever reads a transfer watches it. */
-    readonly stallMs: number;
-    readonly giveUpMs: number;
-  };
-  readonly userAgent: string;
-}
-
-export interface UpstreamDependencies {
-  readonly observer: Observer;
-  readonly logger: Logger;
-  /** ms since the epoch. */
-  now(): number;
-  readonly timers?: Timers;
-  readonly lookup?: Lookup;
-}
+import type { Share, UpstreamDependencies, UpstreamOptions, UpstreamSource } from './upstream-options.ts';
 
 /** dockerd asks HEAD and then GET; podman tries again after a few seconds. */
 const failureTtlMs = 10_000;
@@ -96,7 +57,8 @@ export class UpstreamRegistry implements Origin {
     const transport = new Transport({ ...options, ca: options.ca, connectMs: options.timeouts.connectMs });
     const health = new Health({
       key,
-      observer,
+      host: url.host,
+      observer: options.healthObserver ?? observer,
       logger,
       timers,
       now,
@@ -133,12 +95,12 @@ export class UpstreamRegistry implements Origin {
     });
   }
 
-  async resolve(repository: Repository, reference: Reference, options: ReadOptions): Promise<ResolveAnswer> {
-    const operation = {
-      kind: 'manifest',
-      subject: `${repository} ${reference}`,
-      signal: options.signal,
-    } as const;
+  async resolve(
+    repository: Repository,
+    reference: Reference,
+    options: ReadOptions & Share,
+  ): Promise<ResolveAnswer> {
+    const operation = operationOf('manifest', `${repository} ${reference}`, options);
     const descriptor = await this.#operations.run(operation, budget =>
       this.#manifests.resolve(repository, reference, budget),
     );
@@ -148,21 +110,17 @@ export class UpstreamRegistry implements Origin {
   async manifest(
     repository: Repository,
     reference: Reference,
-    options: ReadOptions,
+    options: ReadOptions & Share,
   ): Promise<ManifestAnswer> {
-    const operation = {
-      kind: 'manifest',
-      subject: `${repository} ${reference}`,
-      signal: options.signal,
-    } as const;
+    const operation = operationOf('manifest', `${repository} ${reference}`, options);
     const fetched = await this.#operations.run(operation, budget =>
       this.#manifests.fetch(repository, reference, budget),
     );
     return { outcome: 'passthrough', checkedAt: this.#options.now(), ...fetched };
   }
 
-  async stat(repository: Repository, digest: Digest, options: ReadOptions): Promise<StatAnswer> {
-    const size = await this.#blobs.stat(repository, digest, options.signal);
+  async stat(repository: Repository, digest: Digest, options: ReadOptions & Share): Promise<StatAnswer> {
+    const size = await this.#blobs.stat(repository, digest, options);
     return { outcome: 'passthrough', checkedAt: this.#options.now(), size };
   }
 
@@ -171,24 +129,26 @@ export class UpstreamRegistry implements Origin {
     repository: Repository,
     digest: Digest,
     range: ByteRange | undefined,
-    options: ReadOptions,
+    options: ReadOptions & Share,
   ): Promise<BlobAnswer> {
-    const open = (signal: AbortSignal) => this.#blobs.open(repository, digest, range, { signal });
+    const { budgetMs } = options;
+    const open = (signal: AbortSignal) => this.#blobs.open(repository, digest, range, { signal, budgetMs });
     return { checkedAt: this.#options.now(), ...(await answerBlob(range, options.signal, open)) };
   }
 
-  blobSource(repository: Repository, digest: Digest): BlobSource {
+  blobSource(repository: Repository, digest: Digest): UpstreamSource {
     let hasGiven = false;
     return {
       upstream: this.key,
       repository,
-      open: async (offset, { signal, end, background = false }) => {
+      open: async (offset, { signal, end, background = false, budgetMs }) => {
         const range =
           end !== undefined ? { first: offset, last: end - 1 } : offset > 0 ? { first: offset } : undefined;
         // a transfer that had bytes has a backoff of its own: it isn't held up by what others were told
         const opened = await this.#blobs.open(repository, digest, range, {
           signal,
           background,
+          budgetMs,
           ignoreBreaker: hasGiven,
         });
         hasGiven = true;
@@ -197,8 +157,8 @@ export class UpstreamRegistry implements Origin {
     };
   }
 
-  async tags(repository: Repository, options: PageOptions): Promise<TagsPage> {
-    const operation = { kind: 'tags', subject: repository, signal: options.signal } as const;
+  async tags(repository: Repository, options: PageOptions & Share): Promise<TagsPage> {
+    const operation = operationOf('tags', repository, options);
     const context = { key: this.key, requester: this.#requester, transport: this.#transport };
     const page = await this.#operations.run(operation, budget =>
       fetchTags(context, repository, options, budget),
@@ -210,13 +170,9 @@ export class UpstreamRegistry implements Origin {
     repository: Repository,
     digest: Digest,
     artifactType: string | undefined,
-    options: ReadOptions & { readonly query?: string },
+    options: ReadOptions & Share & { readonly query?: string },
   ): Promise<ReferrersAnswer> {
-    const operation = {
-      kind: 'referrers',
-      subject: `${repository} ${digest}`,
-      signal: options.signal,
-    } as const;
+    const operation = operationOf('referrers', `${repository} ${digest}`, options);
     const { key } = this;
     const context = {
       key,
@@ -238,4 +194,12 @@ export class UpstreamRegistry implements Origin {
     this.#health.close();
     await this.#transport.close();
   }
+}
+
+function operationOf(
+  kind: Operation['kind'],
+  subject: string,
+  { signal, budgetMs }: ReadOptions & Share,
+): Operation {
+  return { kind, subject, signal, budgetMs };
 }

@@ -91,3 +91,10 @@ test('an empty list has nobody to ask', () => {
   expect(list.exhausted).toBe(true);
   expect(() => list.current()).toThrow('at least one source');
 });
+
+test('the further URLs of a source come right after it, and are kept once with it', () => {
+  const list = new SourceList([{ ...source('a'), open: source('a').open, alternatives: [source('A')] }]);
+  list.add({ ...source('b'), open: source('b').open, alternatives: [source('B')] });
+  list.add({ ...source('a'), open: source('a').open, alternatives: [source('A')] });
+  expect(ask(list, 1).join('')).toBe('aAbB|');
+});

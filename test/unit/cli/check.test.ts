@@ -27,6 +27,7 @@ store: { path: /srv/cistern, max_size: 200GB, min_free: 1GiB }
 upstreams:
   docker.io: { username: someone, password: hunter2, share: all, aliases: [hub.lan], ip: 4, allow: ["library/**"] }
   r.lan: { url: "http://10.0.0.1:5000/x", insecure: true, deny: ["secret/**"] }
+  s.lan: { url: ["https://s.lan", "http://m:5000/?ns=s.lan"], proxy: "http://u:hunter2@p.lan:3128" }
 tags: { stale_if_error: 7d }
 metrics: { listen: ":9100" }
 log: { access: false }
@@ -41,6 +42,7 @@ log: { access: false }
   store               /srv/cistern, at most 200GB, 1GiB left free, evicts down to 90 %
   upstream docker.io  https://registry-1.docker.io (as someone, shared with everyone; also hub.lan; IPv4 only; only library/**)
   upstream r.lan      http://10.0.0.1:5000/x (anonymous; certificate not checked; not secret/**)
+  upstream s.lan      https://s.lan, then http://m:5000/?ns=s.lan (anonymous; through http://p.lan:3128)
   default upstream    docker.io
   tags                fresh for 1m, then stale for 7d; gone upstream: keep
   metrics             [::]:9100/metrics

@@ -33,6 +33,7 @@ describe('without anything set', () => {
           {
             key: 'docker.io',
             url: new URL('https://registry-1.docker.io'),
+            fallbacks: [],
             share: 'public',
             insecure: false,
             ip: 'any',

@@ -111,6 +111,19 @@ describe('a bad value', () => {
       '1:27: upstreams.a.io.url: expected a URL with http:// or https://, got "a.io"',
     ],
     [
+      'upstreams: { a.io: { url: ["https://a.io", b.io] } }',
+      '1:44: upstreams.a.io.url[1]: expected a URL with http:// or https://, got "b.io"',
+    ],
+    ['upstreams: { a.io: { url: [] } }', '1:27: upstreams.a.io.url: expected at least one entry'],
+    [
+      'upstreams: { a.io: { url: "https://b.io/?ns=a.io&x=1" } }',
+      '1:27: upstreams.a.io.url: expected a URL without query and fragment',
+    ],
+    [
+      'upstreams: { a.io: { proxy: "socks5://p:1080" } }',
+      '1:29: upstreams.a.io.proxy: expected a proxy such as http://proxy.lan:3128 (http or https, no path)',
+    ],
+    [
       'upstreams: { a.io: { url: "https://a.io/v2/" } }',
       '1:27: upstreams.a.io.url: expected the URL in front of /v2/, without it, got "https://a.io/v2/"',
     ],
@@ -160,10 +173,6 @@ describe('a setting of a later version', () => {
     ['lru: { redis: "redis://localhost" }', '1:8: lru.redis: this version has no Redis index yet'],
     ['lru: { required: true }', '1:8: lru.required: this version has no Redis index yet'],
     ['store: { verify_after: 30d }', '1:10: store.verify_after: this version has no scrubbing yet'],
-    [
-      'upstreams: { a.io: { proxy: "http://p" } }',
-      '1:22: upstreams.a.io.proxy: this version has no proxies yet',
-    ],
     ['tags: { patterns: [x] }', '1:9: tags.patterns: this version has no rules per tag yet'],
     [
       'hosted: { repositories: ["**"] }',
@@ -175,12 +184,6 @@ describe('a setting of a later version', () => {
     ['fleet: { name: lab }', '1:10: fleet.name: this version has no fleets yet'],
   ])('in %j stops the start', async (text, problem) => {
     expect(await folder.problems(text)).toEqual([`mirror.yml:${problem}; remove the key`]);
-  });
-
-  it('as a list of URLs stops the start', async () => {
-    expect(await folder.problems('upstreams: { a.io: { url: ["https://a.io"] } }')).toEqual([
-      'mirror.yml:1:27: upstreams.a.io.url: expected one URL (this version has no list of fallbacks yet), got a list',
-    ]);
   });
 
   it('is fine where it says that the feature is off', async () => {

@@ -50,7 +50,7 @@ describe('the shipped mirror.yml', () => {
   it('has every setting commented that is a default, so that taking the # away changes nothing', async () => {
     await folder.write('docker.io.password', 'p\n');
     new CertificateAuthority(folder.path);
-    const examples = /^ *(public_url|username|password_file|ca_file|min_free): .*\n/gm;
+    const examples = /^ *(public_url|username|password_file|ca_file|proxy|min_free): .*\n/gm;
     const { config: defaults } = await folder.load(shipped);
     const { config } = await folder.load(withoutLater(uncommented).replaceAll(examples, ''));
     expect(config).toEqual(defaults);
@@ -67,6 +67,7 @@ describe('the shipped mirror.yml', () => {
       password: 'p',
       share: 'all',
       ca: caPem,
+      proxy: { https: new URL('http://proxy.lan:3128') },
     });
   });
 
@@ -96,6 +97,6 @@ function explanationAbove(lines: readonly string[], index: number): string {
 function withoutLater(text: string): string {
   const sections = /^(access|fleet|hosted|lru):\n(?: +.*\n)*/gm;
   const tls = /^ {2}tls:\n(?: {4}.*\n)*/gm;
-  const single = /^ *(verify_after|proxy|patterns): .*\n/gm;
+  const single = /^ *(verify_after|patterns): .*\n/gm;
   return text.replaceAll(sections, '').replaceAll(tls, '').replaceAll(single, '');
 }

@@ -57,6 +57,7 @@ upstreams:
     expect(upstream).toEqual({
       key: 'r.lan',
       url: new URL('http://10.0.0.1:5000/prefix'),
+      fallbacks: [],
       share: 'all',
       insecure: true,
       ip: 4,
@@ -209,7 +210,9 @@ describe('credentials', () => {
     'upstreams: { a.io: { url: "https://u:s4815162342@a.io" } }',
     'upstreams: { a.io: { url: "u:s4815162342@a.io" } }',
     'upstreams: { a.io: { url: "https://a.io/?token=s4815162342" } }',
-    'upstreams: { a.io: { proxy: "http://u:s4815162342@p" } }',
+    'upstreams: { a.io: { proxy: "socks5://u:s4815162342@p" } }',
+    'upstreams: { a.io: { proxy: "http://u:%s4815162342@p" } }',
+    'upstreams: { a.io: { url: ["https://a.io", "https://u:s4815162342@b.io"] } }',
     'lru: { redis: "redis://u:s4815162342@r" }',
     'fleet: { secret: s4815162342 }',
   ])('are in no message: %s', async text => {
@@ -250,6 +253,81 @@ describe('ca_file', () => {
     expect(await folder.problems(text)).toEqual([
       'mirror.yml:1:31: upstreams.a.io.ca_file: deep/ca.pem: no such file',
       'mirror.yml:1:48: upstreams.a.io.ip: expected any, 4 or 6, got the number 5',
+    ]);
+  });
+});
+
+describe('url', () => {
+  it('may be a list: the first, and those asked after it', async () => {
+    const upstream = await loadOne(
+      'upstreams: { a.io: { url: [https://a.io, "http://b.lan:5000/?ns=a.io", https://c.io/x] } }',
+    );
+    expect(upstream?.url.href).toBe('https://a.io/');
+    expect(upstream?.fallbacks.map(url => url.href)).toEqual([
+      'http://b.lan:5000/?ns=a.io',
+      'https://c.io/x',
+    ]);
+  });
+
+  it('comes from the environment as a list with commas', async () => {
+    const { config } = await folder.load('upstreams: { a.io: }', {
+      CISTERN_UPSTREAMS_A_IO_URL: 'https://a.io, https://b.io',
+    });
+    const upstream = config.upstreams.get('a.io');
+    expect([upstream?.url.host, ...(upstream?.fallbacks ?? []).map(url => url.host)]).toEqual([
+      'a.io',
+      'b.io',
+    ]);
+  });
+
+  it('that is this mirror itself is refused, wherever it stands in a list', async () => {
+    const text =
+      'http: { names: ["m.lan:5000"], public_url: "https://x.lan" }\nupstreams:\n  a.io: { url: "http://m.lan:5000" }\n  b.io: { url: ["https://b.io", "https://x.lan/?ns=b.io"] }\n';
+    expect(await folder.problems(text)).toEqual([
+      'mirror.yml:3:16: upstreams.a.io.url: expected another registry, got m.lan:5000, which is this mirror itself',
+      'mirror.yml:4:33: upstreams.b.io.url[1]: expected another registry, got x.lan, which is this mirror itself',
+    ]);
+  });
+});
+
+describe('proxies', () => {
+  const environment = {
+    HTTPS_PROXY: 'http://u:p@big:3128',
+    http_proxy: 'small:3128',
+    NO_PROXY: 'lan, .corp 10.0.0.0/8',
+  };
+  const ofEnvironment = {
+    https: new URL('http://u:p@big:3128'),
+    http: new URL('http://small:3128'),
+    bypass: ['localhost', '127.0.0.0/8', '::1', 'lan', '.corp', '10.0.0.0/8'],
+  };
+
+  it('come from the environment, in capitals or small, or from the upstream, or are none', async () => {
+    const { config } = await folder.load(
+      'upstreams: { a.io: , b.io: { proxy: "https://own:1" }, c.io: { proxy: none } }',
+      environment,
+    );
+    expect([...config.upstreams.values()].map(({ proxy }) => proxy)).toEqual([
+      ofEnvironment,
+      { http: new URL('https://own:1'), https: new URL('https://own:1'), bypass: [] },
+      undefined,
+    ]);
+  });
+
+  it('of one scheme are not used for the other', async () => {
+    const { config } = await folder.load('upstreams: { a.io: }', { HTTP_PROXY: 'http://p' });
+    expect(config.upstreams.get('a.io')?.proxy).toMatchObject({ http: new URL('http://p') });
+    expect(config.upstreams.get('a.io')?.proxy).not.toHaveProperty('https');
+  });
+
+  it('that are none count as absent, and so does NO_PROXY alone', async () => {
+    const { config } = await folder.load('upstreams: { a.io: }', { HTTP_PROXY: '', NO_PROXY: '*' });
+    expect(config.upstreams.get('a.io')).not.toHaveProperty('proxy');
+  });
+
+  it('of the environment that cannot be used are named, and their passwords are not', async () => {
+    expect(await folder.problems('', { HTTPS_PROXY: 'socks5://u:s4815162342@p' })).toEqual([
+      'environment:HTTPS_PROXY: expected a proxy such as http://proxy.lan:3128 (http or https, no path)',
     ]);
   });
 });

@@ -13,7 +13,8 @@ import { ociManifest } from '../../../src/oci/media-type.ts';
 import { parseRepository, parseTag } from '../../../src/oci/name.ts';
 import type { Lookup } from '../../../src/upstream/dial.ts';
 import type { Timers } from '../../../src/upstream/timers.ts';
-import { type UpstreamOptions, UpstreamRegistry } from '../../../src/upstream/upstream-registry.ts';
+import type { UpstreamOptions } from '../../../src/upstream/upstream-options.ts';
+import { UpstreamRegistry } from '../../../src/upstream/upstream-registry.ts';
 import { Recorder } from '../../support/recorder.ts';
 
 export const alpine = parseRepository('library/alpine');
