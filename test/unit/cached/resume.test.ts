@@ -347,8 +347,8 @@ test('a wait that was asked for is kept when there is time for it', async () => 
     [
       gives({ after: 10 }),
       opening => {
-        setTimeout(() => opens.push('sooner'), 10);
-        return fails('limited', 50)(opening);
+        setTimeout(() => opens.push('sooner'), 140); // beyond the pause that it takes by itself
+        return fails('limited', 180)(opening);
       },
     ],
   ]);
