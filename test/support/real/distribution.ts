@@ -21,6 +21,8 @@ export interface DistributionOptions {
   /** Blobs are answered with a redirect to a second host. */
   readonly redirect?: boolean;
   readonly tokens?: TokenServer;
+  /** The URL of a registry whose cache it is (its proxy mode); then `storage` is its own. */
+  readonly remote?: string;
   /** Paths of PEM files. */
   readonly tls?: { readonly certificate: string; readonly key: string };
   /** A port that it must have; else any. */
@@ -116,7 +118,7 @@ async function startRegistry(options: DistributionOptions, storageUrl: string | 
 }
 
 function registryConfig(options: DistributionOptions, storageUrl: string | undefined): object {
-  const { tokens, tls } = options;
+  const { tokens, tls, remote } = options;
   const redirect = [{ name: 'redirect', options: { baseurl: `${storageUrl}/` } }];
   return {
     version: '0.1',
@@ -131,6 +133,7 @@ function registryConfig(options: DistributionOptions, storageUrl: string | undef
       ...(tls ? { tls: { certificate: tls.certificate, key: tls.key } } : {}),
     },
     ...(storageUrl === undefined ? {} : { middleware: { storage: redirect } }),
+    ...(remote === undefined ? {} : { proxy: { remoteurl: remote } }),
     ...(tokens ? { auth: { token: tokens.registryOptions } } : {}),
   };
 }
