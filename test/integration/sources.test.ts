@@ -18,13 +18,19 @@ const account = { u: { password: 's3cret' } };
 const open = 'cistern_breaker_open{upstream="docker.io"}';
 const up = 'cistern_upstream_up{upstream="docker.io"}';
 
-async function start(first: FakeUpstreamOptions = {}, options: TestMirrorOptions & { empty?: boolean } = {}) {
-  const [one, two] = [await startFakeUpstream(first), await startFakeUpstream()];
+interface StartOptions extends TestMirrorOptions {
+  /** The second URL has nothing. */
+  readonly empty?: boolean;
+  readonly second?: FakeUpstreamOptions;
+}
+
+async function start(first: FakeUpstreamOptions = {}, options: StartOptions = {}) {
+  const [one, two] = [await startFakeUpstream(first), await startFakeUpstream(options.second)];
   for (const upstream of options.empty === true ? [one] : [one, two]) {
     upstream.put('library/alpine', image, 'latest');
     upstream.putBlob('library/alpine', blob.digest, blob);
   }
-  const { hub, ...rest } = options;
+  const { hub, empty: _empty, second: _second, ...rest } = options;
   const mirror = await startTestMirror({
     ...rest,
     config: {
@@ -111,6 +117,22 @@ describe('the second URL is asked', () => {
     expect(two.requests.every(entry => entry.authorization === 'none')).toBe(true);
     expect([await mirror.metric(open), await mirror.metric(up)]).toEqual([0, 1]);
   });
+
+  test.each(['basic', 'token'] as const)(
+    'without the credentials, also when it wants some (%s)',
+    async kind => {
+      const auth =
+        kind === 'basic' ? { kind, accounts: account } : { kind, accounts: account, anonymous: [] };
+      const { one, two, mirror } = await start(
+        {},
+        { second: { auth }, hub: { username: 'u', password: 's3cret', share: 'all' } },
+      );
+      await one.refuse();
+      expect((await get(mirror.url, manifestPath)).status).toBe(404);
+      expect(two.requests.length).toBeGreaterThan(0);
+      expect(two.requests.map(entry => entry.authorization)).not.toContain('basic');
+    },
+  );
 
   test('when the first is silent, within one first_byte; the next question does not wait for it', async () => {
     const { one, mirror, questions } = await start({}, { hub: { timeouts: { first_byte: '1s' } } });
