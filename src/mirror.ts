@@ -55,11 +55,7 @@ interface Surroundings {
 export async function startMirror(config: Config, options: MirrorOptions): Promise<Mirror> {
   const { logger, now = Date.now } = options;
   const lifecycle = new Lifecycle(logger);
-  const layout = await lifecycle.start(
-    'layout',
-    () => StoreLayout.open(config.store.path),
-    () => {},
-  );
+  const layout = await StoreLayout.open(config.store.path);
   await lifecycle.start(
     'owner',
     () => StoreOwner.acquire(layout.path),
@@ -178,7 +174,8 @@ async function openCapacity({ around, layout, store, lru, downloads }: StorePart
     now,
     freeBytes: () => store.freeBytes(),
     unlinkBlob: digest => store.remove(digest),
-    unlinkPartial: digest => removePartial({ layout, observer: metrics }, digest),
+    unlinkPartial: digest =>
+      downloads.removePartial(digest, () => removePartial({ layout, observer: metrics }, digest)),
     mayEvict: () => true, // pins and hosted content come later
     isActive: digest => downloads.isActive(digest),
     writtenBytes: () => downloads.heldBytes,
