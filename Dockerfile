@@ -1,23 +1,29 @@
-# Cistern in a container: built with everything, run with what it needs, as the unprivileged user of the base image.
-# The store is the volume /data; mirror.yml can be replaced by mounting another one over /app/mirror.yml.
-FROM node:20-slim AS build
+# Cistern in a container. All is built in the first stage; the second gets what runs, without npm's cache, compiler or tests.
+# The process is node itself (SIGTERM reaches it), not root, with the store in /data.
+ARG BASE=docker.io/library/node:26-slim
+
+FROM ${BASE} AS build
 WORKDIR /build
 COPY package.json package-lock.json tsconfig.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY src ./src
-RUN npm run build
+RUN npm run build && npm prune --omit=dev --ignore-scripts --no-audit --no-fund
 
-FROM node:20-slim
+FROM ${BASE}
 ENV NODE_ENV=production CISTERN_STORE_PATH=/data
 WORKDIR /app
-COPY package.json package-lock.json ./
-RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund && npm cache clean --force && install -d -o node -g node /data
+# A new volume takes its owner from this folder.
+RUN install -d -o node -g node /data
+COPY --from=build /build/package.json ./
+COPY --from=build /build/node_modules ./node_modules
 COPY --from=build /build/dist ./dist
+# All defaults. Mount another file over it, or name one with CISTERN_CONFIG.
 COPY mirror.yml ./
-USER node
+# The user `node`, as a number so that Kubernetes sees that it isn't root.
+USER 1000:1000
 VOLUME /data
 EXPOSE 5000
+# Asks the port of the shipped configuration.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \
   CMD ["node", "-e", "fetch('http://127.0.0.1:5000/healthz').then(r => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
-# node itself, so that SIGTERM reaches it: a shell or npm in between would not pass it on.
 CMD ["node", "dist/main.js", "serve"]

@@ -7,15 +7,17 @@ cd "$(dirname "$0")/.."
 
 # package:command; whoever has the command from elsewhere (docker-ce, another nginx) keeps that.
 needed=(docker.io:dockerd containerd:containerd podman:podman skopeo:skopeo docker-registry:docker-registry
-  nginx-light:nginx redis-server:redis-server zstd:zstd openssl:openssl curl:curl iproute2:ip util-linux:nsenter git:git)
+  nginx-light:nginx redis-server:redis-server zstd:zstd openssl:openssl curl:curl iproute2:ip util-linux:nsenter git:git
+  systemd:systemd-analyze)
 missing=()
 for one in "${needed[@]}"; do
   command -v "${one#*:}" >/dev/null || missing+=("${one%:*}")
 done
 [ -e /etc/ssl/certs/ca-certificates.crt ] || missing+=(ca-certificates)
 images_built=$(find .lab -maxdepth 2 -path '.lab/images-*/storage' 2>/dev/null | head -n 1 || true)
+base_built=$(find .lab -maxdepth 1 -name 'node-*.tar' 2>/dev/null | head -n 1 || true)
 
-if [ ${#missing[@]} = 0 ] && [ -n "$images_built" ]; then
+if [ ${#missing[@]} = 0 ] && [ -n "$images_built" ] && [ -n "$base_built" ]; then
   echo "prepare: packages and images are here"
   exit 0
 fi

@@ -18,11 +18,17 @@ const requirements = {
   dockerd: () => onPath('dockerd') && onPath('docker'),
   containerd: () => onPath('containerd') && onPath('ctr'),
   podman: () => onPath('podman'),
+  runc: () => onPath('runc'),
   skopeo: () => onPath('skopeo'),
   nginx: () => onPath('nginx'),
   openssl: () => onPath('openssl'),
   /** Can take Debian packages apart and get them. */
   'debian-packages': () => onPath('apt-get') && onPath('dpkg-deb'),
+  /** npm's registry answers, or whatever stands in for it here. */
+  'npm-registry': () => succeeds('npm', ['view', 'npm@11.0.0', 'version']),
+  'systemd-analyze': () => onPath('systemd-analyze'),
+  /** Docker's client with the plugin. */
+  'docker compose': () => succeeds('docker', ['compose', 'version']),
   tmpfs: () =>
     process.getuid?.() === 0 && succeeds('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'none', '/mnt']),
   /** Optional everywhere. */
