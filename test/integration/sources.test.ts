@@ -9,7 +9,7 @@ import { blobLine, manifestLine } from '../support/request-log.ts';
 import { type FakeUpstreamOptions, startFakeUpstream } from '../support/upstream.ts';
 
 const image = buildImage();
-const size = 4_000_000;
+const size = 20_000_000;
 const blob = patternBlob('from several', size);
 const base = '/v2/library/alpine';
 const manifestPath = `${base}/manifests/latest`;
