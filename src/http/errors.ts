@@ -14,7 +14,8 @@ export function answerErrors(logger: Logger): Middleware<AppState> {
     try {
       await next();
     } catch (error) {
-      if (context.state.exchange.signal.aborted) {
+      // A write that fails because the client has reset comes before the response's own close event.
+      if (context.state.exchange.signal.aborted || context.req.socket.destroyed) {
         context.respond = false; // nobody is there any more
       } else if (context.res.headersSent) {
         cutBody(context, error, logger);

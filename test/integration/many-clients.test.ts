@@ -96,3 +96,14 @@ test('cold blobs that clients wait for do not queue behind each other', async ()
   for (const gate of gates) gate.release();
   for (const call of calls) expect((await call.done).end).toBe('complete');
 });
+
+test('clients that leave in the middle by a reset are no warning and no error in the log', async () => {
+  const { upstream, mirror } = await startWithBig();
+  const gate = upstream.holdAfter({ digest: big.digest }, size / 2);
+  const calls = requestMany(10, mirror.url, { path });
+  await Promise.all(calls.map(call => call.atLeast(5_000_000)));
+  for (const call of calls) call.abort();
+  gate.release();
+  await expect.poll(() => mirror.log.filter(line => line['status'] === 200).length).toBe(10);
+  expect(mirror.log.filter(line => line['level'] === 'warn' || line['level'] === 'error')).toEqual([]);
+});
