@@ -5,6 +5,7 @@
  * Nothing at start waits for a network or for the whole store: records, the LRU index and leftovers of a crash are read
  * behind serving.
  */
+import { createAccess } from './access.ts';
 import { Downloads } from './cached/downloads.ts';
 import { PullThroughCache } from './cached/pull-through-cache.ts';
 import type { Config, UpstreamConfig } from './config/config.ts';
@@ -108,7 +109,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     },
     manifestStored: bytes => capacity.account(bytes),
   });
-  const upstreams: (DirectoryEntry & { readonly isPublic: boolean })[] = [];
+  const upstreams: DirectoryEntry[] = [];
   for (const upstream of config.upstreams.values()) {
     const origin = await lifecycle.start(
       upstream.key,
@@ -117,8 +118,9 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     );
     const { key, aliases, timeouts } = upstream;
     const isPublic = upstream.username === undefined;
-    const registry = cache.registry(origin, { ...upstream, ...timeouts, isPublic });
-    upstreams.push({ key, aliases, registry, isPublic });
+    const isGuarded = !isPublic && upstream.share === 'public';
+    const registry = cache.registry(origin, { ...upstream, ...timeouts, isPublic, isGuarded });
+    upstreams.push({ key, aliases, registry });
   }
   await lifecycle.start(
     'downloads',
@@ -137,7 +139,6 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
         ...parts,
         cache,
         capacity,
-        publicKeys: upstreams.filter(({ isPublic }) => isPublic).map(({ key }) => key),
         partialTtlMs: config.store.partialTtlMs,
         observer: metrics,
         logger,
@@ -228,6 +229,7 @@ async function listen(
   const handle = createApp({
     ...ops,
     ...serving,
+    access: createAccess(config.access, around),
     now,
     metricsPath: metricsAddress === undefined ? path : undefined,
   });

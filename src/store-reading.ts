@@ -23,8 +23,6 @@ export interface StoreReadingOptions {
   readonly capacity: Capacity;
   readonly cache: PullThroughCache;
   readonly downloads: { isActive(digest: Digest): boolean };
-  /** Upstreams that anybody may pull from: their links are public. */
-  readonly publicKeys: readonly string[];
   readonly partialTtlMs: number;
   readonly observer: StoreObserver;
   readonly logger: Logger;
@@ -70,7 +68,7 @@ export class StoreReading {
 
   /** All records are looked at, for the manifests among the blobs; those of public repositories are given out. */
   async *#publicRecords(): AsyncGenerator<RepositoryRecord> {
-    const { records, publicKeys, logger } = this.#options;
+    const { records, cache, logger } = this.#options;
     for await (const name of records.names()) {
       this.#controller.signal.throwIfAborted();
       const record = await records.open(name).catch((error: unknown) => {
@@ -78,7 +76,7 @@ export class StoreReading {
       });
       if (record === undefined) continue;
       for (const { digest } of record.manifests()) this.#manifests.add(digest);
-      if (publicKeys.some(key => name.startsWith(`${key}/`))) yield record;
+      if (cache.isPublic(record)) yield record;
     }
   }
 }

@@ -54,6 +54,10 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'metrics know events, not rooms',
   },
   'lifecycle.ts': { may: 'telemetry', because: 'order of start and stop is told by mirror.ts' },
+  'access.ts': {
+    may: 'telemetry config auth registry',
+    because: 'it only puts together who may what: no room may know the configuration',
+  },
   'store-reading.ts': {
     may: 'oci telemetry store lru cached',
     because: 'it only fills at start what lru and cached keep in memory',

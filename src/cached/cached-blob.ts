@@ -38,7 +38,7 @@ export interface CachedBlobOptions {
   readonly sizes: DescriptorSizes;
   readonly suspects: Suspects;
   readonly passages: Passages;
-  readonly isPublic: boolean;
+  isPublic(record: RepositoryRecord): boolean;
   readonly observer: Observer;
   readonly signal: AbortSignal;
   touch(digest: Digest): void;

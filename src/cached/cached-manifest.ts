@@ -23,8 +23,8 @@ export interface CachedManifestOptions {
   readonly links: Links;
   readonly sizes: DescriptorSizes;
   readonly availability: Availability;
-  /** Anybody may pull from this upstream: its links are public. */
-  readonly isPublic: boolean;
+  /** Anybody may pull from this repository: its links are public. */
+  isPublic(record: RepositoryRecord): boolean;
   readonly signal: AbortSignal;
 }
 
@@ -115,7 +115,7 @@ export class CachedManifest {
 
   #keep(record: RepositoryRecord, held: HeldManifest): HeldManifest {
     record.setManifest(held.descriptor);
-    this.#options.links.link(record, held.descriptor.digest, this.#options.isPublic);
+    this.#options.links.link(record, held.descriptor.digest, this.#options.isPublic(record));
     this.#options.sizes.learn(record.name, held.parsed);
     return held;
   }
@@ -125,7 +125,7 @@ export class CachedManifest {
       const { descriptor } = await this.#options.origin.resolve(repository, digest, {
         signal: this.#options.signal,
       });
-      this.#options.links.link(record, digest, this.#options.isPublic);
+      this.#options.links.link(record, digest, this.#options.isPublic(record));
       return descriptor;
     });
   }

@@ -21,6 +21,7 @@ import type {
 } from '../registry/registry.ts';
 import type { Records } from '../store/records.ts';
 import type { RepositoryRecord } from '../store/repository-record.ts';
+import type { Admission, Wanted } from './admission.ts';
 import type { CachedBlob } from './cached-blob.ts';
 import type { CachedManifest } from './cached-manifest.ts';
 import type { CachedReferrers } from './cached-referrers.ts';
@@ -32,6 +33,8 @@ export interface CachedRegistryOptions {
   readonly key: string;
   readonly isAllowed: RepositoryPredicate;
   readonly records: Records;
+  /** Of an upstream whose credentials aren't for everybody. */
+  readonly admission: Admission | undefined;
   readonly manifests: CachedManifest;
   readonly tags: CachedTag;
   readonly blobs: CachedBlob;
@@ -46,54 +49,72 @@ export class CachedRegistry implements RegistryReader {
     this.#options = options;
   }
 
-  async resolve(repository: Repository, reference: Reference, options: ReadOptions): Promise<ResolveAnswer> {
-    const record = await this.#record(repository);
-    return isDigest(reference)
-      ? this.#options.manifests.resolve(record, repository, reference, options)
-      : this.#options.tags.resolve(record, repository, reference, options);
+  resolve(repository: Repository, reference: Reference, options: ReadOptions): Promise<ResolveAnswer> {
+    const { manifests, tags } = this.#options;
+    return this.#serve(repository, { kind: 'manifest', reference }, options, (record, admitted) =>
+      isDigest(reference)
+        ? manifests.resolve(record, repository, reference, admitted)
+        : tags.resolve(record, repository, reference, admitted),
+    );
   }
 
-  async manifest(
-    repository: Repository,
-    reference: Reference,
-    options: ReadOptions,
-  ): Promise<ManifestAnswer> {
-    const record = await this.#record(repository);
-    return isDigest(reference)
-      ? this.#options.manifests.manifest(record, repository, reference, options)
-      : this.#options.tags.manifest(record, repository, reference, options);
+  manifest(repository: Repository, reference: Reference, options: ReadOptions): Promise<ManifestAnswer> {
+    const { manifests, tags } = this.#options;
+    return this.#serve(repository, { kind: 'manifest', reference }, options, (record, admitted) =>
+      isDigest(reference)
+        ? manifests.manifest(record, repository, reference, admitted)
+        : tags.manifest(record, repository, reference, admitted),
+    );
   }
 
-  async stat(repository: Repository, digest: Digest, options: ReadOptions): Promise<StatAnswer> {
-    return this.#options.blobs.stat(await this.#record(repository), repository, digest, options);
+  stat(repository: Repository, digest: Digest, options: ReadOptions): Promise<StatAnswer> {
+    return this.#serve(repository, { kind: 'blob', digest }, options, (record, admitted) =>
+      this.#options.blobs.stat(record, repository, digest, admitted),
+    );
   }
 
-  async blob(
+  blob(
     repository: Repository,
     digest: Digest,
     range: ByteRange | undefined,
     options: ReadOptions,
   ): Promise<BlobAnswer> {
-    return this.#options.blobs.blob(await this.#record(repository), repository, digest, range, options);
+    return this.#serve(repository, { kind: 'blob', digest }, options, (record, admitted) =>
+      this.#options.blobs.blob(record, repository, digest, range, admitted),
+    );
   }
 
-  async tags(repository: Repository, options: PageOptions): Promise<TagsPage> {
-    this.#requireAllowed(repository);
-    return this.#options.tagList.tags(`${this.#options.key}/${repository}`, repository, options);
+  tags(repository: Repository, options: PageOptions): Promise<TagsPage> {
+    return this.#serve(repository, { kind: 'tags' }, options, (record, admitted) =>
+      this.#options.tagList.tags(record.name, repository, admitted),
+    );
   }
 
-  async referrers(
+  referrers(
     repository: Repository,
     digest: Digest,
     artifactType: string | undefined,
     options: ReadOptions & { readonly query?: string },
   ): Promise<ReferrersAnswer> {
-    this.#requireAllowed(repository);
-    const recordName = `${this.#options.key}/${repository}`;
-    return this.#options.referrers.referrers(recordName, repository, digest, artifactType, options);
+    return this.#serve(repository, { kind: 'referrers', digest }, options, (record, admitted) =>
+      this.#options.referrers.referrers(record.name, repository, digest, artifactType, admitted),
+    );
   }
 
-  #record(repository: Repository): Promise<RepositoryRecord> {
+  /** The one way to anything of a repository: nothing is looked at before it is known who may. */
+  async #serve<T, O extends ReadOptions>(
+    repository: Repository,
+    wanted: Wanted,
+    options: O,
+    work: (record: RepositoryRecord, options: O) => Promise<T>,
+  ): Promise<T> {
+    const record = await this.#record(repository);
+    const { admission } = this.#options;
+    if (admission === undefined) return work(record, options);
+    return admission.run(record, repository, wanted, options, admitted => work(record, admitted));
+  }
+
+  async #record(repository: Repository): Promise<RepositoryRecord> {
     this.#requireAllowed(repository);
     return this.#options.records.open(`${this.#options.key}/${repository}`);
   }

@@ -14,8 +14,8 @@ import type { Links } from './links.ts';
 export interface LinkProofsOptions {
   readonly origin: Origin;
   readonly links: Links;
-  /** Anybody may pull from this upstream: its links are public. */
-  readonly isPublic: boolean;
+  /** Anybody may pull from this repository: its links are public. */
+  isPublic(record: RepositoryRecord): boolean;
   /** Ends what outlives its clients. */
   readonly signal: AbortSignal;
 }
@@ -55,7 +55,7 @@ export class LinkProofs {
   ): Promise<number | undefined> {
     const { value } = await this.#heads.run(`${record.name}@${digest}`, signal, async () => {
       const { size } = await this.#options.origin.stat(repository, digest, { signal: this.#options.signal });
-      this.#options.links.link(record, digest, this.#options.isPublic);
+      this.#options.links.link(record, digest, this.#options.isPublic(record));
       return size;
     });
     return value;
@@ -63,14 +63,14 @@ export class LinkProofs {
 
   /** A source whose first answer links the blob to the repository it was asked through. */
   linkingSource(record: RepositoryRecord, repository: Repository, digest: Digest): BlobSource {
-    const { origin, links, isPublic } = this.#options;
+    const { origin, links } = this.#options;
     const linking = (source: BlobSource): BlobSource => ({
       upstream: source.upstream,
       repository: source.repository,
       ...(source.alternatives === undefined ? {} : { alternatives: source.alternatives.map(linking) }),
       open: async (offset, options) => {
         const opened = await source.open(offset, options);
-        links.link(record, digest, isPublic);
+        links.link(record, digest, this.#options.isPublic(record));
         return opened;
       },
     });

@@ -36,6 +36,19 @@ export class Links {
     if (isPublic) this.#public.add(digest);
   }
 
+  /** The repository has turned out to be public: so is what was linked to it before. */
+  publish(record: RepositoryRecord): void {
+    for (const digest of record.links()) this.#public.add(digest);
+  }
+
+  /**
+   * The repository isn't public any more. What it shares with one that is goes from the set too: that one has its own
+   * links, and a third repository asks once more.
+   */
+  withdraw(record: RepositoryRecord): void {
+    for (const digest of record.links()) this.#public.delete(digest);
+  }
+
   async #load(records: AsyncIterable<RepositoryRecord>): Promise<void> {
     for await (const record of records) {
       for (const digest of record.links()) this.#public.add(digest);

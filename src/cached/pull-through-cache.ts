@@ -5,6 +5,8 @@
 import { setMaxListeners } from 'node:events';
 import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
+import type { Repository } from '../oci/name.ts';
+import { anybody, type Caller } from '../registry/caller.ts';
 import type { Origin } from '../registry/origin.ts';
 import { allowRepositories, type RepositoryPredicate } from '../registry/pattern.ts';
 import type { RegistryReader, RepositoryCatalog } from '../registry/registry.ts';
@@ -17,6 +19,7 @@ import { ifReadable } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
 import { Absent } from './absent.ts';
+import { Admission } from './admission.ts';
 import { Availability } from './availability.ts';
 import { CachedBlob } from './cached-blob.ts';
 import { CachedManifest } from './cached-manifest.ts';
@@ -35,6 +38,8 @@ import { Links } from './links.ts';
 import { Passages } from './passages.ts';
 import type { ByteReservation } from './room.ts';
 import { Suspects } from './suspects.ts';
+import { VerdictOrigin } from './verdict-origin.ts';
+import { isKnownPublic, Verdicts } from './verdicts.ts';
 
 export interface PullThroughCacheOptions {
   readonly store: BlobStore;
@@ -58,6 +63,8 @@ export interface PullThroughCacheOptions {
 export interface UpstreamPolicy extends TransferPolicy {
   /** Anybody may pull: no credentials are involved. */
   readonly isPublic: boolean;
+  /** It has credentials that aren't for everybody: what they open is found out, repository by repository. */
+  readonly isGuarded: boolean;
   readonly finish: 'always' | 'never';
   readonly allow: readonly string[];
   readonly deny: readonly string[];
@@ -74,7 +81,10 @@ export class PullThroughCache {
   readonly #availability: Availability;
   readonly #tagLists = createTagListMemory();
   readonly #referrers = createReferrersMemory();
-  readonly #allowed = new Map<string, RepositoryPredicate>();
+  readonly #shown = new Map<
+    string,
+    { readonly isAllowed: RepositoryPredicate; readonly isPublic: boolean; readonly isGuarded: boolean }
+  >();
   /** Of what is held for all upstreams. */
   readonly catalog: RepositoryCatalog;
 
@@ -96,7 +106,7 @@ export class PullThroughCache {
     });
     this.catalog = new Catalog({
       names: () => this.#recordNames(),
-      mayPull: name => this.#mayPull(name),
+      mayPull: (name, { caller = anybody }) => this.#mayPull(name, caller),
     });
   }
 
@@ -105,13 +115,21 @@ export class PullThroughCache {
     return this.#links.load(records);
   }
 
+  /** Anybody may pull it: so may they what is linked to it, through any repository. */
+  isPublic(record: RepositoryRecord): boolean {
+    const upstream = this.#shown.get(record.name.slice(0, record.name.indexOf('/')));
+    if (upstream === undefined) return false;
+    return upstream.isPublic || (upstream.isGuarded && isKnownPublic(record));
+  }
+
   /** The upstream's registry through the cache. */
-  registry(origin: Origin, policy: UpstreamPolicy): RegistryReader {
+  registry(unguarded: Origin, policy: UpstreamPolicy): RegistryReader {
     const { records, store, downloads, tags, offline, observer, logger, now, touch } = this.#options;
-    const { isPublic, allow, deny } = policy;
+    const { isPublic, isGuarded, allow, deny } = policy;
+    const { origin, admission } = isGuarded ? this.#guard(unguarded) : { origin: unguarded };
     const parts = {
       origin,
-      isPublic,
+      isPublic: (record: RepositoryRecord) => this.isPublic(record),
       manifests: this.#manifests,
       links: this.#links,
       sizes: this.#sizes,
@@ -123,12 +141,13 @@ export class PullThroughCache {
       signal: this.#stop.signal,
     };
     const isAllowed = allowRepositories(allow, deny);
-    this.#allowed.set(origin.key, isAllowed);
+    this.#shown.set(origin.key, { isAllowed, isPublic, isGuarded });
     const lists = { ...parts, policy: tags, offline, limits: gatheringLimits };
     const byDigest = new CachedManifest(parts);
     return new CachedRegistry({
       key: origin.key,
       isAllowed,
+      admission,
       records,
       manifests: byDigest,
       tags: new CachedTag({ ...parts, policy: tags, offline, byDigest }),
@@ -165,9 +184,21 @@ export class PullThroughCache {
   }
 
   /** Whether a name of the catalog may be shown. Records of a host that is no longer configured lead nowhere. */
-  #mayPull(name: string): boolean {
+  async #mayPull(name: string, caller: Caller): Promise<boolean> {
     const slash = name.indexOf('/');
-    return this.#allowed.get(name.slice(0, slash))?.(name.slice(slash + 1)) ?? false;
+    const upstream = this.#shown.get(name.slice(0, slash));
+    if (upstream === undefined || !upstream.isAllowed(name.slice(slash + 1))) return false;
+    if (!upstream.isGuarded) return caller.mayPull(name, 'public');
+    if (caller.mayPull(name, 'private')) return true;
+    return caller.mayPull(name, 'public') && isKnownPublic(await this.#options.records.open(name));
+  }
+
+  #guard(unguarded: Origin): { readonly origin: Origin; readonly admission: Admission } {
+    const { records, logger, now } = this.#options;
+    const verdicts = new Verdicts({ links: this.#links, logger, now });
+    const open = (repository: Repository) => records.open(`${unguarded.key}/${repository}`);
+    const origin = new VerdictOrigin({ origin: unguarded, verdicts, open });
+    return { origin, admission: new Admission({ origin, verdicts, signal: this.#stop.signal }) };
   }
 
   /** What was pulled a moment ago is among them. */

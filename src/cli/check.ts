@@ -85,7 +85,9 @@ function describeStale(staleIfErrorMs: number): string {
 
 function describeUpstream(upstream: UpstreamConfig): string {
   const notes = [
-    upstream.username === undefined ? 'anonymous' : `as ${upstream.username}, shared with everyone`,
+    upstream.username === undefined
+      ? 'anonymous'
+      : `as ${upstream.username}, ${upstream.share === 'all' ? 'shared with everyone' : 'what it opens beyond the public is for access.rules'}`,
     ...(upstream.aliases.length === 0 ? [] : [`also ${upstream.aliases.join(', ')}`]),
     ...(upstream.ca === undefined ? [] : ['own CA']),
     ...(upstream.insecure ? ['certificate not checked'] : []),

@@ -29,7 +29,7 @@ export function assembleConfig(parsed: ParsedFile, options: AssemblyOptions): As
   );
   const byKey = new Map(upstreams.map(upstream => [upstream.key, upstream] as const));
   const defaultUpstream = chooseDefault([...byKey.keys()], parsed.default_upstream);
-  const { http, store, tags, metrics, log } = parsed;
+  const { http, store, tags, access, metrics, log } = parsed;
   const config: Config = {
     http: {
       listen: http.listen.map(({ address }) => address),
@@ -54,6 +54,12 @@ export function assembleConfig(parsed: ParsedFile, options: AssemblyOptions): As
       staleIfErrorMs: tags.stale_if_error,
       on404: tags.on_404,
       negativeTtlMs: tags.negative_ttl,
+    },
+    access: {
+      ...(access.htpasswd !== undefined && {
+        htpasswd: resolve(baseOf(['access', 'htpasswd']), access.htpasswd),
+      }),
+      ...(access.rules !== undefined && { rules: access.rules }),
     },
     metrics: { path: metrics.path, ...(metrics.listen === undefined ? {} : { listen: metrics.listen }) },
     log,

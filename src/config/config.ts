@@ -13,6 +13,7 @@ export interface Config {
   readonly defaultUpstream: string;
   readonly offline: boolean;
   readonly tags: TagsConfig;
+  readonly access: AccessConfig;
   readonly metrics: MetricsConfig;
   readonly log: LogConfig;
 }
@@ -107,6 +108,23 @@ export interface TagsConfig {
   readonly on404: 'keep' | 'honour';
   /** 0: misses aren't remembered. */
   readonly negativeTtlMs: number;
+}
+
+export interface AccessConfig {
+  /** Absolute. Undefined: there are no users. */
+  readonly htpasswd?: string;
+  /** Undefined: anyone pulls what is public. */
+  readonly rules?: readonly AccessRule[];
+}
+
+export interface AccessRule {
+  /** Patterns over canonical names (`docker.io/library/**`). At least one. */
+  readonly repositories: readonly string[];
+  /** Names; `*`: everybody who is logged in; `anonymous`: everybody. At least one. */
+  readonly users: readonly string[];
+  /** IP addresses and CIDR blocks, as `node:net` BlockList takes them; none: from anywhere. */
+  readonly from: readonly string[];
+  readonly actions: readonly ('pull' | 'push' | 'delete')[];
 }
 
 export interface MetricsConfig {

@@ -4,6 +4,7 @@
  */
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { checkAccess } from './access-rules.ts';
 import { assembleConfig } from './assembly.ts';
 import type { Config } from './config.ts';
 import { ConfigDocument } from './document.ts';
@@ -48,6 +49,7 @@ export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<Loade
   const baseOf = (setting: Path): string => (variables.has(formatPath(setting)) ? cwd : folder);
   const parsed = checkSchema(tree, findings);
   checkUpstreams(tree, findings);
+  checkAccess(tree, findings);
   const files = await readReferencedFiles(tree, baseOf, findings);
   const proxy = readProxies(env, findings);
   for (const { variable, message } of ambiguous) findings.reportVariable(variable, message);

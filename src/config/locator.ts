@@ -33,6 +33,12 @@ export function parsePattern(value: unknown): string {
   throw refusal('a pattern over repositories such as "library/**"', value);
 }
 
+/** `docker.io/library/**`, `localhost:5000/**`, `**`: over names with their host. */
+export function parseNamePattern(value: unknown): string {
+  if (typeof value === 'string' && /^[a-z0-9*][a-z0-9._:*-]*(?:\/[a-z0-9._*-]+)*$/.test(value)) return value;
+  throw refusal('a pattern over repositories with their host, such as "docker.io/library/**"', value);
+}
+
 /** Of one upstream: a URL, or `none` for no proxy whatever the environment says. */
 export function parseProxySetting(value: unknown): URL | 'none' {
   return value === 'none' ? value : parseProxyUrl(value);

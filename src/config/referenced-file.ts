@@ -1,5 +1,5 @@
 /**
- * Reads the files that a configuration points to: `password_file` and `ca_file`. They are read once, at start; what is
+ * Reads the files that a configuration points to: `password_file`, `ca_file`, `htpasswd`. They are read at start; what is
  * wrong with one is a finding at the key that names it. No message shows what stands in them.
  */
 import { X509Certificate } from 'node:crypto';
@@ -33,7 +33,20 @@ export async function readReferencedFiles(
       }
     }
   }
+  await readUsers(tree, baseOf, findings);
   return texts;
+}
+
+/** Read at start only to say at once when it can't be; afterwards it is read whenever it changes. */
+async function readUsers(tree: unknown, baseOf: (path: Path) => string, findings: Findings): Promise<void> {
+  const path = ['access', 'htpasswd'];
+  const file = valueAt(tree, path);
+  if (typeof file !== 'string' || file === '') return;
+  try {
+    await readFile(resolve(baseOf(path), file), 'utf8');
+  } catch (error) {
+    findings.report(path, `${file}: ${describeReadError(error)}`);
+  }
 }
 
 /** Why a file could not be read, in words. Rethrows what isn't the file system's answer. */

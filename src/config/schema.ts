@@ -5,6 +5,7 @@
  */
 import { z } from 'zod';
 import { HUB } from '../oci/name.ts';
+import { accessSchema } from './access-schema.ts';
 import { parseAddressBlock, parseHost, parseListenAddress, parseRegistryHost } from './address.ts';
 import { duration, later, laterSection, leaf, secret, text, word } from './leaf.ts';
 import {
@@ -132,7 +133,7 @@ export const configSchema = z.strictObject({
   offline: flag.prefault(false),
   tags: tagsSchema.prefault({}),
   hosted: hostedSchema.prefault({}),
-  access: laterSection('access rules', ['htpasswd', 'rules']),
+  access: accessSchema.prefault({}),
   fleet: laterSection('fleets', ['name', 'advertise', 'secret', 'hosted_on']),
   metrics: metricsSchema.prefault({}),
   log: logSchema.prefault({}),

@@ -63,7 +63,7 @@ function checkHosts(upstreams: Section, findings: Findings): ReadonlyMap<string,
 }
 
 function checkCredentials(path: Path, entry: Section, findings: Findings): void {
-  const { username, password, password_file: passwordFile, share } = entry;
+  const { username, password, password_file: passwordFile } = entry;
   const given = ['username', 'password', 'password_file'].find(key => entry[key] !== undefined);
   if (given === undefined) return;
   if (password !== undefined && passwordFile !== undefined) {
@@ -77,12 +77,6 @@ function checkCredentials(path: Path, entry: Section, findings: Findings): void 
     findings.report([...path, given], 'expected a username with it, got none', 'key');
   if (username !== undefined && password === undefined && passwordFile === undefined) {
     findings.report([...path, 'username'], 'expected password or password_file with it, got neither', 'key');
-  }
-  if (share === undefined || share === 'public') {
-    const message =
-      'this version cannot yet tell what these credentials open to everyone from what is private (visibility is not built yet): ' +
-      'set share: all, and everyone gets what the credentials can get, or remove them';
-    findings.report([...path, share === undefined ? given : 'share'], message, 'key');
   }
 }
 

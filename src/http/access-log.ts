@@ -24,23 +24,18 @@ export function accessLog(options: AccessLogOptions): Middleware<AppState> {
   return (context, next) => {
     const exchange = new Exchange(context.res);
     context.state.exchange = exchange;
-    const address = options.clientAddress(context.req); // the socket knows it only while it is open
+    exchange.client = options.clientAddress(context.req); // the socket knows it only while it is open
     context.res.once('close', () => {
       const end = exchange.end(context.req);
       const { upstream, kind, outcome } = exchange;
       observer.requestEnded({ upstream, kind, outcome, ...end });
-      if (options.write) writeLine(logger, context, address, end);
+      if (options.write) writeLine(logger, context, end);
     });
     return next();
   };
 }
 
-function writeLine(
-  logger: Logger,
-  context: AppContext,
-  client: string | undefined,
-  end: ReturnType<Exchange['end']>,
-): void {
+function writeLine(logger: Logger, context: AppContext, end: ReturnType<Exchange['end']>): void {
   const { req, res } = context;
   const { exchange } = context.state;
   const line = {
@@ -55,7 +50,7 @@ function writeLine(
     upstream: exchange.upstream,
     ...(exchange.failure !== undefined && { code: exchange.failure.code, reason: exchange.failure.message }),
     ...(!res.writableFinished && { ended: 'early' }),
-    client,
+    client: exchange.client,
     userAgent: req.headers['user-agent']?.slice(0, maxTextLength),
   };
   if (exchange.isOps) logger.debug('request', line);

@@ -4,6 +4,7 @@
  */
 import type { RequestListener } from 'node:http';
 import Koa from 'koa';
+import type { Access } from '../auth/access.ts';
 import { isApiTarget } from '../oci/endpoint.ts';
 import type { Directory } from '../registry/directory.ts';
 import type { RepositoryCatalog } from '../registry/registry.ts';
@@ -28,6 +29,7 @@ export interface OpsAppOptions extends OpsOptions {
 export interface AppOptions extends OpsAppOptions {
   readonly directory: Pick<Directory, 'find'>;
   readonly catalog: RepositoryCatalog;
+  readonly access: Access;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }

@@ -3,6 +3,7 @@
  * An error after the headers cuts the body instead, with a FIN and without an end, so that no client takes it for whole.
  */
 import type { Middleware } from 'koa';
+import { WrongCredentials } from '../auth/wrong-credentials.ts';
 import { RegistryError } from '../oci/error.ts';
 import { formatUnsatisfiedRange } from '../oci/range.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -37,6 +38,7 @@ function answerError(context: AppContext, cause: unknown, logger: Logger): void 
   if (error.code === 'RANGE_INVALID' && typeof size === 'number') {
     context.set('Content-Range', formatUnsatisfiedRange(size));
   }
+  if (error instanceof WrongCredentials) context.set('WWW-Authenticate', error.challenge);
   context.status = error.status;
   context.set('Content-Type', 'application/json');
   context.set('Cache-Control', 'no-store');
@@ -51,11 +53,12 @@ function answerError(context: AppContext, cause: unknown, logger: Logger): void 
 
 /**
  * Statuses that clients of a mirror must not see are mapped here, whoever threw them: a challenge would make dockerd
- * offer its Hub password, and podman sleeps for minutes on 429 instead of asking its next source.
+ * offer its Hub password, and podman sleeps for minutes on 429 instead of asking its next source. Our own 401 goes to
+ * nobody but a client that has sent credentials.
  */
 function visibleError(error: unknown): RegistryError {
   if (!(error instanceof RegistryError)) return new RegistryError('UNKNOWN', { cause: error });
-  if (error.status !== 401 && error.status !== 429) return error;
+  if (error instanceof WrongCredentials || (error.status !== 401 && error.status !== 429)) return error;
   return new RegistryError('UNAVAILABLE', { message: error.message, cause: error });
 }
 

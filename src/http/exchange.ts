@@ -25,6 +25,8 @@ export class Exchange {
   upstream = 'none';
   outcome: Outcome = 'hit';
   ns: string | undefined;
+  /** The client's address, as far as it can be believed. */
+  client: string | undefined;
   /** Set when the answer is an error, or was cut. */
   failure: { readonly code: string; readonly message: string } | undefined;
   /** Health, metrics: answered all day, logged only for debugging. */

@@ -2,8 +2,10 @@
  * The pull side of `/v2/`: a table of endpoint kind and method. The URL is read by `oci/endpoint`, the repository found
  * by the directory, the answer given by that repository's registry; nothing here knows where content comes from.
  */
+import type { Access } from '../auth/access.ts';
 import { type Endpoint, parseEndpoint } from '../oci/endpoint.ts';
 import { RegistryError } from '../oci/error.ts';
+import type { Caller } from '../registry/caller.ts';
 import type { Directory } from '../registry/directory.ts';
 import type { ReadOptions, RepositoryCatalog } from '../registry/registry.ts';
 import type { Kind } from '../telemetry/observer.ts';
@@ -17,6 +19,7 @@ import type { PullRequest } from './pull-request.ts';
 export interface PullOptions {
   readonly directory: Pick<Directory, 'find'>;
   readonly catalog: RepositoryCatalog;
+  readonly access: Access;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
@@ -40,6 +43,7 @@ export async function answerPull(context: AppContext, pull: PullOptions): Promis
   exchange.kind = kinds[endpoint.kind];
   exchange.ns = ns?.slice(0, 255);
   requireRead(context, endpoint);
+  const caller = await pull.access.visitor(context.req.headers.authorization, exchange.client);
   if (endpoint.kind === 'ping') return answerPing(context);
   if (endpoint.kind === 'upload') {
     throw new RegistryError('UNSUPPORTED', {
@@ -48,14 +52,15 @@ export async function answerPull(context: AppContext, pull: PullOptions): Promis
   }
 
   const options: ReadOptions = mustCheck(context.req.headers['cache-control'])
-    ? { signal: exchange.signal, mustCheck: true }
-    : { signal: exchange.signal };
+    ? { signal: exchange.signal, caller, mustCheck: true }
+    : { signal: exchange.signal, caller };
   if (endpoint.kind === 'catalog') return answerCatalog(context, pull.catalog, endpoint, options, ns);
 
   const located = pull.directory.find(endpoint.name, ns, context.req.headers.host);
   exchange.upstream = located.upstream;
   // Known by now; yet look-ups ignore case, and not everything with a lower case is fit for a header.
   if (ns !== undefined && /^[!-~]+$/.test(ns)) context.set('OCI-Namespace', ns);
+  requireRight(caller, `${located.upstream}/${located.repository}`);
   const request: PullRequest = { context, located, options, ns, query, nowMs: pull.now() };
   switch (endpoint.kind) {
     case 'manifest':
@@ -80,6 +85,14 @@ function requireHost(context: AppContext): void {
   const { req } = context;
   if (req.headers.host !== undefined || req.httpVersion === '1.0') return;
   throw new RegistryError('UNSUPPORTED', { status: 400, message: 'expected a Host header, got none' });
+}
+
+/** Decided by name alone, whatever there is: what a refusal tells nobody needs to hide. */
+function requireRight(caller: Caller, canonicalName: string): void {
+  if (caller.mayPull(canonicalName, 'public')) return;
+  throw new RegistryError('DENIED', {
+    message: `expected a caller who may pull ${canonicalName}, got another`,
+  });
 }
 
 function requireRead(context: AppContext, endpoint: Endpoint): void {

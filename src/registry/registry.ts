@@ -12,6 +12,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { Reference, Repository } from '../oci/name.ts';
 import type { ByteRange } from '../oci/range.ts';
 import type { Outcome } from '../telemetry/observer.ts';
+import type { Caller } from './caller.ts';
 
 /** Why a held answer went out although it could not be checked in time. Text for the `Warning` header. */
 export type StaleReason = 'offline' | 'unreachable' | 'slow' | 'refused' | 'gone' | 'rate-limited' | 'budget';
@@ -27,6 +28,10 @@ export interface ReadOptions {
   readonly signal: AbortSignal;
   /** The client sent `Cache-Control: no-cache`: a held tag is checked whatever its age. */
   readonly mustCheck?: boolean;
+  /** Absent: somebody without a name, who gets what is public. */
+  readonly caller?: Caller;
+  /** Of an upstream: without its credentials, to see what anybody gets. */
+  readonly anonymous?: boolean;
 }
 
 export interface ResolveAnswer extends Answer {
@@ -143,7 +148,13 @@ export interface BlobSource {
    */
   open(
     offset: number,
-    options: { readonly signal: AbortSignal; readonly end?: number; readonly background?: boolean },
+    options: {
+      readonly signal: AbortSignal;
+      readonly end?: number;
+      readonly background?: boolean;
+      /** Without the upstream's credentials. */
+      readonly anonymous?: boolean;
+    },
   ): Promise<OpenedSource>;
 }
 

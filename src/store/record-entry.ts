@@ -1,5 +1,5 @@
 /**
- * What the lines of a record say. Later line types (visibility, pins) are kept as they are by a compaction of a version
+ * What the lines of a record say. Later line types (pins) are kept as they are by a compaction of a version
  * that doesn't know them.
  */
 import type { Descriptor } from '../oci/descriptor.ts';
@@ -12,7 +12,11 @@ export type RecordEntry =
   | { readonly type: 'manifest'; readonly descriptor: Descriptor }
   | { readonly type: 'forget'; readonly digest: Digest }
   | { readonly type: 'link'; readonly digest: Digest }
-  | { readonly type: 'unlink'; readonly digest: Digest };
+  | { readonly type: 'unlink'; readonly digest: Digest }
+  | { readonly type: 'visibility'; readonly verdict: Verdict; readonly checkedAt: number };
+
+/** Whether the upstream gives a repository to anybody, or only to those with its credentials. */
+export type Verdict = 'public' | 'private';
 
 /** `foreign`: well-formed, of a type that this version doesn't know. Undefined: nonsense. */
 export function parseRecordEntry(value: unknown): RecordEntry | 'foreign' | undefined {
@@ -33,6 +37,11 @@ export function parseRecordEntry(value: unknown): RecordEntry | 'foreign' | unde
     case 'link':
     case 'unlink':
       return typeof digest === 'string' && isDigest(digest) ? { type, digest } : undefined;
+    case 'visibility': {
+      const { verdict } = value;
+      if ((verdict !== 'public' && verdict !== 'private') || typeof checkedAt !== 'number') return undefined;
+      return { type, verdict, checkedAt };
+    }
     default:
       return 'foreign';
   }
@@ -57,6 +66,7 @@ interface LineObject {
   readonly tag?: unknown;
   readonly digest?: unknown;
   readonly checkedAt?: unknown;
+  readonly verdict?: unknown;
   readonly descriptor?: unknown;
   readonly mediaType?: unknown;
   readonly size?: unknown;

@@ -7,7 +7,7 @@
 import type { Descriptor } from '../oci/descriptor.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Tag } from '../oci/name.ts';
-import type { RecordEntry } from './record-entry.ts';
+import type { RecordEntry, Verdict } from './record-entry.ts';
 import type { RecordFile } from './record-file.ts';
 
 export interface TagEntry {
@@ -16,7 +16,13 @@ export interface TagEntry {
   readonly checkedAt: number;
 }
 
-/** A tag that was merely confirmed is written down at most this often. */
+export interface VisibilityEntry {
+  readonly verdict: Verdict;
+  /** When the upstream last said so: milliseconds since the epoch. */
+  readonly checkedAt: number;
+}
+
+/** A tag or a verdict that was merely confirmed is written down at most this often. */
 const confirmEveryMs = 10 * 60_000;
 
 export class RepositoryRecord {
@@ -27,12 +33,15 @@ export class RepositoryRecord {
   readonly #writtenAt = new Map<Tag, number>();
   readonly #manifests = new Map<Digest, Descriptor>();
   readonly #links = new Set<Digest>();
+  #visibility: VisibilityEntry | undefined;
+  #visibilityWrittenAt: number | undefined;
 
   constructor(name: string, file: RecordFile, entries: Iterable<RecordEntry>) {
     this.name = name;
     this.#file = file;
     for (const entry of entries) this.#apply(entry);
     for (const [tag, { checkedAt }] of this.#tags) this.#writtenAt.set(tag, checkedAt);
+    this.#visibilityWrittenAt = this.#visibility?.checkedAt;
   }
 
   tag(tag: Tag): TagEntry | undefined {
@@ -93,6 +102,20 @@ export class RepositoryRecord {
     return this.#links.values();
   }
 
+  /** Undefined: nobody has found out yet. */
+  get visibility(): VisibilityEntry | undefined {
+    return this.#visibility;
+  }
+
+  setVisibility(entry: VisibilityEntry): void {
+    const turned = this.#visibility?.verdict !== entry.verdict;
+    const written = this.#visibilityWrittenAt;
+    this.#visibility = entry;
+    if (!turned && written !== undefined && entry.checkedAt - written < confirmEveryMs) return;
+    this.#visibilityWrittenAt = entry.checkedAt;
+    this.#append({ type: 'visibility', ...entry });
+  }
+
   /** Resolves when everything set so far is in the file, or its failure is reported. */
   flush(): Promise<void> {
     return this.#file.flush();
@@ -104,6 +127,7 @@ export class RepositoryRecord {
 
   /** The shortest list of entries that says the same. */
   *#entries(): Iterable<RecordEntry> {
+    if (this.#visibility !== undefined) yield { type: 'visibility', ...this.#visibility };
     for (const digest of this.#links) yield { type: 'link', digest };
     for (const descriptor of this.#manifests.values()) yield { type: 'manifest', descriptor };
     for (const [tag, { descriptor, checkedAt }] of this.#tags)
@@ -117,6 +141,8 @@ export class RepositoryRecord {
     else if (entry.type === 'manifest') this.#manifests.set(entry.descriptor.digest, entry.descriptor);
     else if (entry.type === 'forget') this.#manifests.delete(entry.digest);
     else if (entry.type === 'link') this.#links.add(entry.digest);
+    else if (entry.type === 'visibility')
+      this.#visibility = { verdict: entry.verdict, checkedAt: entry.checkedAt };
     else this.#links.delete(entry.digest);
   }
 }

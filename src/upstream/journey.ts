@@ -2,12 +2,12 @@
  * From the registry to wherever its redirects lead, hop by hop. Each hop is told to whoever keeps count of its host: the
  * upstream's own to its health, a store to the memory of failures.
  */
+import type { HostHealth } from './anonymous-health.ts';
 import type { Authorization } from './authorize.ts';
 import { drain } from './body.ts';
 import type { Budget } from './budget.ts';
 import { DialRefusal, hostAndPort } from './dial.ts';
 import { type Failures, failAs } from './failures.ts';
-import type { Health } from './health.ts';
 import type { Question, Reply, Trip } from './question.ts';
 import { headersFor, isRedirect, maxRedirects, redirectTarget } from './redirect.ts';
 import { headerOf, type Transport } from './transport.ts';
@@ -15,7 +15,7 @@ import { headerOf, type Transport } from './transport.ts';
 export interface JourneyOptions {
   readonly url: URL;
   readonly transport: Transport;
-  readonly health: Health;
+  readonly health: HostHealth;
   /** Of hosts that redirects lead to, under `host HOST:PORT`. */
   readonly failures: Failures;
   now(): number;

@@ -17,18 +17,16 @@ import type {
   StatAnswer,
   TagsPage,
 } from '../registry/registry.ts';
-import { Authorizer } from './authorize.ts';
+import { AnonymousHealth } from './anonymous-health.ts';
 import { answerBlob } from './blob-answer.ts';
-import { Blobs } from './blobs.ts';
+import { Desk } from './desk.ts';
 import { Failures } from './failures.ts';
 import { Health } from './health.ts';
 import { urlOf } from './journey.ts';
-import { Manifests } from './manifests.ts';
-import { type Operation, Operations } from './operations.ts';
+import type { Operation } from './operations.ts';
 import { probe } from './probe.ts';
 import { createRealmClient } from './realm-client.ts';
 import { fetchReferrers } from './referrers.ts';
-import { Requester } from './requester.ts';
 import { fetchTags } from './tag-list.ts';
 import { systemTimers } from './timers.ts';
 import { TokenSource } from './token.ts';
@@ -43,17 +41,17 @@ export class UpstreamRegistry implements Origin {
   readonly #options: UpstreamOptions & UpstreamDependencies;
   readonly #transport: Transport;
   readonly #health: Health;
-  readonly #operations: Operations;
-  readonly #requester: Requester;
-  readonly #manifests: Manifests;
-  readonly #blobs: Blobs;
+  readonly #desk: Desk;
+  /** Without the credentials; the same one where there are none. */
+  readonly #anonymous: Desk;
 
   constructor(options: UpstreamOptions & UpstreamDependencies) {
     this.key = options.key;
     this.#options = options;
-    const { key, url, observer, logger, now, credentials, tokenHosts, timers = systemTimers } = options;
+    const { key, url, observer, logger, now, credentials, timers = systemTimers } = options;
     const budgetMs = options.timeouts.firstByteMs;
     const failures = new Failures({ ttlMs: failureTtlMs, now });
+    const anonymousFailures = new Failures({ ttlMs: failureTtlMs, now });
     const transport = new Transport({ ...options, ca: options.ca, connectMs: options.timeouts.connectMs });
     const health = new Health({
       key,
@@ -63,36 +61,26 @@ export class UpstreamRegistry implements Origin {
       timers,
       now,
       probe: () => probe({ transport, url: urlOf(url, buildEndpoint({ kind: 'ping' })), timers, budgetMs }),
-      onBack: () => failures.forgetUnreachable(),
+      onBack: () => {
+        failures.forgetUnreachable();
+        anonymousFailures.forgetUnreachable();
+      },
     });
     const ask = createRealmClient({ key, transport, health, failures, timers, budgetMs, now });
     const tokens = new TokenSource({ upstream: key, now, ask });
-    const authorizer = new Authorizer({ url, tokenHosts, credentials, tokens });
-    const requester = new Requester({
-      key,
-      url,
-      transport,
-      authorizer,
-      health,
-      failures,
-      logger,
-      timers,
-      now,
-    });
     this.#transport = transport;
     this.#health = health;
-    this.#requester = requester;
-    this.#operations = new Operations({ key, failures, timers, budgetMs });
-    this.#manifests = new Manifests({ key, requester, transport, observer, logger });
-    const { maxTransfers } = options;
-    this.#blobs = new Blobs({
-      key,
-      requester,
-      operations: this.#operations,
-      transport,
-      maxTransfers,
-      observer,
-    });
+    const desk = { ...options, transport, tokens, timers, budgetMs };
+    this.#desk = new Desk({ ...desk, credentials, health, failures });
+    this.#anonymous =
+      credentials === undefined
+        ? this.#desk
+        : new Desk({
+            ...desk,
+            credentials: undefined,
+            health: new AnonymousHealth({ key, health, now }),
+            failures: anonymousFailures,
+          });
   }
 
   async resolve(
@@ -101,8 +89,9 @@ export class UpstreamRegistry implements Origin {
     options: ReadOptions & Share,
   ): Promise<ResolveAnswer> {
     const operation = operationOf('manifest', `${repository} ${reference}`, options);
-    const descriptor = await this.#operations.run(operation, budget =>
-      this.#manifests.resolve(repository, reference, budget),
+    const { operations, manifests } = this.#deskFor(options);
+    const descriptor = await operations.run(operation, budget =>
+      manifests.resolve(repository, reference, budget),
     );
     return { outcome: 'passthrough', checkedAt: this.#options.now(), descriptor };
   }
@@ -113,14 +102,13 @@ export class UpstreamRegistry implements Origin {
     options: ReadOptions & Share,
   ): Promise<ManifestAnswer> {
     const operation = operationOf('manifest', `${repository} ${reference}`, options);
-    const fetched = await this.#operations.run(operation, budget =>
-      this.#manifests.fetch(repository, reference, budget),
-    );
+    const { operations, manifests } = this.#deskFor(options);
+    const fetched = await operations.run(operation, budget => manifests.fetch(repository, reference, budget));
     return { outcome: 'passthrough', checkedAt: this.#options.now(), ...fetched };
   }
 
   async stat(repository: Repository, digest: Digest, options: ReadOptions & Share): Promise<StatAnswer> {
-    const size = await this.#blobs.stat(repository, digest, options);
+    const size = await this.#deskFor(options).blobs.stat(repository, digest, options);
     return { outcome: 'passthrough', checkedAt: this.#options.now(), size };
   }
 
@@ -132,7 +120,8 @@ export class UpstreamRegistry implements Origin {
     options: ReadOptions & Share,
   ): Promise<BlobAnswer> {
     const { budgetMs } = options;
-    const open = (signal: AbortSignal) => this.#blobs.open(repository, digest, range, { signal, budgetMs });
+    const { blobs } = this.#deskFor(options);
+    const open = (signal: AbortSignal) => blobs.open(repository, digest, range, { signal, budgetMs });
     return { checkedAt: this.#options.now(), ...(await answerBlob(range, options.signal, open)) };
   }
 
@@ -141,11 +130,11 @@ export class UpstreamRegistry implements Origin {
     return {
       upstream: this.key,
       repository,
-      open: async (offset, { signal, end, background = false, budgetMs }) => {
+      open: async (offset, { signal, end, background = false, budgetMs, anonymous = false }) => {
         const range =
           end !== undefined ? { first: offset, last: end - 1 } : offset > 0 ? { first: offset } : undefined;
         // a transfer that had bytes has a backoff of its own: it isn't held up by what others were told
-        const opened = await this.#blobs.open(repository, digest, range, {
+        const opened = await this.#deskFor({ anonymous }).blobs.open(repository, digest, range, {
           signal,
           background,
           budgetMs,
@@ -159,10 +148,9 @@ export class UpstreamRegistry implements Origin {
 
   async tags(repository: Repository, options: PageOptions & Share): Promise<TagsPage> {
     const operation = operationOf('tags', repository, options);
-    const context = { key: this.key, requester: this.#requester, transport: this.#transport };
-    const page = await this.#operations.run(operation, budget =>
-      fetchTags(context, repository, options, budget),
-    );
+    const { operations, requester } = this.#deskFor(options);
+    const context = { key: this.key, requester, transport: this.#transport };
+    const page = await operations.run(operation, budget => fetchTags(context, repository, options, budget));
     return { outcome: 'passthrough', checkedAt: this.#options.now(), ...page };
   }
 
@@ -174,15 +162,20 @@ export class UpstreamRegistry implements Origin {
   ): Promise<ReferrersAnswer> {
     const operation = operationOf('referrers', `${repository} ${digest}`, options);
     const { key } = this;
+    const { operations, requester, manifests } = this.#deskFor(options);
     const context = {
       key,
-      requester: this.#requester,
-      manifests: this.#manifests,
+      requester,
+      manifests,
       transport: this.#transport,
     };
     const question = { repository, digest, artifactType, query: options.query };
-    const page = await this.#operations.run(operation, budget => fetchReferrers(context, question, budget));
+    const page = await operations.run(operation, budget => fetchReferrers(context, question, budget));
     return { outcome: 'passthrough', checkedAt: this.#options.now(), ...page };
+  }
+
+  #deskFor({ anonymous = false }: { readonly anonymous?: boolean }): Desk {
+    return anonymous ? this.#anonymous : this.#desk;
   }
 
   health(): OriginHealth {

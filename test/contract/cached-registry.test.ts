@@ -78,5 +78,12 @@ describeRegistryReader('CachedRegistry', async upstream => {
     await records.close();
     await capacity.close();
   });
-  return cache.registry(origin, { ...timeouts, isPublic: true, finish: 'always', allow: [], deny: [] });
+  return cache.registry(origin, {
+    ...timeouts,
+    isPublic: true,
+    isGuarded: false,
+    finish: 'always',
+    allow: [],
+    deny: [],
+  });
 });

@@ -66,10 +66,6 @@ describe('authentication', () => {
     expect(stored.every(entry => entry.authorization === 'none')).toBe(true);
   });
 
-  test('credentials without share: all stop the start with a sentence', async () => {
-    await expect(start({}, { username: 'u', password: 'p' })).rejects.toThrow('share: all');
-  });
-
   test('neither credentials nor tokens nor signed URLs are in the log or the metrics', async () => {
     const { upstream, mirror } = await start(
       { auth: { kind: 'token', accounts: account, anonymous: [] }, redirect: true },

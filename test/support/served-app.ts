@@ -1,5 +1,7 @@
 /** The HTTP side on a real port over memory registries: `docker.io` (the default) and `ghcr.io`. Closed with the test. */
 import { onTestFinished } from 'vitest';
+import { Access } from '../../src/auth/access.ts';
+import { Rules } from '../../src/auth/rules.ts';
 import { createApp } from '../../src/http/app.ts';
 import { Listener } from '../../src/http/listener.ts';
 import type { Readiness } from '../../src/http/ops.ts';
@@ -34,6 +36,7 @@ export interface ServedAppOptions {
   readonly headersTimeoutMs?: number;
   readonly checkIntervalMs?: number;
   readonly ownNames?: readonly string[];
+  readonly access?: Access;
 }
 
 export async function serveApp(options: ServedAppOptions = {}): Promise<ServedApp> {
@@ -64,6 +67,7 @@ export async function serveApp(options: ServedAppOptions = {}): Promise<ServedAp
   });
   const handle = createApp({
     directory,
+    access: options.access ?? new Access({ users: undefined, rules: new Rules(undefined) }),
     catalog: {
       repositories: async asked => {
         catalog.asked.push(asked);

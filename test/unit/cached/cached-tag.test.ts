@@ -43,7 +43,7 @@ async function setUp(policy: Partial<TagPolicy> = {}, offline = false) {
     links,
     sizes: new DescriptorSizes(),
     availability,
-    isPublic: true,
+    isPublic: () => true,
     signal: new AbortController().signal,
   };
   const fullPolicy: TagPolicy = {

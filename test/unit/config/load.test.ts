@@ -57,6 +57,7 @@ describe('without anything set', () => {
         negativeTtlMs: 60_000,
       },
       metrics: { path: '/metrics' },
+      access: {},
       log: { level: 'info', format: 'json', access: true },
     });
   });

@@ -49,15 +49,17 @@ describe('the shipped mirror.yml', () => {
 
   it('has every setting commented that is a default, so that taking the # away changes nothing', async () => {
     await folder.write('docker.io.password', 'p\n');
+    await folder.write('htpasswd', '');
     new CertificateAuthority(folder.path);
-    const examples = /^ *(public_url|username|password_file|ca_file|proxy|min_free): .*\n/gm;
+    const examples = /^ *(public_url|username|password_file|ca_file|proxy|min_free|htpasswd): .*\n/gm;
     const { config: defaults } = await folder.load(shipped);
     const { config } = await folder.load(withoutLater(uncommented).replaceAll(examples, ''));
-    expect(config).toEqual(defaults);
+    expect(config).toEqual({ ...defaults, access: config.access }); // its rules are an example too
   });
 
   it('has examples that work', async () => {
     await folder.write('docker.io.password', 'p\n');
+    await folder.write('htpasswd', '');
     const { caPem } = new CertificateAuthority(folder.path);
     const { config } = await folder.load(withoutLater(uncommented).replace('share: public', 'share: all'));
     expect(config.http.publicUrl).toBe('https://mirror.lan');
@@ -73,6 +75,7 @@ describe('the shipped mirror.yml', () => {
 
   it('marks every setting of a later version as such', async () => {
     await folder.write('docker.io.password', 'p\n');
+    await folder.write('htpasswd', '');
     new CertificateAuthority(folder.path);
     const problems = await folder.problems(uncommented.replace('share: public', 'share: all'));
     expect(problems.filter(problem => !/this version has no .+ yet/.test(problem))).toEqual([]);
@@ -95,7 +98,7 @@ function explanationAbove(lines: readonly string[], index: number): string {
 }
 
 function withoutLater(text: string): string {
-  const sections = /^(access|fleet|hosted|lru):\n(?: +.*\n)*/gm;
+  const sections = /^(fleet|hosted|lru):\n(?: +.*\n)*/gm;
   const tls = /^ {2}tls:\n(?: {4}.*\n)*/gm;
   const single = /^ *(verify_after|patterns): .*\n/gm;
   return text.replaceAll(sections, '').replaceAll(tls, '').replaceAll(single, '');

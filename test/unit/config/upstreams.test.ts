@@ -158,16 +158,9 @@ describe('credentials', () => {
     });
   });
 
-  it('without share: all stop the start, because visibility is not built yet', async () => {
-    const text =
-      'upstreams:\n  a.io:\n    username: u\n    password: "p"\n  b.io:\n    username: u\n    password: "p"\n    share: public\n';
-    const sentence =
-      'this version cannot yet tell what these credentials open to everyone from what is private (visibility is not built yet): ' +
-      'set share: all, and everyone gets what the credentials can get, or remove them';
-    expect(await folder.problems(text)).toEqual([
-      `mirror.yml:3:5: upstreams.a.io.username: ${sentence}`,
-      `mirror.yml:8:5: upstreams.b.io.share: ${sentence}`,
-    ]);
+  it('open to everyone only what is public, unless share says all', async () => {
+    const entry = await loadOne('upstreams: { a.io: { username: u, password: "p" } }');
+    expect(entry).toMatchObject({ username: 'u', share: 'public' });
   });
 
   it.each([

@@ -1,0 +1,49 @@
+/**
+ * What HTTP asks about a request before anything is looked up: who is it, and what may they have. Both are decided anew
+ * for each request.
+ */
+import { parseBasic } from './basic.ts';
+import type { Rules } from './rules.ts';
+import type { Users } from './users.ts';
+import { WrongCredentials } from './wrong-credentials.ts';
+
+/** As `Caller` of the registry contract. */
+export interface Visitor {
+  mayPull(canonicalName: string, visibility: 'public' | 'private'): boolean;
+}
+
+export interface AccessOptions {
+  /** Undefined: there are none, and nobody's credentials are looked at. */
+  readonly users: Pick<Users, 'areRight'> | undefined;
+  readonly rules: Rules;
+}
+
+export class Access {
+  readonly #options: AccessOptions;
+
+  constructor(options: AccessOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * `authorization`: the header as it came; `address`: the client's. Errors: `WrongCredentials`; UNAVAILABLE when too
+   * many log in at once.
+   */
+  async visitor(authorization: string | undefined, address: string | undefined): Promise<Visitor> {
+    const user = await this.#identify(authorization);
+    const { rules } = this.#options;
+    return {
+      mayPull: (canonicalName, visibility) =>
+        rules.allow({ user, address, canonicalName, action: 'pull', visibility }),
+    };
+  }
+
+  /** The name; undefined without a login. */
+  async #identify(authorization: string | undefined): Promise<string | undefined> {
+    const { users } = this.#options;
+    const credentials = users === undefined ? undefined : parseBasic(authorization);
+    if (users === undefined || credentials === undefined) return undefined;
+    if (credentials === 'malformed' || !(await users.areRight(credentials))) throw new WrongCredentials();
+    return credentials.name;
+  }
+}

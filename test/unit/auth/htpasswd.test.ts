@@ -1,0 +1,158 @@
+/** Lines of htpasswd, logins against them, and what is remembered of those. */
+import { hash } from 'bcrypt';
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { Access } from '../../../src/auth/access.ts';
+import { parseBasic } from '../../../src/auth/basic.ts';
+import { FewAtOnce } from '../../../src/auth/few-at-once.ts';
+import { type Htpasswd, parseHtpasswd } from '../../../src/auth/htpasswd.ts';
+import { Rules } from '../../../src/auth/rules.ts';
+import { Users } from '../../../src/auth/users.ts';
+import { deferred } from '../../support/gates.ts';
+
+const tail = `$05$${'a'.repeat(53)}`;
+
+describe('a file', () => {
+  test('has names and bcrypt hashes; $2y$ is $2b$', () => {
+    const text = `# users\r\n\nalice:$2y${tail}\r\nbob:$2b${tail}\n carol:$2a${tail} \nalice:$2b${tail}`;
+    const { hashes, flaws } = parseHtpasswd(text);
+    expect([...hashes]).toEqual([
+      ['alice', `$2b${tail}`],
+      ['bob', `$2b${tail}`],
+      ['carol', `$2a${tail}`],
+    ]);
+    expect(flaws).toEqual([]);
+  });
+
+  test('is told about other lines by their number, never by what they say', () => {
+    const lines = [
+      'a:{SHA}secret',
+      'b:$apr1$secret',
+      'c:secret',
+      'secret',
+      `:$2b${tail}`,
+      `d:$2b$31$${'a'.repeat(53)}`,
+    ];
+    const { hashes, flaws } = parseHtpasswd(lines.join('\n'));
+    expect(hashes.size).toBe(0);
+    expect(flaws.map(({ line }) => line)).toEqual([1, 2, 3, 4, 5, 6]);
+    expect(JSON.stringify(flaws)).not.toContain('secret');
+  });
+});
+
+describe('Basic', () => {
+  const encode = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`;
+
+  test('any name without a colon and any password come back', () => {
+    const name = fc.string({ minLength: 1, maxLength: 50 }).filter(text => !/[:\0]/.test(text));
+    const password = fc.string({ unit: 'grapheme', maxLength: 20 }).filter(text => !text.includes('\0'));
+    fc.assert(
+      fc.property(name, password, (one, other) => {
+        expect(parseBasic(encode(`${one}:${other}`))).toEqual({ name: one, password: other });
+      }),
+    );
+  });
+
+  test.each([
+    [undefined, undefined],
+    ['', undefined],
+    ['Bearer abc', undefined],
+    ['Basically abc', undefined],
+    ['Basic', 'malformed'],
+    ['Basic ', 'malformed'],
+    ['basic !!', 'malformed'],
+    [encode('nocolon'), 'malformed'],
+    [encode(':p'), 'malformed'],
+    [encode('a:\0'), 'malformed'],
+    [encode(`a:${'x'.repeat(5000)}`), 'malformed'],
+  ])('%j is %j', (header, expected) => {
+    expect(parseBasic(header)).toBe(expected);
+  });
+});
+
+function rig(file: { current: Htpasswd }, clock = { ms: 0 }) {
+  const asked: string[] = [];
+  const users = new Users({
+    load: async () => file.current,
+    now: () => clock.ms,
+    compare: async (password, stored) => {
+      asked.push(`${password} ${stored}`);
+      return stored === `hash of ${password}`;
+    },
+  });
+  return { users, asked, clock };
+}
+const withHash = (text: string): Htpasswd => ({ hashes: new Map([['alice', text]]), flaws: [] });
+
+describe('a login', () => {
+  test('is right with the real bcrypt and $2y$', async () => {
+    const line = (await hash('pässword', 4)).replace('$2b$', '$2y$');
+    const users = new Users({ load: async () => parseHtpasswd(`alice:${line}`), now: () => 0 });
+    expect(await users.areRight({ name: 'alice', password: 'pässword' })).toBe(true);
+    expect(await users.areRight({ name: 'alice', password: 'password' })).toBe(false);
+    expect(await users.areRight({ name: 'bob', password: 'pässword' })).toBe(false);
+  });
+
+  test('that was right is computed once a minute, one that was wrong each time', async () => {
+    const { users, asked, clock } = rig({ current: withHash('hash of p') });
+    const right = { name: 'alice', password: 'p' };
+    for (let n = 0; n < 3; n += 1) expect(await users.areRight(right)).toBe(true);
+    expect(asked.length).toBe(1);
+    clock.ms += 60_000;
+    expect(await users.areRight(right)).toBe(true);
+    expect(asked.length).toBe(2);
+    for (let n = 0; n < 2; n += 1) expect(await users.areRight({ name: 'alice', password: 'x' })).toBe(false);
+    expect(asked.length).toBe(4);
+  });
+
+  test('is wrong at once when the file has another hash, or the name no more', async () => {
+    const file = { current: withHash('hash of p') };
+    const { users } = rig(file);
+    expect(await users.areRight({ name: 'alice', password: 'p' })).toBe(true);
+    file.current = withHash('hash of q');
+    expect(await users.areRight({ name: 'alice', password: 'p' })).toBe(false);
+    file.current = { hashes: new Map(), flaws: [] };
+    expect(await users.areRight({ name: 'alice', password: 'q' })).toBe(false);
+  });
+
+  test('of a name that does not exist is computed as well, and never right', async () => {
+    const { users, asked } = rig({ current: withHash('hash of p') });
+    expect(await users.areRight({ name: 'bob', password: 'p' })).toBe(false);
+    expect(asked).toEqual(['p hash of p']);
+  });
+
+  test('that twenty wait for is computed once', async () => {
+    const { users, asked } = rig({ current: withHash('hash of p') });
+    const all = await Promise.all(
+      Array.from({ length: 20 }, () => users.areRight({ name: 'alice', password: 'p' })),
+    );
+    expect(all.every(Boolean)).toBe(true);
+    expect(asked.length).toBe(1);
+  });
+});
+
+test('two at once, the others in line, and who finds the line full is turned away', async () => {
+  const few = new FewAtOnce({ most: 2, mostWaiting: 3 });
+  const gate = deferred();
+  let running = 0;
+  let peak = 0;
+  const work = async () => {
+    running += 1;
+    peak = Math.max(peak, running);
+    await gate.promise;
+    running -= 1;
+  };
+  const taken = Array.from({ length: 5 }, () => few.run(work));
+  await expect(few.run(work)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
+  gate.resolve();
+  await Promise.all(taken);
+  expect(peak).toBe(2);
+  await expect(few.run(async () => Promise.reject(new Error('x')))).rejects.toThrow('x');
+  await few.run(work);
+});
+
+test('without users nobody’s credentials are looked at', async () => {
+  const access = new Access({ users: undefined, rules: new Rules(undefined) });
+  const visitor = await access.visitor(`Basic ${Buffer.from('a:b').toString('base64')}`, '10.0.0.1');
+  expect([visitor.mayPull('a.io/x', 'public'), visitor.mayPull('a.io/x', 'private')]).toEqual([true, false]);
+});

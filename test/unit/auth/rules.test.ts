@@ -1,0 +1,82 @@
+/** Who may what: the first rule that is about it decides. */
+import { describe, expect, test } from 'vitest';
+import { type Asking, type Rule, Rules } from '../../../src/auth/rules.ts';
+
+const name = 'docker.io/team/app';
+function rule(users: readonly string[], more: Partial<Rule> = {}): Rule {
+  return { matches: () => true, users, from: [], actions: ['pull'], ...more };
+}
+
+function may(rules: readonly Rule[] | undefined, asking: Partial<Asking> = {}): [boolean, boolean] {
+  const all = new Rules(rules);
+  const rest = {
+    user: undefined,
+    address: '10.1.2.3',
+    canonicalName: name,
+    action: 'pull',
+    ...asking,
+  } as const;
+  return [all.allow({ ...rest, visibility: 'public' }), all.allow({ ...rest, visibility: 'private' })];
+}
+
+test('without rules everybody pulls what is public, and nothing else', () => {
+  expect(may(undefined)).toEqual([true, false]);
+  expect(may(undefined, { user: 'alice' })).toEqual([true, false]);
+  expect(may(undefined, { action: 'push' })).toEqual([false, false]);
+});
+
+test('what no rule is about is denied', () => {
+  expect(may([])).toEqual([false, false]);
+  expect(may([rule(['anonymous'], { matches: text => text !== name })], { user: 'alice' })).toEqual([
+    false,
+    false,
+  ]);
+});
+
+test.each([
+  ['anonymous', undefined, [true, false]],
+  ['anonymous', 'alice', [true, false]],
+  ['*', undefined, [false, false]],
+  ['*', 'alice', [true, true]],
+  ['alice', undefined, [false, false]],
+  ['alice', 'alice', [true, true]],
+  ['alice', 'Alice', [false, false]],
+  ['alice', 'bob', [false, false]],
+] as const)('users %s, asked by %s: public and private %j', (users, user, expected) => {
+  expect(may([rule([users])], { user })).toEqual(expected);
+});
+
+test('nobody becomes everybody by the name anonymous or *', () => {
+  expect(may([rule(['anonymous'])], { user: 'anonymous' })).toEqual([true, false]);
+  expect(may([rule(['alice'])], { user: '*' })).toEqual([false, false]);
+});
+
+describe('the first match', () => {
+  test('wins, also when it forbids', () => {
+    expect(may([rule(['alice'], { actions: [] }), rule(['*'])], { user: 'alice' })).toEqual([false, false]);
+    expect(may([rule(['anonymous'], { actions: [] }), rule(['alice'])], { user: 'alice' })).toEqual([
+      false,
+      false,
+    ]);
+    expect(may([rule(['alice'], { actions: ['push'] }), rule(['*'])], { user: 'alice' })).toEqual([
+      false,
+      false,
+    ]);
+  });
+
+  test('is passed over for private content when it is about anonymous alone', () => {
+    expect(may([rule(['anonymous']), rule(['alice'])], { user: 'alice' })).toEqual([true, true]);
+    expect(may([rule(['anonymous']), rule(['alice'])], { user: 'bob' })).toEqual([true, false]);
+  });
+});
+
+test.each([
+  ['10.0.0.0/8', '10.1.2.3', true],
+  ['10.0.0.0/8', '11.1.2.3', false],
+  ['10.1.2.3', '10.1.2.3', true],
+  ['fd00::/8', 'fd00::1', true],
+  ['fd00::/8', '10.1.2.3', false],
+  ['10.0.0.0/8', undefined, false],
+])('from %s, asked from %s: %j', (block, address, expected) => {
+  expect(may([rule(['alice'], { from: [block] })], { user: 'alice', address })).toEqual([expected, expected]);
+});
