@@ -23,7 +23,9 @@ test('a running transfer is finished for its client, then the process ends with 
   await call.atLeast(1000);
   mirror.process.signal('SIGTERM');
   await mirror.process.waitForMessage('draining');
-  await expect(get(mirror.url, '/readyz')).rejects.toThrow();
+  // A connection may still be taken from the kernel's backlog, and closed; it is never served.
+  const late = await get(mirror.url, '/readyz').catch(() => undefined);
+  expect([0, 503]).toContain(late?.status ?? 0);
   gate.release();
   expect(await call.done).toMatchObject({ status: 200, sha256: blob.digest, end: 'complete' });
   expect(await mirror.process.exited).toEqual({ code: 0, signal: null });
