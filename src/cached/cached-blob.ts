@@ -191,10 +191,12 @@ export class CachedBlob {
   #readerOver(download: Download, ingest: Ingest, digest: Digest, source: BlobSource): FollowingReader {
     const { observer, passages } = this.#options;
     observer.followerJoined(source.upstream);
-    const switchOver = (room: NoRoomError, at: number) => {
-      const leftover = room.front === 0 ? download.takeLeftover() : undefined;
+    const switchOver = (room: NoRoomError, at: number, promised = room.size) => {
+      if (room.size !== undefined && room.size !== promised) throw new MismatchError(digest);
+      const isAsPromised = room.front === 0 && room.size === promised;
+      const leftover = isAsPromised ? download.takeLeftover() : undefined;
       return leftover === undefined
-        ? passages.continueFrom(digest, source, room, at)
+        ? passages.continueFrom(digest, source, room, at, promised)
         : passages.over(digest, source, leftover, room.size);
     };
     const explain = (error: unknown) =>

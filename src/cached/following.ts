@@ -8,7 +8,8 @@ import { NoRoomError } from '../store/ingest-error.ts';
 import type { PassthroughReader } from './passthrough.ts';
 
 export interface FollowingOptions {
-  readonly switchOver: (room: NoRoomError, at: number) => PassthroughReader;
+  /** `promised`: the length that the client was told, in bytes; another one must not be given out. Errors: MismatchError. */
+  readonly switchOver: (room: NoRoomError, at: number, promised: number | undefined) => PassthroughReader;
   /** What the download ended with, as an error that may become an answer when no byte has gone out. */
   readonly explain: (error: unknown) => unknown;
   readonly onClose: () => void;
@@ -19,6 +20,7 @@ export class FollowingReader implements BlobReader {
   readonly #follower: Follower;
   readonly #options: FollowingOptions;
   #passthrough: PassthroughReader | undefined;
+  #promised: number | undefined;
   #closed = false;
 
   constructor(follower: Follower, options: FollowingOptions) {
@@ -29,6 +31,7 @@ export class FollowingReader implements BlobReader {
 
   /** The client is told this length, in bytes: bytes of a blob of another one are an error from now on. */
   promise(size: number): void {
+    this.#promised = size;
     this.#follower.promise(size);
   }
 
@@ -38,9 +41,17 @@ export class FollowingReader implements BlobReader {
       return await this.#follower.read(into, at);
     } catch (error) {
       if (!(error instanceof NoRoomError) || this.#closed) throw this.#options.explain(error);
-      this.#passthrough = this.#options.switchOver(error, at);
+      this.#passthrough = this.#switchOver(error, at);
       await this.#follower.close();
       return this.#passthrough.read(into, at);
+    }
+  }
+
+  #switchOver(room: NoRoomError, at: number): PassthroughReader {
+    try {
+      return this.#options.switchOver(room, at, this.#promised);
+    } catch (error) {
+      throw this.#options.explain(error);
     }
   }
 

@@ -98,11 +98,17 @@ export class Passages {
     return { outcome: 'passthrough', size: total, start: first, end: last + 1, partial: true, reader };
   }
 
-  /** The rest for a client that has drained a download without room. `at`: its next byte. */
-  continueFrom(digest: Digest, source: BlobSource, room: NoRoomError, at: number): PassthroughReader {
+  /** The rest for a client that has drained a download without room. `at`: its next byte; `expectedSize`: what it was told. */
+  continueFrom(
+    digest: Digest,
+    source: BlobSource,
+    room: NoRoomError,
+    at: number,
+    expectedSize: number | undefined,
+  ): PassthroughReader {
     const from = at >= room.front ? room.front : 0;
     const hash = from === 0 ? createDigester(algorithmOf(digest)) : room.copyHash();
-    return this.#open(digest, source, { from, expectedSize: room.size, hash }).reader;
+    return this.#open(digest, source, { from, expectedSize, hash }).reader;
   }
 
   /** A transfer from byte 0 that is already running. */
