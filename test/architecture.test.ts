@@ -62,6 +62,22 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'oci telemetry store lru cached',
     because: 'it only fills at start what lru and cached keep in memory',
   },
+  'surroundings.ts': {
+    may: 'telemetry config lifecycle.ts metrics.ts',
+    because: 'it is what all parts are given',
+  },
+  'holdings.ts': {
+    may: 'surroundings.ts cached lru store',
+    because: 'what is held is put together without upstreams and doors',
+  },
+  'origins.ts': {
+    may: 'surroundings.ts config cached registry upstream',
+    because: 'upstreams are put together without disk and doors',
+  },
+  'serving.ts': {
+    may: 'surroundings.ts access.ts http',
+    because: 'the doors open onto what is composed already',
+  },
   'main.ts': { may: 'cli commander', because: 'it only picks the command; everything else loads when used' },
   // mirror.ts has no row: the composition root may import everything.
 };

@@ -114,7 +114,7 @@ requires(
         await hub.forget();
         mirror.forget();
         const { code, stdout, stderr } = await client.pull(cold);
-        const asked = mirror.requests();
+        const asked = await mirror.requests();
         expect(asked.map(({ path }) => path).join('\n')).toContain(cold.repository);
         expect(asked.filter(({ path, status }) => status < 500 && path.includes('/manifests/'))).toEqual([]);
         const spentMs =

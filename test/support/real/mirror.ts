@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import type { SpawnedProcess } from '../process.ts';
+import { commandOutput } from './command.ts';
 import { endDaemon, startDaemon } from './daemon.ts';
 import type { Place } from './place.ts';
 
@@ -40,6 +41,7 @@ export class Mirror {
   readonly url: string;
   #process: SpawnedProcess;
   #seen = 0;
+  #marks = 0;
 
   private constructor(place: Place, folder: string, process: SpawnedProcess, url: string) {
     this.#place = place;
@@ -67,12 +69,20 @@ export class Mirror {
     this.#seen = 0;
   }
 
-  /** What has been answered since `forget()`, in the order of ending. */
-  requests(): MirrorRequest[] {
+  /**
+   * What has been answered since `forget()`, in the order of ending. The log comes through a pipe, after the answers:
+   * a request of our own marks how far it must have come.
+   */
+  async requests(): Promise<MirrorRequest[]> {
+    this.#marks += 1;
+    const mark = `mark-${this.#marks}`;
+    await commandOutput(this.#place.command(['curl', '-sS', '-A', mark, `${this.url}/v2/`]));
+    await this.#process.waitFor(line => (parseRequest(line)?.userAgent === mark ? line : undefined), mark);
     return this.#process.lines
       .slice(this.#seen)
       .map(parseRequest)
-      .filter(request => request !== undefined);
+      .filter(request => request !== undefined)
+      .filter(({ userAgent }) => !userAgent.startsWith('mark-'));
   }
 
   forget(): void {

@@ -1,0 +1,69 @@
+/**
+ * What is held and how much of it may be: the store on disk, its records, the LRU index and the capacity that evicts.
+ * Everything here is closed by the lifecycle, in the reverse order.
+ */
+import { Downloads } from './cached/downloads.ts';
+import { Capacity } from './lru/capacity.ts';
+import { EmbeddedLru } from './lru/embedded-lru.ts';
+import { BlobStore } from './store/blob-store.ts';
+import { LastUseWriter } from './store/last-use-writer.ts';
+import type { StoreLayout } from './store/layout.ts';
+import { Records } from './store/records.ts';
+import { removePartial } from './store/sweep.ts';
+import type { Surroundings } from './surroundings.ts';
+
+export interface Holdings {
+  readonly layout: StoreLayout;
+  readonly store: BlobStore;
+  readonly lru: EmbeddedLru;
+  readonly downloads: Downloads;
+  readonly records: Records;
+  readonly lastUses: LastUseWriter;
+  readonly capacity: Capacity;
+}
+
+/** Reads nothing yet. Errors: none but those of the disk that `Capacity.start` looks at. */
+export async function openHoldings(layout: StoreLayout, around: Surroundings): Promise<Holdings> {
+  const { logger, lifecycle, metrics, now } = around;
+  const store = new BlobStore({ layout, observer: metrics });
+  const lru = new EmbeddedLru({ now });
+  const records = await lifecycle.start(
+    'records',
+    () => new Records({ layout, observer: metrics, logger }),
+    part => part.close(),
+  );
+  const lastUses = await lifecycle.start(
+    'last uses',
+    () => new LastUseWriter({ store, logger, now }),
+    part => part.close(),
+  );
+  const parts = { layout, store, lru, downloads: new Downloads(), records, lastUses };
+  const capacity: Capacity = await lifecycle.start(
+    'capacity',
+    () => openCapacity(parts, around),
+    part => part.close(),
+  );
+  return { ...parts, capacity };
+}
+
+async function openCapacity(
+  { layout, store, lru, downloads }: Omit<Holdings, 'capacity'>,
+  { config, logger, metrics, now }: Surroundings,
+): Promise<Capacity> {
+  const capacity = new Capacity({
+    ...config.store,
+    lru,
+    observer: metrics,
+    logger,
+    now,
+    freeBytes: () => store.freeBytes(),
+    unlinkBlob: digest => store.remove(digest),
+    unlinkPartial: digest =>
+      downloads.removePartial(digest, () => removePartial({ layout, observer: metrics }, digest)),
+    mayEvict: () => true, // pins and hosted content come later
+    isActive: digest => downloads.isActive(digest),
+    writtenBytes: () => downloads.heldBytes,
+  });
+  await capacity.start();
+  return capacity;
+}

@@ -1,0 +1,42 @@
+/** The configured upstreams, opened, each with the cache over it. */
+import type { PullThroughCache } from './cached/pull-through-cache.ts';
+import type { UpstreamConfig } from './config/config.ts';
+import type { DirectoryEntry } from './registry/directory.ts';
+import { OfflineOrigin, type Origin } from './registry/origin.ts';
+import type { Surroundings } from './surroundings.ts';
+import { openUpstream } from './upstream/upstream-urls.ts';
+
+/** Nothing is dialled. The lifecycle closes each. */
+export async function openUpstreams(
+  cache: PullThroughCache,
+  around: Surroundings,
+): Promise<readonly DirectoryEntry[]> {
+  const { config, lifecycle } = around;
+  const entries: DirectoryEntry[] = [];
+  for (const upstream of config.upstreams.values()) {
+    const origin = await lifecycle.start(
+      upstream.key,
+      () => openOrigin(upstream, around),
+      part => part.close(),
+    );
+    const { key, aliases, timeouts } = upstream;
+    const isPublic = upstream.username === undefined;
+    const isGuarded = !isPublic && upstream.share === 'public';
+    const registry = cache.registry(origin, { ...upstream, ...timeouts, isPublic, isGuarded });
+    entries.push({ key, aliases, registry });
+  }
+  return entries;
+}
+
+function openOrigin(upstream: UpstreamConfig, { config, metrics, logger, now }: Surroundings): Origin {
+  if (config.offline) return new OfflineOrigin(upstream.key);
+  const { username, password } = upstream;
+  return openUpstream({
+    ...upstream,
+    ...(username !== undefined && password !== undefined && { credentials: { username, password } }),
+    userAgent: 'cistern',
+    observer: metrics,
+    logger,
+    now,
+  });
+}

@@ -1,0 +1,58 @@
+/**
+ * The doors: the apps over the composed rooms, and the addresses they listen on. Each listener is closed by the
+ * lifecycle, with the drain.
+ */
+import { createAccess } from './access.ts';
+import { type AppOptions, createApp, createOpsApp } from './http/app.ts';
+import { Listener } from './http/listener.ts';
+import type { Surroundings } from './surroundings.ts';
+
+export interface Serving extends Pick<AppOptions, 'directory' | 'catalog'> {
+  /** The store has been read: for `/readyz`. */
+  isScanned(): boolean;
+}
+
+/** Resolves with the URLs of the main listener. Errors: those of `listen`. */
+export async function listen(
+  { isScanned, ...serving }: Serving,
+  around: Surroundings,
+): Promise<readonly string[]> {
+  const { config, lifecycle, metrics, logger, now } = around;
+  const { path, listen: metricsAddress } = config.metrics;
+  const ops = {
+    observer: metrics,
+    logger,
+    accessLog: config.log.access,
+    trustedProxies: config.http.trustedProxies,
+    renderMetrics: () => metrics.render(),
+    ready: () => ({
+      ok: !lifecycle.closing,
+      detail: { draining: lifecycle.closing, storeScanned: isScanned() },
+    }),
+  };
+  if (metricsAddress !== undefined) {
+    const handle = createOpsApp({ ...ops, metricsPath: path });
+    const open = () => Listener.open({ addresses: [metricsAddress], handle, logger });
+    await lifecycle.start('metrics listener', open, part => part.close({ drainMs: 0 }));
+  }
+  const handle = createApp({
+    ...ops,
+    ...serving,
+    access: createAccess(config.access, around),
+    now,
+    metricsPath: metricsAddress === undefined ? path : undefined,
+  });
+  const refused = {
+    upstream: 'none',
+    kind: 'other',
+    method: 'OTHER',
+    outcome: 'error',
+    bytes: 0,
+    seconds: 0,
+    firstByteSeconds: 0,
+  } as const;
+  const onRefused = (status: number) => metrics.requestEnded({ ...refused, status });
+  const open = () => Listener.open({ addresses: config.http.listen, handle, logger, onRefused });
+  const listener = await lifecycle.start('listener', open, (part, closing) => part.close(closing));
+  return listener.urls;
+}
