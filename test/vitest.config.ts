@@ -42,6 +42,7 @@ export default defineConfig({
           testTimeout: 4 * integrationTimeoutMs,
           hookTimeout: 4 * integrationTimeoutMs,
           fileParallelism: false,
+          retry: 1, // real daemons on a busy machine; the reporter names whatever needed it
           maxWorkers: 1,
           sequence: { groupOrder: 1 },
         },

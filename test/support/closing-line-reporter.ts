@@ -2,7 +2,7 @@
  * Prints `N passed, N failed, N skipped` as the very last line of a run, and fails the run when something was skipped that
  * could have run: a skip is allowed only below a suite made by `requires(…)` one of whose requirements is unmet.
  * A file that can't be loaded, a suite whose hook fails and an error outside of tests each count as one failed. With a name filter (-t) what it
- * leaves out is not held against anybody.
+ * leaves out is not held against anybody. What passed only at a second try is named, so that nobody takes it for sound.
  */
 import type { Reporter, SerializedError, TestCase, TestModule, Vitest } from 'vitest/node';
 import { parseNeeds, unmet } from './requires.ts';
@@ -13,6 +13,8 @@ export interface Tally {
   readonly skipped: number;
   /** One line for each suite or test that was skipped without a reason. */
   readonly unjustified: readonly string[];
+  /** One line for each test that failed first and passed when it was tried again. */
+  readonly unsteady: readonly string[];
 }
 
 export class ClosingLineReporter implements Reporter {
@@ -37,9 +39,9 @@ export class ClosingLineReporter implements Reporter {
 
   #close(): void {
     // Without a tally the run was broken off, which nobody may read as a success.
-    const { unjustified, ...counts } = this.#tally ?? brokenOff;
+    const { unjustified, unsteady, ...counts } = this.#tally ?? brokenOff;
     if (unjustified.length > 0) process.exitCode ||= 1;
-    for (const line of unjustified) this.#print(`${line}\n`);
+    for (const line of [...unsteady, ...unjustified]) this.#print(`${line}\n`);
     this.#print(`${formatTally(counts)}\n`);
   }
 }
@@ -49,9 +51,10 @@ const brokenOff: Tally = {
   failed: 1,
   skipped: 0,
   unjustified: ['FAILED: the run was broken off'],
+  unsteady: [],
 };
 
-export function formatTally({ passed, failed, skipped }: Omit<Tally, 'unjustified'>): string {
+export function formatTally({ passed, failed, skipped }: Omit<Tally, 'unjustified' | 'unsteady'>): string {
   return `${passed} passed, ${failed} failed, ${skipped} skipped`;
 }
 
@@ -67,6 +70,9 @@ export function tallyOf(modules: readonly TestModule[], errorCount: number, filt
     failed: count('failed') + count('pending') + broken + errorCount,
     skipped: skipped.length,
     unjustified: [...unjustified],
+    unsteady: tests
+      .filter(test => test.diagnostic()?.flaky === true)
+      .map(test => `UNSTEADY: passed at a second try: ${nameOf(test)}`),
   };
 }
 
@@ -75,10 +81,14 @@ function complaintAbout(test: TestCase): string | undefined {
   if (isBelowBroken(test)) return undefined; // fails the run already, and by its own message
   const needs = parseNeeds(test.fullName);
   if (unmet(needs).length > 0) return undefined;
-  const where = `${test.module.relativeModuleId} > ${test.fullName}`;
+  const where = nameOf(test);
   return needs.length === 0
     ? `FAILED: skipped without a declared requirement: ${where}`
     : `FAILED: skipped although everything it needs is here (${needs.join(', ')}): ${where}`;
+}
+
+function nameOf(test: TestCase): string {
+  return `${test.module.relativeModuleId} > ${test.fullName}`;
 }
 
 /** Vitest skips the tests of a suite whose beforeAll has failed. */

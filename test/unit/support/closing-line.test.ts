@@ -87,6 +87,17 @@ describe('a run', () => {
     );
   });
 
+  test('names what passed only when it was tried again', async () => {
+    const { code, lines } = await run(
+      `let tries = 0; test('wavers', { retry: 1 }, () => expect(tries++).toBe(1)); ${passing}`,
+    );
+    expect([code, ...lines.slice(-2)]).toEqual([
+      0,
+      'UNSTEADY: passed at a second try: a.test.ts > wavers',
+      '2 passed, 0 failed, 0 skipped',
+    ]);
+  });
+
   test('whose hook fails says that alone, although its tests were skipped', async () => {
     const { code, lines } = await run(
       `describe('a', () => { beforeAll(() => { throw new Error('no'); }); describe('b', () => { ${passing} }); });`,
