@@ -3,9 +3,8 @@
  * Decides which of the three a request gets, and checks its link first in each of them.
  */
 import type { Digest } from '../oci/digest.ts';
-import { RegistryError } from '../oci/error.ts';
 import type { Repository } from '../oci/name.ts';
-import { type ByteRange, resolveRange } from '../oci/range.ts';
+import type { ByteRange } from '../oci/range.ts';
 import type { Origin } from '../registry/origin.ts';
 import type { BlobAnswer, BlobSource, ReadOptions, StatAnswer } from '../registry/registry.ts';
 import { UpstreamError } from '../registry/upstream-error.ts';
@@ -13,12 +12,14 @@ import type { BlobStore } from '../store/blob-store.ts';
 import { type Ingest, verifyFirstBytes } from '../store/ingest.ts';
 import { MismatchError, NoRoomError } from '../store/ingest-error.ts';
 import type { RepositoryRecord } from '../store/repository-record.ts';
-import { ifReadable, StoreError } from '../store/store-error.ts';
+import { StoreError } from '../store/store-error.ts';
 import type { Observer, Outcome } from '../telemetry/observer.ts';
+import { type AskedBlob, spanOf } from './asked-blob.ts';
 import type { DescriptorSizes } from './descriptor-sizes.ts';
 import type { Download } from './download.ts';
 import type { Downloads } from './downloads.ts';
 import { FollowingReader } from './following.ts';
+import { HeldBlobs } from './held-blobs.ts';
 import { LinkProofs } from './link-proofs.ts';
 import type { Links } from './links.ts';
 import { type ClosedRange, type Passages, wrongBytes } from './passages.ts';
@@ -50,20 +51,15 @@ export interface CachedBlobOptions {
   ): Download;
 }
 
-/** One request's blob. */
-interface Asked {
-  readonly record: RepositoryRecord;
-  readonly repository: Repository;
-  readonly digest: Digest;
-}
-
 export class CachedBlob {
   readonly #options: CachedBlobOptions;
   readonly #proofs: LinkProofs;
+  readonly #held: HeldBlobs;
 
   constructor(options: CachedBlobOptions) {
     this.#options = options;
     this.#proofs = new LinkProofs(options);
+    this.#held = new HeldBlobs({ ...options, proofs: this.#proofs });
   }
 
   /** HEAD: downloads nothing; at most one upstream HEAD. Errors: UpstreamError. */
@@ -73,9 +69,9 @@ export class CachedBlob {
     digest: Digest,
     options: ReadOptions,
   ): Promise<StatAnswer> {
-    const { store, links, downloads, sizes } = this.#options;
+    const { links, downloads, sizes } = this.#options;
     if (links.mayServe(record, digest)) {
-      const held = await ifReadable(store.sizeOf(digest));
+      const held = await this.#held.sizeOf(digest);
       if (held !== undefined) return { outcome: 'hit', size: held };
       const opened = await downloads.get(digest)?.opened;
       if (typeof opened === 'object' && opened.size !== undefined)
@@ -84,7 +80,7 @@ export class CachedBlob {
     const known = sizes.get(record.name, digest);
     if (known !== undefined) return { outcome: 'hit', size: known };
     const size = await this.#proofs.ask(record, repository, digest, options.signal);
-    return { outcome: 'miss', size: size ?? (await ifReadable(store.sizeOf(digest))) };
+    return { outcome: 'miss', size: size ?? (await this.#held.sizeOf(digest)) };
   }
 
   /** GET. Errors: UpstreamError, RANGE_INVALID. */
@@ -95,22 +91,13 @@ export class CachedBlob {
     range: ByteRange | undefined,
     options: ReadOptions,
   ): Promise<BlobAnswer> {
-    const { store, downloads } = this.#options;
+    const { downloads } = this.#options;
+    const asked = { record, repository, digest };
     const wanted = this.#trusted(digest, range);
     const known = this.#options.sizes.get(record.name, digest);
     for (let tries = 1; tries <= maxTries; tries += 1) {
-      const held = await ifReadable(store.open(digest));
-      if (held !== undefined) {
-        try {
-          await this.#proofs.require(record, repository, digest, options.signal);
-          const span = spanOf(wanted, held.size);
-          this.#options.touch(digest);
-          return { outcome: 'hit', size: held.size, ...span, partial: wanted !== undefined, reader: held };
-        } catch (error) {
-          await held.close();
-          throw error;
-        }
-      }
+      const held = await this.#held.open(asked, wanted, options);
+      if (held !== undefined) return held;
       // A download that asks through this very repository is the proof under way: no HEAD beside it.
       const proving = downloads.get(digest)?.sources.has(this.#options.origin.key, repository) ?? true;
       if (!proving) await this.#proofs.require(record, repository, digest, options.signal);
@@ -134,7 +121,7 @@ export class CachedBlob {
         );
       const answer = await this.#follow(
         download,
-        { record, repository, digest },
+        asked,
         source,
         wanted,
         running === undefined ? 'miss' : 'joined',
@@ -154,7 +141,7 @@ export class CachedBlob {
   /** Undefined: the download ended before this client could join it; look again. */
   async #follow(
     download: Download,
-    { record, repository, digest }: Asked,
+    { record, repository, digest }: AskedBlob,
     source: BlobSource,
     wanted: ByteRange | undefined,
     outcome: Outcome,
@@ -210,16 +197,6 @@ export class CachedBlob {
     if (range === undefined || !this.#options.suspects.has(digest)) return range;
     return 'first' in range && range.first === 0 ? range : undefined;
   }
-}
-
-function spanOf(
-  range: ByteRange | undefined,
-  size: number,
-): { readonly start: number; readonly end: number } {
-  if (range === undefined) return { start: 0, end: size };
-  const span = resolveRange(range, size);
-  if (span === undefined) throw new RegistryError('RANGE_INVALID', { detail: { size } });
-  return span;
 }
 
 function isClosed(range: ByteRange): range is ClosedRange {
