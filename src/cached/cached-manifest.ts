@@ -28,14 +28,19 @@ export interface CachedManifestOptions {
   readonly signal: AbortSignal;
 }
 
-export interface FetchedManifest {
+interface Fetched {
   readonly held: HeldManifest;
+  /** When the upstream said so; with several mirrors that may have been a while ago. Undefined: just now. */
+  readonly checkedAt: number | undefined;
+}
+
+export interface FetchedManifest extends Fetched {
   readonly outcome: Outcome;
 }
 
 export class CachedManifest {
   readonly #options: CachedManifestOptions;
-  readonly #fetches = new Flights<HeldManifest>();
+  readonly #fetches = new Flights<Fetched>();
   readonly #resolves = new Flights<Descriptor>();
 
   constructor(options: CachedManifestOptions) {
@@ -92,25 +97,22 @@ export class CachedManifest {
     const { value, joined } = await this.#fetches.run(key, signal, () =>
       this.#fetch(record, repository, reference),
     );
-    return { held: value, outcome: joined ? 'joined' : 'miss' };
+    return { ...value, outcome: joined ? 'joined' : 'miss' };
   }
 
-  async #fetch(
-    record: RepositoryRecord,
-    repository: Repository,
-    reference: Reference,
-  ): Promise<HeldManifest> {
+  async #fetch(record: RepositoryRecord, repository: Repository, reference: Reference): Promise<Fetched> {
     const { origin, manifests, signal } = this.#options;
     if (isDigest(reference)) {
       const hot = manifests.peek(reference);
-      if (hot !== undefined && this.#options.links.mayServe(record, hot.descriptor.digest)) return hot;
+      if (hot !== undefined && this.#options.links.mayServe(record, hot.descriptor.digest))
+        return { held: hot, checkedAt: undefined };
       if (hot !== undefined) {
         await origin.resolve(repository, reference, { signal });
-        return this.#keep(record, hot);
+        return { held: this.#keep(record, hot), checkedAt: undefined };
       }
     }
-    const { descriptor, bytes } = await origin.manifest(repository, reference, { signal });
-    return this.#keep(record, await manifests.put(descriptor, bytes));
+    const { descriptor, bytes, checkedAt } = await origin.manifest(repository, reference, { signal });
+    return { held: this.#keep(record, await manifests.put(descriptor, bytes)), checkedAt };
   }
 
   #keep(record: RepositoryRecord, held: HeldManifest): HeldManifest {

@@ -63,10 +63,10 @@ export class CachedTag {
     if (known !== undefined) return this.#answer(known);
     const { value: entry, joined } = await this.#resolves.run(`${record.name}:${tag}`, options.signal, () =>
       this.#ask(record, tag, async () => {
-        const { descriptor } = await this.#options.origin.resolve(repository, tag, {
+        const { descriptor, checkedAt } = await this.#options.origin.resolve(repository, tag, {
           signal: this.#options.signal,
         });
-        return this.#point(record, tag, descriptor);
+        return this.#point(record, tag, descriptor, checkedAt);
       }),
     );
     return { outcome: joined ? 'joined' : 'miss', descriptor: entry.descriptor, checkedAt: entry.checkedAt };
@@ -82,10 +82,10 @@ export class CachedTag {
     const known = await this.#current(record, repository, tag, options);
     if (known?.held !== undefined) return { ...this.#answer(known), bytes: known.held.bytes };
     const reference = known?.entry.descriptor.digest ?? tag;
-    const { held, outcome } = await this.#ask(record, tag, () =>
+    const { held, outcome, checkedAt } = await this.#ask(record, tag, () =>
       this.#options.byDigest.fetch(record, repository, reference, options.signal),
     );
-    const entry = known?.entry ?? this.#point(record, tag, held.descriptor);
+    const entry = known?.entry ?? this.#point(record, tag, held.descriptor, checkedAt);
     this.#options.manifests.touch(held);
     return { outcome, descriptor: held.descriptor, bytes: held.bytes, checkedAt: entry.checkedAt };
   }
@@ -126,7 +126,9 @@ export class CachedTag {
   ): Promise<Checked | undefined> {
     const key = `${record.name}:${tag}`;
     const patienceMs = this.#options.policy.checkTimeoutMs - this.#checks.ageMs(key);
-    const check = this.#checks.run(key, options.signal, () => this.#confirm(record, repository, tag, known));
+    const check = this.#checks.run(key, options.signal, () =>
+      this.#confirm(record, repository, tag, known, options.mustCheck),
+    );
     if (known.held !== undefined && (await settleWithin(check, Math.max(0, patienceMs))) === 'late') {
       check.catch(() => {}); // it ends behind: the next client sees what it found
       const ageMs = this.#options.now() - known.entry.checkedAt;
@@ -151,15 +153,16 @@ export class CachedTag {
     repository: Repository,
     tag: Tag,
     known: HeldTag,
+    mustCheck = false,
   ): Promise<Checked> {
     const { origin, byDigest, logger, signal } = this.#options;
-    const { descriptor } = await origin.resolve(repository, tag, { signal });
+    const { descriptor, checkedAt } = await origin.resolve(repository, tag, { signal, mustCheck });
+    const point = () => this.#point(record, tag, descriptor, checkedAt);
     if (descriptor.digest === known.entry.descriptor.digest) {
-      return { entry: this.#point(record, tag, descriptor), held: known.held, outcome: 'hit' };
+      return { entry: point(), held: known.held, outcome: 'hit' };
     }
     const already = await byDigest.held(record, descriptor.digest);
-    if (already !== undefined)
-      return { entry: this.#point(record, tag, descriptor), held: already, outcome: 'hit' };
+    if (already !== undefined) return { entry: point(), held: already, outcome: 'hit' };
     if (known.held !== undefined && origin.health().budgetLow)
       return { ...known, outcome: 'stale', stale: 'budget' };
     const { held } = await byDigest.fetch(record, repository, descriptor.digest, signal);
@@ -169,7 +172,7 @@ export class CachedTag {
       from: known.entry.descriptor.digest,
       to: descriptor.digest,
     });
-    return { entry: this.#point(record, tag, descriptor), held, outcome: 'miss' };
+    return { entry: point(), held, outcome: 'miss' };
   }
 
   async #stale(record: RepositoryRecord, known: HeldTag, reason: StaleReason): Promise<Checked | undefined> {
@@ -199,8 +202,13 @@ export class CachedTag {
     }
   }
 
-  #point(record: RepositoryRecord, tag: Tag, descriptor: Descriptor): TagEntry {
-    const entry = { descriptor, checkedAt: this.#options.now() };
+  #point(
+    record: RepositoryRecord,
+    tag: Tag,
+    descriptor: Descriptor,
+    checkedAt = this.#options.now(),
+  ): TagEntry {
+    const entry = { descriptor, checkedAt };
     record.setTag(tag, entry);
     return entry;
   }

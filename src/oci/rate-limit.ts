@@ -33,6 +33,11 @@ export function parseRateLimit(headers: HeaderFields): RateLimit | undefined {
   };
 }
 
+/** At most 5 % of the limit is left: what is left is for content that isn't held at all. */
+export function isBudgetLow({ limit = 0, remaining }: RateLimit): boolean {
+  return remaining !== undefined && remaining <= Math.floor(limit * 0.05);
+}
+
 function firstOf(value: string | readonly string[] | undefined): string | undefined {
   return typeof value === 'string' ? value : value?.[0];
 }

@@ -2,12 +2,11 @@
  * What the upstream last said about its rate limit, from every answer of its own host. A reading older than its window
  * says nothing any more: the upstream has given a new budget since.
  */
-import { parseRateLimit, type RateLimit } from '../oci/rate-limit.ts';
+import { isBudgetLow, parseRateLimit, type RateLimit } from '../oci/rate-limit.ts';
 import type { Headers } from './transport.ts';
 
 /** Docker Hub's, for a reading that doesn't name its own. */
 const defaultWindowSeconds = 21_600;
-const lowShare = 0.05;
 
 export interface RateLimitStateOptions {
   now(): number;
@@ -30,10 +29,9 @@ export class RateLimitState {
     this.#options.onReading(limit);
   }
 
-  /** At most 5 % of the limit is left: what is left is for content that isn't held at all. */
+  /** Nearly used up, as of the last reading. */
   get budgetLow(): boolean {
     if (this.#reading === undefined || this.#reading.untilMs <= this.#options.now()) return false;
-    const { limit, remaining } = this.#reading.limit;
-    return remaining !== undefined && remaining <= Math.floor((limit ?? 0) * lowShare);
+    return isBudgetLow(this.#reading.limit);
   }
 }
