@@ -66,6 +66,12 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'telemetry config lifecycle.ts metrics.ts',
     because: 'it is what all parts are given',
   },
+  'redis-connection.ts': {
+    may: 'telemetry config ioredis redis-options.ts redis-problem.ts',
+    because: 'rooms get it as narrow functions, so that they depend on no client',
+  },
+  'redis-options.ts': { may: 'config ioredis', because: 'it only says how the client is set up' },
+  'redis-problem.ts': { may: '', because: 'it only names what went wrong' },
   'holdings.ts': {
     may: 'surroundings.ts cached lru store',
     because: 'what is held is put together without upstreams and doors',

@@ -3,7 +3,7 @@
  * effective configuration. No network, and no secrets in the output.
  */
 import { formatListenAddress } from '../config/address.ts';
-import type { Config, ProxyConfig, UpstreamConfig } from '../config/config.ts';
+import type { Config, ProxyConfig, RedisConfig, UpstreamConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
 import { formatDuration, formatSize } from '../config/quantity.ts';
@@ -51,6 +51,7 @@ function summarize(config: Config): string {
     ...(http.publicUrl === undefined ? [] : [['public url', http.publicUrl] satisfies [string, string]]),
     ...(http.names.length === 0 ? [] : [['own names', http.names.join(', ')] satisfies [string, string]]),
     ['store', `${store.path}, ${describeRoom(store)}`],
+    ['lru', describeLru(config.lru)],
     ...[...config.upstreams.values()].map((upstream): [string, string] => [
       `upstream ${upstream.key}`,
       describeUpstream(upstream),
@@ -77,6 +78,18 @@ function describeRoom({ maxBytes, minFreeBytes, lowWatermark }: Config['store'])
   const limit = maxBytes === Number.POSITIVE_INFINITY ? 'no limit' : `at most ${formatSize(maxBytes)}`;
   const free = minFreeBytes === undefined ? '2GiB or 5 % of the disk' : formatSize(minFreeBytes);
   return `${limit}, ${free} left free, evicts down to ${Math.round(lowWatermark * 100)} %`;
+}
+
+function describeLru({ redis, required }: Config['lru']): string {
+  if (redis === undefined) return 'in this process';
+  return `in Redis, ${describeRedis(redis)}${required ? ' (required)' : ''}`;
+}
+
+/** Without the password. */
+function describeRedis({ mode, addresses, sentinelName, username, database, tls }: RedisConfig): string {
+  const way = { single: '', sentinel: `${sentinelName}, as the Sentinels say: `, cluster: 'Cluster: ' }[mode];
+  const user = username === undefined ? '' : `, as ${username}`;
+  return `${way}${addresses.map(formatListenAddress).join(', ')}, database ${database}${tls ? ', TLS' : ''}${user}`;
 }
 
 function describeStale(staleIfErrorMs: number): string {

@@ -6,10 +6,11 @@ import { resolve } from 'node:path';
 import { canonicalHost, HUB } from '../oci/name.ts';
 import type { Config, ProxyConfig, UpstreamConfig } from './config.ts';
 import { formatPath, type Path } from './path.ts';
+import { assembleLru } from './redis-assembly.ts';
 import type { ParsedFile, ParsedUpstream } from './schema.ts';
 
 export interface AssemblyOptions {
-  /** Text of `password_file` and `ca_file` by the formatted path of the key. */
+  /** Text of `password_file`, `ca_file` and the like by the formatted path of the key. */
   readonly files: ReadonlyMap<string, string>;
   /** What a relative path at a key is relative to. Absolute. */
   readonly baseOf: (path: Path) => string;
@@ -29,7 +30,7 @@ export function assembleConfig(parsed: ParsedFile, options: AssemblyOptions): As
   );
   const byKey = new Map(upstreams.map(upstream => [upstream.key, upstream] as const));
   const defaultUpstream = chooseDefault([...byKey.keys()], parsed.default_upstream);
-  const { http, store, tags, access, metrics, log } = parsed;
+  const { http, store, lru, tags, access, metrics, log } = parsed;
   const config: Config = {
     http: {
       listen: http.listen.map(({ address }) => address),
@@ -45,6 +46,7 @@ export function assembleConfig(parsed: ParsedFile, options: AssemblyOptions): As
       lowWatermark: store.low_watermark,
       partialTtlMs: store.partial_ttl,
     },
+    lru: assembleLru(lru, options.files),
     upstreams: byKey,
     defaultUpstream,
     offline: parsed.offline,

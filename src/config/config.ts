@@ -7,6 +7,7 @@
 export interface Config {
   readonly http: HttpConfig;
   readonly store: StoreConfig;
+  readonly lru: LruConfig;
   /** By canonical key (`docker.io`, `localhost:5000`), in the order of the file. Never empty. */
   readonly upstreams: ReadonlyMap<string, UpstreamConfig>;
   /** Always a key of `upstreams`. */
@@ -47,6 +48,31 @@ export interface StoreConfig {
   readonly lowWatermark: number;
   /** 0: partials aren't kept. */
   readonly partialTtlMs: number;
+}
+
+export interface LruConfig {
+  /** Absent: the LRU index is kept in this process. */
+  readonly redis?: RedisConfig;
+  /** The mirror doesn't start without Redis. */
+  readonly required: boolean;
+}
+
+export interface RedisConfig {
+  /** What `addresses` are: the server, the Sentinels that know where it is, or some nodes of a Cluster. */
+  readonly mode: 'single' | 'sentinel' | 'cluster';
+  /** At least one. */
+  readonly addresses: readonly ListenAddress[];
+  /** What the Sentinels call the master. Given with mode `sentinel`. */
+  readonly sentinelName?: string;
+  /** Without it and with a password: Redis' own user `default`. */
+  readonly username?: string;
+  readonly password?: string;
+  readonly sentinelUsername?: string;
+  readonly sentinelPassword?: string;
+  readonly database: number;
+  readonly tls: boolean;
+  /** PEM text of further trusted certificates. */
+  readonly ca?: string;
 }
 
 export interface UpstreamConfig {

@@ -63,7 +63,8 @@ export function overlayEnvironment(fileTree: unknown, env: NodeJS.ProcessEnv): O
         message: `means both ${formatPath(path)} and ${formatPath(other)}; set them in the file`,
       });
     } else {
-      tree = withoutRival(withValue(tree, path, readText(configSchema, path, text)), path, variables);
+      const base = formatPath(path).startsWith(`${formatPath(shortRedis)}.`) ? expandShort(tree) : tree;
+      tree = withoutRival(withValue(base, path, readText(configSchema, path, text)), path, variables);
       variables.set(formatPath(path), variable);
     }
   }
@@ -81,6 +82,14 @@ function spellings(host: string): readonly string[] {
   return [...new Set([host, canonicalHost(host)])];
 }
 
+/** `lru.redis` may be a URL alone, in the file and as a variable; with further keys it is a section. */
+const shortRedis: Path = ['lru', 'redis'];
+
+function expandShort(tree: unknown): unknown {
+  const value = valueAt(tree, shortRedis);
+  return value === undefined || isSection(value) ? tree : withValue(tree, shortRedis, { url: value });
+}
+
 /** Variable to the settings that it may mean: more than one when two hosts look alike in capitals. */
 function nameSettings(
   hosts: readonly string[],
@@ -96,6 +105,7 @@ function nameSettings(
     for (const variable of new Set(written.map(variableFor)))
       named.set(variable, [...(named.get(variable) ?? []), path]);
   }
+  named.set(variableFor(shortRedis), [[...shortRedis, 'url']]);
   return named;
 }
 
@@ -118,6 +128,8 @@ function withoutRival(tree: unknown, path: Path, variables: ReadonlyMap<string, 
   const rivals: ReadonlyMap<unknown, string> = new Map([
     ['password', 'password_file'],
     ['password_file', 'password'],
+    ['sentinel_password', 'sentinel_password_file'],
+    ['sentinel_password_file', 'sentinel_password'],
   ]);
   const rival = rivals.get(path.at(-1));
   if (rival === undefined) return tree;

@@ -13,6 +13,7 @@ import { Findings } from './findings.ts';
 import { formatPath, type Path } from './path.ts';
 import { ConfigError } from './problem.ts';
 import { readProxies } from './proxy-environment.ts';
+import { checkRedis } from './redis-rules.ts';
 import { describeReadError, readReferencedFiles } from './referenced-file.ts';
 import { checkSchema } from './schema-check.ts';
 import { checkUpstreams } from './upstream-rules.ts';
@@ -49,6 +50,7 @@ export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<Loade
   const baseOf = (setting: Path): string => (variables.has(formatPath(setting)) ? cwd : folder);
   const parsed = checkSchema(tree, findings);
   checkUpstreams(tree, findings);
+  checkRedis(tree, findings);
   checkAccess(tree, findings);
   const files = await readReferencedFiles(tree, baseOf, findings);
   const proxy = readProxies(env, findings);

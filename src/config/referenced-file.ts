@@ -9,6 +9,12 @@ import type { Findings } from './findings.ts';
 import { formatPath, isSection, type Path, valueAt } from './path.ts';
 import { ValueError } from './value-error.ts';
 
+const keysOfFiles = [
+  ['password_file', parsePassword],
+  ['sentinel_password_file', parsePassword],
+  ['ca_file', parseCertificates],
+] as const;
+
 /** Text by the formatted path of the key that names the file. `baseOf`: what a relative path at a key is relative to. */
 export async function readReferencedFiles(
   tree: unknown,
@@ -17,13 +23,11 @@ export async function readReferencedFiles(
 ): Promise<ReadonlyMap<string, string>> {
   const texts = new Map<string, string>();
   const upstreams = valueAt(tree, ['upstreams']);
-  for (const [key, entry] of Object.entries(isSection(upstreams) ? upstreams : {})) {
-    for (const [name, parse] of [
-      ['password_file', parsePassword],
-      ['ca_file', parseCertificates],
-    ] as const) {
-      const path = ['upstreams', key, name];
-      const file = valueAt(entry, [name]);
+  const hosts = Object.keys(isSection(upstreams) ? upstreams : {});
+  for (const section of [...hosts.map(host => ['upstreams', host]), ['lru', 'redis']]) {
+    for (const [name, parse] of keysOfFiles) {
+      const path = [...section, name];
+      const file = valueAt(tree, path);
       if (typeof file !== 'string' || file === '') continue;
       try {
         texts.set(formatPath(path), parse(await readFile(resolve(baseOf(path), file), 'utf8')));

@@ -17,6 +17,7 @@ import {
 } from './locator.ts';
 import { isSection } from './path.ts';
 import { parseDuration, parsePercentage, parseSize } from './quantity.ts';
+import { redisSchema } from './redis-schema.ts';
 import { refusal } from './value-error.ts';
 
 const day = 86_400_000;
@@ -62,8 +63,8 @@ const storeSchema = z.strictObject({
 });
 
 const lruSchema = z.strictObject({
-  redis: later('Redis index'),
-  required: later('Redis index', value => value === false),
+  redis: redisSchema,
+  required: flag.prefault(false),
 });
 
 export const upstreamSchema = z.strictObject({

@@ -40,6 +40,7 @@ log: { access: false }
   public url          https://mirror.lan
   own names           m.lan
   store               /srv/cistern, at most 200GB, 1GiB left free, evicts down to 90 %
+  lru                 in this process
   upstream docker.io  https://registry-1.docker.io (as someone, shared with everyone; also hub.lan; IPv4 only; only library/**)
   upstream r.lan      http://10.0.0.1:5000/x (anonymous; certificate not checked; not secret/**)
   upstream s.lan      https://s.lan, then http://m:5000/?ns=s.lan (anonymous; through http://p.lan:3128)

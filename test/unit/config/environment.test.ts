@@ -75,7 +75,6 @@ describe('a variable', () => {
   });
 
   it.each([
-    ['CISTERN_LRU_REDIS', 'lru.redis: this version has no Redis index yet'],
     ['CISTERN_FLEET_NAME', 'fleet.name: this version has no fleets yet'],
     ['CISTERN_HTTP_TLS_CERTIFICATE', 'http.tls.certificate: this version has no TLS yet'],
   ])('%s of a later version stops the start', async (variable, problem) => {

@@ -59,6 +59,7 @@ describe('without anything set', () => {
       metrics: { path: '/metrics' },
       access: {},
       log: { level: 'info', format: 'json', access: true },
+      lru: { required: false },
     });
   });
 

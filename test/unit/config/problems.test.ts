@@ -170,8 +170,6 @@ describe('a setting of a later version', () => {
       'http: { listen: [{ address: ":1", login: off }] }',
       '1:35: http.listen[0].login: this version has no logins yet',
     ],
-    ['lru: { redis: "redis://localhost" }', '1:8: lru.redis: this version has no Redis index yet'],
-    ['lru: { required: true }', '1:8: lru.required: this version has no Redis index yet'],
     ['store: { verify_after: 30d }', '1:10: store.verify_after: this version has no scrubbing yet'],
     ['tags: { patterns: [x] }', '1:9: tags.patterns: this version has no rules per tag yet'],
     [

@@ -10,8 +10,19 @@ import { ConfigFolder } from './config-folder.ts';
 const shipped = await readFile(new URL('../../../mirror.yml', import.meta.url), 'utf8');
 /** Every setting of the reference in force: a # without a blank after it is taken away. */
 const uncommented = shipped.replaceAll(/^( *)#(?=\S)/gm, '$1');
-/** With password_file it can't stand in the same upstream; it is in a comment. */
-const alternatives = ['upstreams.docker.io.password'];
+/** They can't stand beside `url` and `password_file` of the same section; they are in comments. */
+const alternatives = [
+  'lru.redis.sentinels',
+  'lru.redis.sentinel_name',
+  'lru.redis.cluster',
+  'lru.redis.password',
+  'lru.redis.sentinel_username',
+  'lru.redis.sentinel_password',
+  'lru.redis.sentinel_password_file',
+  'lru.redis.database',
+  'lru.redis.tls',
+  'upstreams.docker.io.password',
+];
 
 let folder: ConfigFolder;
 
@@ -22,6 +33,11 @@ beforeEach(async () => {
 afterEach(async () => {
   await folder.remove();
 });
+
+async function writeSecrets(): Promise<void> {
+  await folder.write('docker.io.password', 'p\n');
+  await folder.write('redis.password', 'r\n');
+}
 
 function isMentioned(tree: unknown, path: Path): boolean {
   const [last] = path.slice(-1);
@@ -44,26 +60,29 @@ describe('the shipped mirror.yml', () => {
     const tree: unknown = parseDocument(uncommented).toJS();
     const missing = settings.filter(path => !isMentioned(tree, path)).map(formatPath);
     expect(missing).toEqual(alternatives);
-    expect(uncommented).toContain(' password: ');
+    const comments = shipped.replaceAll(/^ *[^ #].*$/gm, '');
+    for (const path of alternatives) expect(comments).toContain(` ${path.split('.').at(-1)}`);
   });
 
   it('has every setting commented that is a default, so that taking the # away changes nothing', async () => {
-    await folder.write('docker.io.password', 'p\n');
+    await writeSecrets();
     await folder.write('htpasswd', '');
     new CertificateAuthority(folder.path);
-    const examples = /^ *(public_url|username|password_file|ca_file|proxy|min_free|htpasswd): .*\n/gm;
+    const examples =
+      /^ *(public_url|username|password_file|ca_file|proxy|min_free|htpasswd): .*\n|^ {2}redis:\n(?: {4}.*\n)*/gm;
     const { config: defaults } = await folder.load(shipped);
     const { config } = await folder.load(withoutLater(uncommented).replaceAll(examples, ''));
     expect(config).toEqual({ ...defaults, access: config.access }); // its rules are an example too
   });
 
   it('has examples that work', async () => {
-    await folder.write('docker.io.password', 'p\n');
+    await writeSecrets();
     await folder.write('htpasswd', '');
     const { caPem } = new CertificateAuthority(folder.path);
     const { config } = await folder.load(withoutLater(uncommented).replace('share: public', 'share: all'));
     expect(config.http.publicUrl).toBe('https://mirror.lan');
     expect(config.store.minFreeBytes).toBe(2 * 2 ** 30);
+    expect(config.lru.redis).toMatchObject({ mode: 'single', username: 'cistern', password: 'r', ca: caPem });
     expect(config.upstreams.get('docker.io')).toMatchObject({
       username: 'someone',
       password: 'p',
@@ -74,7 +93,7 @@ describe('the shipped mirror.yml', () => {
   });
 
   it('marks every setting of a later version as such', async () => {
-    await folder.write('docker.io.password', 'p\n');
+    await writeSecrets();
     await folder.write('htpasswd', '');
     new CertificateAuthority(folder.path);
     const problems = await folder.problems(uncommented.replace('share: public', 'share: all'));
@@ -98,7 +117,7 @@ function explanationAbove(lines: readonly string[], index: number): string {
 }
 
 function withoutLater(text: string): string {
-  const sections = /^(fleet|hosted|lru):\n(?: +.*\n)*/gm;
+  const sections = /^(fleet|hosted):\n(?: +.*\n)*/gm;
   const tls = /^ {2}tls:\n(?: {4}.*\n)*/gm;
   const single = /^ *(verify_after|patterns): .*\n/gm;
   return text.replaceAll(sections, '').replaceAll(tls, '').replaceAll(single, '');

@@ -206,7 +206,7 @@ describe('credentials', () => {
     'upstreams: { a.io: { proxy: "socks5://u:s4815162342@p" } }',
     'upstreams: { a.io: { proxy: "http://u:%s4815162342@p" } }',
     'upstreams: { a.io: { url: ["https://a.io", "https://u:s4815162342@b.io"] } }',
-    'lru: { redis: "redis://u:s4815162342@r" }',
+    'lru: { redis: "redis://u:s4815162342@r/x" }',
     'fleet: { secret: s4815162342 }',
   ])('are in no message: %s', async text => {
     expect((await folder.problems(text)).join('\n')).not.toContain('4815162342');

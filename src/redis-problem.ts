@@ -1,0 +1,86 @@
+/**
+ * Why Redis can't be used, in one sentence that a user can act on. Made of error codes and of what the server says; never
+ * of an error object as a whole, because ioredis puts the command into it, and AUTH holds the password.
+ */
+
+export type RedisProblemKind =
+  /** Nobody answers there, or no longer. */
+  | 'unreachable'
+  /** It takes commands and doesn't answer. */
+  | 'silent'
+  | 'tls'
+  /** Something else than a Redis answers there. */
+  | 'no-redis'
+  | 'password'
+  /** The user may not do what is needed. */
+  | 'permission'
+  | 'version'
+  | 'read-only'
+  /** It answers, but refuses: still loading, out of memory, no disk. */
+  | 'refusing'
+  /** Keys of our name hold something else. */
+  | 'foreign-data';
+
+export class RedisProblem extends Error {
+  readonly kind: RedisProblemKind;
+
+  constructor(kind: RedisProblemKind, message: string) {
+    super(message);
+    this.name = 'RedisProblem';
+    this.kind = kind;
+  }
+}
+
+const sayings: readonly (readonly [RegExp, RedisProblemKind, string])[] = [
+  [/^(?:WRONGPASS|NOAUTH|ERR invalid password)/, 'password', 'wrong user or password'],
+  [/^NOPERM/, 'permission', 'the user may not do what is needed'],
+  [/^READONLY/, 'read-only', 'it is a read-only replica'],
+  [/^WRONGTYPE/, 'foreign-data', 'a key of ours holds something else'],
+  [/^(?:LOADING|MASTERDOWN|BUSY|MISCONF|OOM|NOREPLICAS|CLUSTERDOWN|TRYAGAIN)/, 'refusing', 'it refuses'],
+  [/Protocol error|Unknown RESP type/, 'no-redis', 'what answers there is no Redis'],
+  [/Command timed out/, 'silent', 'it does not answer in time'],
+  [/^ERR /, 'refusing', 'it refuses'],
+];
+
+const tlsCode = /^(?:ERR_(?:TLS|SSL)|EPROTO|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/;
+
+/** Whatever went wrong with a command or a connection. `RedisProblem`s stay what they are. */
+export function describeRedisError(error: unknown): RedisProblem {
+  if (error instanceof RedisProblem) return error;
+  const origin = lastNodeError(error) ?? error;
+  const message = origin instanceof Error ? origin.message : String(origin);
+  const code = origin instanceof Error && 'code' in origin ? String(origin.code) : '';
+  if (tlsCode.test(code)) return new RedisProblem('tls', `TLS failed (${code}: ${firstLine(message)})`);
+  for (const [pattern, kind, meaning] of sayings)
+    if (pattern.test(message)) return new RedisProblem(kind, `${meaning} (${firstLine(message)})`);
+  return new RedisProblem('unreachable', firstLine(message) || code || 'the connection failed');
+}
+
+/** A Cluster client says only that all nodes failed; why is in the last one's error. */
+function lastNodeError(error: unknown): unknown {
+  return error instanceof Error && 'lastNodeError' in error ? error.lastNodeError : undefined;
+}
+
+function firstLine(text: string): string {
+  return (text.split('\n', 1)[0] ?? '').slice(0, 200);
+}
+
+/**
+ * What `HELLO` answers, as the flat list of RESP 2. Errors: `RedisProblem` for a server older than 6.2, a replica, or
+ * something that isn't Redis.
+ */
+export function checkHello(reply: unknown): void {
+  const list: readonly unknown[] = Array.isArray(reply) ? reply : [];
+  const fieldOf = (name: string): string => String(list[list.indexOf(name) + 1]);
+  if (!list.includes('version')) throw new RedisProblem('no-redis', 'what answers there is no Redis');
+  checkVersion(fieldOf('version'));
+  if (list.includes('role') && fieldOf('role') !== 'master')
+    throw new RedisProblem('read-only', 'it is a read-only replica');
+}
+
+/** 6.2: ZADD with GT, HELLO without arguments, COPY of ACL rules. Errors: `RedisProblem`. */
+export function checkVersion(version: string): void {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  if (major > 6 || (major === 6 && minor >= 2)) return;
+  throw new RedisProblem('version', `expected Redis 6.2 or newer, got ${version.slice(0, 20)}`);
+}
