@@ -8,6 +8,7 @@ import { EmbeddedLru } from './lru/embedded-lru.ts';
 import { BlobStore } from './store/blob-store.ts';
 import { LastUseWriter } from './store/last-use-writer.ts';
 import type { StoreLayout } from './store/layout.ts';
+import { PinnedBlobs } from './store/pinned-blobs.ts';
 import { Records } from './store/records.ts';
 import { removePartial } from './store/sweep.ts';
 import type { Surroundings } from './surroundings.ts';
@@ -18,6 +19,7 @@ export interface Holdings {
   readonly lru: EmbeddedLru;
   readonly downloads: Downloads;
   readonly records: Records;
+  readonly pins: PinnedBlobs;
   readonly lastUses: LastUseWriter;
   readonly capacity: Capacity;
 }
@@ -27,9 +29,16 @@ export async function openHoldings(layout: StoreLayout, around: Surroundings): P
   const { logger, lifecycle, metrics, now } = around;
   const store = new BlobStore({ layout, observer: metrics });
   const lru = new EmbeddedLru({ now });
+  const pins = new PinnedBlobs({ store, logger });
   const records = await lifecycle.start(
     'records',
-    () => new Records({ layout, observer: metrics, logger }),
+    () =>
+      new Records({
+        layout,
+        observer: metrics,
+        logger,
+        onEntry: (entry, record) => pins.heard(entry, record),
+      }),
     part => part.close(),
   );
   const lastUses = await lifecycle.start(
@@ -37,7 +46,7 @@ export async function openHoldings(layout: StoreLayout, around: Surroundings): P
     () => new LastUseWriter({ store, logger, now }),
     part => part.close(),
   );
-  const parts = { layout, store, lru, downloads: new Downloads(), records, lastUses };
+  const parts = { layout, store, lru, downloads: new Downloads(), records, pins, lastUses };
   const capacity: Capacity = await lifecycle.start(
     'capacity',
     () => openCapacity(parts, around),
@@ -47,7 +56,7 @@ export async function openHoldings(layout: StoreLayout, around: Surroundings): P
 }
 
 async function openCapacity(
-  { layout, store, lru, downloads }: Omit<Holdings, 'capacity'>,
+  { layout, store, lru, downloads, pins }: Omit<Holdings, 'capacity'>,
   { config, logger, metrics, now }: Surroundings,
 ): Promise<Capacity> {
   const capacity = new Capacity({
@@ -60,7 +69,8 @@ async function openCapacity(
     unlinkBlob: digest => store.remove(digest),
     unlinkPartial: digest =>
       downloads.removePartial(digest, () => removePartial({ layout, observer: metrics }, digest)),
-    mayEvict: () => true, // pins and hosted content come later
+    mayEvict: async digest => !(await pins.isPinned(digest)), // hosted content comes later
+    pins,
     isActive: digest => downloads.isActive(digest),
     writtenBytes: () => downloads.heldBytes,
   });

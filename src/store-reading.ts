@@ -1,6 +1,6 @@
 /**
- * What runs behind the start, while requests are served already: leftovers of a crash are swept, public links and the LRU
- * index are read from the store. Ends by itself; `close` ends it early.
+ * What runs behind the start, while requests are served already: leftovers of a crash are swept, public links, pins and the
+ * LRU index are read from the store. Ends by itself; `close` ends it early.
  */
 import type { PullThroughCache } from './cached/pull-through-cache.ts';
 import type { Capacity } from './lru/capacity.ts';
@@ -9,6 +9,7 @@ import { rebuildLru } from './lru/rebuild.ts';
 import type { Digest } from './oci/digest.ts';
 import type { BlobStore } from './store/blob-store.ts';
 import type { StoreLayout } from './store/layout.ts';
+import type { PinnedBlobs } from './store/pinned-blobs.ts';
 import type { Records } from './store/records.ts';
 import type { RepositoryRecord } from './store/repository-record.ts';
 import type { StoreObserver } from './store/store-error.ts';
@@ -19,6 +20,7 @@ export interface StoreReadingOptions {
   readonly layout: StoreLayout;
   readonly store: BlobStore;
   readonly records: Records;
+  readonly pins: PinnedBlobs;
   readonly lru: EmbeddedLru;
   readonly capacity: Capacity;
   readonly cache: PullThroughCache;
@@ -68,7 +70,7 @@ export class StoreReading {
 
   /** All records are looked at, for the manifests among the blobs; those of public repositories are given out. */
   async *#publicRecords(): AsyncGenerator<RepositoryRecord> {
-    const { records, cache, logger } = this.#options;
+    const { records, pins, cache, logger } = this.#options;
     for await (const name of records.names()) {
       this.#controller.signal.throwIfAborted();
       const record = await records.open(name).catch((error: unknown) => {
@@ -76,7 +78,9 @@ export class StoreReading {
       });
       if (record === undefined) continue;
       for (const { digest } of record.manifests()) this.#manifests.add(digest);
+      await pins.load(record);
       if (cache.isPublic(record)) yield record;
     }
+    pins.loaded(); // before anything is evicted: that waits for the end of the reading
   }
 }

@@ -16,6 +16,7 @@ import { Evictor, type EvictorOptions } from './evictor.ts';
 import { Ledger, type Wish } from './ledger.ts';
 import { computeLimit, type Limit, type LimitOptions, minFreeOn } from './limit.ts';
 import type { Partial } from './partial-list.ts';
+import { PinNotice, type Pins } from './pin-notice.ts';
 import { Reservation, type ReservationBooks } from './reservation.ts';
 import { ScanGate } from './scan-gate.ts';
 import type { Usage } from './usage.ts';
@@ -29,6 +30,7 @@ export interface CapacityOptions
   readonly lowWatermark: number;
   /** Bytes that running reservations have on disk already. Without it, `min_free` counts them twice: safe, but tight. */
   writtenBytes?(): number;
+  readonly pins?: Pins;
 }
 
 const scanWaitMs = 1000;
@@ -45,6 +47,7 @@ export class Capacity {
   readonly #disk: DiskWatch;
   readonly #books: ReservationBooks;
   readonly #line: WaitingLine;
+  readonly #notice: PinNotice;
   readonly #gate = new ScanGate(scanWaitMs);
   #evicting: Promise<void> | undefined;
   /** `makeRoom` wants the total at or below this. */
@@ -55,7 +58,8 @@ export class Capacity {
 
   constructor(options: CapacityOptions) {
     this.#options = options;
-    this.#ledger = new Ledger(options.lru);
+    this.#notice = new PinNotice(options.pins, options.logger);
+    this.#ledger = new Ledger(options.lru, options.pins);
     this.#line = new WaitingLine({
       fits: wish => this.#ledger.fits(wish, this.#limit.bytes),
       never: wish => !this.#ledger.couldFit(wish.bytes, this.#limit.bytes),
@@ -74,8 +78,7 @@ export class Capacity {
         this.#ledger.reservedBytes -= bytes;
       },
       blobKept: (digest, size) => {
-        this.#ledger.partials.delete(digest);
-        options.lru.add(digest, size);
+        this.#ledger.keepBlob(digest, size);
         void this.enforce();
       },
       partialKept: (digest, bytes) => this.#ledger.partials.set({ digest, bytes, lastUseMs: options.now() }),
@@ -149,7 +152,7 @@ export class Capacity {
   }
 
   get #waitingBytes(): number {
-    return this.#line.wishes.reduce((sum, wish) => sum + Math.max(0, this.#ledger.cost(wish)), 0);
+    return this.#ledger.costOf(this.#line.wishes);
   }
 
   get #limit(): Limit {
@@ -162,7 +165,10 @@ export class Capacity {
     if (this.#closed) return false;
     if (!this.#known) return this.#fitsFreeDisk(wish) && this.#grant(wish);
     if (this.#line.isEmpty && this.#ledger.fits(wish, this.#limit.bytes)) return this.#grant(wish);
-    if (!this.#ledger.couldFit(wish.bytes + this.#waitingBytes, this.#limit.bytes)) return false;
+    const wantedBytes = wish.bytes + this.#waitingBytes;
+    if (!this.#ledger.couldFit(wantedBytes, this.#limit.bytes)) {
+      return this.#notice.noRoom(this.#ledger.fixedBytes + wantedBytes, this.#limit.bytes);
+    }
     const granted = this.#line.join(wish);
     void this.#evict();
     return granted;
@@ -220,7 +226,7 @@ export class Capacity {
   get #goalBytes(): number {
     const limit = this.#limit.bytes;
     const low = Math.floor(limit * this.#options.lowWatermark);
-    const fixed = this.#ledger.manifestBytes + this.#ledger.reservedBytes + this.#waitingBytes;
+    const fixed = this.#ledger.fixedBytes + this.#waitingBytes;
     return Math.min(fixed <= low ? low : limit, this.#demandedBytes);
   }
 

@@ -2,6 +2,7 @@
 import type { Digest } from '../oci/digest.ts';
 import type { Lru } from './lru.ts';
 import { PartialList } from './partial-list.ts';
+import type { Pins } from './pin-notice.ts';
 
 /** Room somebody asks for. */
 export interface Wish {
@@ -13,20 +14,27 @@ export interface Wish {
 export class Ledger {
   readonly partials = new PartialList();
   readonly #lru: Lru;
+  readonly #pins: Pins | undefined;
   manifestBytes = 0;
   reservedBytes = 0;
 
-  constructor(lru: Lru) {
+  constructor(lru: Lru, pins?: Pins) {
     this.#lru = lru;
+    this.#pins = pins;
   }
 
-  /** What an eviction could take at most (pins and the like are not known here). */
+  /** What an eviction could take at most. */
   get evictableBytes(): number {
-    return this.#lru.bytes + this.partials.bytes;
+    return Math.max(0, this.#lru.bytes - (this.#pins?.bytes ?? 0)) + this.partials.bytes;
+  }
+
+  /** What stays, whatever is evicted. */
+  get fixedBytes(): number {
+    return this.totalBytes - this.evictableBytes;
   }
 
   get heldBytes(): number {
-    return this.evictableBytes + this.manifestBytes;
+    return this.#lru.bytes + this.partials.bytes + this.manifestBytes;
   }
 
   get totalBytes(): number {
@@ -38,13 +46,25 @@ export class Ledger {
     return wish.bytes - (wish.digest === undefined ? 0 : this.partials.bytesOf(wish.digest));
   }
 
+  /** What all of them add. */
+  costOf(wishes: readonly Wish[]): number {
+    return wishes.reduce((sum, wish) => sum + Math.max(0, this.cost(wish)), 0);
+  }
+
   fits(wish: Wish, limitBytes: number): boolean {
     return this.totalBytes + this.cost(wish) <= limitBytes;
   }
 
   /** Were everything evicted. Without this question, a blob that can't fit would empty the cache for nothing. */
   couldFit(bytes: number, limitBytes: number): boolean {
-    return this.totalBytes - this.evictableBytes + bytes <= limitBytes;
+    return this.fixedBytes + bytes <= limitBytes;
+  }
+
+  /** A blob has come to its place. */
+  keepBlob(digest: Digest, size: number): void {
+    this.partials.delete(digest);
+    this.#lru.add(digest, size);
+    this.#pins?.held(digest, size);
   }
 
   book(wish: Wish): void {

@@ -1,41 +1,60 @@
 /**
- * One process owns a store. The owner listens on DATA/owner.sock (0600; later also the command line's door) and tells who
- * it is; whoever finds it answering must not touch the store. A socket that nobody answers on is left over from a crash.
- *
- * A socket's path may have some hundred bytes only, so it is reached through a descriptor of the folder.
+ * One process owns a store. The owner listens on DATA/owner.sock (0600), tells who it is at `/owner`, and answers what
+ * else is asked there with what it is given to serve: the local door for the command line. Whoever finds it answering
+ * must not touch the store. A socket that nobody answers on is left over from a crash.
  */
 import { randomBytes } from 'node:crypto';
-import { chmod, type FileHandle, link, open, rename, unlink } from 'node:fs/promises';
-import { connect, createServer, type Server, type Socket } from 'node:net';
-import { join } from 'node:path';
+import { chmod, link, rename, unlink } from 'node:fs/promises';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import { connect } from 'node:net';
+import { type OwnerAddress, openOwnerAddress } from './owner-address.ts';
 import { isMissing, StoreError, systemCodeOf } from './store-error.ts';
 
-const maxSocketPath = 100;
 const answerMs = 2000;
 const maxTries = 10;
 
+const question = 'GET /owner HTTP/1.1\r\nHost: owner\r\nConnection: close\r\n\r\n';
+
 export class StoreOwner {
+  readonly #address: OwnerAddress;
   readonly #server: Server;
-  readonly #folder: FileHandle | undefined;
+  readonly #door: Door;
   #released: Promise<void> | undefined;
 
-  private constructor(server: Server, folder: FileHandle | undefined) {
+  private constructor(address: OwnerAddress, server: Server, door: Door) {
+    this.#address = address;
     this.#server = server;
-    this.#folder = folder;
-    server.once('close', () => folder); // nobody collects the handle while the server listens
+    this.#door = door;
+    server.once('close', () => address); // nobody collects its handle while the server listens
   }
 
   /** Errors: `StoreError` OWNED, naming the process that has the store; system errors as they are. */
   static async acquire(dataPath: string): Promise<StoreOwner> {
-    const path = join(dataPath, 'owner.sock');
-    const folder = Buffer.byteLength(path) > maxSocketPath ? await open(dataPath, 'r') : undefined;
+    const address = await openOwnerAddress(dataPath);
+    const door = new Door();
     try {
-      const address = folder === undefined ? path : `/proc/self/fd/${folder.fd}/owner.sock`;
-      return new StoreOwner(await takeOver(dataPath, address), folder);
+      return new StoreOwner(address, await takeOver(dataPath, address.path, door), door);
     } catch (error) {
-      await folder?.close();
+      await address.close();
       throw error;
     }
+  }
+
+  /** Until `stopServing`, requests other than who the owner is go to `handle`. */
+  serve(handle: RequestListener): void {
+    this.#door.handle = handle;
+  }
+
+  /** Cuts what is being answered. Idempotent. */
+  stopServing(): void {
+    this.#door.handle = undefined;
+    this.#server.closeAllConnections();
   }
 
   /**
@@ -45,15 +64,31 @@ export class StoreOwner {
   release(): Promise<void> {
     this.#released ??= new Promise<void>(resolve => {
       this.#server.close(() => resolve());
-    }).then(() => this.#folder?.close());
+      this.#server.closeAllConnections();
+    }).then(() => this.#address.close());
     return this.#released;
   }
 }
 
-async function takeOver(dataPath: string, address: string): Promise<Server> {
+/** What requests are answered with: the first one may come before the owner knows that it is one. */
+class Door {
+  handle: RequestListener | undefined;
+
+  answer(request: IncomingMessage, response: ServerResponse): void {
+    if (request.url !== '/owner' && this.handle !== undefined) {
+      this.handle(request, response);
+      return;
+    }
+    response.statusCode = request.url === '/owner' ? 200 : 503; // nothing else is served, or not now
+    response.setHeader('Content-Type', 'application/json');
+    response.end(`${JSON.stringify({ pid: process.pid })}\n`);
+  }
+}
+
+async function takeOver(dataPath: string, address: string, door: Door): Promise<Server> {
   for (let tries = 0; ; tries += 1) {
     try {
-      return await listen(address);
+      return await listen(address, door);
     } catch (error) {
       if (systemCodeOf(error) !== 'EADDRINUSE' || tries > maxTries) throw error;
     }
@@ -92,6 +127,7 @@ function askOwner(path: string): Promise<string | undefined> {
     let connected = false;
     socket.on('connect', () => {
       connected = true;
+      socket.write(question); // an owner of an older version tells its id unasked
     });
     socket.on('data', bytes => {
       text += bytes.toString();
@@ -105,11 +141,8 @@ function askOwner(path: string): Promise<string | undefined> {
 }
 
 /** The socket is for this user alone from the moment that `acquire` resolves. */
-async function listen(address: string): Promise<Server> {
-  const server = createServer((socket: Socket) => {
-    socket.on('error', () => {});
-    socket.end(`${JSON.stringify({ pid: process.pid })}\n`);
-  });
+async function listen(address: string, door: Door): Promise<Server> {
+  const server = createServer((request, response) => door.answer(request, response));
   server.unref();
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);

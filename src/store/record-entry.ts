@@ -1,10 +1,10 @@
 /**
- * What the lines of a record say. Later line types (pins) are kept as they are by a compaction of a version
- * that doesn't know them.
+ * What the lines of a record say. Line types of later versions are kept as they are by a compaction of one that doesn't
+ * know them.
  */
 import type { Descriptor } from '../oci/descriptor.ts';
 import { type Digest, isDigest } from '../oci/digest.ts';
-import { isTag, type Tag } from '../oci/name.ts';
+import { isTag, type Reference, type Tag } from '../oci/name.ts';
 
 export type RecordEntry =
   | { readonly type: 'tag'; readonly tag: Tag; readonly descriptor: Descriptor; readonly checkedAt: number }
@@ -13,6 +13,7 @@ export type RecordEntry =
   | { readonly type: 'forget'; readonly digest: Digest }
   | { readonly type: 'link'; readonly digest: Digest }
   | { readonly type: 'unlink'; readonly digest: Digest }
+  | { readonly type: 'pin' | 'unpin'; readonly reference: Reference }
   | { readonly type: 'visibility'; readonly verdict: Verdict; readonly checkedAt: number };
 
 /** Whether the upstream gives a repository to anybody, or only to those with its credentials. */
@@ -21,7 +22,7 @@ export type Verdict = 'public' | 'private';
 /** `foreign`: well-formed, of a type that this version doesn't know. Undefined: nonsense. */
 export function parseRecordEntry(value: unknown): RecordEntry | 'foreign' | undefined {
   if (!isObject(value) || typeof value['type'] !== 'string') return undefined;
-  const { type, tag, digest, checkedAt } = value;
+  const { type, tag, digest, reference, checkedAt } = value;
   const descriptor = parseDescriptor(value['descriptor']);
   switch (type) {
     case 'tag': {
@@ -37,6 +38,9 @@ export function parseRecordEntry(value: unknown): RecordEntry | 'foreign' | unde
     case 'link':
     case 'unlink':
       return typeof digest === 'string' && isDigest(digest) ? { type, digest } : undefined;
+    case 'pin':
+    case 'unpin':
+      return isReference(reference) ? { type, reference } : undefined;
     case 'visibility': {
       const { verdict } = value;
       if ((verdict !== 'public' && verdict !== 'private') || typeof checkedAt !== 'number') return undefined;
@@ -45,6 +49,10 @@ export function parseRecordEntry(value: unknown): RecordEntry | 'foreign' | unde
     default:
       return 'foreign';
   }
+}
+
+function isReference(value: unknown): value is Reference {
+  return typeof value === 'string' && (isDigest(value) || isTag(value));
 }
 
 function parseDescriptor(value: unknown): Descriptor | undefined {
@@ -65,6 +73,7 @@ interface LineObject {
   readonly type?: unknown;
   readonly tag?: unknown;
   readonly digest?: unknown;
+  readonly reference?: unknown;
   readonly checkedAt?: unknown;
   readonly verdict?: unknown;
   readonly descriptor?: unknown;

@@ -37,6 +37,7 @@ export class RecordFile {
   /** A crash may have torn the last line: the next one must not be glued to it. */
   #torn = false;
   #running: Promise<void> | undefined;
+  #failure: StoreError | undefined;
 
   constructor(options: RecordFileOptions) {
     this.#options = options;
@@ -74,6 +75,11 @@ export class RecordFile {
       });
   }
 
+  /** Of the last write; undefined when it went well. */
+  get failure(): StoreError | undefined {
+    return this.#failure;
+  }
+
   async flush(): Promise<void> {
     while (this.#running !== undefined) await this.#running;
   }
@@ -85,11 +91,13 @@ export class RecordFile {
       try {
         await guardDisk(this.#options.observer, 'record', () => this.#append(text));
         this.#torn = false;
+        this.#failure = undefined;
         this.#bytes += Buffer.byteLength(text);
         if (this.#bytes > compactAboveBytes && this.#bytes > 2 * this.#usefulBytes) await this.#compact();
       } catch (error) {
         if (!(error instanceof StoreError)) throw error;
         this.#torn = true; // a part of it may be there
+        this.#failure = error;
         this.#options.onError(error);
       }
     }

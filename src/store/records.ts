@@ -7,13 +7,14 @@ import { join, relative, sep } from 'node:path';
 import type { Logger } from '../telemetry/logger.ts';
 import type { StoreLayout } from './layout.ts';
 import { RecordFile } from './record-file.ts';
-import { RepositoryRecord } from './repository-record.ts';
+import { type OnEntry, RepositoryRecord } from './repository-record.ts';
 import { guardDisk, isMissing, type StoreObserver } from './store-error.ts';
 
 export interface RecordsOptions {
   readonly layout: StoreLayout;
   readonly observer: StoreObserver;
   readonly logger: Logger;
+  readonly onEntry?: OnEntry;
 }
 
 /** Records kept though nobody uses them just now. */
@@ -95,7 +96,7 @@ export class Records {
   }
 
   async #read(canonicalName: string): Promise<RepositoryRecord> {
-    const { layout, observer, logger } = this.#options;
+    const { layout, observer, logger, onEntry } = this.#options;
     const file = new RecordFile({
       path: layout.recordPath(canonicalName),
       tempPath: () => layout.tempPath(),
@@ -106,10 +107,10 @@ export class Records {
       const { entries, damaged } = await file.read();
       if (damaged > 0)
         logger.warn('skipped damaged lines of a record', { repository: canonicalName, damaged });
-      return new RepositoryRecord(canonicalName, file, entries);
+      return new RepositoryRecord(canonicalName, file, entries, onEntry);
     } catch (error) {
       logger.warn('a record could not be read', { repository: canonicalName, error });
-      return new RepositoryRecord(canonicalName, file, []);
+      return new RepositoryRecord(canonicalName, file, [], onEntry);
     }
   }
 }

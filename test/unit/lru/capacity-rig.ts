@@ -6,6 +6,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
 import { Capacity, type CapacityOptions } from '../../../src/lru/capacity.ts';
 import { EmbeddedLru } from '../../../src/lru/embedded-lru.ts';
+import type { Pins } from '../../../src/lru/pin-notice.ts';
 import type { Reservation } from '../../../src/lru/reservation.ts';
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';
 import { Recorder } from '../../support/recorder.ts';
@@ -16,6 +17,8 @@ export interface RigOptions {
   /** 0 unless given: only `max_size` limits. */
   readonly minFreeBytes?: number | undefined;
   readonly diskBytes?: number;
+  /** The capacity knows how much is pinned, and not only that it may not go. */
+  readonly countsPins?: boolean;
   /** Held up by the test; one turn unless given. */
   readonly unlinkTakes?: () => Promise<void>;
 }
@@ -30,6 +33,8 @@ export class CapacityRig {
   /** `blob a`, `partial b`, in the order in which they went. */
   readonly removed: string[] = [];
   readonly pinned = new Set<string>();
+  /** Pinned blobs that came to their place. */
+  readonly heldPins = new Map<string, number>();
   readonly active = new Set<string>();
   /** The disk refuses to remove these. */
   readonly stuck = new Set<string>();
@@ -132,6 +137,19 @@ export class CapacityRig {
     return bytes;
   }
 
+  #pins(): Pins {
+    const { heldPins, pinned } = this;
+    return {
+      get bytes() {
+        return sum(heldPins.values());
+      },
+      held: (digest, size) => {
+        const name = this.nameOf(digest);
+        if (pinned.has(name)) heldPins.set(name, size);
+      },
+    };
+  }
+
   #capacityOptions(): CapacityOptions {
     const { maxBytes = 100, lowWatermark = 1, diskBytes = 1e12 } = this.#options;
     const minFreeBytes = 'minFreeBytes' in this.#options ? this.#options.minFreeBytes : 0;
@@ -153,6 +171,7 @@ export class CapacityRig {
       unlinkBlob: digest => this.#unlink('blob', digest),
       unlinkPartial: digest => this.#unlink('partial', digest),
       mayEvict: digest => !this.pinned.has(this.nameOf(digest)),
+      ...(this.#options.countsPins === true && { pins: this.#pins() }),
       isActive: digest => this.active.has(this.nameOf(digest)),
       writtenBytes: () => this.writtenBytes,
     };

@@ -1,10 +1,12 @@
 /** One owner per store, shown with real processes: the other one is a child that acquires the store and says how it went. */
 import { execFileSync } from 'node:child_process';
 import { mkdir, rename, stat, writeFile } from 'node:fs/promises';
-import { connect } from 'node:net';
+import { request } from 'node:http';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { StoreOwner } from '../../../src/store/owner.ts';
+import { openOwnerAddress } from '../../../src/store/owner-address.ts';
 import { type SpawnedProcess, spawnProcess } from '../../support/process.ts';
 import { filesUnder, makeTempDir, tempDir } from '../../support/temp-dir.ts';
 
@@ -54,16 +56,17 @@ async function acquire(path: string): Promise<StoreOwner> {
   return owner;
 }
 
-/** What the owner says to whoever connects. */
-function ask(path: string): Promise<string> {
+/** What the owner answers. */
+function ask(socketPath: string, path = '/owner'): Promise<{ status: number | undefined; body: string }> {
   return new Promise((resolve, reject) => {
-    let text = '';
-    connect(path)
-      .on('data', bytes => {
-        text += bytes.toString();
-      })
-      .on('end', () => resolve(text))
-      .on('error', reject);
+    const asked = request({ socketPath, path, agent: false }, response => {
+      let body = '';
+      response.on('data', bytes => {
+        body += String(bytes);
+      });
+      response.on('end', () => resolve({ status: response.statusCode, body }));
+    });
+    asked.on('error', reject).end();
   });
 }
 
@@ -137,7 +140,35 @@ test('only its user may talk to the owner, who tells its process id', async () =
   const path = await tempDir();
   await acquire(path);
   expect((await stat(join(path, 'owner.sock'))).mode & 0o777).toBe(0o600);
-  expect(JSON.parse(await ask(join(path, 'owner.sock')))).toEqual({ pid: process.pid });
+  const body = `${JSON.stringify({ pid: process.pid })}\n`;
+  expect(await ask(join(path, 'owner.sock'))).toEqual({ status: 200, body });
+  expect(await ask(join(path, 'owner.sock'), '/api/v1/stats')).toEqual({ status: 503, body });
+});
+
+test.each(places)(
+  'on $what: what it is given to serve is answered with, until it stops',
+  async ({ place }) => {
+    const path = await place();
+    const owner = await acquire(path);
+    const address = await openOwnerAddress(path);
+    onTestFinished(() => address.close());
+    owner.serve((_request, response) => response.end('served'));
+    expect(await ask(address.path, '/api/v1/stats')).toEqual({ status: 200, body: 'served' });
+    expect((await ask(address.path)).body).toContain(`${process.pid}`);
+    owner.serve(() => owner.stopServing());
+    await expect(ask(address.path, '/cut')).rejects.toThrow(/hang up|ECONNRESET/);
+    expect((await ask(address.path, '/api/v1/stats')).status).toBe(503);
+  },
+);
+
+test('an owner of an older version, who tells its process id unasked, is understood', async () => {
+  const path = await tempDir();
+  const old = createServer(socket => socket.on('error', () => {}).end('{"pid":4711}\n'));
+  await new Promise<void>(resolve => old.listen(join(path, 'owner.sock'), resolve));
+  onTestFinished(() => void old.close());
+  for (let n = 0; n < 20; n += 1) {
+    await expect(StoreOwner.acquire(path)).rejects.toThrow('belongs to the running process 4711');
+  }
 });
 
 test('an owner that is stopped still owns', async () => {
@@ -154,7 +185,7 @@ test('anything else of that name is replaced: nobody answers on it', async () =>
   const path = await tempDir();
   await writeFile(join(path, 'owner.sock'), 'left here by somebody');
   await acquire(path);
-  expect(await ask(join(path, 'owner.sock'))).toContain(`${process.pid}`);
+  expect((await ask(join(path, 'owner.sock'))).body).toContain(`${process.pid}`);
 });
 
 test('of two that find a stale socket at the same time, one gets the store', async () => {

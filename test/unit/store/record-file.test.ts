@@ -183,18 +183,18 @@ describe('compaction', () => {
   test('keeps lines of types that only a later version knows, and they are not damaged', async () => {
     const rig = await RecordsRig.create();
     const foreign = { type: 'later', verdict: 'private', until: 12345 };
-    const pin = { type: 'pin', digest: digest(7) };
+    const other = { type: 'lease', digest: digest(7) };
     await rig.place(
       formatGuardedLine(foreign) +
         formatGuardedLine({ type: 'link', digest: digest(2) }) +
-        formatGuardedLine(pin),
+        formatGuardedLine(other),
     );
     const record = await rig.open();
     await waste(record);
-    expect(await rig.lines()).toEqual([foreign, pin, { type: 'link', digest: digest(2) }]);
+    expect(await rig.lines()).toEqual([foreign, other, { type: 'link', digest: digest(2) }]);
     expect(rig.recorder.logged).toEqual([]);
     await waste(await rig.reopen());
-    expect(await rig.lines()).toEqual([foreign, pin, { type: 'link', digest: digest(2) }]);
+    expect(await rig.lines()).toEqual([foreign, other, { type: 'link', digest: digest(2) }]);
   });
 
   test('is not done for a file that is small, or large with reason', async () => {
