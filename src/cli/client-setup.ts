@@ -1,0 +1,67 @@
+/**
+ * What `cistern client` works with: the mirror as its clients have to know it, and what has to be put where so that one
+ * kind of client pulls through it. Data only; each client has a file of its own that turns the first into the second.
+ */
+
+export interface MirrorForClients {
+  /** `http://mirror.lan:5000`: neither path nor trailing slash. */
+  readonly url: string;
+  /**
+   * The host as it stands in image names. With a port where the bare name would be no host there (`mirror:443`), or
+   * where a client would try another port first (plain http on port 80).
+   */
+  readonly host: string;
+  readonly isPlainHttp: boolean;
+  /** Only clients on the mirror's own machine reach it. */
+  readonly isLoopback: boolean;
+  /** The host is an IPv6 address, which many clients don't take in image names. */
+  readonly isIpv6: boolean;
+  /** In the order of the configuration. Never empty. */
+  readonly upstreams: readonly UpstreamForClients[];
+  /** The key of the upstream that names without a host mean. */
+  readonly defaultUpstream: string;
+}
+
+export interface UpstreamForClients {
+  /** The host as it stands in image names: `ghcr.io`. */
+  readonly key: string;
+  /**
+   * What stands for it between the mirror's host and the repository: its key, or an alias. Undefined: image names have
+   * no ports in their path, and it has no alias without one.
+   */
+  readonly segment: string | undefined;
+  /** Where clients go without the mirror: `https://ghcr.io`. */
+  readonly directUrl: string;
+}
+
+export interface ClientFile {
+  /** Absolute on the client, or relative to where its command is run. */
+  readonly path: string;
+  /** All of it (`create`), or what has to be in it (`merge`). Ends with a line end. */
+  readonly content: string;
+  /** `create`: the file is about the mirror alone. `merge`: it may hold other settings. */
+  readonly mode: 'create' | 'merge';
+  /** Other texts that do the same: a file that has one of them needs nothing. */
+  readonly alternatives?: readonly string[];
+}
+
+export interface ClientSetup {
+  readonly files: readonly ClientFile[];
+  /** Commands to run afterwards, in this order. */
+  readonly commands: readonly string[];
+  /** Sentences. */
+  readonly notes: readonly string[];
+}
+
+/** This client can't be pointed at this mirror in this way; the message says what would work. Exit code 2. */
+export class ClientRefusal extends Error {
+  constructor(message: string) {
+    super(message);
+    this.name = 'ClientRefusal';
+  }
+}
+
+/** A text in double quotes, as TOML, YAML and JSON all read it. For printable ASCII. */
+export function quote(text: string): string {
+  return JSON.stringify(text);
+}
