@@ -3,7 +3,12 @@
  * The entry: reads the command line and runs one command. Exit codes: 0 done, 1 failure, 2 usage or configuration.
  * Everything is imported when it is needed, so that one command doesn't pay for another.
  */
+import { setFlagsFromString } from 'node:v8';
 import type { CommanderError } from 'commander';
+
+// The young generation stays at its first 1 MB instead of growing to 16: a start leaves 11 MB less behind, a load 30 MB.
+// From inside, so that it holds however the process was started; before the imports, which would make it grow.
+setFlagsFromString('--semi-space-growth-factor=1');
 
 const [, , ...args] = process.argv;
 process.exit(await main(args));
