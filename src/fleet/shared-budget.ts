@@ -103,12 +103,20 @@ function windowMs({ windowSeconds = defaultWindowSeconds }: RateLimit): number {
   return windowSeconds * 1000;
 }
 
+/** Anybody may have written there: what it says can save pulls or cost some, and never moves a tag. */
 function parseReading(text: string | null | undefined): Reading | undefined {
-  if (typeof text !== 'string') return undefined;
-  const found: unknown = JSON.parse(text);
+  const found = typeof text === 'string' ? parseJson(text) : undefined;
   if (typeof found !== 'object' || found === null) return undefined;
   const { limit, at } = found as Readonly<Record<string, unknown>>;
   if (typeof at !== 'number' || typeof limit !== 'object' || limit === null) return undefined;
   const numbers = Object.entries(limit).filter(([, value]) => typeof value === 'number');
   return { limit: Object.fromEntries(numbers), at };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
 }
