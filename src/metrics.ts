@@ -3,7 +3,7 @@
  * bound once per label set and kept, so that a request costs map look-ups. What is a state rather than an event (the
  * store, the LRU index) is sampled at scrape time.
  */
-import { collectDefaultMetrics } from 'prom-client';
+import { collectDefaultMetrics, type Registry } from 'prom-client';
 import { BoundChildren } from './metric-children.ts';
 import { MetricFamilies } from './metric-families.ts';
 import type { Logger } from './telemetry/logger.ts';
@@ -65,6 +65,11 @@ export class Metrics implements Observer {
       this.#families.mismatches.inc({ upstream }, 0);
       this.#families.breakerOpen.set({ upstream }, 0);
     }
+  }
+
+  /** For families that not every mirror has. */
+  get registry(): Registry {
+    return this.#families.registry;
   }
 
   requestEnded(end: RequestEnd): void {

@@ -8,6 +8,7 @@
 import { PullThroughCache } from './cached/pull-through-cache.ts';
 import type { Config } from './config/config.ts';
 import { openHoldings } from './holdings.ts';
+import { joinFleet } from './joining.ts';
 import { type CloseOptions, Lifecycle } from './lifecycle.ts';
 import { Metrics } from './metrics.ts';
 import { openUpstreams } from './origins.ts';
@@ -61,6 +62,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
 
   const holdings = await openHoldings(layout, around);
   const { capacity, lru, lastUses } = holdings;
+  const fleet = await joinFleet(holdings, around);
   const cache = new PullThroughCache({
     ...holdings,
     tags: config.tags,
@@ -73,10 +75,11 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     touch: digest => {
       lru.touch(digest);
       lastUses.touch(digest);
+      fleet?.holders.note(digest);
     },
     manifestStored: bytes => capacity.account(bytes),
   });
-  const upstreams = await openUpstreams(cache, around);
+  const upstreams = await openUpstreams(cache, fleet, around);
   await lifecycle.start(
     'downloads',
     () => cache,
@@ -101,7 +104,15 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     reading => reading.close(),
   );
   const urls = await listen(
-    { directory, catalog: cache.catalog, isScanned: () => capacity.usage().known },
+    {
+      directory,
+      catalog: cache.catalog,
+      isScanned: () => capacity.usage().known,
+      ...(fleet !== undefined && {
+        fleet: () => fleet.redis.isUp,
+        peers: { gate: fleet.gate, content: cache.peers },
+      }),
+    },
     around,
   );
   const { limitBytes, limitReason } = capacity.usage();

@@ -1,6 +1,7 @@
 /** The configured upstreams, opened, each with the cache over it. */
 import type { PullThroughCache } from './cached/pull-through-cache.ts';
 import type { UpstreamConfig } from './config/config.ts';
+import type { Fleet } from './fleet/fleet.ts';
 import type { DirectoryEntry } from './registry/directory.ts';
 import { OfflineOrigin, type Origin } from './registry/origin.ts';
 import type { Surroundings } from './surroundings.ts';
@@ -9,6 +10,7 @@ import { openUpstream } from './upstream/upstream-urls.ts';
 /** Nothing is dialled. The lifecycle closes each. */
 export async function openUpstreams(
   cache: PullThroughCache,
+  fleet: Fleet | undefined,
   around: Surroundings,
 ): Promise<readonly DirectoryEntry[]> {
   const { config, lifecycle } = around;
@@ -22,7 +24,8 @@ export async function openUpstreams(
     const { key, aliases, timeouts } = upstream;
     const isPublic = upstream.username === undefined;
     const isGuarded = !isPublic && upstream.share === 'public';
-    const registry = cache.registry(origin, { ...upstream, ...timeouts, isPublic, isGuarded });
+    const seen = fleet?.origin(origin) ?? origin; // directly over the upstream: see fleet/fleet-origin.ts
+    const registry = cache.registry(seen, { ...upstream, ...timeouts, isPublic, isGuarded });
     entries.push({ key, aliases, registry });
   }
   return entries;

@@ -7,14 +7,16 @@ import { type AppOptions, createApp, createOpsApp } from './http/app.ts';
 import { Listener } from './http/listener.ts';
 import type { Surroundings } from './surroundings.ts';
 
-export interface Serving extends Pick<AppOptions, 'directory' | 'catalog'> {
+export interface Serving extends Pick<AppOptions, 'directory' | 'catalog' | 'peers'> {
   /** The store has been read: for `/readyz`. */
   isScanned(): boolean;
+  /** Whether the fleet can be met; absent: there is none. */
+  fleet?(): boolean;
 }
 
 /** Resolves with the URLs of the main listener. Errors: those of `listen`. */
 export async function listen(
-  { isScanned, ...serving }: Serving,
+  { isScanned, fleet, ...serving }: Serving,
   around: Surroundings,
 ): Promise<readonly string[]> {
   const { config, lifecycle, metrics, logger, now } = around;
@@ -27,7 +29,11 @@ export async function listen(
     renderMetrics: () => metrics.render(),
     ready: () => ({
       ok: !lifecycle.closing,
-      detail: { draining: lifecycle.closing, storeScanned: isScanned() },
+      detail: {
+        draining: lifecycle.closing,
+        storeScanned: isScanned(),
+        ...(fleet !== undefined && { fleet: fleet() ? 'met' : 'degraded' }),
+      },
     }),
   };
   if (metricsAddress !== undefined) {

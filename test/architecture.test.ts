@@ -26,7 +26,10 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'it sees upstreams only as RegistryReader and BlobSource, so that a peer or a bucket can be one',
   },
   hosted: { may: 'oci telemetry registry store lru', because: 'pushes work whatever happens to upstreams' },
-  fleet: { may: 'oci telemetry registry ioredis', because: 'a peer is just another source' },
+  fleet: {
+    may: 'oci telemetry registry undici',
+    because: 'a peer is just another source, and Redis a connection that it is handed',
+  },
   auth: {
     may: 'oci bcrypt jose ldapts lru-cache',
     because: 'it decides over names, before anything is looked up',
@@ -76,8 +79,13 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'surroundings.ts cached lru store',
     because: 'what is held is put together without upstreams and doors',
   },
+  'fleet-metrics.ts': { may: 'telemetry prom-client', because: 'metrics know events, not rooms' },
+  'joining.ts': {
+    may: 'surroundings.ts holdings.ts fleet fleet-metrics.ts redis-connection.ts',
+    because: 'a mirror that stands alone loads nothing of it',
+  },
   'origins.ts': {
-    may: 'surroundings.ts config cached registry upstream',
+    may: 'surroundings.ts config cached fleet registry upstream',
     because: 'upstreams are put together without disk and doors',
   },
   'serving.ts': {

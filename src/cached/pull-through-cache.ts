@@ -5,10 +5,11 @@
 import { setMaxListeners } from 'node:events';
 import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
-import type { Repository } from '../oci/name.ts';
+import { isRepository, type Repository } from '../oci/name.ts';
 import { anybody, type Caller } from '../registry/caller.ts';
 import type { Origin } from '../registry/origin.ts';
 import { allowRepositories, type RepositoryPredicate } from '../registry/pattern.ts';
+import type { PeerContent } from '../registry/peer.ts';
 import type { RegistryReader, RepositoryCatalog } from '../registry/registry.ts';
 import type { BlobStore } from '../store/blob-store.ts';
 import { Ingest } from '../store/ingest.ts';
@@ -36,6 +37,7 @@ import { gatheringLimits } from './gathering.ts';
 import { HeldManifests } from './held-manifests.ts';
 import { Links } from './links.ts';
 import { Passages } from './passages.ts';
+import { CachedPeerContent } from './peer-content.ts';
 import type { ByteReservation } from './room.ts';
 import { Suspects } from './suspects.ts';
 import { VerdictOrigin } from './verdict-origin.ts';
@@ -87,6 +89,8 @@ export class PullThroughCache {
   >();
   /** Of what is held for all upstreams. */
   readonly catalog: RepositoryCatalog;
+  /** For other nodes of a fleet. */
+  readonly peers: PeerContent;
 
   constructor(options: PullThroughCacheOptions) {
     this.#options = options;
@@ -107,6 +111,13 @@ export class PullThroughCache {
     this.catalog = new Catalog({
       names: () => this.#recordNames(),
       mayPull: (name, { caller = anybody }) => this.#mayPull(name, caller),
+    });
+    this.peers = new CachedPeerContent({
+      ...options,
+      manifests: this.#manifests,
+      links: this.#links,
+      isPublic: record => this.isPublic(record),
+      record: async name => (this.#isServed(name) ? options.records.open(name) : undefined),
     });
   }
 
@@ -185,12 +196,19 @@ export class PullThroughCache {
 
   /** Whether a name of the catalog may be shown. Records of a host that is no longer configured lead nowhere. */
   async #mayPull(name: string, caller: Caller): Promise<boolean> {
-    const slash = name.indexOf('/');
-    const upstream = this.#shown.get(name.slice(0, slash));
-    if (upstream === undefined || !upstream.isAllowed(name.slice(slash + 1))) return false;
+    const upstream = this.#shown.get(name.slice(0, name.indexOf('/')));
+    if (upstream === undefined || !this.#isServed(name)) return false;
     if (!upstream.isGuarded) return caller.mayPull(name, 'public');
     if (caller.mayPull(name, 'private')) return true;
     return caller.mayPull(name, 'public') && isKnownPublic(await this.#options.records.open(name));
+  }
+
+  #isServed(name: string): boolean {
+    const slash = name.indexOf('/');
+    const repository = name.slice(slash + 1);
+    return (
+      (this.#shown.get(name.slice(0, slash))?.isAllowed(repository) ?? false) && isRepository(repository)
+    );
   }
 
   #guard(unguarded: Origin): { readonly origin: Origin; readonly admission: Admission } {

@@ -59,6 +59,7 @@ export async function* resumeTransfer(options: ResumeOptions): AsyncGenerator<Ch
         signal: guard.signal,
         background: options.isBackground(),
         ...(options.end === undefined ? {} : { end: options.end }),
+        ...(size === undefined ? {} : { expectedSize: size }),
       });
       size = checkSize(source.upstream, size, opened, at);
       opening = false;

@@ -4,10 +4,13 @@
  */
 import { resolve } from 'node:path';
 import { canonicalHost, HUB } from '../oci/name.ts';
-import type { Config, ProxyConfig, UpstreamConfig } from './config.ts';
+import type { Config, FleetConfig, ProxyConfig, UpstreamConfig } from './config.ts';
 import { formatPath, type Path } from './path.ts';
 import { assembleLru } from './redis-assembly.ts';
 import type { ParsedFile, ParsedUpstream } from './schema.ts';
+
+/** Beyond what anybody tries through. */
+const goodSecretLength = 16;
 
 export interface AssemblyOptions {
   /** Text of `password_file`, `ca_file` and the like by the formatted path of the key. */
@@ -31,6 +34,7 @@ export function assembleConfig(parsed: ParsedFile, options: AssemblyOptions): As
   const byKey = new Map(upstreams.map(upstream => [upstream.key, upstream] as const));
   const defaultUpstream = chooseDefault([...byKey.keys()], parsed.default_upstream);
   const { http, store, lru, tags, access, metrics, log } = parsed;
+  const fleet = assembleFleet(parsed, options);
   const config: Config = {
     http: {
       listen: http.listen.map(({ address }) => address),
@@ -63,12 +67,23 @@ export function assembleConfig(parsed: ParsedFile, options: AssemblyOptions): As
       }),
       ...(access.rules !== undefined && { rules: access.rules }),
     },
+    ...(fleet !== undefined && { fleet }),
     metrics: { path: metrics.path, ...(metrics.listen === undefined ? {} : { listen: metrics.listen }) },
     log,
   };
   const isSurprising = parsed.default_upstream === undefined && defaultUpstream !== HUB && byKey.size > 1;
   const surprise = `default_upstream: ${HUB} is not among the upstreams, so names without a host go to the first one, ${defaultUpstream}`;
-  return { config, warnings: [...(isSurprising ? [surprise] : []), ...upstreams.flatMap(warnAboutSecrets)] };
+  const isGuessable = fleet !== undefined && fleet.secret.length < goodSecretLength;
+  const guessable = `fleet.secret: it has fewer than ${goodSecretLength} characters; whoever sees a request of a node can guess a short one`;
+  const choices = [...(isSurprising ? [surprise] : []), ...(isGuessable ? [guessable] : [])];
+  return { config, warnings: [...choices, ...upstreams.flatMap(warnAboutSecrets)] };
+}
+
+/** Its keys come together (`fleet-rules.ts`). */
+function assembleFleet({ fleet }: ParsedFile, { files }: AssemblyOptions): FleetConfig | undefined {
+  const secret = fleet?.secret ?? files.get(formatPath(['fleet', 'secret_file']));
+  if (fleet?.name === undefined || fleet.advertise === undefined || secret === undefined) return undefined;
+  return { name: fleet.name, advertise: fleet.advertise, secret };
 }
 
 /** Docker Hub where it is configured, as clients expect for names without a host; else the first of the file. */

@@ -15,6 +15,8 @@ export interface Config {
   readonly offline: boolean;
   readonly tags: TagsConfig;
   readonly access: AccessConfig;
+  /** Undefined: this mirror stands alone. */
+  readonly fleet?: FleetConfig;
   readonly metrics: MetricsConfig;
   readonly log: LogConfig;
 }
@@ -151,6 +153,15 @@ export interface AccessRule {
   /** IP addresses and CIDR blocks, as `node:net` BlockList takes them; none: from anywhere. */
   readonly from: readonly string[];
   readonly actions: readonly ('pull' | 'push' | 'delete')[];
+}
+
+export interface FleetConfig {
+  /** Nodes of one name on one Redis are one fleet. */
+  readonly name: string;
+  /** Where the other nodes reach this one. Without a trailing slash. */
+  readonly advertise: string;
+  /** The same on all nodes: never to be printed. */
+  readonly secret: string;
 }
 
 export interface MetricsConfig {

@@ -123,13 +123,15 @@ function withValue(tree: unknown, path: Path, value: unknown): unknown {
   return { ...tree, [key]: withValue(tree?.[key], rest, value) };
 }
 
-/** A password from the environment takes the place of the file's, whichever of its two keys the file uses. */
+/** A secret from the environment takes the place of the file's, whichever of its two keys the file uses. */
 function withoutRival(tree: unknown, path: Path, variables: ReadonlyMap<string, string>): unknown {
   const rivals: ReadonlyMap<unknown, string> = new Map([
     ['password', 'password_file'],
     ['password_file', 'password'],
     ['sentinel_password', 'sentinel_password_file'],
     ['sentinel_password_file', 'sentinel_password'],
+    ['secret', 'secret_file'],
+    ['secret_file', 'secret'],
   ]);
   const rival = rivals.get(path.at(-1));
   if (rival === undefined) return tree;

@@ -10,6 +10,7 @@ import type { Config } from './config.ts';
 import { ConfigDocument } from './document.ts';
 import { fileVariable, overlayEnvironment } from './environment.ts';
 import { Findings } from './findings.ts';
+import { checkFleet } from './fleet-rules.ts';
 import { formatPath, type Path } from './path.ts';
 import { ConfigError } from './problem.ts';
 import { readProxies } from './proxy-environment.ts';
@@ -52,6 +53,7 @@ export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<Loade
   checkUpstreams(tree, findings);
   checkRedis(tree, findings);
   checkAccess(tree, findings);
+  checkFleet(tree, findings);
   const files = await readReferencedFiles(tree, baseOf, findings);
   const proxy = readProxies(env, findings);
   for (const { variable, message } of ambiguous) findings.reportVariable(variable, message);

@@ -3,7 +3,15 @@ import { apiRoot } from '../oci/endpoint.ts';
 import { refusal, ValueError } from './value-error.ts';
 
 /** The first segments of the daemon's own pages. */
-const takenSegments: ReadonlySet<string> = new Set(['v2', 'healthz', 'readyz', 'ui', 'api', 'token']);
+const takenSegments: ReadonlySet<string> = new Set([
+  'v2',
+  'healthz',
+  'readyz',
+  'ui',
+  'api',
+  'token',
+  'fleet',
+]);
 
 /** `https://registry-1.docker.io`; a path is a prefix in front of the API, `?ns=HOST` tells a mirror which registry. */
 export function parseUpstreamUrl(value: unknown): URL {

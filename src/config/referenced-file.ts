@@ -1,6 +1,6 @@
 /**
- * Reads the files that a configuration points to: `password_file`, `ca_file`, `htpasswd`. They are read at start; what is
- * wrong with one is a finding at the key that names it. No message shows what stands in them.
+ * Reads the files that a configuration points to: `password_file`, `ca_file`, `secret_file`, `htpasswd`. They are read at
+ * start; what is wrong with one is a finding at the key that names it. No message shows what stands in them.
  */
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -12,6 +12,7 @@ import { ValueError } from './value-error.ts';
 const keysOfFiles = [
   ['password_file', parsePassword],
   ['sentinel_password_file', parsePassword],
+  ['secret_file', parsePassword],
   ['ca_file', parseCertificates],
 ] as const;
 
@@ -24,7 +25,7 @@ export async function readReferencedFiles(
   const texts = new Map<string, string>();
   const upstreams = valueAt(tree, ['upstreams']);
   const hosts = Object.keys(isSection(upstreams) ? upstreams : {});
-  for (const section of [...hosts.map(host => ['upstreams', host]), ['lru', 'redis']]) {
+  for (const section of [...hosts.map(host => ['upstreams', host]), ['lru', 'redis'], ['fleet']]) {
     for (const [name, parse] of keysOfFiles) {
       const path = [...section, name];
       const file = valueAt(tree, path);

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { HUB } from '../oci/name.ts';
 import { accessSchema } from './access-schema.ts';
 import { parseAddressBlock, parseHost, parseListenAddress, parseRegistryHost } from './address.ts';
+import { fleetSchema } from './fleet-schema.ts';
 import { duration, later, laterSection, leaf, secret, text, word } from './leaf.ts';
 import {
   parseMetricsPath,
@@ -135,7 +136,7 @@ export const configSchema = z.strictObject({
   tags: tagsSchema.prefault({}),
   hosted: hostedSchema.prefault({}),
   access: accessSchema.prefault({}),
-  fleet: laterSection('fleets', ['name', 'advertise', 'secret', 'hosted_on']),
+  fleet: fleetSchema.optional(),
   metrics: metricsSchema.prefault({}),
   log: logSchema.prefault({}),
 });

@@ -7,6 +7,7 @@ import Koa from 'koa';
 import type { Access } from '../auth/access.ts';
 import { isApiTarget } from '../oci/endpoint.ts';
 import type { Directory } from '../registry/directory.ts';
+import { isPeerTarget } from '../registry/peer.ts';
 import type { RepositoryCatalog } from '../registry/registry.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
@@ -15,6 +16,7 @@ import { clientAddressBehind } from './client-address.ts';
 import { answerErrors } from './errors.ts';
 import type { AppState } from './exchange.ts';
 import { type OpsOptions, opsRouter, refuseOther } from './ops.ts';
+import { answerPeer, type PeerDoor } from './peers.ts';
 import { answerPull } from './pull.ts';
 
 export interface OpsAppOptions extends OpsOptions {
@@ -30,6 +32,8 @@ export interface AppOptions extends OpsAppOptions {
   readonly directory: Pick<Directory, 'find'>;
   readonly catalog: RepositoryCatalog;
   readonly access: Access;
+  /** For the other nodes of a fleet; absent: there is none. */
+  readonly peers?: PeerDoor;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
@@ -38,6 +42,9 @@ export interface AppOptions extends OpsAppOptions {
 export function createApp(options: AppOptions): RequestListener {
   const app = createKoa(options);
   app.use((context, next) => (isApiTarget(context.req.url ?? '') ? answerPull(context, options) : next()));
+  const { peers } = options;
+  if (peers !== undefined)
+    app.use((context, next) => (isPeerTarget(context.req.url ?? '') ? answerPeer(context, peers) : next()));
   return addOps(app, options);
 }
 

@@ -154,6 +154,8 @@ export interface BlobSource {
       readonly background?: boolean;
       /** Without the upstream's credentials. */
       readonly anonymous?: boolean;
+      /** Of the whole blob, in bytes, where it is known: a source that has a choice takes none of another length. */
+      readonly expectedSize?: number;
     },
   ): Promise<OpenedSource>;
 }

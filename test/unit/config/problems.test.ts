@@ -177,7 +177,6 @@ describe('a setting of a later version', () => {
       '1:11: hosted.repositories: this version has no hosted repositories yet',
     ],
     ['hosted: { max_size: 0 }', '1:11: hosted.max_size: this version has no hosted repositories yet'],
-    ['fleet: { name: lab }', '1:10: fleet.name: this version has no fleets yet'],
   ])('in %j stops the start', async (text, problem) => {
     expect(await folder.problems(text)).toEqual([`mirror.yml:${problem}; remove the key`]);
   });

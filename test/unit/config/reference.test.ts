@@ -10,7 +10,7 @@ import { ConfigFolder } from './config-folder.ts';
 const shipped = await readFile(new URL('../../../mirror.yml', import.meta.url), 'utf8');
 /** Every setting of the reference in force: a # without a blank after it is taken away. */
 const uncommented = shipped.replaceAll(/^( *)#(?=\S)/gm, '$1');
-/** They can't stand beside `url` and `password_file` of the same section; they are in comments. */
+/** They can't stand beside `url`, `password_file` and `secret` of the same section; they are in comments. */
 const alternatives = [
   'lru.redis.sentinels',
   'lru.redis.sentinel_name',
@@ -22,6 +22,7 @@ const alternatives = [
   'lru.redis.database',
   'lru.redis.tls',
   'upstreams.docker.io.password',
+  'fleet.secret_file',
 ];
 
 let folder: ConfigFolder;

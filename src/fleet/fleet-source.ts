@@ -1,0 +1,116 @@
+/**
+ * One blob of one upstream as the whole fleet can have it: from a node that holds it, from the node that is getting it
+ * (followed while it grows), and only then from the upstream, with the lease, so that the others follow this node.
+ *
+ * Guarantees: what a node can't or won't give costs one question and is had elsewhere; without Redis it is the upstream's
+ * source and nothing else; only the node that has the lease is followed, and that one reads from an upstream, so nodes
+ * never wait for each other in a circle. Bytes come unverified, as from any source.
+ */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Digest } from '../oci/digest.ts';
+import type { BlobSource, OpenedSource } from '../registry/registry.ts';
+import type { Claim, Claims } from './claims.ts';
+import type { Leads } from './leads.ts';
+import type { Peer } from './nodes.ts';
+import { PeerError } from './peer-client.ts';
+import type { PeerReading } from './peer-reading.ts';
+
+export interface FleetSourceOptions {
+  readonly claims: Claims;
+  readonly leads: Leads;
+  readonly leaseMs: number;
+}
+
+type OpenOptions = Parameters<BlobSource['open']>[1];
+
+/** Between two looks at a lease whose node can't be reached. */
+const pollMs = 200;
+
+export class FleetSource implements BlobSource {
+  readonly upstream: string;
+  readonly repository: string;
+  readonly #options: FleetSourceOptions;
+  readonly #source: BlobSource;
+  readonly #digest: Digest;
+  readonly #reading: PeerReading;
+  /** Leases whose nodes gave nothing although they live: the upstream is asked beside them. */
+  readonly #fruitless = new Set<string>();
+
+  constructor(options: FleetSourceOptions, source: BlobSource, digest: Digest, reading: PeerReading) {
+    this.#options = options;
+    this.#source = source;
+    this.#digest = digest;
+    this.#reading = reading;
+    this.upstream = source.upstream;
+    this.repository = source.repository;
+  }
+
+  /** Errors: UpstreamError; the signal's reason. */
+  async open(offset: number, options: OpenOptions): Promise<OpenedSource> {
+    const { claims, leaseMs } = this.#options;
+    this.#reading.begin(offset);
+    const missing = new Set<string>();
+    const isPart = options.end !== undefined;
+    const giveUpAt = performance.now() + 1.5 * leaseMs; // by then a dead node's lease has run out
+    for (let how: 'look' | 'take' | 'insist' = isPart ? 'look' : 'take'; ; ) {
+      const claim = await claims.claim(this.#digest, how, missing);
+      options.signal.throwIfAborted();
+      if (claim.kind === 'away' || claim.kind === 'ours') return this.#fromUpstream(offset, options, !isPart);
+      const held = await this.#fromHolders(claim.holders, missing, offset, options);
+      if (held !== undefined) return held;
+      if (claim.kind === 'nobody') {
+        if (isPart) return this.#fromUpstream(offset, options, false);
+        how = 'insist';
+        continue;
+      }
+      const followed = await this.#follow(claim, offset, options);
+      if (followed !== undefined) return followed;
+      if (this.#fruitless.has(claim.token) || performance.now() > giveUpAt)
+        return this.#fromUpstream(offset, options, false);
+      await delay(pollMs, undefined, { signal: options.signal });
+    }
+  }
+
+  /** `isLead`: for the whole fleet, under the lease. Also without Redis: the lease is taken when it is back. */
+  async #fromUpstream(offset: number, options: OpenOptions, isLead: boolean): Promise<OpenedSource> {
+    const end = isLead ? this.#options.leads.begin(this.#digest) : () => {};
+    options.signal.addEventListener('abort', end, { once: true }); // also when nobody reads the stream
+    try {
+      const opened = await this.#source.open(offset, options);
+      return { ...opened, stream: this.#reading.watch(opened, end) };
+    } catch (error) {
+      end();
+      throw error;
+    }
+  }
+
+  /** What turned out not to be there is added to `missing`. */
+  async #fromHolders(
+    holders: readonly Peer[],
+    missing: Set<string>,
+    offset: number,
+    options: OpenOptions,
+  ): Promise<OpenedSource | undefined> {
+    for (const peer of holders) {
+      if (missing.has(peer.node)) continue;
+      const opened = await this.#reading.open(peer, { ...options, offset });
+      if (!(opened instanceof PeerError)) return opened;
+      missing.add(peer.node);
+    }
+    return undefined;
+  }
+
+  /** Undefined: not from there, at least not now. */
+  async #follow(
+    { owner, token }: Extract<Claim, { kind: 'theirs' }>,
+    offset: number,
+    options: OpenOptions,
+  ): Promise<OpenedSource | undefined> {
+    if (owner === undefined || this.#fruitless.has(token)) return undefined;
+    const onFruitless = (): void => void this.#fruitless.add(token);
+    const opened = await this.#reading.open(owner, { ...options, offset, follows: token, onFruitless });
+    if (!(opened instanceof PeerError)) return opened;
+    if (opened.result !== 'unreachable') this.#fruitless.add(token);
+    return undefined;
+  }
+}

@@ -1,0 +1,187 @@
+/**
+ * One node of a fleet: its heartbeat, its leases and hints in Redis, its way to the other nodes, and the upstreams seen
+ * through all of that. Nothing waits for Redis: while it is away this node is a mirror like any other, and when it is
+ * back (or was restarted empty) nodes, leases and hints are told again.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Digest } from '../oci/digest.ts';
+import type { Origin } from '../registry/origin.ts';
+import type { PeerGate, PeerManifest } from '../registry/peer.ts';
+import type { FleetObserver } from '../telemetry/fleet-observer.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { Claims } from './claims.ts';
+import { Distrust } from './distrust.ts';
+import { FleetKeys } from './fleet-keys.ts';
+import { FleetOrigin } from './fleet-origin.ts';
+import { FleetRedis, type RedisCaller } from './fleet-redis.ts';
+import { Holders } from './holders.ts';
+import { type Holdings, Leads } from './leads.ts';
+import { Nodes } from './nodes.ts';
+import { PeerClient, PeerError } from './peer-client.ts';
+import { Seal } from './seal.ts';
+import { Signatures } from './signature.ts';
+
+export interface FleetOptions {
+  readonly name: string;
+  readonly secret: string;
+  /** Where the others reach this node. Without a trailing slash. */
+  readonly advertise: string;
+  /** Of the store: 16 hex digits. */
+  readonly node: string;
+  readonly redis: RedisCaller;
+  readonly holdings: Holdings;
+  readonly observer: FleetObserver;
+  readonly logger: Logger;
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** Left out: `defaultTimes`. Milliseconds. */
+  readonly times?: FleetTimes;
+}
+
+export interface FleetTimes {
+  readonly leaseMs: number;
+  readonly heartbeatMs: number;
+}
+
+/** A node that dies in the middle of a download holds the others up for at most a lease's life. */
+export const defaultTimes: FleetTimes = { leaseMs: 5000, heartbeatMs: 2000 };
+
+const manifestAnswerMs = 2000;
+
+export class Fleet {
+  readonly redis: FleetRedis;
+  readonly keys: FleetKeys;
+  readonly seal: Seal;
+  readonly nodes: Nodes;
+  readonly leads: Leads;
+  readonly holders: Holders;
+  readonly gate: PeerGate;
+  readonly #options: FleetOptions;
+  readonly #times: FleetTimes;
+  readonly #claims: Claims;
+  readonly #client: PeerClient;
+  readonly #distrust: Distrust;
+  readonly #following = new Set<string>();
+  #timer: NodeJS.Timeout | undefined;
+  #beating: Promise<void> | undefined;
+
+  constructor(options: FleetOptions) {
+    const { name, secret, advertise, node, observer, logger, now, holdings } = options;
+    this.#options = options;
+    this.#times = options.times ?? defaultTimes;
+    const { leaseMs, heartbeatMs } = this.#times;
+    this.keys = new FleetKeys(name);
+    this.seal = new Seal(secret);
+    const redis = new FleetRedis({ redis: options.redis, logger, onTurn: isUp => this.#turned(isUp) });
+    this.redis = redis;
+    const { keys, seal } = this;
+    this.nodes = new Nodes({ redis, keys, seal, logger, self: { node, url: advertise }, heartbeatMs });
+    const token = `${node}.${randomBytes(12).toString('hex')}`;
+    this.#claims = new Claims({ redis, keys, nodes: this.nodes, token, leaseMs });
+    this.holders = new Holders({ redis, keys, node, now });
+    this.leads = new Leads({
+      claims: this.#claims,
+      holdings,
+      logger,
+      renewMs: leaseMs / 3,
+      onLost: () => observer.leaseLost(),
+    });
+    const signatures = new Signatures({ secret, node, now });
+    this.#client = new PeerClient({ signatures, observer });
+    this.#distrust = new Distrust(now);
+    this.gate = {
+      admit: (request, authorization) => {
+        const asker = signatures.verify(request, authorization);
+        if (asker === undefined) observer.strangerRefused();
+        return asker;
+      },
+      isFollowing: (asker, digest) => this.#following.has(`${asker} ${digest}`),
+      served: bytes => observer.peerServed(bytes),
+    };
+  }
+
+  /** Waits for nothing. */
+  start(): void {
+    this.#timer = setInterval(() => this.#beat(), this.#times.heartbeatMs).unref();
+    this.#beat();
+  }
+
+  /** To be called when Redis may be back: it is asked now, not at the next heartbeat. */
+  knock(): void {
+    this.#beat();
+  }
+
+  /** The upstream, with the fleet in front of it. */
+  origin(origin: Origin): Origin {
+    const { observer, logger, holdings } = this.#options;
+    return new FleetOrigin({
+      origin,
+      claims: this.#claims,
+      leads: this.leads,
+      holders: this.holders,
+      holdings,
+      client: this.#client,
+      distrust: this.#distrust,
+      following: this.#following,
+      observer,
+      logger,
+      leaseMs: this.#times.leaseMs,
+      findManifest: (repository, digest, signal) => this.#findManifest(repository, digest, signal),
+    });
+  }
+
+  /** Idempotent. The downloads have ended. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#client.close();
+    await this.leads.close();
+    await this.holders.close();
+    await this.#beating;
+    await this.nodes.leave();
+  }
+
+  #beat(): void {
+    this.#beating ??= this.nodes
+      .beat()
+      .then(outcome => {
+        if (outcome === 'lost') this.#tellAll();
+      })
+      .finally(() => {
+        this.#beating = undefined;
+      });
+  }
+
+  #turned(isUp: boolean): void {
+    if (isUp) this.#tellAll();
+  }
+
+  #tellAll(): void {
+    this.holders.announceAll();
+    void this.leads.renew();
+  }
+
+  async #findManifest(
+    repository: string,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<PeerManifest | undefined> {
+    const claim = await this.#claims.claim(digest, 'look');
+    if (claim.kind !== 'nobody' && claim.kind !== 'theirs') return undefined;
+    const question = { kind: 'manifest', digest, repository, forAnybody: false, heldOnly: true } as const;
+    const missing: string[] = [];
+    try {
+      for (const peer of claim.holders) {
+        const bound = AbortSignal.any([signal, AbortSignal.timeout(manifestAnswerMs)]);
+        try {
+          return await this.#client.manifest(peer, question, bound);
+        } catch (error) {
+          signal.throwIfAborted();
+          if (error instanceof PeerError && error.result === 'missing') missing.push(peer.node);
+        }
+      }
+      return undefined;
+    } finally {
+      if (missing.length > 0) await this.#claims.claim(digest, 'look', missing);
+    }
+  }
+}

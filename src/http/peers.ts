@@ -1,0 +1,92 @@
+/**
+ * The door for other nodes of the fleet: what this one holds or is filling, by digest. Nobody without the fleet's
+ * signature learns anything, not even whether there is something; no question here ever reaches an upstream.
+ */
+import { RegistryError } from '../oci/error.ts';
+import { formatContentRange, parseRange, resolveRange } from '../oci/range.ts';
+import { type PeerContent, type PeerGate, type PeerQuestion, parsePeerTarget } from '../registry/peer.ts';
+import type { AppContext } from './exchange.ts';
+import { sendBlob } from './send-blob.ts';
+
+export interface PeerDoor {
+  readonly gate: PeerGate;
+  readonly content: PeerContent;
+}
+
+/** The asking node wants to know the size at once, and waits for the bytes. */
+const headPatienceMs = 1;
+
+/** Answers a request whose target `isPeerTarget`. */
+export async function answerPeer(context: AppContext, { gate, content }: PeerDoor): Promise<void> {
+  const { method = '', url: target = '', headers } = context.req;
+  const asker = gate.admit({ method, target, range: headers.range }, headers.authorization);
+  if (asker === undefined) return refuse(context);
+  const question = method === 'GET' ? parsePeerTarget(target) : undefined;
+  if (question === undefined) throw notHere(undefined);
+  context.set('Cache-Control', 'no-store');
+  if (question.kind === 'manifest') return answerManifest(context, question, content);
+  if (!question.heldOnly && gate.isFollowing(asker, question.digest)) throw notHere(question);
+  await answerBlob(context, question, gate, content);
+}
+
+async function answerManifest(
+  context: AppContext,
+  question: PeerQuestion,
+  content: PeerContent,
+): Promise<void> {
+  const found = await content.manifest(question);
+  if (found === undefined) throw notHere(question);
+  context.status = 200;
+  context.set('Content-Type', found.descriptor.mediaType);
+  context.body = found.bytes;
+}
+
+async function answerBlob(
+  context: AppContext,
+  question: PeerQuestion,
+  gate: PeerGate,
+  content: PeerContent,
+): Promise<void> {
+  const { exchange } = context.state;
+  const found = await content.blob(question, exchange.signal);
+  if (found === undefined) throw notHere(question);
+  const { size, reader } = found;
+  const [range] = parseRange(context.req.headers.range) ?? [];
+  const span = range === undefined ? { start: 0, end: size } : resolveRange(range, size);
+  if (span === undefined) {
+    await reader.close();
+    throw new RegistryError('RANGE_INVALID', { detail: { size } });
+  }
+  context.respond = false; // from here on the body is ours, and so is closing the reader
+  await sendBlob(context.res, {
+    reader,
+    ...span,
+    signal: exchange.signal,
+    headPatienceMs,
+    setHead: () => {
+      context.status = range === undefined ? 200 : 206;
+      if (range !== undefined) context.set('Content-Range', formatContentRange(span, size));
+      context.set('Content-Type', 'application/octet-stream');
+      context.set('Content-Length', String(span.end - span.start));
+    },
+    onSent: bytes => {
+      exchange.sent(bytes);
+      gate.served(bytes);
+    },
+  });
+}
+
+/** Not the 401 of `errors.ts`, which clients of a registry never see: a node isn't a client, and must know. */
+function refuse(context: AppContext): void {
+  const error = new RegistryError('UNAUTHORIZED');
+  context.state.exchange.fail(error.code, 'expected the signature of a node of this fleet');
+  context.status = 401;
+  context.set('WWW-Authenticate', 'Cistern-Fleet');
+  context.set('Content-Type', 'application/json');
+  context.set('Cache-Control', 'no-store');
+  context.body = JSON.stringify(error);
+}
+
+function notHere(question: PeerQuestion | undefined): RegistryError {
+  return new RegistryError(question?.kind === 'manifest' ? 'MANIFEST_UNKNOWN' : 'BLOB_UNKNOWN');
+}
