@@ -31,6 +31,8 @@ export interface ClientOptions {
   readonly place: Place;
   /** `http://127.0.0.1:PORT` of the mirror. */
   readonly mirror: string;
+  /** Stands for `/`: the client finds its own settings there, below `etc`, and is told nothing else of the mirror. */
+  readonly settings?: string;
   /** PEM file of the authority that the client trusts instead of the machine's: whoever plays Docker Hub. */
   readonly trusted?: string;
 }
@@ -72,6 +74,17 @@ export function withOwnBlobCache(folder: string, argv: readonly string[]): strin
   const script = `mkdir -p ${shared} && mount --bind "$1" ${shared} && shift && exec "$@"`;
   const own = ['sh', '-c', script, 'sh', join(folder, 'blob-cache')];
   return ['unshare', '--mount', '--propagation', 'private', ...own, ...argv];
+}
+
+/** `argv` with a folder of `settings` in the place of the machine's; for a process that has mounts of its own. */
+export function withSettings(
+  settings: string | undefined,
+  folder: string,
+  argv: readonly string[],
+): readonly string[] {
+  if (settings === undefined) return argv;
+  const script = 'mkdir -p "$2" && mount --bind "$1" "$2" && shift 2 && exec "$@"';
+  return ['sh', '-c', script, 'sh', join(settings, folder), folder, ...argv];
 }
 
 /** Whether layers can be mounted on each other in this folder; where not, clients copy them (slower, same requests). */

@@ -1,4 +1,7 @@
-/** A Docker daemon of its own with the mirror in `registry-mirrors`; no bridge, no firewall rules, own socket. */
+/**
+ * A Docker daemon of its own with the mirror in `registry-mirrors`, or in the daemon.json of its settings; no bridge, no
+ * firewall rules, own socket.
+ */
 import { join } from 'node:path';
 import type { SpawnedProcess } from '../process.ts';
 import {
@@ -30,7 +33,7 @@ export class Dockerd implements RealClient {
 
   static async start(options: ClientOptions): Promise<Dockerd> {
     await prepareFolder(options);
-    const { folder, place } = options;
+    const { folder, place, settings } = options;
     const socket = `unix://${join(folder, 'd.sock')}`;
     const folders = ['--data-root', join(folder, 'data'), '--exec-root', join(folder, 'exec')];
     const own = [
@@ -39,28 +42,29 @@ export class Dockerd implements RealClient {
       '--pidfile',
       join(folder, 'd.pid'),
       '--config-file',
-      join(folder, 'config.json'),
+      settings === undefined ? join(folder, 'config.json') : join(settings, 'etc/docker/daemon.json'),
     ];
+    const mirror = settings === undefined ? ['--registry-mirror', options.mirror] : [];
     const network = ['--bridge=none', '--iptables=false', '--ip6tables=false'];
     const driver = ['--storage-driver', (await canOverlay(place, folder)) ? 'overlay2' : 'vfs'];
     const env = { ...clientEnvironment(options), DOCKER_TMPDIR: undefined };
     const command = ['docker', '--host', socket];
     const daemon = await startDaemon({
       place,
-      argv: ['dockerd', ...folders, ...own, ...network, ...driver, '--registry-mirror', options.mirror],
+      argv: ['dockerd', ...folders, ...own, ...network, ...driver, ...mirror],
       env,
       ready: async () => (await runIn(place, [...command, 'version'], { env })).code === 0,
     });
     return new Dockerd(options, daemon, command);
   }
 
-  async pull(image: RealImage): Promise<Finished> {
-    return await runIn(this.#place, [...this.#command, 'pull', fullName(image)], { env: this.#env });
+  async pull(image: RealImage, host?: string): Promise<Finished> {
+    return await runIn(this.#place, [...this.#command, 'pull', fullName(image, host)], { env: this.#env });
   }
 
-  async identify(image: RealImage): Promise<Identity> {
+  async identify(image: RealImage, host?: string): Promise<Identity> {
     const format = '{{.Id}} {{index .RepoDigests 0}}';
-    const text = await this.#output('image', 'inspect', '--format', format, fullName(image));
+    const text = await this.#output('image', 'inspect', '--format', format, fullName(image, host));
     const [imageId = '', name = ''] = text.trim().split(' ');
     return { imageId, digest: name.replace(/^.*@/, '') };
   }

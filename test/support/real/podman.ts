@@ -1,4 +1,7 @@
-/** podman with a storage of its own and the mirror in registries.conf, in the form that names the upstream in the path. */
+/**
+ * podman with a storage of its own and the mirror in registries.conf, in the form that names the upstream in the path; or
+ * in a drop-in of its settings.
+ */
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -10,6 +13,7 @@ import {
   prepareFolder,
   type RealClient,
   withOwnBlobCache,
+  withSettings,
 } from './client.ts';
 import type { Finished } from './command.ts';
 import type { RealImage } from './image-set.ts';
@@ -25,12 +29,13 @@ export class Podman implements RealClient {
     this.#place = options.place;
     this.#folder = options.folder;
     this.#command = command;
-    this.#env = { ...clientEnvironment(options), CONTAINERS_REGISTRIES_CONF: registries };
+    const conf = options.settings === undefined ? registries : undefined;
+    this.#env = { ...clientEnvironment(options), CONTAINERS_REGISTRIES_CONF: conf };
   }
 
   static async create(options: ClientOptions): Promise<Podman> {
     await prepareFolder(options);
-    const { folder, place, mirror } = options;
+    const { folder, place, mirror, settings } = options;
     const registries = join(folder, 'registries.conf');
     await writeFile(
       registries,
@@ -45,19 +50,25 @@ insecure = true
     await mkdir(join(folder, 'root'), { recursive: true });
     const folders = ['--root', join(folder, 'root'), '--runroot', join(folder, 'run')];
     const driver = ['--storage-driver', (await canOverlay(place, folder)) ? 'overlay' : 'vfs'];
-    const command = ['podman', ...folders, ...driver, '--events-backend', 'none'];
+    const command = withSettings(settings, '/etc/containers/registries.conf.d', [
+      'podman',
+      ...folders,
+      ...driver,
+      '--events-backend',
+      'none',
+    ]);
     return new Podman(options, withOwnBlobCache(folder, command), registries);
   }
 
-  async pull(image: RealImage): Promise<Finished> {
+  async pull(image: RealImage, host?: string): Promise<Finished> {
     const policy = ['--signature-policy', join(this.#folder, 'policy.json')];
-    const argv = [...this.#command, 'pull', ...policy, fullName(image)];
+    const argv = [...this.#command, 'pull', ...policy, fullName(image, host)];
     return await runIn(this.#place, argv, { env: this.#env });
   }
 
-  async identify(image: RealImage): Promise<Identity> {
+  async identify(image: RealImage, host?: string): Promise<Identity> {
     const format = '{{.Id}} {{json .RepoDigests}}';
-    const text = await this.#output('image', 'inspect', '--format', format, fullName(image));
+    const text = await this.#output('image', 'inspect', '--format', format, fullName(image, host));
     const [imageId = '', names = ''] = text.trim().split(' ');
     const digest = names.includes(`@${image.top.digest}"`) ? image.top.digest : names; // that of the child is there too
     return { imageId: `sha256:${imageId}`, digest };

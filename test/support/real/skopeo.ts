@@ -1,5 +1,6 @@
 /**
- * skopeo copying into a folder, straight from the mirror's address (no mirror setting: the way of plain names). It takes
+ * skopeo copying into a folder, straight from the mirror's address (the way of plain names), or with settings by the name of
+ * the registry. It takes
  * all platforms of an index, so everything that an image has goes through the mirror. What it wrote is hashed here.
  */
 import { mkdir, readFile, rm } from 'node:fs/promises';
@@ -8,10 +9,12 @@ import { digestOf, hexOf } from '../../../src/oci/digest.ts';
 import {
   type ClientOptions,
   clientEnvironment,
+  fullName,
   type Identity,
   prepareFolder,
   type RealClient,
   withOwnBlobCache,
+  withSettings,
 } from './client.ts';
 import type { Finished } from './command.ts';
 import { imageId, manifestFor, type RealImage } from './image-set.ts';
@@ -30,12 +33,15 @@ export class Skopeo implements RealClient {
     return new Skopeo(options);
   }
 
-  async pull(image: RealImage): Promise<Finished> {
-    const { place, mirror } = this.#options;
-    const source = `docker://${new URL(mirror).host}/${image.repository}:${image.tag}`;
-    const flags = ['--insecure-policy', 'copy', '--all', '--preserve-digests', '--src-tls-verify=false'];
+  async pull(image: RealImage, host?: string): Promise<Finished> {
+    const { place, mirror, settings } = this.#options;
+    const straight = settings === undefined;
+    const source = `docker://${fullName(image, straight ? new URL(mirror).host : host)}`;
+    const trust = straight ? ['--src-tls-verify=false'] : [];
+    const flags = ['--insecure-policy', 'copy', '--all', '--preserve-digests', ...trust];
     await mkdir(join(this.#options.folder, 'images'), { recursive: true });
-    const argv = ['skopeo', ...flags, source, `dir:${this.#target(image)}`];
+    const copy = ['skopeo', ...flags, source, `dir:${this.#target(image)}`];
+    const argv = withSettings(settings, '/etc/containers/registries.conf.d', copy);
     return await runIn(place, withOwnBlobCache(this.#options.folder, argv), {
       env: clientEnvironment(this.#options),
     });
