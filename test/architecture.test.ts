@@ -14,7 +14,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
   registry: { may: 'oci telemetry', because: 'the contract knows none of those who implement or serve it' },
   store: { may: 'oci telemetry', because: 'bytes by digest know neither recency nor upstreams' },
   lru: {
-    may: 'oci telemetry lru-cache ioredis',
+    may: 'oci telemetry',
     because: 'it gets narrow functions: the index can be lost, the store cannot',
   },
   upstream: {

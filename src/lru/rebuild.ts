@@ -6,7 +6,6 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Digest } from '../oci/digest.ts';
 import type { LoadableLru } from './embedded-lru.ts';
 import type { LruEntry } from './lru.ts';
-import { SortedRuns } from './sorted-runs.ts';
 
 /** A file as the store's scan gives it. */
 export interface FoundBlob {
@@ -45,41 +44,33 @@ const entriesPerLoad = 256;
  * Errors: the signal's reason; whatever the scan throws. The index holds then what was loaded.
  */
 export async function rebuildLru(options: RebuildOptions): Promise<Rebuilt> {
-  const { lru, signal } = options;
+  const { lru, now, signal } = options;
   lru.beginLoading();
   try {
-    const runs = new SortedRuns();
     const sums = { blobs: 0, blobBytes: 0, manifests: 0, manifestBytes: 0 };
+    let batch: LruEntry[] = [];
+    let sliceEnd = now() + sliceMs;
     for await (const { digest, size, mtimeMs } of options.scan) {
       signal.throwIfAborted();
       if (options.isManifest(digest)) {
         sums.manifests += 1;
         sums.manifestBytes += size;
-      } else {
-        sums.blobs += 1;
-        sums.blobBytes += size;
-        runs.push({ digest, size, lastUseMs: mtimeMs });
+        continue;
       }
+      sums.blobs += 1;
+      sums.blobBytes += size;
+      batch.push({ digest, size, lastUseMs: mtimeMs });
+      if (batch.length < entriesPerLoad) continue;
+      lru.load(batch);
+      batch = [];
+      if (now() < sliceEnd) continue;
+      await nextTurn();
+      sliceEnd = now() + sliceMs;
     }
-    await load(runs, options);
+    signal.throwIfAborted();
+    lru.load(batch);
     return sums;
   } finally {
     lru.endLoading();
   }
-}
-
-async function load(runs: SortedRuns, { lru, now, signal }: RebuildOptions): Promise<void> {
-  let batch: LruEntry[] = [];
-  let sliceEnd = now() + sliceMs;
-  for (const entry of runs.coldestFirst()) {
-    batch.push(entry);
-    if (batch.length < entriesPerLoad) continue;
-    lru.load(batch);
-    batch = [];
-    if (now() < sliceEnd) continue;
-    await nextTurn();
-    signal.throwIfAborted();
-    sliceEnd = now() + sliceMs;
-  }
-  lru.load(batch);
 }
