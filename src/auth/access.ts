@@ -30,7 +30,15 @@ export class Access {
    * many log in at once.
    */
   async visitor(authorization: string | undefined, address: string | undefined): Promise<Visitor> {
-    const user = await this.#identify(authorization);
+    return this.#admit(await this.#identify(authorization), address);
+  }
+
+  /** Somebody without a login: decided at once. */
+  stranger(address: string | undefined): Visitor {
+    return this.#admit(undefined, address);
+  }
+
+  #admit(user: string | undefined, address: string | undefined): Visitor {
     const { rules } = this.#options;
     return {
       mayPull: (canonicalName, visibility) =>

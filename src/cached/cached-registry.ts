@@ -27,6 +27,7 @@ import type { CachedManifest } from './cached-manifest.ts';
 import type { CachedReferrers } from './cached-referrers.ts';
 import type { CachedTag } from './cached-tag.ts';
 import type { CachedTagList } from './cached-tag-list.ts';
+import type { ManifestsAtOnce } from './manifests-at-once.ts';
 
 export interface CachedRegistryOptions {
   /** The upstream's configured key; records lie under it. */
@@ -37,6 +38,7 @@ export interface CachedRegistryOptions {
   readonly admission: Admission | undefined;
   readonly manifests: CachedManifest;
   readonly tags: CachedTag;
+  readonly atOnce: ManifestsAtOnce;
   readonly blobs: CachedBlob;
   readonly tagList: CachedTagList;
   readonly referrers: CachedReferrers;
@@ -65,6 +67,11 @@ export class CachedRegistry implements RegistryReader {
         ? manifests.manifest(record, repository, reference, admitted)
         : tags.manifest(record, repository, reference, admitted),
     );
+  }
+
+  manifestAtOnce(repository: Repository, reference: Reference): ManifestAnswer | undefined {
+    const { admission, atOnce } = this.#options;
+    return admission === undefined ? atOnce.answer(repository, reference) : undefined;
   }
 
   stat(repository: Repository, digest: Digest, options: ReadOptions): Promise<StatAnswer> {

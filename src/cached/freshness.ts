@@ -29,6 +29,12 @@ export type Decision =
   | { readonly kind: 'ask' }
   | { readonly kind: 'stale'; readonly reason: StaleReason };
 
+/** Young enough to go out without a question, whatever the upstream does. A time to come is none to rely on. */
+export function isFresh(checkedAt: number, now: number, { ttlMs }: Pick<TagPolicy, 'ttlMs'>): boolean {
+  const ageMs = now - checkedAt;
+  return ageMs >= 0 && ageMs < ttlMs;
+}
+
 export function decide(
   checkedAt: number | undefined,
   now: number,
@@ -37,11 +43,10 @@ export function decide(
   mustCheck: boolean,
 ): Decision {
   if (checkedAt === undefined) return { kind: 'ask' };
-  const ageMs = now - checkedAt;
-  if (!mustCheck && ageMs >= 0 && ageMs < policy.ttlMs) return { kind: 'fresh' };
+  if (!mustCheck && isFresh(checkedAt, now, policy)) return { kind: 'fresh' };
   const reason = reasonNotToAsk(now, upstream);
   if (reason === undefined) return { kind: 'check' };
-  return ageMs <= policy.staleIfErrorMs ? { kind: 'stale', reason } : { kind: 'ask' };
+  return now - checkedAt <= policy.staleIfErrorMs ? { kind: 'stale', reason } : { kind: 'ask' };
 }
 
 function reasonNotToAsk(now: number, upstream: UpstreamState): StaleReason | undefined {

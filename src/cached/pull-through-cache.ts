@@ -36,6 +36,7 @@ import type { TagPolicy } from './freshness.ts';
 import { gatheringLimits } from './gathering.ts';
 import { HeldManifests } from './held-manifests.ts';
 import { Links } from './links.ts';
+import { ManifestsAtOnce } from './manifests-at-once.ts';
 import { Passages } from './passages.ts';
 import { CachedPeerContent } from './peer-content.ts';
 import type { ByteReservation } from './room.ts';
@@ -161,6 +162,7 @@ export class PullThroughCache {
       admission,
       records,
       manifests: byDigest,
+      atOnce: new ManifestsAtOnce({ ...parts, policy: tags, isAllowed, records }),
       tags: new CachedTag({ ...parts, policy: tags, offline, byDigest }),
       blobs: new CachedBlob({
         ...parts,

@@ -1,12 +1,14 @@
 /**
- * The outermost middleware: opens the exchange and reports its end, once, when the response has closed for whatever
- * reason: to the observer always, to the access log when it is on. Query values are hidden by the logger itself.
+ * Opens an exchange for each request and reports its end, once, when the response has closed for whatever reason: to the
+ * observer always, to the log when it is on. As a middleware it is the outermost. Query values are hidden by the logger
+ * itself.
  */
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Middleware } from 'koa';
 import type { Logger } from '../telemetry/logger.ts';
-import type { Observer } from '../telemetry/observer.ts';
+import type { Observer, RequestEnd } from '../telemetry/observer.ts';
 import type { ClientAddress } from './client-address.ts';
-import { type AppContext, type AppState, Exchange } from './exchange.ts';
+import { type AppState, Exchange } from './exchange.ts';
 
 export interface AccessLogOptions {
   readonly observer: Observer;
@@ -19,39 +21,58 @@ export interface AccessLogOptions {
 /** Longer ones are cut: a request line may have 16 KiB. */
 const maxTextLength = 512;
 
-export function accessLog(options: AccessLogOptions): Middleware<AppState> {
-  const { observer, logger } = options;
-  return (context, next) => {
-    const exchange = new Exchange(context.res);
-    context.state.exchange = exchange;
-    exchange.client = options.clientAddress(context.req); // the socket knows it only while it is open
-    context.res.once('close', () => {
-      const end = exchange.end(context.req);
-      const { upstream, kind, outcome } = exchange;
-      observer.requestEnded({ upstream, kind, outcome, ...end });
-      if (options.write) writeLine(logger, context, end);
+export class AccessLog {
+  /** The socket knows it only while it is open. */
+  readonly clientAddress: ClientAddress;
+  readonly #options: AccessLogOptions;
+
+  constructor(options: AccessLogOptions) {
+    this.#options = options;
+    this.clientAddress = options.clientAddress;
+  }
+
+  /** `client`: its address, when that is known already. */
+  open(request: IncomingMessage, response: ServerResponse, client = this.clientAddress(request)): Exchange {
+    const { observer, logger, write } = this.#options;
+    const exchange = new Exchange(response);
+    exchange.client = client;
+    response.once('close', () => {
+      const end = exchange.end(request);
+      observer.requestEnded(end);
+      if (write) writeLine(logger, exchange, end, request, response);
     });
-    return next();
-  };
+    return exchange;
+  }
+
+  get middleware(): Middleware<AppState> {
+    return (context, next) => {
+      context.state.exchange = this.open(context.req, context.res);
+      return next();
+    };
+  }
 }
 
-function writeLine(logger: Logger, context: AppContext, end: ReturnType<Exchange['end']>): void {
-  const { req, res } = context;
-  const { exchange } = context.state;
+function writeLine(
+  logger: Logger,
+  exchange: Exchange,
+  end: RequestEnd,
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
   const line = {
-    method: req.method,
-    path: req.url?.slice(0, maxTextLength),
+    method: request.method,
+    path: request.url?.slice(0, maxTextLength),
     ns: exchange.ns,
     status: end.status,
     bytes: end.bytes,
     ms: Math.round(end.seconds * 1e4) / 10,
-    kind: exchange.kind,
-    outcome: exchange.outcome,
-    upstream: exchange.upstream,
+    kind: end.kind,
+    outcome: end.outcome,
+    upstream: end.upstream,
     ...(exchange.failure !== undefined && { code: exchange.failure.code, reason: exchange.failure.message }),
-    ...(!res.writableFinished && { ended: 'early' }),
+    ...(!response.writableFinished && { ended: 'early' }),
     client: exchange.client,
-    userAgent: req.headers['user-agent']?.slice(0, maxTextLength),
+    userAgent: request.headers['user-agent']?.slice(0, maxTextLength),
   };
   if (exchange.isOps) logger.debug('request', line);
   else logger.info('request', line);

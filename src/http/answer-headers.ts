@@ -8,7 +8,18 @@ import type { Answer, StaleReason } from '../registry/registry.ts';
 import { formatEntityTag } from './conditional.ts';
 import type { AppContext } from './exchange.ts';
 
+/** On all of `/v2/`. */
+export const apiVersionHeader = 'Docker-Distribution-API-Version';
+export const apiVersion = 'registry/2.0';
 export const digestHeader = 'Docker-Content-Digest';
+
+/**
+ * Visible ASCII. An `ns` that is known need not be: look-ups ignore case, and not all that has a lower case is ASCII.
+ * Nor need a media type that only stands in a manifest's body.
+ */
+export function isFitForHeader(value: string): boolean {
+  return /^[!-~]+$/.test(value);
+}
 
 const reasons: Readonly<Record<StaleReason, string>> = {
   offline: 'this mirror is offline',

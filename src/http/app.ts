@@ -1,6 +1,7 @@
 /**
- * The application: Koa with the access log outermost, then the one error middleware, then `/v2/` (dispatched before the
- * router, on the raw target) and the ops routes. `createApp` serves everything, `createOpsApp` only what operators ask.
+ * The application: hot manifests first, then Koa with the access log outermost, the one error middleware, `/v2/`
+ * (dispatched before the router, on the raw target) and the ops routes. `createApp` serves everything, `createOpsApp`
+ * only what operators ask.
  */
 import type { RequestListener } from 'node:http';
 import Koa from 'koa';
@@ -11,10 +12,11 @@ import { isPeerTarget } from '../registry/peer.ts';
 import type { RepositoryCatalog } from '../registry/registry.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
-import { accessLog } from './access-log.ts';
+import { AccessLog } from './access-log.ts';
 import { clientAddressBehind } from './client-address.ts';
 import { answerErrors } from './errors.ts';
 import type { AppState } from './exchange.ts';
+import { HotManifests } from './hot-manifests.ts';
 import { type OpsOptions, opsRouter, refuseOther } from './ops.ts';
 import { answerPeer, type PeerDoor } from './peers.ts';
 import { answerPull } from './pull.ts';
@@ -40,32 +42,34 @@ export interface AppOptions extends OpsAppOptions {
 
 /** Errors: TypeError for a trusted proxy that is no address. */
 export function createApp(options: AppOptions): RequestListener {
-  const app = createKoa(options);
+  const log = openLog(options);
+  const app = createKoa(log, options);
   app.use((context, next) => (isApiTarget(context.req.url ?? '') ? answerPull(context, options) : next()));
   const { peers } = options;
   if (peers !== undefined)
     app.use((context, next) => (isPeerTarget(context.req.url ?? '') ? answerPeer(context, peers) : next()));
-  return addOps(app, options);
+  const handle = addOps(app, options);
+  const hot = new HotManifests({ ...options, log });
+  return (request, response) => {
+    if (!hot.answer(request, response)) handle(request, response);
+  };
 }
 
 /** For `metrics.listen`: the same without `/v2/`. */
 export function createOpsApp(options: OpsAppOptions): RequestListener {
-  return addOps(createKoa(options), options);
+  return addOps(createKoa(openLog(options), options), options);
 }
 
-function createKoa(options: OpsAppOptions): Koa<AppState> {
-  const { observer, logger } = options;
+function openLog({ observer, logger, accessLog, trustedProxies = [] }: OpsAppOptions): AccessLog {
+  const clientAddress = clientAddressBehind(trustedProxies);
+  return new AccessLog({ observer, logger, write: accessLog, clientAddress });
+}
+
+function createKoa(log: AccessLog, { logger }: OpsAppOptions): Koa<AppState> {
   const app = new Koa<AppState>();
   // Only broken connections come here: every other error is caught by `answerErrors`.
   app.on('error', (error: unknown) => logger.debug('connection error', { error }));
-  app.use(
-    accessLog({
-      observer,
-      logger,
-      write: options.accessLog,
-      clientAddress: clientAddressBehind(options.trustedProxies ?? []),
-    }),
-  );
+  app.use(log.middleware);
   app.use(answerErrors(logger));
   return app;
 }

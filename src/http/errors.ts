@@ -16,7 +16,7 @@ export function answerErrors(logger: Logger): Middleware<AppState> {
       await next();
     } catch (error) {
       // A write that fails because the client has reset comes before the response's own close event.
-      if (context.state.exchange.signal.aborted || context.req.socket.destroyed) {
+      if (context.state.exchange.hasLeft || context.req.socket.destroyed) {
         context.respond = false; // nobody is there any more
       } else if (context.res.headersSent) {
         cutBody(context, error, logger);

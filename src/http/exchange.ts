@@ -5,7 +5,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ParameterizedContext } from 'koa';
 import type { Answer } from '../registry/registry.ts';
-import type { Kind, Outcome } from '../telemetry/observer.ts';
+import type { Kind, Outcome, RequestEnd } from '../telemetry/observer.ts';
 
 /** What every middleware finds in `context.state`. */
 export interface AppState {
@@ -34,19 +34,31 @@ export class Exchange {
 
   readonly #startedMs = performance.now();
   readonly #response: ServerResponse;
-  readonly #leaving = new AbortController();
+  #leaving: AbortController | undefined;
+  #hasLeft = false;
   #streamedBytes: number | undefined;
   #firstByteMs: number | undefined;
 
   constructor(response: ServerResponse) {
     this.#response = response;
     response.once('close', () => {
-      if (!response.writableFinished) this.#leaving.abort(new Error('the client left'));
+      if (response.writableFinished) return;
+      this.#hasLeft = true;
+      this.#leaving?.abort(left());
     });
   }
 
-  /** Aborts when the connection ends before the answer did. */
+  /** The connection ended before the answer did. */
+  get hasLeft(): boolean {
+    return this.#hasLeft;
+  }
+
+  /** Aborts when the client leaves. Made when it is first asked for: an answer that waits for nothing needs none. */
   get signal(): AbortSignal {
+    if (this.#leaving === undefined) {
+      this.#leaving = new AbortController();
+      if (this.#hasLeft) this.#leaving.abort(left());
+    }
     return this.#leaving.signal;
   }
 
@@ -66,16 +78,13 @@ export class Exchange {
   }
 
   /** To be asked once, when the response has closed. */
-  end(request: IncomingMessage): {
-    method: string;
-    status: number;
-    bytes: number;
-    seconds: number;
-    firstByteSeconds: number;
-  } {
+  end(request: IncomingMessage): RequestEnd {
     const response = this.#response;
     const nowMs = performance.now();
     return {
+      upstream: this.upstream,
+      kind: this.kind,
+      outcome: this.outcome,
       method: methods.has(request.method ?? '') ? (request.method ?? '') : 'OTHER',
       status: response.headersSent ? response.statusCode : clientLeftStatus,
       bytes: this.#streamedBytes ?? wholeBodyBytes(request, response),
@@ -89,4 +98,8 @@ function wholeBodyBytes(request: IncomingMessage, response: ServerResponse): num
   if (request.method === 'HEAD' || response.statusCode === 304 || !response.headersSent) return 0;
   const length = Number(response.getHeader('Content-Length'));
   return Number.isFinite(length) ? length : 0;
+}
+
+function left(): Error {
+  return new Error('the client left');
 }

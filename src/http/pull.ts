@@ -9,6 +9,7 @@ import type { Caller } from '../registry/caller.ts';
 import type { Directory } from '../registry/directory.ts';
 import type { ReadOptions, RepositoryCatalog } from '../registry/registry.ts';
 import type { Kind } from '../telemetry/observer.ts';
+import { apiVersion, apiVersionHeader, isFitForHeader } from './answer-headers.ts';
 import { mustCheck } from './conditional.ts';
 import type { AppContext } from './exchange.ts';
 import { answerBlob } from './pull-blob.ts';
@@ -37,7 +38,7 @@ const kinds: Readonly<Record<Endpoint['kind'], Kind>> = {
 /** Answers a request whose target `isApiTarget`. */
 export async function answerPull(context: AppContext, pull: PullOptions): Promise<void> {
   const { exchange } = context.state;
-  context.set('Docker-Distribution-API-Version', 'registry/2.0');
+  context.set(apiVersionHeader, apiVersion);
   requireHost(context);
   const { endpoint, ns, query } = parseEndpoint(context.req.url ?? '');
   exchange.kind = kinds[endpoint.kind];
@@ -58,8 +59,7 @@ export async function answerPull(context: AppContext, pull: PullOptions): Promis
 
   const located = pull.directory.find(endpoint.name, ns, context.req.headers.host);
   exchange.upstream = located.upstream;
-  // Known by now; yet look-ups ignore case, and not everything with a lower case is fit for a header.
-  if (ns !== undefined && /^[!-~]+$/.test(ns)) context.set('OCI-Namespace', ns);
+  if (ns !== undefined && isFitForHeader(ns)) context.set('OCI-Namespace', ns);
   requireRight(caller, `${located.upstream}/${located.repository}`);
   const request: PullRequest = { context, located, options, ns, query, nowMs: pull.now() };
   switch (endpoint.kind) {

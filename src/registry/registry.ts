@@ -101,6 +101,11 @@ export interface RegistryReader {
   resolve(repository: Repository, reference: Reference, options: ReadOptions): Promise<ResolveAnswer>;
   /** GET manifest (end-3). Errors: MANIFEST_UNKNOWN. */
   manifest(repository: Repository, reference: Reference, options: ReadOptions): Promise<ManifestAnswer>;
+  /**
+   * What `manifest` would answer anybody for the asking, when that takes no waiting: nothing is read, nobody is asked.
+   * Undefined, or not there at all: no word about whether it could be had.
+   */
+  manifestAtOnce?(repository: Repository, reference: Reference): ManifestAnswer | undefined;
   /** HEAD blob (end-2); downloads nothing. Errors: BLOB_UNKNOWN. */
   stat(repository: Repository, digest: Digest, options: ReadOptions): Promise<StatAnswer>;
   /** GET blob (end-2), whole or one range. Errors: BLOB_UNKNOWN, RANGE_INVALID (detail `size`). */

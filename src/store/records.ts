@@ -37,17 +37,21 @@ export class Records {
    * Errors: NAME_INVALID.
    */
   open(canonicalName: string): Promise<RepositoryRecord> {
-    const known = this.#known.get(canonicalName)?.deref();
-    if (known !== undefined) {
-      this.#use(known);
-      return Promise.resolve(known);
-    }
+    const known = this.peek(canonicalName);
+    if (known !== undefined) return Promise.resolve(known);
     let opening = this.#opening.get(canonicalName);
     if (opening === undefined) {
       opening = this.#open(canonicalName).finally(() => this.#opening.delete(canonicalName));
       this.#opening.set(canonicalName, opening);
     }
     return opening;
+  }
+
+  /** A record that is in memory. */
+  peek(canonicalName: string): RepositoryRecord | undefined {
+    const known = this.#known.get(canonicalName)?.deref();
+    if (known !== undefined) this.#use(known);
+    return known;
   }
 
   /** Canonical names of all records on disk, in no order. Errors: `StoreError` scan. */

@@ -35,6 +35,8 @@ export class MemoryRegistry implements RegistryReader {
   readonly #manifests = new Map<string, { descriptor: Descriptor; bytes: Buffer }>();
   /** Merged into every answer. */
   answer: Answer = { outcome: 'hit' };
+  /** Its manifests can be had at once; that isn't noted in `asked`. */
+  isHot = false;
   /** Merged into every blob answer: hides sizes, sets ranges aside … */
   blobAnswer: Partial<BlobAnswer> = {};
   /** Merged into every stat answer. */
@@ -72,6 +74,11 @@ export class MemoryRegistry implements RegistryReader {
   ): Promise<ManifestAnswer> {
     await this.#note('manifest', repository, options, reference);
     return { ...this.answer, ...this.#find(reference) };
+  }
+
+  manifestAtOnce(_repository: Repository, reference: Reference): ManifestAnswer | undefined {
+    const found = this.isHot ? this.#manifests.get(reference) : undefined;
+    return found && { ...this.answer, ...found };
   }
 
   async stat(repository: Repository, digest: Digest, options: ReadOptions): Promise<StatAnswer> {
