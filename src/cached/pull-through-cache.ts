@@ -30,7 +30,7 @@ import { CachedTag } from './cached-tag.ts';
 import { CachedTagList, createTagListMemory } from './cached-tag-list.ts';
 import { Catalog } from './catalog.ts';
 import { DescriptorSizes } from './descriptor-sizes.ts';
-import { Download, type TransferPolicy } from './download.ts';
+import { Download } from './download.ts';
 import type { Downloads } from './downloads.ts';
 import type { TagPolicy } from './freshness.ts';
 import { gatheringLimits } from './gathering.ts';
@@ -41,6 +41,7 @@ import { Passages } from './passages.ts';
 import { CachedPeerContent } from './peer-content.ts';
 import type { ByteReservation } from './room.ts';
 import { Suspects } from './suspects.ts';
+import type { UpstreamPolicy } from './upstream-policy.ts';
 import { VerdictOrigin } from './verdict-origin.ts';
 import { isKnownPublic, Verdicts } from './verdicts.ts';
 
@@ -61,16 +62,6 @@ export interface PullThroughCacheOptions {
   reserve(bytes: number, digest: Digest): Promise<ByteReservation | undefined>;
   touch(digest: Digest): void;
   manifestStored(bytes: number): void;
-}
-
-export interface UpstreamPolicy extends TransferPolicy {
-  /** Anybody may pull: no credentials are involved. */
-  readonly isPublic: boolean;
-  /** It has credentials that aren't for everybody: what they open is found out, repository by repository. */
-  readonly isGuarded: boolean;
-  readonly finish: 'always' | 'never';
-  readonly allow: readonly string[];
-  readonly deny: readonly string[];
 }
 
 export class PullThroughCache {
@@ -188,6 +179,11 @@ export class PullThroughCache {
       tagList: new CachedTagList({ ...lists, memory: this.#tagLists }),
       referrers: new CachedReferrers({ ...lists, memory: this.#referrers }),
     });
+  }
+
+  /** A manifest's file is gone: it isn't kept in memory either. */
+  forgetManifest(digest: Digest): void {
+    this.#manifests.forget(digest);
   }
 
   /** Ends what outlives its clients; partials are kept. Idempotent. */
