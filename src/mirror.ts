@@ -5,12 +5,9 @@
  * Nothing at start waits for a network or for the whole store: records, the LRU index and leftovers of a crash are read
  * behind serving.
  */
-import { createAdmin } from './administration.ts';
 import { PullThroughCache } from './cached/pull-through-cache.ts';
 import type { Config } from './config/config.ts';
-import { createStats } from './daemon-stats.ts';
 import { openHoldings } from './holdings.ts';
-import { createAdminApp } from './http/admin.ts';
 import { joinFleet } from './joining.ts';
 import { type CloseOptions, Lifecycle } from './lifecycle.ts';
 import { Metrics } from './metrics.ts';
@@ -45,10 +42,10 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   const { logger, now = Date.now } = options;
   const lifecycle = new Lifecycle(logger);
   const layout = await StoreLayout.open(config.store.path);
-  const owner = await lifecycle.start(
+  await lifecycle.start(
     'owner',
     () => StoreOwner.acquire(layout.path),
-    part => part.release(),
+    owner => owner.release(),
   );
   const sample = () => {
     const { heldBytes, limitBytes, freeBytes, blobs } = capacity.usage();
@@ -80,7 +77,10 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       lastUses.touch(digest);
       fleet?.holders.note(digest);
     },
-    manifestStored: bytes => capacity.account(bytes),
+    manifestStored: (digest, bytes) => {
+      capacity.account(bytes);
+      if (bytes > 0) fleet?.holders.note(digest);
+    },
   });
   const upstreams = await openUpstreams(cache, fleet, around);
   await lifecycle.start(
@@ -106,19 +106,11 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       }),
     reading => reading.close(),
   );
-  const stats = createStats({ holdings, upstreams, lru: () => sample().lru }, around);
-  const admin = createAdmin({ holdings, cache, upstreams, stats, settled: settled.done }, around);
-  await lifecycle.start(
-    'owner door',
-    () => owner.serve(createAdminApp({ admin, logger })),
-    () => owner.stopServing(),
-  );
   const urls = await listen(
     {
       directory,
       catalog: cache.catalog,
       isScanned: () => capacity.usage().known,
-      readStats: stats,
       ...(fleet !== undefined && {
         fleet: () => fleet.redis.isUp,
         peers: { gate: fleet.gate, content: cache.peers },

@@ -78,7 +78,8 @@ export class Fleet {
     this.nodes = new Nodes({ redis, keys, seal, logger, self: { node, url: advertise }, heartbeatMs });
     const token = `${node}.${randomBytes(12).toString('hex')}`;
     this.#claims = new Claims({ redis, keys, nodes: this.nodes, token, leaseMs });
-    this.holders = new Holders({ redis, keys, node, now });
+    const { isHeld } = holdings;
+    this.holders = new Holders({ redis, keys, node, now, isHeld });
     this.leads = new Leads({
       claims: this.#claims,
       holdings,

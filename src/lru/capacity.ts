@@ -134,7 +134,6 @@ export class Capacity {
     const limit = this.#limit;
     return {
       heldBytes: this.#ledger.heldBytes,
-      partialBytes: this.#ledger.partials.bytes,
       reservedBytes: this.#ledger.reservedBytes,
       limitBytes: limit.bytes,
       limitReason: limit.reason,
