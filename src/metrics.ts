@@ -6,6 +6,7 @@
 import { collectDefaultMetrics, type Registry } from 'prom-client';
 import { BoundChildren, RequestChildren } from './metric-children.ts';
 import { MetricFamilies } from './metric-families.ts';
+import { type MetricTotals, readTotals } from './metric-totals.ts';
 import type { Logger } from './telemetry/logger.ts';
 import type {
   Kind,
@@ -127,6 +128,11 @@ export class Metrics implements Observer {
 
   storeError(operation: StoreOperation): void {
     this.#families.storeErrors.inc({ operation });
+  }
+
+  /** What was counted since the start: for `stats`. */
+  totals(): Promise<MetricTotals> {
+    return readTotals(this.#families);
   }
 
   /** The text of one scrape. A sample that fails is logged; the gauges then keep their last values. */

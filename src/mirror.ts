@@ -5,9 +5,12 @@
  * Nothing at start waits for a network or for the whole store: records, the LRU index and leftovers of a crash are read
  * behind serving.
  */
+import { createAdmin } from './administration.ts';
 import { PullThroughCache } from './cached/pull-through-cache.ts';
 import type { Config } from './config/config.ts';
+import { createStats } from './daemon-stats.ts';
 import { openHoldings } from './holdings.ts';
+import { createAdminApp } from './http/admin.ts';
 import { joinFleet } from './joining.ts';
 import { type CloseOptions, Lifecycle } from './lifecycle.ts';
 import { Metrics } from './metrics.ts';
@@ -42,10 +45,10 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   const { logger, now = Date.now } = options;
   const lifecycle = new Lifecycle(logger);
   const layout = await StoreLayout.open(config.store.path);
-  await lifecycle.start(
+  const owner = await lifecycle.start(
     'owner',
     () => StoreOwner.acquire(layout.path),
-    owner => owner.release(),
+    part => part.release(),
   );
   const sample = () => {
     const { heldBytes, limitBytes, freeBytes, blobs } = capacity.usage();
@@ -106,11 +109,19 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       }),
     reading => reading.close(),
   );
+  const stats = createStats({ holdings, upstreams, lru: () => sample().lru }, around);
+  const admin = createAdmin({ holdings, cache, upstreams, stats, settled: settled.done }, around);
+  await lifecycle.start(
+    'owner door',
+    () => owner.serve(createAdminApp({ admin, logger })),
+    () => owner.stopServing(),
+  );
   const urls = await listen(
     {
       directory,
       catalog: cache.catalog,
       isScanned: () => capacity.usage().known,
+      readStats: stats,
       ...(fleet !== undefined && {
         fleet: () => fleet.redis.isUp,
         peers: { gate: fleet.gate, content: cache.peers },

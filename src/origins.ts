@@ -3,18 +3,22 @@ import type { PullThroughCache } from './cached/pull-through-cache.ts';
 import type { UpstreamConfig } from './config/config.ts';
 import type { Fleet } from './fleet/fleet.ts';
 import type { DirectoryEntry } from './registry/directory.ts';
-import { OfflineOrigin, type Origin } from './registry/origin.ts';
+import { OfflineOrigin, type Origin, type OriginHealth } from './registry/origin.ts';
 import type { Surroundings } from './surroundings.ts';
 import { openUpstream } from './upstream/upstream-urls.ts';
+
+export interface OpenedUpstream extends DirectoryEntry {
+  health(): OriginHealth;
+}
 
 /** Nothing is dialled. The lifecycle closes each. */
 export async function openUpstreams(
   cache: PullThroughCache,
   fleet: Fleet | undefined,
   around: Surroundings,
-): Promise<readonly DirectoryEntry[]> {
+): Promise<readonly OpenedUpstream[]> {
   const { config, lifecycle } = around;
-  const entries: DirectoryEntry[] = [];
+  const entries: OpenedUpstream[] = [];
   for (const upstream of config.upstreams.values()) {
     const origin = await lifecycle.start(
       upstream.key,
@@ -26,7 +30,7 @@ export async function openUpstreams(
     const isGuarded = !isPublic && upstream.share === 'public';
     const seen = fleet?.origin(origin) ?? origin; // directly over the upstream: see fleet/fleet-origin.ts
     const registry = cache.registry(seen, { ...upstream, ...timeouts, isPublic, isGuarded });
-    entries.push({ key, aliases, registry });
+    entries.push({ key, aliases, registry, health: () => origin.health() });
   }
   return entries;
 }

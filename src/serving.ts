@@ -3,6 +3,7 @@
  * lifecycle, with the drain.
  */
 import { createAccess } from './access.ts';
+import type { StatsReport } from './admin/admin.ts';
 import { type AppOptions, createApp, createOpsApp } from './http/app.ts';
 import { Listener } from './http/listener.ts';
 import type { Surroundings } from './surroundings.ts';
@@ -12,15 +13,18 @@ export interface Serving extends Pick<AppOptions, 'directory' | 'catalog' | 'pee
   isScanned(): boolean;
   /** Whether the fleet can be met; absent: there is none. */
   fleet?(): boolean;
+  readStats(): Promise<StatsReport>;
 }
 
 /** Resolves with the URLs of the main listener. Errors: those of `listen`. */
 export async function listen(
-  { isScanned, fleet, ...serving }: Serving,
+  { isScanned, readStats, fleet, ...serving }: Serving,
   around: Surroundings,
 ): Promise<readonly string[]> {
   const { config, lifecycle, metrics, logger, now } = around;
   const { path, listen: metricsAddress } = config.metrics;
+  const access = createAccess(config.access, around);
+  const stats = { access, read: readStats }; // figures, like the metrics: they are served where those are
   const ops = {
     observer: metrics,
     logger,
@@ -37,15 +41,16 @@ export async function listen(
     }),
   };
   if (metricsAddress !== undefined) {
-    const handle = createOpsApp({ ...ops, metricsPath: path });
+    const handle = createOpsApp({ ...ops, stats, metricsPath: path });
     const open = () => Listener.open({ addresses: [metricsAddress], handle, logger });
     await lifecycle.start('metrics listener', open, part => part.close({ drainMs: 0 }));
   }
   const handle = createApp({
     ...ops,
     ...serving,
-    access: createAccess(config.access, around),
+    access,
     now,
+    stats: metricsAddress === undefined ? stats : undefined,
     metricsPath: metricsAddress === undefined ? path : undefined,
   });
   const refused = {

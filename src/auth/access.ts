@@ -46,6 +46,11 @@ export class Access {
     };
   }
 
+  /** Somebody with a name asks, or there are no names here. Errors: as `visitor`. */
+  async isKnown(authorization: string | undefined): Promise<boolean> {
+    return this.#options.users === undefined || (await this.#identify(authorization)) !== undefined;
+  }
+
   /** The name; undefined without a login. */
   async #identify(authorization: string | undefined): Promise<string | undefined> {
     const { users } = this.#options;

@@ -1,9 +1,34 @@
 /** The running downloads, one per digest, shared by all upstreams of a mirror. Listable, for whoever wants to show progress. */
 import type { Digest } from '../oci/digest.ts';
+import type { Ingest } from '../store/ingest.ts';
 import type { Download } from './download.ts';
 
+/** How far a download is. Bytes. */
+export interface DownloadProgress {
+  readonly digest: Digest;
+  /** Where it reads from now. */
+  readonly upstream: string;
+  readonly repository: string;
+  readonly frontBytes: number;
+  readonly sizeBytes: number | undefined;
+  readonly followers: number;
+  /** On average since it began. */
+  readonly bytesPerSecond: number;
+}
+
+interface Running {
+  readonly download: Download;
+  readonly ended: Promise<void>;
+  /** On a monotonic clock. */
+  readonly startedMs: number;
+  /** Undefined until it is opened: at first there is nothing to tell. */
+  ingest: Ingest | undefined;
+  /** On disk from an earlier try. */
+  earlierBytes: number;
+}
+
 export class Downloads {
-  readonly #running = new Map<Digest, { readonly download: Download; readonly ended: Promise<void> }>();
+  readonly #running = new Map<Digest, Running>();
 
   readonly #removals = new Map<Digest, Promise<number>>();
 
@@ -31,8 +56,37 @@ export class Downloads {
     if (running !== undefined) return running; // two over one file would cut off each other's bytes
     const download = create();
     const ended = download.run().finally(() => this.#running.delete(digest));
-    this.#running.set(digest, { download, ended });
+    const entry: Running = {
+      download,
+      ended,
+      startedMs: performance.now(),
+      ingest: undefined,
+      earlierBytes: 0,
+    };
+    this.#running.set(digest, entry);
+    void download.opened.then(opened => {
+      if (typeof opened !== 'object') return;
+      entry.ingest = opened;
+      entry.earlierBytes = opened.heldBytes;
+    });
     return download;
+  }
+
+  /** Of all that run, in the order in which they began. */
+  *progress(): Iterable<DownloadProgress> {
+    for (const [digest, { download, startedMs, ingest, earlierBytes }] of this.#running) {
+      const { upstream, repository } = download.sources.current();
+      const seconds = Math.max(0.001, (performance.now() - startedMs) / 1000);
+      yield {
+        digest,
+        upstream,
+        repository,
+        frontBytes: ingest?.front ?? 0,
+        sizeBytes: ingest?.size ?? download.expectedSize,
+        followers: ingest?.followers ?? 0,
+        bytesPerSecond: Math.max(0, Math.round(((ingest?.heldBytes ?? 0) - earlierBytes) / seconds)),
+      };
+    }
   }
 
   /** Removes a partial that nobody fills (0 bytes otherwise). A download that starts meanwhile waits for it: `removed`. */

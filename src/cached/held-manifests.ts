@@ -48,6 +48,11 @@ export class HeldManifests {
     return this.#hot.get(digest);
   }
 
+  /** It was removed from the store. */
+  forget(digest: Digest): void {
+    this.#hot.delete(digest);
+  }
+
   /** Undefined: not held, no manifest, or what was held is damaged (it is removed then). */
   async get(digest: Digest, mediaType: string): Promise<HeldManifest | undefined> {
     const hot = this.#hot.get(digest);

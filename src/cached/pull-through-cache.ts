@@ -30,7 +30,7 @@ import { CachedTag } from './cached-tag.ts';
 import { CachedTagList, createTagListMemory } from './cached-tag-list.ts';
 import { Catalog } from './catalog.ts';
 import { DescriptorSizes } from './descriptor-sizes.ts';
-import { Download, type TransferPolicy } from './download.ts';
+import { Download } from './download.ts';
 import type { Downloads } from './downloads.ts';
 import type { TagPolicy } from './freshness.ts';
 import { gatheringLimits } from './gathering.ts';
@@ -42,6 +42,7 @@ import { CachedPeerContent } from './peer-content.ts';
 import type { ByteReservation } from './room.ts';
 import { ServedNames } from './served-names.ts';
 import { Suspects } from './suspects.ts';
+import type { UpstreamPolicy } from './upstream-policy.ts';
 import { VerdictOrigin } from './verdict-origin.ts';
 import { Verdicts } from './verdicts.ts';
 
@@ -63,16 +64,6 @@ export interface PullThroughCacheOptions {
   touch(digest: Digest): void;
   /** A manifest of that many bytes is in the store now; negative: no longer. */
   manifestStored(digest: Digest, bytes: number): void;
-}
-
-export interface UpstreamPolicy extends TransferPolicy {
-  /** Anybody may pull: no credentials are involved. */
-  readonly isPublic: boolean;
-  /** It has credentials that aren't for everybody: what they open is found out, repository by repository. */
-  readonly isGuarded: boolean;
-  readonly finish: 'always' | 'never';
-  readonly allow: readonly string[];
-  readonly deny: readonly string[];
 }
 
 export class PullThroughCache {
@@ -186,6 +177,11 @@ export class PullThroughCache {
       tagList: new CachedTagList({ ...lists, memory: this.#tagLists }),
       referrers: new CachedReferrers({ ...lists, memory: this.#referrers }),
     });
+  }
+
+  /** A manifest's file is gone: it isn't kept in memory either. */
+  forgetManifest(digest: Digest): void {
+    this.#manifests.forget(digest);
   }
 
   /** Ends what outlives its clients; partials are kept. Idempotent. */

@@ -1,9 +1,10 @@
 /** The table of commands: one function each, which defines it. */
 import type { Command } from 'commander';
+import { defineAdminCommands } from './admin-commands.ts';
 import { defineClient } from './client-command.ts';
 import type { CommandLine, ConfigFlags } from './command-line.ts';
 
-const definitions = [defineServe, defineCheck, defineClient];
+const definitions = [defineServe, defineCheck, defineAdminCommands, defineClient];
 
 export function defineCommands(line: CommandLine): void {
   for (const define of definitions) define(line);

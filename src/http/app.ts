@@ -20,12 +20,15 @@ import { HotManifests } from './hot-manifests.ts';
 import { type OpsOptions, opsRouter, refuseOther } from './ops.ts';
 import { answerPeer, type PeerDoor } from './peers.ts';
 import { answerPull } from './pull.ts';
+import { answerStats, type StatsOptions } from './stats.ts';
 
 export interface OpsAppOptions extends OpsOptions {
   readonly observer: Observer;
   readonly logger: Logger;
   /** A log line per request. */
   readonly accessLog: boolean;
+  /** `/api/v1/stats`; undefined: not served here. */
+  readonly stats?: StatsOptions | undefined;
   /** IP addresses and CIDR blocks whose `X-Forwarded-For` is believed. */
   readonly trustedProxies?: readonly string[];
 }
@@ -74,12 +77,13 @@ function createKoa(log: AccessLog, { logger }: OpsAppOptions): Koa<AppState> {
   return app;
 }
 
-function addOps(app: Koa<AppState>, options: OpsOptions): RequestListener {
+function addOps(app: Koa<AppState>, options: OpsAppOptions): RequestListener {
   const paths = new Set([
     '/healthz',
     '/readyz',
     ...(options.metricsPath === undefined ? [] : [options.metricsPath]),
   ]);
+  if (options.stats !== undefined) app.use(answerStats(options.stats));
   app.use(opsRouter(options).routes());
   app.use(context => refuseOther(context, paths));
   return app.callback();

@@ -134,6 +134,7 @@ export class Capacity {
     const limit = this.#limit;
     return {
       heldBytes: this.#ledger.heldBytes,
+      partialBytes: this.#ledger.partials.bytes,
       reservedBytes: this.#ledger.reservedBytes,
       limitBytes: limit.bytes,
       limitReason: limit.reason,

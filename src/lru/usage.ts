@@ -3,6 +3,8 @@
 /** In bytes. `heldBytes`: blobs, manifests and partials; `freeBytes` of the disk, when it could be asked. */
 export interface Usage {
   readonly heldBytes: number;
+  /** Of it, partials that nobody fills. */
+  readonly partialBytes: number;
   readonly reservedBytes: number;
   readonly limitBytes: number;
   /** `max_size`, or `min_free: the disk has only …`. */

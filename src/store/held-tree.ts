@@ -29,22 +29,25 @@ export interface HeldTree {
 export type TreeStore = Pick<BlobStore, 'open'>;
 export type TypedDigest = Pick<Descriptor, 'digest' | 'mediaType'>;
 
-/** Undefined: the root isn't held, or is no manifest. Errors: `StoreError` open, read. */
-export async function readTree(store: TreeStore, root: TypedDigest): Promise<HeldTree | undefined> {
+/** As `readManifest`, of whoever reads the same ones often. */
+export type ReadManifest = (manifest: TypedDigest) => Promise<StoredManifest | undefined>;
+
+/** Undefined: the root isn't held, or is no manifest. Errors: those of `read`. */
+export async function readTree(read: ReadManifest, root: TypedDigest): Promise<HeldTree | undefined> {
   const manifests = new Map<Digest, StoredManifest>();
   const missing = new Set<Digest>();
   const blobs = new Map<Digest, Descriptor>();
   const open = [root];
   for (let next = open.shift(); next !== undefined; next = open.shift()) {
     if (manifests.has(next.digest) || missing.has(next.digest)) continue;
-    const read = await readManifest(store, next);
-    if (read === undefined) {
+    const found = await read(next);
+    if (found === undefined) {
       missing.add(next.digest);
       continue;
     }
-    manifests.set(next.digest, read);
-    for (const blob of blobsOf(read.parsed)) blobs.set(blob.digest, blob);
-    open.push(...read.parsed.manifests);
+    manifests.set(next.digest, found);
+    for (const blob of blobsOf(found.parsed)) blobs.set(blob.digest, blob);
+    open.push(...found.parsed.manifests);
   }
   return manifests.has(root.digest) ? { manifests, missing, blobs } : undefined;
 }

@@ -9,7 +9,7 @@
 import type { Digest } from '../oci/digest.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { BlobStore } from './blob-store.ts';
-import { readTree } from './held-tree.ts';
+import { readManifest, readTree } from './held-tree.ts';
 import type { RecordEntry } from './record-entry.ts';
 import type { RepositoryRecord } from './repository-record.ts';
 import { ifReadable } from './store-error.ts';
@@ -119,11 +119,12 @@ export class PinnedBlobs {
   }
 
   async #shareOf(record: RepositoryRecord): Promise<Share> {
+    const { store } = this.#options;
     const [digests, blobs, awaited] = [new Set<Digest>(), new Set<Digest>(), new Set<Digest>()];
     for (const reference of record.pins) {
       const root = record.named(reference);
       if (root === undefined) continue;
-      const tree = await readTree(this.#options.store, root);
+      const tree = await readTree(manifest => readManifest(store, manifest), root);
       for (const digest of tree?.manifests.keys() ?? []) digests.add(digest);
       for (const digest of tree?.blobs.keys() ?? []) blobs.add(digest);
       for (const digest of tree?.missing ?? [root.digest]) awaited.add(digest);

@@ -31,6 +31,8 @@ export interface TestMirrorOptions {
 
 export interface TestMirror {
   readonly url: string;
+  /** Its configuration. */
+  readonly file: string;
   readonly storePath: string;
   /** Each line of the log, parsed. */
   readonly log: readonly Readonly<Record<string, unknown>>[];
@@ -76,6 +78,7 @@ export async function startTestMirror(options: TestMirrorOptions = {}): Promise<
   if (url === undefined) throw new Error('expected the mirror to listen');
   return {
     url,
+    file,
     storePath,
     log,
     close,
@@ -87,6 +90,7 @@ export async function startTestMirror(options: TestMirrorOptions = {}): Promise<
 /** `node dist/main.js serve`; ready when this resolves. */
 export async function spawnTestMirror(options: TestMirrorOptions = {}): Promise<{
   url: string;
+  file: string;
   storePath: string;
   process: SpawnedProcess;
   metric(series: string): Promise<number>;
@@ -95,7 +99,7 @@ export async function spawnTestMirror(options: TestMirrorOptions = {}): Promise<
   const child = spawnProcess(process.execPath, ['dist/main.js', 'serve', '--config', file]);
   const ready = await child.waitForMessage('listening');
   const url = String(ready['url']);
-  return { url, storePath, process: child, metric: series => readMetric(url, series) };
+  return { url, file, storePath, process: child, metric: series => readMetric(url, series) };
 }
 
 async function readMetric(url: string, series: string): Promise<number> {

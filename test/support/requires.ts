@@ -27,6 +27,9 @@ const requirements = {
   /** npm's registry answers, or whatever stands in for it here. */
   'npm-registry': () => succeeds('npm', ['view', 'npm@11.0.0', 'version']),
   'systemd-analyze': () => onPath('systemd-analyze'),
+  prometheus: () => onPath('prometheus') && onPath('promtool'),
+  /** Either kind of Compose. */
+  'docker-compose': () => onPath('docker-compose') || succeeds('docker', ['compose', 'version']),
   /** Docker's client with the plugin. */
   'docker compose': () => succeeds('docker', ['compose', 'version']),
   tmpfs: () =>

@@ -1,0 +1,141 @@
+/**
+ * The contract of the commands `stats`, `ls`, `refresh`, `evict`, `pin` and `unpin`: implemented over a running daemon's
+ * parts, over the store alone when none runs, and by the client that asks a daemon over its socket. What comes back is
+ * printed as JSON as it is: the names of its fields are part of the product (docs/operation.md).
+ *
+ * Times are ISO 8601, sizes bytes. Every method may throw `RegistryError`: NAME_INVALID, TAG_INVALID and DIGEST_INVALID
+ * for what isn't the name of an image, MANIFEST_UNKNOWN and BLOB_UNKNOWN for what isn't held, DENIED for what is pinned,
+ * UNAVAILABLE for a store that takes nothing.
+ */
+import type { Outcome } from '../telemetry/observer.ts';
+
+export interface Admin {
+  stats(): Promise<StatsReport>;
+  /** All that is held, or what of it matches a pattern over canonical names (`docker.io/**`); sorted. */
+  list(pattern: string | undefined, signal: AbortSignal): Promise<ListReport>;
+  /** Checks a tag now. UNSUPPORTED where no upstream can be asked. */
+  refresh(image: string, signal: AbortSignal): Promise<RefreshReport>;
+  evict(image: string, signal: AbortSignal): Promise<EvictReport>;
+  pin(image: string, signal: AbortSignal): Promise<PinReport>;
+  unpin(image: string, signal: AbortSignal): Promise<PinReport>;
+}
+
+export interface ListReport {
+  readonly images: readonly ListedImage[];
+}
+
+/** A tag, or a manifest that no tag and no index of its repository names. */
+export interface ListedImage {
+  /** Canonical: `docker.io/library/alpine`. */
+  readonly repository: string;
+  readonly tag: string | null;
+  readonly digest: string;
+  readonly mediaType: string;
+  /** Config and layers are held; of an index: those of one image in it. */
+  readonly complete: boolean;
+  /** Distinct blobs and manifests, as far as held manifests name them: what is held of it, and all of it. */
+  readonly heldBytes: number;
+  readonly neededBytes: number;
+  /** When the upstream last confirmed the tag. */
+  readonly checkedAt: string | null;
+  /** Of its most recently used blob. */
+  readonly lastUsedAt: string | null;
+  /** By its tag or its digest. */
+  readonly pinned: boolean;
+}
+
+export interface RefreshReport {
+  readonly image: string;
+  /** `unknown`: the upstream could not be asked, or not in time; `reason` says why. */
+  readonly result: 'same' | 'moved' | 'gone' | 'unknown';
+  /** What the tag pointed to before, and points to now. */
+  readonly from: string;
+  readonly to: string;
+  readonly reason: string | null;
+}
+
+export interface EvictReport {
+  readonly image: string;
+  readonly freedBytes: number;
+  readonly tags: readonly string[];
+  readonly manifests: number;
+  readonly blobs: number;
+  /** Its blobs and manifests that stay: others need them, they are pinned, or they are being filled. */
+  readonly kept: number;
+}
+
+export interface PinReport {
+  readonly image: string;
+  readonly digest: string | null;
+  /** False: it was so before. */
+  readonly changed: boolean;
+  /** Configs and layers that the pin means now; of `missingBlobs` of them nothing is held yet. */
+  readonly blobs: number;
+  readonly missingBlobs: number;
+  readonly heldBytes: number;
+}
+
+export interface StatsReport {
+  readonly version: string;
+  readonly store: StoreReport;
+  /** Null: none runs, this is what the store alone says. */
+  readonly daemon: DaemonReport | null;
+}
+
+export interface StoreReport {
+  /** Only for those on this machine. */
+  readonly path?: string;
+  /** Blobs, manifests and partials. */
+  readonly bytes: number;
+  /** Without manifests. */
+  readonly blobs: number;
+  readonly limitBytes: number | null;
+  readonly limitReason: string;
+  /** Of the disk. */
+  readonly freeBytes: number | null;
+  readonly partialBytes: number;
+  readonly pinnedBytes: number;
+  /** False: the store is still being read after the start, and the figures grow. */
+  readonly scanned: boolean;
+}
+
+export interface DaemonReport {
+  readonly pid: number;
+  readonly startedAt: string;
+  readonly uptimeSeconds: number;
+  readonly lru: { readonly backend: string; readonly up: boolean };
+  readonly upstreams: readonly UpstreamReport[];
+  readonly downloads: readonly DownloadReport[];
+  /** Of manifests and blobs, since the start. */
+  readonly requests: Readonly<Record<Outcome, number>>;
+  readonly servedBytes: number;
+  readonly upstreamBytes: number;
+  /** Share of hits, joined and stale ones among all that were no errors, 0 … 1; null before the first. */
+  readonly hitRatio: { readonly requests: number | null; readonly bytes: number | null };
+  readonly evictions: { readonly blobs: number; readonly bytes: number };
+}
+
+export interface UpstreamReport {
+  readonly upstream: string;
+  /** The last exchange got an answer; null: none yet. */
+  readonly up: boolean | null;
+  /** It failed often, and is left alone until a probe succeeds. */
+  readonly breakerOpen: boolean;
+  /** It asked not to be asked until then. */
+  readonly pausedUntil: string | null;
+  readonly rateLimit: number | null;
+  readonly rateRemaining: number | null;
+}
+
+export interface DownloadReport {
+  readonly digest: string;
+  readonly upstream: string;
+  /** Only for those on this machine: names of private repositories are nobody else's business. */
+  readonly repository?: string;
+  /** What followers may read of it, and all of it if that is known. */
+  readonly frontBytes: number;
+  readonly sizeBytes: number | null;
+  readonly followers: number;
+  /** On average since this download began. */
+  readonly bytesPerSecond: number;
+}

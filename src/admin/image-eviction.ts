@@ -1,0 +1,154 @@
+/**
+ * `evict`: takes an image out of the records, and those of its blobs from the disk that nothing else that is held needs.
+ * What is pinned, or being filled, stays. The records go first: whoever pulls the image meanwhile fetches it anew.
+ */
+import type { Digest } from '../oci/digest.ts';
+import { isDigest } from '../oci/digest.ts';
+import { RegistryError } from '../oci/error.ts';
+import type { Tag } from '../oci/name.ts';
+import type { BlobStore } from '../store/blob-store.ts';
+import { blobsOf, type HeldTree, readManifest, readTree, type TypedDigest } from '../store/held-tree.ts';
+import type { PinnedBlobs } from '../store/pinned-blobs.ts';
+import type { Records } from '../store/records.ts';
+import type { RepositoryRecord } from '../store/repository-record.ts';
+import type { EvictReport } from './admin.ts';
+import { formatImage, type ImageName } from './image-name.ts';
+import { notHeld, requireWritten } from './refusals.ts';
+
+export interface EvictionOptions {
+  readonly records: Pick<Records, 'names' | 'open'>;
+  readonly store: Pick<BlobStore, 'open' | 'remove'>;
+  readonly pins: Pick<PinnedBlobs, 'isPinned'>;
+  /** Somebody is filling that digest. */
+  isActive(digest: Digest): boolean;
+  /** Its file is gone: what else knows of it forgets it now. */
+  blobRemoved(digest: Digest, bytes: number): void;
+  manifestRemoved(digest: Digest, bytes: number): void;
+}
+
+type Removed = Pick<EvictReport, 'freedBytes' | 'manifests' | 'blobs' | 'kept'>;
+
+export class ImageEviction {
+  readonly #options: EvictionOptions;
+
+  constructor(options: EvictionOptions) {
+    this.#options = options;
+  }
+
+  /** A blob of whichever repository; images that need it fetch it again. Errors: BLOB_UNKNOWN, DENIED. */
+  async evictBlob(digest: Digest, signal: AbortSignal): Promise<EvictReport> {
+    const { pins, records, isActive } = this.#options;
+    for await (const name of records.names()) {
+      signal.throwIfAborted();
+      if ((await records.open(name)).manifest(digest) === undefined) continue;
+      const message = `expected the digest of a blob, got that of a manifest: evict it as ${name}@${digest}`;
+      throw new RegistryError('UNSUPPORTED', { message });
+    }
+    if (await pins.isPinned(digest)) throw pinned(digest);
+    if (isActive(digest))
+      throw new RegistryError('DENIED', { message: `${digest} is being downloaded, it stays` });
+    const removed = await this.#remove({ manifests: [], blobs: [digest] }, signal);
+    if (removed.blobs === 0) throw notHeld('BLOB_UNKNOWN', digest);
+    return { image: digest, tags: [], ...removed };
+  }
+
+  /** Errors: MANIFEST_UNKNOWN, DENIED, UNAVAILABLE. */
+  async evictImage(image: ImageName, signal: AbortSignal): Promise<EvictReport> {
+    const { reference } = image;
+    const record = await this.#options.records.open(image.name);
+    const root = record.named(reference);
+    if (root === undefined) throw notHeld('MANIFEST_UNKNOWN', formatImage(image));
+    const tags = isDigest(reference) ? tagsOf(record, root.digest) : [reference];
+    for (const name of [reference, ...tags]) {
+      if (record.pins.has(name)) throw pinned(formatImage({ name: image.name, reference: name }));
+    }
+    const tree = await this.#tree(root);
+    const others = await this.#otherManifests(record, tree, new Set(tags), root);
+    const forgotten = [...(tree?.manifests ?? [])].filter(([digest]) => !others.has(digest));
+    for (const tag of tags) record.removeTag(tag);
+    for (const [digest] of forgotten) record.removeManifest(digest);
+    const manifests = forgotten.map(([digest]) => digest);
+    const blobs = new Set(forgotten.flatMap(([, { parsed }]) => blobsOf(parsed).map(blob => blob.digest)));
+    const removed = await this.#removeUnneeded(new Set(manifests), blobs, signal);
+    await requireWritten(record);
+    const held = (tree?.manifests.size ?? 0) - manifests.length;
+    return { image: formatImage(image), tags, ...removed, kept: removed.kept + held };
+  }
+
+  /** Manifests of the image that the repository goes on needing: for other tags, pins, and what else was pulled. */
+  async #otherManifests(
+    record: RepositoryRecord,
+    tree: HeldTree | undefined,
+    gone: ReadonlySet<Tag>,
+    root: TypedDigest,
+  ): Promise<ReadonlySet<Digest>> {
+    const roots: TypedDigest[] = [...record.manifests()].filter(
+      ({ digest }) => tree?.manifests.has(digest) !== true && digest !== root.digest,
+    );
+    for (const [tag, { descriptor }] of record.tags()) if (!gone.has(tag)) roots.push(descriptor);
+    for (const reference of record.pins) {
+      const named = record.named(reference);
+      if (named !== undefined) roots.push(named);
+    }
+    const others = new Set<Digest>();
+    for (const other of roots)
+      for (const digest of (await this.#tree(other))?.manifests.keys() ?? []) others.add(digest);
+    return others;
+  }
+
+  /** Looks through every repository for whoever else needs them. */
+  async #removeUnneeded(manifests: Set<Digest>, blobs: Set<Digest>, signal: AbortSignal): Promise<Removed> {
+    const { records, store } = this.#options;
+    const asked = manifests.size + blobs.size;
+    for await (const name of records.names()) {
+      if (manifests.size + blobs.size === 0) break;
+      for (const manifest of (await records.open(name)).manifests()) {
+        signal.throwIfAborted();
+        manifests.delete(manifest.digest);
+        blobs.delete(manifest.digest);
+        const parsed = (await readManifest(store, manifest))?.parsed;
+        if (parsed === undefined) continue;
+        for (const { digest } of blobsOf(parsed)) blobs.delete(digest);
+        for (const { digest } of parsed.manifests) manifests.delete(digest);
+      }
+    }
+    const needed = asked - manifests.size - blobs.size;
+    const removed = await this.#remove({ manifests, blobs }, signal);
+    return { ...removed, kept: removed.kept + needed };
+  }
+
+  async #remove(
+    doomed: { readonly manifests: Iterable<Digest>; readonly blobs: Iterable<Digest> },
+    signal: AbortSignal,
+  ): Promise<Removed> {
+    const { store, pins, isActive, blobRemoved, manifestRemoved } = this.#options;
+    const sum = { freedBytes: 0, manifests: 0, blobs: 0, kept: 0 };
+    for (const kind of ['blobs', 'manifests'] as const) {
+      for (const digest of doomed[kind]) {
+        signal.throwIfAborted();
+        if ((await pins.isPinned(digest)) || isActive(digest)) {
+          sum.kept += 1;
+          continue;
+        }
+        const bytes = await store.remove(digest);
+        if (kind === 'blobs') blobRemoved(digest, bytes);
+        else manifestRemoved(digest, bytes);
+        if (bytes > 0) sum[kind] += 1;
+        sum.freedBytes += bytes;
+      }
+    }
+    return sum;
+  }
+
+  #tree(root: TypedDigest): Promise<HeldTree | undefined> {
+    return readTree(manifest => readManifest(this.#options.store, manifest), root);
+  }
+}
+
+function tagsOf(record: RepositoryRecord, digest: Digest): Tag[] {
+  return [...record.tags()].flatMap(([tag, entry]) => (entry.descriptor.digest === digest ? [tag] : []));
+}
+
+function pinned(what: string): RegistryError {
+  return new RegistryError('DENIED', { message: `${what} is pinned: unpin it first` });
+}

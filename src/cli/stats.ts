@@ -1,0 +1,98 @@
+/** `cistern stats`: the figures of a running daemon, or of the store when none runs. */
+import type {
+  DaemonReport,
+  DownloadReport,
+  StatsReport,
+  StoreReport,
+  UpstreamReport,
+} from '../admin/admin.ts';
+import { formatBytes, formatShare, formatSpan, formatTable } from './text-table.ts';
+import { type AdminOptions, withAdmin } from './with-admin.ts';
+
+/** Resolves with the exit code. */
+export function runStats(options: AdminOptions): Promise<number> {
+  return withAdmin(options, {
+    isChange: false,
+    check: () => {},
+    run: async admin => {
+      const report = await admin.stats();
+      options.write(options.json === true ? `${JSON.stringify(report, null, 2)}\n` : renderStats(report));
+      return 0;
+    },
+  });
+}
+
+export function renderStats({ version, store, daemon }: StatsReport): string {
+  const head = [
+    ['version', version],
+    ['daemon', daemon === null ? 'none runs: this is the store alone' : describeDaemon(daemon)],
+    ...storeRows(store),
+  ];
+  if (daemon === null) return formatTable(head);
+  const { downloads, upstreams } = daemon;
+  const parts = [
+    formatTable([...head, ...countRows(daemon)]),
+    formatTable([['UPSTREAM', 'STATE', 'PULL LIMIT'], ...upstreams.map(upstreamRow)]),
+  ];
+  if (downloads.length > 0)
+    parts.push(formatTable([downloadHead, ...downloads.map(downloadRow)], [2, 3, 4, 5]));
+  return parts.join('\n');
+}
+
+function describeDaemon({ pid, uptimeSeconds }: DaemonReport): string {
+  return `process ${pid}, running for ${formatSpan(1000 * uptimeSeconds)}`;
+}
+
+function storeRows(store: StoreReport): string[][] {
+  const limit = store.limitBytes === null ? 'no limit' : `of ${formatBytes(store.limitBytes)}`;
+  const free = store.freeBytes === null ? '' : `, ${formatBytes(store.freeBytes)} free on the disk`;
+  return [
+    ...(store.path === undefined ? [] : [['store', store.path]]),
+    [
+      'held',
+      `${formatBytes(store.bytes)} ${limit}, ${store.blobs} blobs${store.scanned ? '' : ' (still being read)'}`,
+    ],
+    ['limit', `${store.limitReason}${free}`],
+    ['partials', formatBytes(store.partialBytes)],
+    ['pinned', formatBytes(store.pinnedBytes)],
+  ];
+}
+
+function countRows(daemon: DaemonReport): string[][] {
+  const { lru, requests, hitRatio, evictions, servedBytes, upstreamBytes } = daemon;
+  const outcomes = Object.entries(requests).map(([outcome, number]) => `${number} ${outcome}`);
+  return [
+    ['LRU index', `${lru.backend}${lru.up ? '' : ', away'}`],
+    ['requests', outcomes.join(', ')],
+    ['hit ratio', `${formatShare(hitRatio.requests)} of requests, ${formatShare(hitRatio.bytes)} of bytes`],
+    ['bytes', `${formatBytes(servedBytes)} served, ${formatBytes(upstreamBytes)} from upstreams`],
+    ['evictions', `${evictions.blobs} blobs, ${formatBytes(evictions.bytes)}`],
+  ];
+}
+
+function upstreamRow({
+  upstream,
+  up,
+  breakerOpen,
+  pausedUntil,
+  rateLimit,
+  rateRemaining,
+}: UpstreamReport): string[] {
+  const state = breakerOpen ? 'away' : up === null ? 'not asked yet' : up ? 'up' : 'failed';
+  const paused = pausedUntil === null ? '' : `, paused until ${pausedUntil}`;
+  const limit = rateLimit === null ? '-' : `${rateRemaining ?? '?'} of ${rateLimit} left`;
+  return [upstream, `${state}${paused}`, limit];
+}
+
+const downloadHead = ['DOWNLOAD', 'FROM', 'FRONT', 'SIZE', 'FOLLOWERS', 'SPEED'];
+
+function downloadRow(download: DownloadReport): string[] {
+  return [
+    download.digest.slice(0, 'sha256:'.length + 12),
+    download.repository ?? download.upstream,
+    formatBytes(download.frontBytes),
+    download.sizeBytes === null ? '?' : formatBytes(download.sizeBytes),
+    String(download.followers),
+    `${formatBytes(download.bytesPerSecond)}/s`,
+  ];
+}

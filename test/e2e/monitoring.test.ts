@@ -1,0 +1,171 @@
+/**
+ * deploy/prometheus.yml, deploy/alerts.yml and the dashboard's expressions in the hands of Prometheus itself, which
+ * scrapes real mirrors that were pulled through.
+ */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test, vi } from 'vitest';
+import { parse, stringify } from 'yaml';
+import { get, request } from '../support/client.ts';
+import { patternBlob } from '../support/content.ts';
+import { cut } from '../support/faults.ts';
+import { buildImage } from '../support/images.ts';
+import { spawnTestMirror } from '../support/mirror.ts';
+import { alertExpressions, dashboardExpressions, deployFolder } from '../support/monitoring.ts';
+import { unusedPort } from '../support/ports.ts';
+import { spawnProcess } from '../support/process.ts';
+import { runCommand } from '../support/real/command.ts';
+import { startRedis } from '../support/real/redis.ts';
+import { requires } from '../support/requires.ts';
+import { tempDir } from '../support/temp-dir.ts';
+import { startFakeUpstream } from '../support/upstream.ts';
+import { alertCases } from './alert-cases.ts';
+
+const waiting = { timeout: 30_000, interval: 100 };
+
+requires('prometheus', 'redis-server')('monitoring', () => {
+  test('the configuration and the alerts are what Prometheus takes', async () => {
+    const { code, stdout, stderr } = await runCommand([
+      'promtool',
+      'check',
+      'config',
+      join(deployFolder, 'prometheus.yml'),
+    ]);
+    expect(code, stdout + stderr).toBe(0);
+  });
+
+  test('each alert comes when it should, with its sentence, and not before', async () => {
+    expect([...new Set(alertCases.map(({ alert }) => alert))].sort()).toEqual(
+      alertExpressions()
+        .map(({ title }) => title)
+        .sort(),
+    );
+    const file = join(await tempDir(), 'alerts.test.yml');
+    const tests = alertCases.map(({ alert, series, quietAt, firingAt, labels, summary }) => ({
+      interval: '1m',
+      input_series: Object.entries(series).map(([name, values]) => ({ series: name, values })),
+      alert_rule_test: [
+        { eval_time: quietAt, alertname: alert, exp_alerts: [] },
+        {
+          eval_time: firingAt,
+          alertname: alert,
+          exp_alerts: [{ exp_labels: labels, exp_annotations: { summary } }],
+        },
+      ],
+    }));
+    await writeFile(file, stringify({ rule_files: [join(deployFolder, 'alerts.yml')], tests }));
+    const { code, stdout, stderr } = await runCommand(['promtool', 'test', 'rules', file]);
+    expect(code, stdout + stderr).toBe(0);
+  });
+
+  test('every expression finds something of two nodes that were pulled through', async () => {
+    const upstream = await startFakeUpstream({ rateLimit: { limit: 100 } });
+    const layers = ['first', 'second', 'third'].map(seed => patternBlob(seed, 5_000_000));
+    const image = buildImage({ layers });
+    upstream.put('library/alpine', image, '3.20');
+    const [broken = '', , shared = ''] = layers.map(({ digest }) => digest);
+    upstream.fault({ digest: broken }, cut(1_000_000));
+    const [mirror, other] = await startFleet(upstream);
+    for (let pull = 0; pull < 2; pull += 1) {
+      expect((await get(mirror.url, '/v2/library/alpine/manifests/3.20')).status).toBe(200);
+      for (const { descriptor } of image.blobs.filter(blob => blob.descriptor.digest !== shared)) {
+        const path = `/v2/library/alpine/blobs/${descriptor.digest}`;
+        expect(await get(mirror.url, path)).toMatchObject({ status: 200, sha256: descriptor.digest });
+      }
+    }
+    const path = `/v2/library/alpine/blobs/${shared}`;
+    const gate = upstream.holdAfter({ digest: shared }, 2_000_000);
+    const first = request(mirror.url, { path });
+    await gate.reached;
+    const second = request(other.url, { path });
+    await second.atLeast(1_000_000);
+    gate.release();
+    for (const call of [first, second])
+      expect(await call.done).toMatchObject({ status: 200, sha256: shared });
+
+    const prometheus = await startPrometheus([mirror, other].map(({ url }) => new URL(url).host));
+    const query = async (
+      expression: string,
+    ): Promise<readonly { metric: object; value: [number, string] }[]> => {
+      const { body } = await get(prometheus, `/api/v1/query?query=${encodeURIComponent(expression)}`);
+      const answer = JSON.parse(body.toString());
+      expect(answer, expression).toMatchObject({ status: 'success' });
+      return answer.data.result;
+    };
+    // Rates need two scrapes.
+    await vi.waitFor(
+      async () => expect(await query('count_over_time(cistern_store_bytes[1m]) >= 2')).toHaveLength(2),
+      waiting,
+    );
+
+    const empty: string[] = [];
+    for (const { title, text } of dashboardExpressions())
+      if ((await query(text)).length === 0) empty.push(`${title}: ${/cistern_\w+/.exec(text)?.[0]}`);
+    // Nothing failed here, and what can fail isn't known before.
+    expect(empty).toEqual(['Failures: cistern_store_errors_total']);
+    const found = (await query('up{job="cistern"} == 1')).map(({ metric }) => metric);
+    expect(found).toHaveLength(2);
+    expect(found).toContainEqual(expect.objectContaining({ instance: new URL(mirror.url).host }));
+    for (const { text } of alertExpressions()) expect(await query(text), text).toEqual([]);
+    const { body } = await get(prometheus, '/api/v1/rules');
+    const [{ rules }] = JSON.parse(body.toString()).data.groups;
+    expect(rules.map(({ name }: { name: string }) => name)).toEqual(
+      alertExpressions().map(({ title }) => title),
+    );
+  });
+});
+
+/** Two nodes on one Redis that know of each other, with room for two layers each. */
+async function startFleet(upstream: { readonly url: string }) {
+  const redis = await startRedis();
+  const start = async () => {
+    const port = await unusedPort();
+    return await spawnTestMirror({
+      upstream,
+      config: {
+        http: { listen: `127.0.0.1:${port}` },
+        store: { max_size: '12MB' },
+        lru: { redis: redis.url },
+        fleet: {
+          name: 'test',
+          advertise: `http://127.0.0.1:${port}`,
+          secret: 'of the nodes of this test alone',
+        },
+      },
+    });
+  };
+  const nodes = [await start(), await start()] as const;
+  await vi.waitFor(async () => {
+    for (const node of nodes) expect(await node.metric('cistern_fleet_nodes')).toBe(2);
+  }, waiting);
+  return nodes;
+}
+
+/** As configured in deploy/, but for the targets, which have no names here, and the time between scrapes. Gives its URL. */
+async function startPrometheus(targets: readonly string[]): Promise<string> {
+  const folder = await tempDir();
+  const config = parse(await readFile(join(deployFolder, 'prometheus.yml'), 'utf8'));
+  const [{ dns_sd_configs: _names, ...job }] = config.scrape_configs;
+  const file = join(folder, 'prometheus.yml');
+  await writeFile(
+    file,
+    stringify({
+      ...config,
+      global: { scrape_interval: '200ms', evaluation_interval: '200ms' },
+      rule_files: [join(deployFolder, 'alerts.yml')],
+      scrape_configs: [{ ...job, static_configs: [{ targets }] }],
+    }),
+  );
+  const flags = [
+    `--config.file=${file}`,
+    `--storage.tsdb.path=${join(folder, 'data')}`,
+    '--web.listen-address=127.0.0.1:0',
+  ];
+  const prometheus = spawnProcess('prometheus', flags);
+  const address = await prometheus.waitFor(
+    line => /msg="?Listening on"?.* address=(\S+)/.exec(line)?.[1],
+    'its address',
+  );
+  await prometheus.waitFor(line => (line.includes('ready to receive web requests') ? line : undefined));
+  return `http://${address}`;
+}

@@ -1,0 +1,157 @@
+/** docker-compose.yml: what each choice of profiles starts, that it has all it needs, and that nothing is in its way. */
+import { existsSync, readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { loadConfig } from '../../../src/config/load.ts';
+import { composeFolder, mirrorsAmong, readComposeFile, startedBy } from '../../support/compose-file.ts';
+import { tempDir } from '../../support/temp-dir.ts';
+
+const file = readComposeFile();
+const read = (path: string) => readFileSync(join(composeFolder, path), 'utf8');
+const scraped = parse(read('deploy/prometheus.yml')).scrape_configs[0].dns_sd_configs[0];
+const ways: Readonly<Record<string, { profiles: string[]; mirrors: string[]; beside: string[] }>> = {
+  'docker compose up': { profiles: profilesByDefault(), mirrors: ['mirror'], beside: [] },
+  'plain and monitoring': {
+    profiles: ['plain', 'monitoring'],
+    mirrors: ['mirror'],
+    beside: ['grafana', 'prometheus'],
+  },
+  redis: { profiles: ['redis'], mirrors: ['mirror-redis'], beside: ['redis'] },
+  'redis and monitoring': {
+    profiles: ['redis', 'monitoring'],
+    mirrors: ['mirror-redis'],
+    beside: ['grafana', 'prometheus', 'redis'],
+  },
+  fleet: { profiles: ['fleet'], mirrors: ['node1', 'node2', 'node3'], beside: ['redis'] },
+  'fleet and monitoring': {
+    profiles: ['fleet', 'monitoring'],
+    mirrors: ['node1', 'node2', 'node3'],
+    beside: ['grafana', 'prometheus', 'redis'],
+  },
+};
+
+/** COMPOSE_PROFILES in .env. */
+function profilesByDefault(): string[] {
+  return /^COMPOSE_PROFILES=(.+)$/m.exec(read('.env'))?.[1]?.split(',') ?? [];
+}
+
+describe.each(Object.entries(ways))('%s', (_, { profiles, mirrors, beside }) => {
+  const started = startedBy(file, profiles);
+
+  test('starts exactly these', () => {
+    expect([...started.keys()].sort()).toEqual([...mirrors, ...beside].sort());
+    expect([...mirrorsAmong(started).keys()].sort()).toEqual(mirrors);
+  });
+
+  test('each has what it waits for, and the image of each mirror is built by one of them', () => {
+    for (const [name, { depends_on: others }] of started)
+      for (const other of others) expect([...started.keys()], name).toContain(other);
+    const built = [...mirrorsAmong(started)].filter(([, { build }]) => build === '.').map(([name]) => name);
+    expect(built).toHaveLength(1);
+    for (const [name, { depends_on: others }] of mirrorsAmong(started))
+      if (!built.includes(name)) expect(others, name).toEqual(expect.arrayContaining(built));
+  });
+
+  test('no two share a port of the machine, a name, or a volume', () => {
+    const services = [...started];
+    const ports = services.flatMap(([, service]) =>
+      service.ports.map(port => port.split(':').slice(-2, -1)[0]),
+    );
+    const names = services.flatMap(([name, { networks }]) => [name, ...(networks?.default.aliases ?? [])]);
+    const volumes = services.flatMap(([, service]) =>
+      service.volumes.map(mount => mount.split(':')[0] ?? '').filter(source => source in file.volumes),
+    );
+    for (const list of [ports, names, volumes]) expect(list).toEqual([...new Set(list)]);
+  });
+
+  test('configurations name servers that run', async () => {
+    for (const [name, { environment }] of mirrorsAmong(started)) {
+      for (const url of [environment['CISTERN_LRU_REDIS'], environment['CISTERN_FLEET_ADVERTISE']])
+        if (url !== undefined) expect([...started.keys()], name).toContain(new URL(url).hostname);
+      expect(environment['CISTERN_LRU_REDIS'] !== undefined, name).toBe(started.has('redis'));
+    }
+  });
+});
+
+test('every service is started by one of these', () => {
+  const started = Object.values(ways).flatMap(({ profiles }) => [...startedBy(file, profiles).keys()]);
+  expect([...new Set(started)].sort()).toEqual(Object.keys(file.services).sort());
+});
+
+describe.each([...mirrorsAmong(new Map(Object.entries(file.services)))])('%s', (name, service) => {
+  test('has a configuration that this version takes, without unknown settings', async () => {
+    const secret = join(await tempDir(), 'secret');
+    await writeFile(secret, 'a secret for this test, as long as openssl rand -hex 32 makes it: 0123456789');
+    const env = Object.fromEntries(
+      Object.entries(service.environment).map(([variable, value]) => [
+        variable,
+        service.secrets.some(one => value === `/run/secrets/${one}`) ? secret : value,
+      ]),
+    );
+    const { config, warnings } = await loadConfig({
+      file: join(composeFolder, 'mirror.yml'),
+      env: { ...env, CISTERN_STORE_PATH: '/data' },
+      cwd: '/',
+    });
+    expect(warnings).toEqual([]);
+    expect(config.store.path).toBe('/data');
+    const mounts = service.volumes.map(mount => mount.split(':')[1]);
+    expect(mounts).toEqual(['/app/mirror.yml', '/data']);
+  });
+
+  test('says of itself who it is', () => {
+    const { CISTERN_FLEET_ADVERTISE: advertise } = service.environment;
+    expect(advertise).toBe(service.profiles.includes('fleet') ? `http://${name}:5000` : undefined);
+    for (const port of service.ports) expect(port).toMatch(/^\d+:5000$/);
+  });
+
+  test('has nothing that it does not need', () => {
+    expect(service).toMatchObject({
+      read_only: true,
+      cap_drop: ['ALL'],
+      security_opt: ['no-new-privileges:true'],
+    });
+  });
+
+  test('is scraped, under a name that it has', () => {
+    expect(service.networks?.default.aliases.filter(alias => scraped.names.includes(alias))).toHaveLength(1);
+    expect(scraped.port).toBe(5000);
+  });
+});
+
+test('Prometheus looks for nobody else', () => {
+  const aliases = Object.values(file.services).flatMap(({ networks }) => networks?.default.aliases ?? []);
+  expect(scraped.names.toSorted()).toEqual([...new Set(aliases)].sort());
+});
+
+test('mounts what is there, and uses every volume and secret that it defines', () => {
+  const sources = Object.values(file.services).flatMap(({ volumes }) =>
+    volumes.map(mount => mount.split(':')[0] ?? ''),
+  );
+  for (const source of sources)
+    expect(
+      source.startsWith('./') ? existsSync(join(composeFolder, source)) : source in file.volumes,
+      source,
+    ).toBe(true);
+  for (const volume of Object.keys(file.volumes)) expect(sources).toContain(volume);
+  const secrets = Object.values(file.services).flatMap(service => service.secrets);
+  expect([...new Set(secrets)]).toEqual(Object.keys(file.secrets));
+  // A secret must not be committed by accident.
+  for (const { file: path } of Object.values(file.secrets))
+    expect(read('.gitignore').split('\n')).toContain(path.slice(2));
+});
+
+test('Redis keeps nothing on disk, drops no key by itself and has no port outside', () => {
+  const { redis } = file.services;
+  const settings = redis?.command?.join(' ');
+  for (const setting of ['--save  ', '--appendonly no', '--maxmemory-policy noeviction'])
+    expect(settings).toContain(setting);
+  expect(redis?.ports).toEqual([]);
+});
+
+test('what has no login listens on this machine only', () => {
+  for (const name of ['prometheus', 'grafana'])
+    for (const port of file.services[name]?.ports ?? ['none']) expect(port).toMatch(/^127\.0\.0\.1:/);
+});
