@@ -40,6 +40,8 @@ export async function joinFleet(
       isActive: digest => downloads.isActive(digest),
       ended: digest => downloads.ended(digest),
     },
+    tagTtlMs: config.tags.ttlMs,
+    onRateLimit: (upstream, limit) => metrics.upstreamRateLimit(upstream, limit),
     observer,
     logger,
     now,

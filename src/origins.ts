@@ -5,6 +5,7 @@ import type { Fleet } from './fleet/fleet.ts';
 import type { DirectoryEntry } from './registry/directory.ts';
 import { OfflineOrigin, type Origin, type OriginHealth } from './registry/origin.ts';
 import type { Surroundings } from './surroundings.ts';
+import type { HealthObserver } from './upstream/health.ts';
 import { openUpstream } from './upstream/upstream-urls.ts';
 
 export interface OpenedUpstream extends DirectoryEntry {
@@ -22,7 +23,7 @@ export async function openUpstreams(
   for (const upstream of config.upstreams.values()) {
     const origin = await lifecycle.start(
       upstream.key,
-      () => openOrigin(upstream, around),
+      () => openOrigin(upstream, fleet, around),
       part => part.close(),
     );
     const { key, aliases, timeouts } = upstream;
@@ -35,7 +36,11 @@ export async function openUpstreams(
   return entries;
 }
 
-function openOrigin(upstream: UpstreamConfig, { config, metrics, logger, now }: Surroundings): Origin {
+function openOrigin(
+  upstream: UpstreamConfig,
+  fleet: Fleet | undefined,
+  { config, metrics, logger, now }: Surroundings,
+): Origin {
   if (config.offline) return new OfflineOrigin(upstream.key);
   const { username, password } = upstream;
   return openUpstream({
@@ -43,7 +48,20 @@ function openOrigin(upstream: UpstreamConfig, { config, metrics, logger, now }: 
     ...(username !== undefined && password !== undefined && { credentials: { username, password } }),
     userAgent: 'cistern',
     observer: metrics,
+    ...(fleet !== undefined && { healthObserver: telling(fleet, metrics) }),
     logger,
     now,
   });
+}
+
+/** Metrics, and the nodes that use up the same pull limit. */
+function telling(fleet: Fleet, metrics: Surroundings['metrics']): HealthObserver {
+  return {
+    upstreamRateLimit: (key, limit) => {
+      metrics.upstreamRateLimit(key, limit);
+      void fleet.budget.tell(key, limit);
+    },
+    upstreamUp: (key, isUp) => metrics.upstreamUp(key, isUp),
+    breakerOpen: (key, isOpen) => metrics.breakerOpen(key, isOpen),
+  };
 }

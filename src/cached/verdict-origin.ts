@@ -9,17 +9,15 @@ import type { Digest } from '../oci/digest.ts';
 import { isDigest } from '../oci/digest.ts';
 import type { Reference, Repository } from '../oci/name.ts';
 import type { ByteRange } from '../oci/range.ts';
-import type { Origin, OriginHealth } from '../registry/origin.ts';
+import type { Origin } from '../registry/origin.ts';
+import { PassingOrigin } from '../registry/passing-origin.ts';
 import type {
   BlobAnswer,
   BlobSource,
   ManifestAnswer,
-  PageOptions,
   ReadOptions,
-  ReferrersAnswer,
   ResolveAnswer,
   StatAnswer,
-  TagsPage,
 } from '../registry/registry.ts';
 import { UpstreamError } from '../registry/upstream-error.ts';
 import type { RepositoryRecord } from '../store/repository-record.ts';
@@ -32,20 +30,23 @@ export interface VerdictOriginOptions {
   open(repository: Repository): Promise<RepositoryRecord>;
 }
 
-export class VerdictOrigin implements Origin {
-  readonly key: string;
+export class VerdictOrigin extends PassingOrigin {
   readonly #options: VerdictOriginOptions;
 
   constructor(options: VerdictOriginOptions) {
-    this.key = options.origin.key;
+    super(options.origin);
     this.#options = options;
   }
 
   /** Of a tag: also the check of the verdict. Errors: UpstreamError. */
-  async resolve(repository: Repository, reference: Reference, options: ReadOptions): Promise<ResolveAnswer> {
-    const { origin, verdicts, open } = this.#options;
+  override async resolve(
+    repository: Repository,
+    reference: Reference,
+    options: ReadOptions,
+  ): Promise<ResolveAnswer> {
+    const { verdicts, open } = this.#options;
     const record = await open(repository);
-    const ask = (asked: ReadOptions) => origin.resolve(repository, reference, asked);
+    const ask = (asked: ReadOptions) => this.origin.resolve(repository, reference, asked);
     const { verdict, isFresh } = verdicts.standing(record);
     if (isFresh && verdict === 'private') return ask(options);
     if (isFresh && isDigest(reference)) return ask({ ...options, anonymous: true });
@@ -53,59 +54,38 @@ export class VerdictOrigin implements Origin {
   }
 
   /** GET. Within a fresh verdict with the credentials: they have the larger pull limit. Errors: UpstreamError. */
-  async manifest(
+  override async manifest(
     repository: Repository,
     reference: Reference,
     options: ReadOptions,
   ): Promise<ManifestAnswer> {
-    const { origin, verdicts, open } = this.#options;
+    const { verdicts, open } = this.#options;
     const record = await open(repository);
-    const ask = (asked: ReadOptions) => origin.manifest(repository, reference, asked);
+    const ask = (asked: ReadOptions) => this.origin.manifest(repository, reference, asked);
     return verdicts.standing(record).isFresh ? ask(options) : this.#findOut(record, options, ask);
   }
 
-  async stat(repository: Repository, digest: Digest, options: ReadOptions): Promise<StatAnswer> {
-    return this.#options.origin.stat(repository, digest, await this.#asBlob(repository, options));
+  override async stat(repository: Repository, digest: Digest, options: ReadOptions): Promise<StatAnswer> {
+    return this.origin.stat(repository, digest, await this.#asBlob(repository, options));
   }
 
-  async blob(
+  override async blob(
     repository: Repository,
     digest: Digest,
     range: ByteRange | undefined,
     options: ReadOptions,
   ): Promise<BlobAnswer> {
-    return this.#options.origin.blob(repository, digest, range, await this.#asBlob(repository, options));
+    return this.origin.blob(repository, digest, range, await this.#asBlob(repository, options));
   }
 
-  blobSource(repository: Repository, digest: Digest): BlobSource {
+  override blobSource(repository: Repository, digest: Digest): BlobSource {
     const guard = (source: BlobSource): BlobSource => ({
       upstream: source.upstream,
       repository: source.repository,
       ...(source.alternatives !== undefined && { alternatives: source.alternatives.map(guard) }),
       open: async (offset, options) => source.open(offset, await this.#asBlob(repository, options)),
     });
-    return guard(this.#options.origin.blobSource(repository, digest));
-  }
-
-  tags(repository: Repository, options: PageOptions): Promise<TagsPage> {
-    return this.#options.origin.tags(repository, options);
-  }
-
-  referrers(
-    repository: Repository,
-    digest: Digest,
-    artifactType: string | undefined,
-    options: ReadOptions & { readonly query?: string },
-  ): Promise<ReferrersAnswer> {
-    return this.#options.origin.referrers(repository, digest, artifactType, options);
-  }
-
-  health(): OriginHealth {
-    return this.#options.origin.health();
-  }
-
-  close(): Promise<void> {
-    return this.#options.origin.close();
+    return guard(this.origin.blobSource(repository, digest));
   }
 
   /** Anonymously, then with the credentials; the answer is the verdict. */

@@ -5,6 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Digest } from '../oci/digest.ts';
+import type { RateLimit } from '../oci/rate-limit.ts';
 import type { Origin } from '../registry/origin.ts';
 import type { PeerGate, PeerManifest } from '../registry/peer.ts';
 import type { FleetObserver } from '../telemetry/fleet-observer.ts';
@@ -19,7 +20,10 @@ import { type Holdings, Leads } from './leads.ts';
 import { Nodes } from './nodes.ts';
 import { PeerClient, PeerError } from './peer-client.ts';
 import { Seal } from './seal.ts';
+import { SharedBudget } from './shared-budget.ts';
+import { SharedTags } from './shared-tags.ts';
 import { Signatures } from './signature.ts';
+import { TagOrigin } from './tag-origin.ts';
 
 export interface FleetOptions {
   readonly name: string;
@@ -32,6 +36,10 @@ export interface FleetOptions {
   readonly holdings: Holdings;
   readonly observer: FleetObserver;
   readonly logger: Logger;
+  /** How long a node's word about a tag is taken. Milliseconds. */
+  readonly tagTtlMs: number;
+  /** Another node, counted with this one, has read what is left of the pull limit. */
+  onRateLimit(upstream: string, limit: RateLimit): void;
   /** Milliseconds since the epoch. */
   now(): number;
   /** Left out: `defaultTimes`. Milliseconds. */
@@ -56,6 +64,8 @@ export class Fleet {
   readonly leads: Leads;
   readonly holders: Holders;
   readonly gate: PeerGate;
+  readonly budget: SharedBudget;
+  readonly #tags: SharedTags;
   readonly #options: FleetOptions;
   readonly #times: FleetTimes;
   readonly #claims: Claims;
@@ -76,10 +86,13 @@ export class Fleet {
     this.redis = redis;
     const { keys, seal } = this;
     this.nodes = new Nodes({ redis, keys, seal, logger, self: { node, url: advertise }, heartbeatMs });
+    const shared = { redis: () => redis.commands(), seal, node, now };
+    const { tagTtlMs: ttlMs, onRateLimit: onReading } = options;
+    this.#tags = new SharedTags({ ...shared, key: name => keys.tag(name), ttlMs });
+    this.budget = new SharedBudget({ ...shared, key: source => keys.budget(source), onReading });
     const token = `${node}.${randomBytes(12).toString('hex')}`;
     this.#claims = new Claims({ redis, keys, nodes: this.nodes, token, leaseMs });
-    const { isHeld } = holdings;
-    this.holders = new Holders({ redis, keys, node, now, isHeld });
+    this.holders = new Holders({ redis, keys, node, now });
     this.leads = new Leads({
       claims: this.#claims,
       holdings,
@@ -115,7 +128,9 @@ export class Fleet {
   /** The upstream, with the fleet in front of it. */
   origin(origin: Origin): Origin {
     const { observer, logger, holdings } = this.#options;
-    return new FleetOrigin({
+    const findManifest = (repository: string, digest: Digest, signal: AbortSignal) =>
+      this.#findManifest(repository, digest, signal);
+    const seen = new FleetOrigin({
       origin,
       claims: this.#claims,
       leads: this.leads,
@@ -127,8 +142,9 @@ export class Fleet {
       observer,
       logger,
       leaseMs: this.#times.leaseMs,
-      findManifest: (repository, digest, signal) => this.#findManifest(repository, digest, signal),
+      findManifest,
     });
+    return new TagOrigin(seen, { tags: this.#tags, budget: this.budget, findManifest });
   }
 
   /** Idempotent. The downloads have ended. */
@@ -146,6 +162,7 @@ export class Fleet {
       .beat()
       .then(outcome => {
         if (outcome === 'lost') this.#tellAll();
+        return outcome === 'away' ? undefined : this.budget.refresh();
       })
       .finally(() => {
         this.#beating = undefined;

@@ -32,6 +32,16 @@ export interface SharedTagsOptions {
 export interface SharedTag {
   readonly descriptor: Descriptor;
   readonly checkedAt: number;
+  /** The node that asked has the manifest itself, not only where the tag points. */
+  readonly isFetched: boolean;
+}
+
+/** What a node's own question found. */
+export interface FoundTag {
+  readonly descriptor: Descriptor;
+  /** Left out: just now. */
+  readonly checkedAt?: number;
+  readonly bytes?: Buffer;
 }
 
 export interface AskOptions {
@@ -80,7 +90,7 @@ export class SharedTags {
    * What another node found within the ttl, or what `ask` finds, which the others are told then.
    * Errors: those of `ask`; the signal's reason.
    */
-  async once<T extends SharedTag>(
+  async once<T extends FoundTag>(
     name: string,
     options: AskOptions,
     ask: () => Promise<T>,
@@ -99,7 +109,7 @@ export class SharedTags {
     }
   }
 
-  async #ask<T extends SharedTag>(name: string, ask: () => Promise<T>): Promise<T> {
+  async #ask<T extends FoundTag>(name: string, ask: () => Promise<T>): Promise<T> {
     let found: T | undefined;
     try {
       found = await ask();
@@ -141,9 +151,9 @@ export class SharedTags {
     }
   }
 
-  async #settle(name: string, found: SharedTag | undefined): Promise<void> {
-    const { redis, key, node, seal, ttlMs } = this.#options;
-    const value = found === undefined ? '' : seal.close(`tag:${name}`, formatTag(found));
+  async #settle(name: string, found: FoundTag | undefined): Promise<void> {
+    const { redis, key, node, seal, ttlMs, now } = this.#options;
+    const value = found === undefined ? '' : seal.close(`tag:${name}`, formatTag(found, now()));
     const keepMs = `${Math.max(ttlMs, 60_000)}`;
     try {
       await redis()?.eval(settleScript, 1, key(name), node, value, keepMs);
@@ -153,15 +163,17 @@ export class SharedTags {
   }
 }
 
-function formatTag({ descriptor: { digest, mediaType, size }, checkedAt }: SharedTag): string {
-  return JSON.stringify({ digest, mediaType, size, checkedAt });
+function formatTag({ descriptor, checkedAt, bytes }: FoundTag, now: number): string {
+  const { digest, mediaType, size } = descriptor;
+  const isFetched = bytes !== undefined;
+  return JSON.stringify({ digest, mediaType, size, checkedAt: checkedAt ?? now, isFetched });
 }
 
 function parseTag(text: string): SharedTag | undefined {
   const found: unknown = JSON.parse(text); // sealed: written by a node
   if (typeof found !== 'object' || found === null) return undefined;
-  const { digest, mediaType, size, checkedAt } = found as Readonly<Record<string, unknown>>;
+  const { digest, mediaType, size, checkedAt, isFetched } = found as Readonly<Record<string, unknown>>;
   if (typeof digest !== 'string' || !isDigest(digest) || typeof mediaType !== 'string') return undefined;
   if (typeof size !== 'number' || typeof checkedAt !== 'number') return undefined;
-  return { descriptor: { digest, mediaType, size }, checkedAt };
+  return { descriptor: { digest, mediaType, size }, checkedAt, isFetched: isFetched === true };
 }

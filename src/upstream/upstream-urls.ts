@@ -44,7 +44,11 @@ class UpstreamUrls implements Origin {
     const { credentials: _firstOnly, ...anonymous } = options;
     this.key = options.key;
     this.#turns = { budgetMs: options.timeouts.firstByteMs, now: options.now };
-    this.#health = new UrlHealth(options.key, options.observer, 1 + fallbacks.length);
+    this.#health = new UrlHealth(
+      options.key,
+      options.healthObserver ?? options.observer,
+      1 + fallbacks.length,
+    );
     this.#members = [options, ...fallbacks.map(url => ({ ...anonymous, url }))].map(
       (member, index) => new UpstreamRegistry({ ...member, healthObserver: this.#health.observerOf(index) }),
     );

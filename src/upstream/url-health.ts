@@ -3,17 +3,17 @@
  * What each is like, and which is asked, is each one's own business.
  */
 import type { OriginHealth } from '../registry/origin.ts';
-import type { Kind, Observer } from '../telemetry/observer.ts';
+import type { Kind } from '../telemetry/observer.ts';
 import type { HealthObserver } from './health.ts';
 
 export class UrlHealth implements OriginHealth {
   readonly #key: string;
-  readonly #observer: Observer;
+  readonly #observer: HealthObserver;
   readonly #up: (boolean | undefined)[];
   readonly #open: boolean[];
   #members: readonly OriginHealth[] = [];
 
-  constructor(key: string, observer: Observer, count: number) {
+  constructor(key: string, observer: HealthObserver, count: number) {
     this.#key = key;
     this.#observer = observer;
     this.#up = Array.from({ length: count }, () => undefined);

@@ -13,7 +13,11 @@ const keyOf = (tag: string) => `cistern:{lab}:tag:${tag}`;
 
 function tagOf(content: string, checkedAt: number): SharedTag {
   const bytes = Buffer.from(content);
-  return { descriptor: { digest: digestOf(bytes), mediaType: ociManifest, size: bytes.length }, checkedAt };
+  return {
+    descriptor: { digest: digestOf(bytes), mediaType: ociManifest, size: bytes.length },
+    checkedAt,
+    isFetched: false,
+  };
 }
 
 requires('redis-server')('tags shared by a fleet', () => {
