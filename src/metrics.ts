@@ -4,7 +4,7 @@
  * store, the LRU index) is sampled at scrape time.
  */
 import { collectDefaultMetrics, type Registry } from 'prom-client';
-import { BoundChildren } from './metric-children.ts';
+import { BoundChildren, RequestChildren } from './metric-children.ts';
 import { MetricFamilies } from './metric-families.ts';
 import { type MetricTotals, readTotals } from './metric-totals.ts';
 import type { Logger } from './telemetry/logger.ts';
@@ -39,18 +39,7 @@ export class Metrics implements Observer {
 
   readonly #families = new MetricFamilies();
 
-  readonly #requestChildren = new BoundChildren((labels: readonly string[]) =>
-    this.#families.requests.labels(...labels),
-  );
-  readonly #servedChildren = new BoundChildren((labels: readonly string[]) =>
-    this.#families.servedBytes.labels(...labels),
-  );
-  readonly #secondsChildren = new BoundChildren((labels: readonly string[]) =>
-    this.#families.requestSeconds.labels(...labels),
-  );
-  readonly #firstByteChildren = new BoundChildren((labels: readonly string[]) =>
-    this.#families.firstByteSeconds.labels(...labels),
-  );
+  readonly #requestChildren = new RequestChildren(this.#families);
   readonly #upstreamBytesChildren = new BoundChildren((labels: readonly string[]) =>
     this.#families.upstreamBytes.labels(...labels),
   );
@@ -74,11 +63,11 @@ export class Metrics implements Observer {
   }
 
   requestEnded(end: RequestEnd): void {
-    const { upstream, kind, outcome, bytes } = end;
-    this.#requestChildren.of(upstream, kind, end.method, String(end.status), outcome).inc();
-    if (bytes > 0) this.#servedChildren.of(upstream, kind, outcome).inc(bytes);
-    this.#secondsChildren.of(kind, outcome).observe(end.seconds);
-    this.#firstByteChildren.of(kind, outcome).observe(end.firstByteSeconds);
+    const series = this.#requestChildren.of(end);
+    series.requests.inc();
+    if (end.bytes > 0) series.servedBytes.inc(end.bytes);
+    series.seconds.observe(end.seconds);
+    series.firstByteSeconds.observe(end.firstByteSeconds);
   }
 
   upstreamAnswered(upstream: string, kind: Kind, method: string, status: number | undefined): void {

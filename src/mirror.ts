@@ -80,7 +80,10 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       lastUses.touch(digest);
       fleet?.holders.note(digest);
     },
-    manifestStored: bytes => capacity.account(bytes),
+    manifestStored: (digest, bytes) => {
+      capacity.account(bytes);
+      if (bytes > 0) fleet?.holders.note(digest);
+    },
   });
   const upstreams = await openUpstreams(cache, fleet, around);
   await lifecycle.start(

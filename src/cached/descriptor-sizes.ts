@@ -11,18 +11,24 @@ const maxEntries = 20_000;
 
 export class DescriptorSizes {
   readonly #sizes = new LRUCache<string, number>({ max: maxEntries });
+  /** For whom a manifest was learnt last, and after how many sizes. */
+  readonly #learnt = new WeakMap<ParsedManifest, { readonly recordName: string; readonly at: number }>();
+  #count = 0;
 
+  /** Cheap for a manifest whose sizes can't have been forgotten since. */
   learn(recordName: string, manifest: ParsedManifest): void {
-    for (const { digest, size } of [
-      ...manifest.layers,
-      ...(manifest.config === undefined ? [] : [manifest.config]),
-    ]) {
+    const last = this.#learnt.get(manifest);
+    if (last?.recordName === recordName && this.#count - last.at < maxEntries / 2) return;
+    const { config, layers } = manifest;
+    for (const { digest, size } of config === undefined ? layers : [...layers, config]) {
       this.#sizes.set(`${recordName}@${digest}`, size);
+      this.#count += 1;
     }
+    this.#learnt.set(manifest, { recordName, at: this.#count });
   }
 
   /** Bytes. */
   get(recordName: string, digest: Digest): number | undefined {
-    return this.#sizes.get(`${recordName}@${digest}`);
+    return this.#sizes.peek(`${recordName}@${digest}`);
   }
 }

@@ -14,6 +14,9 @@ import type { HeldManifests } from './held-manifests.ts';
 import type { Links } from './links.ts';
 import { waitFor } from './wait.ts';
 
+/** A part that begins this little ahead of the front will soon be here. */
+const nearBytes = 8 * 1024 * 1024;
+
 export interface CachedPeerContentOptions {
   readonly store: BlobStore;
   readonly downloads: Downloads;
@@ -31,11 +34,16 @@ export class CachedPeerContent implements PeerContent {
     this.#options = options;
   }
 
-  async blob(question: PeerQuestion, signal: AbortSignal): Promise<PeerBlob | undefined> {
+  async blob(
+    question: PeerQuestion,
+    partFrom: number | undefined,
+    signal: AbortSignal,
+  ): Promise<PeerBlob | undefined> {
     const record = await this.#options.record(question.repository);
     if (record === undefined) return undefined;
     const held = await ifReadable(this.#options.store.open(question.digest));
-    if (held === undefined) return question.heldOnly ? undefined : this.#growing(record, question, signal);
+    if (held === undefined)
+      return question.heldOnly ? undefined : this.#growing(record, question, partFrom, signal);
     if (this.#mayHave(record, question)) return { size: held.size, reader: held };
     await held.close();
     return undefined;
@@ -53,6 +61,7 @@ export class CachedPeerContent implements PeerContent {
   async #growing(
     record: RepositoryRecord,
     question: PeerQuestion,
+    partFrom: number | undefined,
     signal: AbortSignal,
   ): Promise<PeerBlob | undefined> {
     const download = this.#options.downloads.get(question.digest);
@@ -64,7 +73,11 @@ export class CachedPeerContent implements PeerContent {
     try {
       await waitFor(download.ready(ingest), signal); // by then the upstream's answer has made the link
       const { size } = ingest;
-      if (size !== undefined && this.#mayHave(record, question)) {
+      if (
+        size !== undefined &&
+        (partFrom ?? 0) <= ingest.front + nearBytes &&
+        this.#mayHave(record, question)
+      ) {
         reader.promise(size);
         return { size, reader };
       }

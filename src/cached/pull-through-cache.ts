@@ -5,10 +5,10 @@
 import { setMaxListeners } from 'node:events';
 import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
-import { isRepository, type Repository } from '../oci/name.ts';
-import { anybody, type Caller } from '../registry/caller.ts';
+import type { Repository } from '../oci/name.ts';
+import { anybody } from '../registry/caller.ts';
 import type { Origin } from '../registry/origin.ts';
-import { allowRepositories, type RepositoryPredicate } from '../registry/pattern.ts';
+import { allowRepositories } from '../registry/pattern.ts';
 import type { PeerContent } from '../registry/peer.ts';
 import type { RegistryReader, RepositoryCatalog } from '../registry/registry.ts';
 import type { BlobStore } from '../store/blob-store.ts';
@@ -40,10 +40,11 @@ import { ManifestsAtOnce } from './manifests-at-once.ts';
 import { Passages } from './passages.ts';
 import { CachedPeerContent } from './peer-content.ts';
 import type { ByteReservation } from './room.ts';
+import { ServedNames } from './served-names.ts';
 import { Suspects } from './suspects.ts';
 import type { UpstreamPolicy } from './upstream-policy.ts';
 import { VerdictOrigin } from './verdict-origin.ts';
-import { isKnownPublic, Verdicts } from './verdicts.ts';
+import { Verdicts } from './verdicts.ts';
 
 export interface PullThroughCacheOptions {
   readonly store: BlobStore;
@@ -61,7 +62,8 @@ export interface PullThroughCacheOptions {
   /** Room for a blob of that digest; its partial, if there is one, is part of it. */
   reserve(bytes: number, digest: Digest): Promise<ByteReservation | undefined>;
   touch(digest: Digest): void;
-  manifestStored(bytes: number): void;
+  /** A manifest of that many bytes is in the store now; negative: no longer. */
+  manifestStored(digest: Digest, bytes: number): void;
 }
 
 export class PullThroughCache {
@@ -75,10 +77,7 @@ export class PullThroughCache {
   readonly #availability: Availability;
   readonly #tagLists = createTagListMemory();
   readonly #referrers = createReferrersMemory();
-  readonly #shown = new Map<
-    string,
-    { readonly isAllowed: RepositoryPredicate; readonly isPublic: boolean; readonly isGuarded: boolean }
-  >();
+  readonly #served: ServedNames;
   /** Of what is held for all upstreams. */
   readonly catalog: RepositoryCatalog;
   /** For other nodes of a fleet. */
@@ -88,12 +87,13 @@ export class PullThroughCache {
     this.#options = options;
     setMaxListeners(0, this.#stop.signal); // one for each question under way: no leak, and no warning on stderr
     this.#suspects = new Suspects(options.now);
+    this.#served = new ServedNames({ open: name => options.records.open(name) });
     this.#absent = new Absent(options.tags.negativeTtlMs, options.now);
     this.#manifests = new HeldManifests({
       store: options.store,
       logger: options.logger,
       touch: options.touch,
-      stored: (_digest, bytes) => options.manifestStored(bytes),
+      stored: options.manifestStored,
     });
     this.#availability = new Availability({
       manifests: this.#manifests,
@@ -102,14 +102,14 @@ export class PullThroughCache {
     });
     this.catalog = new Catalog({
       names: () => this.#recordNames(),
-      mayPull: (name, { caller = anybody }) => this.#mayPull(name, caller),
+      mayPull: (name, { caller = anybody }) => this.#served.mayPull(name, caller),
     });
     this.peers = new CachedPeerContent({
       ...options,
       manifests: this.#manifests,
       links: this.#links,
       isPublic: record => this.isPublic(record),
-      record: async name => (this.#isServed(name) ? options.records.open(name) : undefined),
+      record: name => this.#served.record(name),
     });
   }
 
@@ -120,9 +120,7 @@ export class PullThroughCache {
 
   /** Anybody may pull it: so may they what is linked to it, through any repository. */
   isPublic(record: RepositoryRecord): boolean {
-    const upstream = this.#shown.get(record.name.slice(0, record.name.indexOf('/')));
-    if (upstream === undefined) return false;
-    return upstream.isPublic || (upstream.isGuarded && isKnownPublic(record));
+    return this.#served.isPublic(record);
   }
 
   /** The upstream's registry through the cache. */
@@ -144,7 +142,7 @@ export class PullThroughCache {
       signal: this.#stop.signal,
     };
     const isAllowed = allowRepositories(allow, deny);
-    this.#shown.set(origin.key, { isAllowed, isPublic, isGuarded });
+    this.#served.add(origin.key, { isAllowed, isPublic, isGuarded });
     const lists = { ...parts, policy: tags, offline, limits: gatheringLimits };
     const byDigest = new CachedManifest(parts);
     return new CachedRegistry({
@@ -190,23 +188,6 @@ export class PullThroughCache {
   async close(): Promise<void> {
     this.#stop.abort(new RegistryError('UNAVAILABLE', { message: 'the mirror is shutting down' }));
     await this.#options.downloads.drained();
-  }
-
-  /** Whether a name of the catalog may be shown. Records of a host that is no longer configured lead nowhere. */
-  async #mayPull(name: string, caller: Caller): Promise<boolean> {
-    const upstream = this.#shown.get(name.slice(0, name.indexOf('/')));
-    if (upstream === undefined || !this.#isServed(name)) return false;
-    if (!upstream.isGuarded) return caller.mayPull(name, 'public');
-    if (caller.mayPull(name, 'private')) return true;
-    return caller.mayPull(name, 'public') && isKnownPublic(await this.#options.records.open(name));
-  }
-
-  #isServed(name: string): boolean {
-    const slash = name.indexOf('/');
-    const repository = name.slice(slash + 1);
-    return (
-      (this.#shown.get(name.slice(0, slash))?.isAllowed(repository) ?? false) && isRepository(repository)
-    );
   }
 
   #guard(unguarded: Origin): { readonly origin: Origin; readonly admission: Admission } {

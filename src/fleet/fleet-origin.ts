@@ -21,12 +21,10 @@ import type {
   TagsPage,
 } from '../registry/registry.ts';
 import { FleetSource, type FleetSourceOptions } from './fleet-source.ts';
-import type { Holders } from './holders.ts';
 import { PeerReading, type PeerReadingOptions } from './peer-reading.ts';
 
 export interface FleetOriginOptions extends FleetSourceOptions, PeerReadingOptions {
   readonly origin: Origin;
-  readonly holders: Holders;
   /** From a node that holds it, verified. */
   findManifest(repository: string, digest: Digest, signal: AbortSignal): Promise<PeerManifest | undefined>;
 }
@@ -50,17 +48,12 @@ export class FleetOrigin implements Origin {
     reference: Reference,
     options: ReadOptions,
   ): Promise<ManifestAnswer> {
-    const { origin, holders, findManifest } = this.#options;
+    const { origin, findManifest } = this.#options;
     if (isDigest(reference) && options.anonymous === undefined) {
       const found = await findManifest(`${this.key}/${repository}`, reference, options.signal);
-      if (found !== undefined) {
-        holders.note(reference);
-        return { outcome: 'passthrough', ...found };
-      }
+      if (found !== undefined) return { outcome: 'passthrough', ...found };
     }
-    const answer = await origin.manifest(repository, reference, options);
-    holders.note(answer.descriptor.digest);
-    return answer;
+    return origin.manifest(repository, reference, options);
   }
 
   stat(repository: Repository, digest: Digest, options: ReadOptions): Promise<StatAnswer> {

@@ -2,6 +2,9 @@
  * One blob of one upstream as the whole fleet can have it: from a node that holds it, from the node that is getting it
  * (followed while it grows), and only then from the upstream, with the lease, so that the others follow this node.
  *
+ * A part (`end` given) is for one client: it is taken from a node that has it or soon will, else from the upstream without a
+ * lease, since nobody could follow a part.
+ *
  * Guarantees: what a node can't or won't give costs one question and is had elsewhere; without Redis it is the upstream's
  * source and nothing else; only the node that has the lease is followed, and that one reads from an upstream, so nodes
  * never wait for each other in a circle. Bytes come unverified, as from any source.
@@ -65,6 +68,7 @@ export class FleetSource implements BlobSource {
       }
       const followed = await this.#follow(claim, offset, options);
       if (followed !== undefined) return followed;
+      if (isPart) return this.#fromUpstream(offset, options, false);
       if (this.#fruitless.has(claim.token) || performance.now() > giveUpAt)
         return this.#fromUpstream(offset, options, false);
       await delay(pollMs, undefined, { signal: options.signal });

@@ -92,7 +92,8 @@ export class Fleet {
     this.budget = new SharedBudget({ ...shared, key: source => keys.budget(source), onReading });
     const token = `${node}.${randomBytes(12).toString('hex')}`;
     this.#claims = new Claims({ redis, keys, nodes: this.nodes, token, leaseMs });
-    this.holders = new Holders({ redis, keys, node, now });
+    const { isHeld } = holdings;
+    this.holders = new Holders({ redis, keys, node, now, isHeld });
     this.leads = new Leads({
       claims: this.#claims,
       holdings,

@@ -11,6 +11,7 @@ export interface HoldersOptions {
   readonly redis: FleetRedis;
   readonly keys: FleetKeys;
   readonly node: string;
+  isHeld(digest: Digest): Promise<boolean>;
   /** Milliseconds since the epoch. */
   now(): number;
 }
@@ -49,7 +50,7 @@ export class Holders {
     this.#options = options;
   }
 
-  /** Held and used just now. Synchronous, no I/O. */
+  /** Used just now; whether it is held is looked at before it is announced. Synchronous, no I/O. */
   note(digest: Digest): void {
     const announcedAt = this.#known.get(digest);
     if (announcedAt !== undefined) this.#known.delete(digest);
@@ -100,8 +101,9 @@ export class Holders {
     while (this.#toAdd.size > 0 || this.#toRemove.size > 0) {
       const isAdding = this.#toAdd.size > 0;
       const queue = isAdding ? this.#toAdd : this.#toRemove;
-      const batch = [...queue.values()].slice(0, batchSize);
-      for (const digest of batch) queue.delete(digest);
+      const taken = [...queue.values()].slice(0, batchSize);
+      for (const digest of taken) queue.delete(digest);
+      const batch = isAdding ? await this.#held(taken) : taken;
       const values = isAdding ? [node, String(holderTtlMs)] : [node];
       const answer = await redis.run({
         lua: isAdding ? add : remove,
@@ -114,5 +116,15 @@ export class Holders {
       }
       if (isAdding) for (const digest of batch) if (this.#known.has(digest)) this.#known.set(digest, now());
     }
+  }
+
+  /** A manifest marks a use of all its layers, also of those that aren't here. */
+  async #held(digests: readonly Digest[]): Promise<Digest[]> {
+    const held: Digest[] = [];
+    for (const digest of digests) {
+      if (await this.#options.isHeld(digest).catch(() => false)) held.push(digest);
+      else this.#known.delete(digest);
+    }
+    return held;
   }
 }

@@ -40,6 +40,8 @@ function holds(list: BlockList, address: string): boolean {
 /** Without brackets, port, zone and the `::ffff:` of an IPv4 client on a dual-stack socket. Undefined: not an address. */
 function plainAddress(text: string | undefined): string | undefined {
   if (text === undefined) return undefined;
+  const plain = text.startsWith('::ffff:') ? text.slice(7) : text;
+  if (isIP(plain) === 4) return plain; // nearly all: they need no more than this
   const bare = text
     .replace(/^\[([^\]]*)\](?::\d+)?$/, '$1')
     .replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, '$1')

@@ -48,10 +48,11 @@ async function answerBlob(
   content: PeerContent,
 ): Promise<void> {
   const { exchange } = context.state;
-  const found = await content.blob(question, exchange.signal);
+  const [range] = parseRange(context.req.headers.range) ?? [];
+  const partFrom = range !== undefined && 'last' in range ? range.first : undefined;
+  const found = await content.blob(question, partFrom, exchange.signal);
   if (found === undefined) throw notHere(question);
   const { size, reader } = found;
-  const [range] = parseRange(context.req.headers.range) ?? [];
   const span = range === undefined ? { start: 0, end: size } : resolveRange(range, size);
   if (span === undefined) {
     await reader.close();

@@ -34,8 +34,15 @@ export interface PeerManifest {
 
 /** What is here, for peers. Undefined: not here, or not for that repository. Both look alike from outside. */
 export interface PeerContent {
-  /** Errors: the signal's reason. */
-  blob(question: PeerQuestion, signal: AbortSignal): Promise<PeerBlob | undefined>;
+  /**
+   * `partFrom`: only a part is wanted, from that offset on; one that is far from being here isn't.
+   * Errors: the signal's reason.
+   */
+  blob(
+    question: PeerQuestion,
+    partFrom: number | undefined,
+    signal: AbortSignal,
+  ): Promise<PeerBlob | undefined>;
   manifest(question: PeerQuestion): Promise<PeerManifest | undefined>;
 }
 

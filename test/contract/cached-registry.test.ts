@@ -57,7 +57,7 @@ describeRegistryReader('CachedRegistry', async upstream => {
     now,
     reserve: (bytes, digest) => capacity.reserve(bytes, digest),
     touch: digest => lru.touch(digest),
-    manifestStored: bytes => capacity.account(bytes),
+    manifestStored: (_digest, bytes) => capacity.account(bytes),
   });
   const origin = new UpstreamRegistry({
     key: 'docker.io',

@@ -1,0 +1,95 @@
+/** Fleets of real processes: many clients on one cold blob, and nodes that are killed or stopped in the middle of it. */
+import { expect, test } from 'vitest';
+import { type Call, get, request } from '../support/client.ts';
+import { type BlobContent, patternBlob } from '../support/content.ts';
+import { type SpawnedNode, spawnFleet } from '../support/fleet.ts';
+import { startRedis } from '../support/real/redis.ts';
+import { requires } from '../support/requires.ts';
+import { type FakeUpstream, startFakeUpstream } from '../support/upstream.ts';
+
+const fromPeers = 'cistern_fleet_bytes_total{upstream="docker.io"}';
+
+async function startAll(blob: BlobContent): Promise<{ upstream: FakeUpstream; nodes: SpawnedNode[] }> {
+  const redis = await startRedis();
+  const upstream = await startFakeUpstream();
+  upstream.putBlob('library/big', blob.digest, blob);
+  return { upstream, nodes: await spawnFleet({ upstream, redis }) };
+}
+
+function pull({ url }: SpawnedNode, blob: BlobContent): Call {
+  return request(url, { path: `/v2/library/big/blobs/${blob.digest}`, keep: false });
+}
+
+/** Splits the fleet into the node that downloads and those that follow it. */
+async function findLeader(nodes: readonly SpawnedNode[]): Promise<[SpawnedNode, SpawnedNode[]]> {
+  const leases = await Promise.all(nodes.map(({ metric }) => metric('cistern_fleet_leases')));
+  const leader = nodes[leases.indexOf(1)];
+  if (leader === undefined) throw new Error(`expected one node with a lease, got ${leases}`);
+  return [leader, nodes.filter(node => node !== leader)];
+}
+
+async function expectWhole(calls: readonly Call[], blob: BlobContent): Promise<void> {
+  for (const call of calls)
+    expect(await call.done).toMatchObject({ status: 200, sha256: blob.digest, end: 'complete' });
+}
+
+requires('redis-server')('a fleet of three processes', () => {
+  test('gives 60 clients a cold blob of 200 MB at the cost of one transfer', {
+    timeout: 240_000,
+  }, async () => {
+    const blob = patternBlob('fleet 200', 200_000_000);
+    const { upstream, nodes } = await startAll(blob);
+    const gate = upstream.holdAfter({ digest: blob.digest }, blob.size / 2);
+    const calls = nodes.flatMap(node => Array.from({ length: 20 }, () => pull(node, blob)));
+    await gate.reached;
+    await Promise.all(calls.map(call => call.atLeast(blob.size / 4))); // also those of the nodes that follow
+    gate.release();
+    await expectWhole(calls, blob);
+    expect(upstream.lines()).toEqual([`GET blobs/${blob.digest.slice(0, 19)}…`]);
+    expect(upstream.contentBytes('blob')).toBe(blob.size);
+    const received = await Promise.all(nodes.map(({ metric }) => metric(fromPeers)));
+    expect(received.sort((one, other) => one - other)).toEqual([0, blob.size, blob.size]);
+  });
+
+  test('goes on when the node that downloads is killed', { timeout: 120_000 }, async () => {
+    const blob = patternBlob('fleet killed', 60_000_000);
+    const { upstream, nodes } = await startAll(blob);
+    const gate = upstream.holdAfter({ digest: blob.digest }, 0.3 * blob.size);
+    const calls = new Map(nodes.map(node => [node, Array.from({ length: 5 }, () => pull(node, blob))]));
+    await gate.reached;
+    await Promise.all([...calls.values()].flat().map(call => call.atLeast(0.25 * blob.size)));
+    const [leader, living] = await findLeader(nodes);
+    await leader.process.stop('SIGKILL');
+    await expectWhole(
+      living.flatMap(node => calls.get(node) ?? []),
+      blob,
+    );
+    expect(upstream.lines()).toHaveLength(2);
+    expect(upstream.lines()[1]).toMatch(/ bytes=\d+-$/);
+    expect(upstream.contentBytes('blob')).toBeLessThan(1.5 * blob.size);
+  });
+
+  test('goes on when it is stopped, which notices when it wakes up', { timeout: 120_000 }, async () => {
+    const blob = patternBlob('fleet stopped', 60_000_000);
+    const { upstream, nodes } = await startAll(blob);
+    const first = upstream.holdAfter({ digest: blob.digest }, 0.3 * blob.size);
+    const second = upstream.holdAfter({ digest: blob.digest }, 0.3 * blob.size, { nth: 2 });
+    const calls = new Map(nodes.map(node => [node, Array.from({ length: 5 }, () => pull(node, blob))]));
+    await first.reached;
+    await Promise.all([...calls.values()].flat().map(call => call.atLeast(0.25 * blob.size)));
+    const [leader, living] = await findLeader(nodes);
+    leader.process.signal('SIGSTOP');
+    await second.reached; // another has the lease, and its own transfer is in the middle
+    leader.process.signal('SIGCONT');
+    await expect.poll(() => leader.metric('cistern_fleet_leases_lost_total'), { timeout: 20_000 }).toBe(1);
+    second.release();
+    await expectWhole(
+      living.flatMap(node => calls.get(node) ?? []),
+      blob,
+    );
+    first.release();
+    await expectWhole(calls.get(leader) ?? [], blob);
+    expect(upstream.lines()).toHaveLength(2);
+    expect((await get(leader.url, '/readyz')).status).toBe(200);
+  });
+});

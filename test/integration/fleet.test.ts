@@ -1,0 +1,212 @@
+/** Several mirrors as one: what one downloads or holds, the others take from it, and nobody else does. */
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { Signatures } from '../../src/fleet/signature.ts';
+import type { Digest } from '../../src/oci/digest.ts';
+import { buildPeerTarget } from '../../src/registry/peer.ts';
+import { get, request } from '../support/client.ts';
+import { patternBlob } from '../support/content.ts';
+import { fleetSecret, type LocalNode, startFleet } from '../support/fleet.ts';
+import { buildImage } from '../support/images.ts';
+import { type RedisServer, startRedis } from '../support/real/redis.ts';
+import { requires } from '../support/requires.ts';
+import { type FakeUpstream, startFakeUpstream } from '../support/upstream.ts';
+
+const size = 20_000_000;
+const blob = patternBlob('fleet', size);
+const path = `/v2/library/big/blobs/${blob.digest}`;
+const blobLine = `GET blobs/${blob.digest.slice(0, 19)}…`;
+const whole = { status: 200, sha256: blob.digest, end: 'complete' };
+
+async function startPair(
+  more: { config?: Record<string, unknown>; hub?: Record<string, unknown> } = {},
+): Promise<{ redis: RedisServer; upstream: FakeUpstream; first: LocalNode; second: LocalNode }> {
+  const redis = await startRedis();
+  const upstream = await startFakeUpstream();
+  upstream.putBlob('library/big', blob.digest, blob);
+  const [first, second] = await startFleet({ upstream, redis, count: 2, ...more });
+  if (first === undefined || second === undefined) throw new Error('expected two nodes');
+  return { redis, upstream, first, second };
+}
+
+/** Resolves when so many nodes have said in Redis that they hold it. */
+async function held(redis: RedisServer, digest: Digest, count: number): Promise<void> {
+  const client = redis.client();
+  await expect.poll(() => client.scard(`cistern:{lab}:holders:${digest}`), { timeout: 10_000 }).toBe(count);
+}
+
+function storePath(node: LocalNode, digest: Digest): string {
+  const [algorithm = '', hex = ''] = digest.split(':');
+  return join(node.storePath, 'blobs-v1', algorithm, hex.slice(0, 2), hex);
+}
+
+function peerBytes(node: LocalNode): Promise<number> {
+  return node.metric('cistern_fleet_bytes_total{upstream="docker.io"}');
+}
+
+requires('redis-server')('a fleet', () => {
+  test('follows the node that downloads while it downloads, at the cost of one transfer', async () => {
+    const { upstream, first, second } = await startPair();
+    const gate = upstream.holdAfter({ digest: blob.digest }, size / 2);
+    const calls = [first, second].flatMap(({ url }) => [1, 2].map(() => request(url, { path, keep: false })));
+    await gate.reached;
+    await Promise.all(calls.map(call => call.atLeast(size / 4)));
+    gate.release();
+    for (const call of calls) expect(await call.done).toMatchObject(whole);
+    expect(upstream.lines()).toEqual([blobLine]);
+    const received = [await peerBytes(first), await peerBytes(second)].sort((one, other) => one - other);
+    expect(received).toEqual([0, size]);
+    const fromUpstream = 'cistern_upstream_bytes_total{upstream="docker.io"}';
+    expect((await first.metric(fromUpstream)) + (await second.metric(fromUpstream))).toBe(size);
+  });
+
+  test('takes what a node holds from it, images and ranges too', async () => {
+    const { redis, upstream, first, second } = await startPair();
+    const image = buildImage({ layers: ['a layer', patternBlob('fleet layer', 3_000_000)] });
+    upstream.put('library/app', image, '1');
+    const { digest } = image.descriptor;
+    const parts = image.blobs.map(({ descriptor }) => descriptor.digest);
+    const pull = async (node: LocalNode) => {
+      expect((await get(node.url, `/v2/library/app/manifests/${digest}`)).sha256).toBe(digest);
+      for (const part of parts)
+        expect(await get(node.url, `/v2/library/app/blobs/${part}`)).toMatchObject({
+          sha256: part,
+          end: 'complete',
+        });
+    };
+    await pull(first);
+    for (const part of [digest, ...parts]) await held(redis, part, 1);
+    const asked = upstream.lines();
+    await pull(second);
+    await get(first.url, path, { keep: false });
+    await held(redis, blob.digest, 1);
+    const range = await get(second.url, path, { headers: { Range: 'bytes=1000-1999' } });
+    expect(range).toMatchObject({ status: 206, body: blob.slice(1000, 2000) });
+    expect(upstream.lines()).toEqual([...asked, blobLine]);
+    for (const part of [digest, ...parts]) await held(redis, part, 2);
+  });
+
+  test('asks the upstream when a node no longer holds what it said, and forgets that it did', async () => {
+    const { redis, upstream, first, second } = await startPair();
+    await get(first.url, path, { keep: false });
+    await held(redis, blob.digest, 1);
+    await rm(storePath(first, blob.digest));
+    expect(await get(second.url, path, { keep: false })).toMatchObject(whole);
+    expect(upstream.lines()).toEqual([blobLine, blobLine]);
+    expect(await second.metric('cistern_fleet_requests_total{kind="blob",result="missing"}')).toBe(1);
+    await held(redis, blob.digest, 1); // the second one now
+  });
+
+  test('is not hurt by a node that gives wrong bytes of a small blob', async () => {
+    const { redis, upstream, first, second } = await startPair();
+    const small = patternBlob('fleet small', 500_000);
+    upstream.putBlob('library/big', small.digest, small);
+    const smallPath = `/v2/library/big/blobs/${small.digest}`;
+    await get(first.url, smallPath, { keep: false });
+    await held(redis, small.digest, 1);
+    const bytes = await readFile(storePath(first, small.digest));
+    bytes[1000] = (bytes[1000] ?? 0) ^ 1;
+    await writeFile(storePath(first, small.digest), bytes);
+    expect(await get(second.url, smallPath, { keep: false })).toMatchObject({
+      status: 200,
+      sha256: small.digest,
+      end: 'complete',
+    });
+    expect(upstream.requests).toHaveLength(2);
+    expect(await second.metric('cistern_fleet_wrong_total')).toBe(1);
+  });
+
+  test('asks a node that gave wrong bytes of a large blob no more', async () => {
+    const { redis, upstream, first, second } = await startPair();
+    await get(first.url, path, { keep: false });
+    await held(redis, blob.digest, 1);
+    const bytes = await readFile(storePath(first, blob.digest));
+    bytes[size - 1000] = (bytes[size - 1000] ?? 0) ^ 1;
+    await writeFile(storePath(first, blob.digest), bytes);
+    const misled = await get(second.url, path, { keep: false });
+    expect(misled.end).toBe('fin-early'); // as with wrong bytes of an upstream: never a whole wrong body
+    await expect.poll(() => second.metric('cistern_fleet_wrong_total')).toBe(1);
+    expect(await get(second.url, path, { keep: false })).toMatchObject(whole);
+    expect(upstream.lines()).toEqual([blobLine, blobLine]);
+  });
+
+  test('takes no blob of another length than its manifest says', async () => {
+    const { redis, upstream, first, second } = await startPair();
+    const image = buildImage({ layers: [blob] });
+    upstream.put('library/app', image, '1');
+    const layer = `/v2/library/app/blobs/${blob.digest}`;
+    for (const node of [first, second]) await get(node.url, '/v2/library/app/manifests/1');
+    await get(first.url, layer, { keep: false });
+    await held(redis, blob.digest, 1);
+    await writeFile(storePath(first, blob.digest), blob.slice(0, size - 1));
+    expect(await get(second.url, layer, { keep: false })).toMatchObject(whole);
+    expect(await peerBytes(second)).toBe(0);
+    expect(upstream.lines().filter(line => line === blobLine)).toHaveLength(2);
+  });
+});
+
+requires('redis-server')('the door for nodes', () => {
+  test('is open to signed questions alone, once, for what is linked', async () => {
+    const { redis, upstream, first } = await startPair();
+    upstream.putBlob('library/other', blob.digest, 'never asked for');
+    const ask = (target: string, authorization?: string, headers: Record<string, string> = {}) =>
+      get(first.url, target, {
+        headers: { ...headers, ...(authorization && { authorization }) },
+        keep: false,
+      });
+    await get(first.url, path, { keep: false });
+    const nodeOf = async () => {
+      const entries = await redis.client().hgetall('cistern:{lab}:nodes');
+      const found = Object.entries(entries).find(([, entry]) => entry.includes(first.front.url));
+      if (found === undefined) throw new Error('expected the first node among the nodes');
+      return found[0];
+    };
+    const node = await nodeOf();
+    const by = (secret: string, now = Date.now()) =>
+      new Signatures({ secret, node: '0123456789abcdef', now: () => now });
+    const question = {
+      kind: 'blob',
+      digest: blob.digest,
+      repository: 'docker.io/library/big',
+      forAnybody: false,
+      heldOnly: true,
+    } as const;
+    const target = buildPeerTarget(question);
+    const plain = { method: 'GET', target, range: undefined };
+    const good = by(fleetSecret).sign(plain, node);
+    expect(await ask(target, good)).toMatchObject({ status: 200, sha256: blob.digest });
+
+    const others = [
+      undefined,
+      good, // once is enough
+      'Basic dTpw',
+      by('another secret of sixteen').sign(plain, node),
+      by(fleetSecret, Date.now() - 61_000).sign(plain, node),
+      by(fleetSecret, Date.now() + 61_000).sign(plain, node),
+      by(fleetSecret).sign(plain, 'fedcba9876543210'), // meant for another node
+      by(fleetSecret).sign({ ...plain, method: 'HEAD' }, node),
+      by(fleetSecret).sign({ ...plain, range: 'bytes=0-0' }, node),
+      by(fleetSecret).sign({ ...plain, target: `${target}x` }, node),
+    ];
+    const answers = await Promise.all(others.map(authorization => ask(target, authorization)));
+    const missing = await ask(buildPeerTarget({ ...question, repository: 'docker.io/library/never' }));
+    for (const answer of [...answers, missing]) expect(answer.status).toBe(401);
+    expect(new Set([...answers, missing].map(({ sha256 }) => sha256)).size).toBe(1);
+
+    for (const repository of ['ghcr.io/library/big', 'docker.io/../x', 'library/big', '']) {
+      const elsewhere = buildPeerTarget({ ...question, repository });
+      const signed = by(fleetSecret).sign({ ...plain, target: elsewhere }, node);
+      expect((await ask(elsewhere, signed)).status).toBe(404);
+    }
+    expect(upstream.lines()).toEqual([blobLine]);
+    expect(await first.metric('cistern_fleet_refused_total')).toBe(answers.length + 1);
+  });
+
+  test('is not there without a fleet', async () => {
+    const { startTestMirror } = await import('../support/mirror.ts');
+    const mirror = await startTestMirror();
+    expect((await get(mirror.url, `/fleet/v1/blobs/${blob.digest}?repository=x`)).status).toBe(404);
+    expect((await get(mirror.url, '/metrics')).body.toString()).not.toContain('cistern_fleet');
+  });
+});
