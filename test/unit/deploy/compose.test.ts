@@ -143,10 +143,15 @@ test('mounts what is there, and uses every volume and secret that it defines', (
     expect(read('.gitignore').split('\n')).toContain(path.slice(2));
 });
 
-test('Redis keeps nothing on disk, drops no key by itself and has no port outside', () => {
+test('Redis keeps nothing on disk, drops no key by itself, listens to other services and has no port outside', () => {
   const { redis } = file.services;
   const settings = redis?.command?.join(' ');
-  for (const setting of ['--save  ', '--appendonly no', '--maxmemory-policy noeviction'])
+  for (const setting of [
+    '--save  ',
+    '--appendonly no',
+    '--maxmemory-policy noeviction',
+    '--protected-mode no',
+  ])
     expect(settings).toContain(setting);
   expect(redis?.ports).toEqual([]);
 });
