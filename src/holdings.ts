@@ -9,6 +9,7 @@ import { BlobStore } from './store/blob-store.ts';
 import { LastUseWriter } from './store/last-use-writer.ts';
 import type { StoreLayout } from './store/layout.ts';
 import { PinnedBlobs } from './store/pinned-blobs.ts';
+import { Quarantine } from './store/quarantine.ts';
 import { Records } from './store/records.ts';
 import { removePartial } from './store/sweep.ts';
 import type { Surroundings } from './surroundings.ts';
@@ -16,6 +17,7 @@ import type { Surroundings } from './surroundings.ts';
 export interface Holdings {
   readonly layout: StoreLayout;
   readonly store: BlobStore;
+  readonly quarantine: Quarantine;
   readonly lru: EmbeddedLru;
   readonly downloads: Downloads;
   readonly records: Records;
@@ -23,6 +25,10 @@ export interface Holdings {
   readonly lastUses: LastUseWriter;
   readonly capacity: Capacity;
 }
+
+/** Bad files that are kept to be looked at take little of what may be held. */
+const maxQuarantineBytes = 256 * 1024 * 1024;
+const maxQuarantineShare = 1 / 16;
 
 /** Reads nothing yet. Errors: none but those of the disk that `Capacity.start` looks at. */
 export async function openHoldings(layout: StoreLayout, around: Surroundings): Promise<Holdings> {
@@ -46,7 +52,14 @@ export async function openHoldings(layout: StoreLayout, around: Surroundings): P
     () => new LastUseWriter({ store, logger, now }),
     part => part.close(),
   );
-  const parts = { layout, store, lru, downloads: new Downloads(), records, pins, lastUses };
+  const quarantine = new Quarantine({
+    layout,
+    observer: metrics,
+    now,
+    maxBytes: () => Math.min(maxQuarantineBytes, capacity.usage().limitBytes * maxQuarantineShare),
+    counted: bytes => capacity.account(bytes),
+  });
+  const parts = { layout, store, quarantine, lru, downloads: new Downloads(), records, pins, lastUses };
   const capacity: Capacity = await lifecycle.start(
     'capacity',
     () => openCapacity(parts, around),

@@ -75,14 +75,22 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     logger,
     now,
     reserve: (bytes, digest) => capacity.reserve(bytes, digest),
+    verifyAfterMs: config.store.verifyAfterMs,
     touch: digest => {
       lru.touch(digest);
       lastUses.touch(digest);
       fleet?.holders.note(digest);
     },
+    verified: digest => lastUses.verified(digest),
+    indexedSize: digest => lru.sizeOf(digest),
     manifestStored: (digest, bytes) => {
       capacity.account(bytes);
       if (bytes > 0) fleet?.holders.note(digest);
+    },
+    removed: (digest, bytes, kind) => {
+      if (kind === 'manifest' && lru.sizeOf(digest) === undefined) capacity.account(-bytes);
+      lru.remove(digest);
+      fleet?.holders.forget(digest);
     },
   });
   const upstreams = await openUpstreams(cache, fleet, around);

@@ -10,6 +10,7 @@ import type { Digest } from './oci/digest.ts';
 import type { BlobStore } from './store/blob-store.ts';
 import type { StoreLayout } from './store/layout.ts';
 import type { PinnedBlobs } from './store/pinned-blobs.ts';
+import type { Quarantine } from './store/quarantine.ts';
 import type { Records } from './store/records.ts';
 import type { RepositoryRecord } from './store/repository-record.ts';
 import type { StoreObserver } from './store/store-error.ts';
@@ -19,6 +20,7 @@ import type { Logger } from './telemetry/logger.ts';
 export interface StoreReadingOptions {
   readonly layout: StoreLayout;
   readonly store: BlobStore;
+  readonly quarantine: Quarantine;
   readonly records: Records;
   readonly pins: PinnedBlobs;
   readonly lru: EmbeddedLru;
@@ -52,7 +54,7 @@ export class StoreReading {
   }
 
   async #read(): Promise<void> {
-    const { capacity, cache, downloads, logger, lru, store } = this.#options;
+    const { capacity, cache, downloads, logger, lru, quarantine, store } = this.#options;
     const rebuilding = rebuildLru({
       scan: store.scan(cache.loadLinks(this.#publicRecords())), // by then it is known which are manifests
       isManifest: digest => this.#manifests.has(digest),
@@ -63,7 +65,10 @@ export class StoreReading {
     const sweeping = sweepIngests({ ...this.#options, isActive: digest => downloads.isActive(digest) })
       .then(partials => capacity.addPartials(partials)) // at once: some of them may be completed before the scan ends
       .catch((error: unknown) => logger.warn('leftovers could not be swept', { error }));
-    const [{ manifestBytes }] = await Promise.all([rebuilding, sweeping]);
+    const counting = quarantine
+      .load()
+      .catch((error: unknown) => logger.warn('what was set aside could not be counted', { error }));
+    const [{ manifestBytes }] = await Promise.all([rebuilding, sweeping, counting]);
     capacity.account(manifestBytes);
     await capacity.scanned();
   }

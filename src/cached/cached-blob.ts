@@ -8,7 +8,6 @@ import type { ByteRange } from '../oci/range.ts';
 import type { Origin } from '../registry/origin.ts';
 import type { BlobAnswer, BlobSource, ReadOptions, StatAnswer } from '../registry/registry.ts';
 import { UpstreamError } from '../registry/upstream-error.ts';
-import type { BlobStore } from '../store/blob-store.ts';
 import { type Ingest, verifyFirstBytes } from '../store/ingest.ts';
 import { MismatchError, NoRoomError } from '../store/ingest-error.ts';
 import type { RepositoryRecord } from '../store/repository-record.ts';
@@ -20,6 +19,7 @@ import type { Download } from './download.ts';
 import type { Downloads } from './downloads.ts';
 import { FollowingReader } from './following.ts';
 import { HeldBlobs } from './held-blobs.ts';
+import type { HeldFiles } from './held-files.ts';
 import { LinkProofs } from './link-proofs.ts';
 import type { Links } from './links.ts';
 import { type ClosedRange, type Passages, wrongBytes } from './passages.ts';
@@ -33,7 +33,7 @@ const maxTries = 4;
 
 export interface CachedBlobOptions {
   readonly origin: Origin;
-  readonly store: BlobStore;
+  readonly files: HeldFiles;
   readonly downloads: Downloads;
   readonly links: Links;
   readonly sizes: DescriptorSizes;
@@ -69,9 +69,9 @@ export class CachedBlob {
     digest: Digest,
     options: ReadOptions,
   ): Promise<StatAnswer> {
-    const { links, downloads, sizes } = this.#options;
+    const { links, downloads, sizes, files } = this.#options;
     if (links.mayServe(record, digest)) {
-      const held = await this.#held.sizeOf(digest);
+      const held = await files.sizeOf(digest);
       if (held !== undefined) return { outcome: 'hit', size: held };
       const opened = await downloads.get(digest)?.opened;
       if (typeof opened === 'object' && opened.size !== undefined)
@@ -80,7 +80,7 @@ export class CachedBlob {
     const known = sizes.get(record.name, digest);
     if (known !== undefined) return { outcome: 'hit', size: known };
     const size = await this.#proofs.ask(record, repository, digest, options.signal);
-    return { outcome: 'miss', size: size ?? (await this.#held.sizeOf(digest)) };
+    return { outcome: 'miss', size: size ?? (await files.sizeOf(digest)) };
   }
 
   /** GET. Errors: UpstreamError, RANGE_INVALID. */
@@ -91,12 +91,24 @@ export class CachedBlob {
     range: ByteRange | undefined,
     options: ReadOptions,
   ): Promise<BlobAnswer> {
-    const { downloads } = this.#options;
     const asked = { record, repository, digest };
-    const wanted = this.#trusted(digest, range);
+    const isRepeated = this.#held.isRepeated(digest, range, options.client);
+    return this.#answer(asked, this.#trusted(digest, range), options, isRepeated);
+  }
+
+  async #answer(
+    asked: AskedBlob,
+    wanted: ByteRange | undefined,
+    options: ReadOptions,
+    isRepeated: boolean,
+  ): Promise<BlobAnswer> {
+    const { downloads } = this.#options;
+    const { record, repository, digest } = asked;
     const known = this.#options.sizes.get(record.name, digest);
+    const again = () => this.#answer(asked, wanted, options, false);
     for (let tries = 1; tries <= maxTries; tries += 1) {
-      const held = await this.#held.open(asked, wanted, options);
+      const { signal } = options;
+      const held = await this.#held.open({ asked, range: wanted, signal, isRepeated, again });
       if (held !== undefined) return held;
       // A download that asks through this very repository is the proof under way: no HEAD beside it.
       const proving = downloads.get(digest)?.sources.has(this.#options.origin.key, repository) ?? true;

@@ -7,9 +7,12 @@ import type { Descriptor } from '../oci/descriptor.ts';
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
 import { type ParsedManifest, parseManifest } from '../oci/manifest.ts';
+import { octetStream } from '../oci/media-type.ts';
 import type { BlobStore } from '../store/blob-store.ts';
+import type { HeldBlob } from '../store/held-blob.ts';
 import { StoreError } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import type { BadBlobs, BadKind } from './bad-blobs.ts';
 
 const hotBytes = 32 * 1024 * 1024;
 /** A larger blob is no manifest, whoever asks for it as one: it isn't read into memory. */
@@ -25,10 +28,11 @@ export interface HeldManifest {
 
 export interface HeldManifestsOptions {
   readonly store: BlobStore;
+  readonly badBlobs: Pick<BadBlobs, 'damaged' | 'unreadable'>;
   readonly logger: Logger;
   /** A blob was used. */
   touch(digest: Digest): void;
-  /** A manifest of that many bytes is in the store now; negative: no longer. */
+  /** A manifest of that many bytes is in the store now. */
   stored(digest: Digest, bytes: number): void;
 }
 
@@ -53,22 +57,12 @@ export class HeldManifests {
     this.#hot.delete(digest);
   }
 
-  /** Undefined: not held, no manifest, or what was held is damaged (it is removed then). */
+  /** Undefined: not held, no manifest, or what was held is damaged or can't be read (it is gone then). */
   async get(digest: Digest, mediaType: string): Promise<HeldManifest | undefined> {
     const hot = this.#hot.get(digest);
     if (hot !== undefined) return hot;
-    try {
-      const bytes = await this.#readAll(digest);
-      if (bytes === undefined) return undefined;
-      if (digestOf(bytes, algorithmOf(digest)) === digest)
-        return this.#heatIfManifest(digest, mediaType, bytes);
-      this.#options.logger.warn('a held manifest is damaged, it will be fetched again', { digest });
-      this.#options.stored(digest, -(await this.#options.store.remove(digest)));
-    } catch (error) {
-      if (!(error instanceof StoreError)) throw error;
-      this.#options.logger.warn('a held manifest cannot be read', { digest, error });
-    }
-    return undefined;
+    const bytes = await this.#readRight(digest, mediaType === octetStream ? 'blob' : 'manifest');
+    return bytes && this.#heatIfManifest(digest, mediaType, bytes);
   }
 
   /** Keeps verified bytes. A store that takes no more costs another fetch later, never this answer. */
@@ -111,16 +105,25 @@ export class HeldManifests {
     return held;
   }
 
-  async #readAll(digest: Digest): Promise<Buffer | undefined> {
-    const blob = await this.#options.store.open(digest);
-    if (blob === undefined) return undefined;
+  /** Verified bytes. What is bad is set aside, so that the next `put` writes it anew. */
+  async #readRight(digest: Digest, kind: BadKind): Promise<Buffer | undefined> {
+    const { store, badBlobs } = this.#options;
+    let blob: HeldBlob | undefined;
     try {
-      if (blob.size > maxManifestBytes) return undefined;
+      blob = await store.open(digest);
+      if (blob === undefined || blob.size > maxManifestBytes) return undefined;
       const bytes = Buffer.alloc(blob.size);
-      const read = await blob.read(bytes, 0);
-      return bytes.subarray(0, read);
+      await blob.read(bytes, 0);
+      const found = digestOf(bytes, algorithmOf(digest));
+      if (found === digest) return bytes;
+      const detail = `its ${bytes.length} bytes have the digest ${found}`;
+      await badBlobs.damaged(digest, blob.fileId, kind, detail);
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+      await badBlobs.unreadable(digest, blob?.fileId, kind, error);
     } finally {
-      await blob.close();
+      await blob?.close();
     }
+    return undefined;
   }
 }

@@ -11,12 +11,10 @@ import type { Origin } from '../registry/origin.ts';
 import { allowRepositories } from '../registry/pattern.ts';
 import type { PeerContent } from '../registry/peer.ts';
 import type { RegistryReader, RepositoryCatalog } from '../registry/registry.ts';
-import type { BlobStore } from '../store/blob-store.ts';
 import { Ingest } from '../store/ingest.ts';
 import type { StoreLayout } from '../store/layout.ts';
 import type { Records } from '../store/records.ts';
 import type { RepositoryRecord } from '../store/repository-record.ts';
-import { ifReadable } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
 import { Absent } from './absent.ts';
@@ -34,6 +32,7 @@ import { Download } from './download.ts';
 import type { Downloads } from './downloads.ts';
 import type { TagPolicy } from './freshness.ts';
 import { gatheringLimits } from './gathering.ts';
+import { HeldFiles, type HeldFilesOptions } from './held-files.ts';
 import { HeldManifests } from './held-manifests.ts';
 import { Links } from './links.ts';
 import { ManifestsAtOnce } from './manifests-at-once.ts';
@@ -46,8 +45,7 @@ import type { UpstreamPolicy } from './upstream-policy.ts';
 import { VerdictOrigin } from './verdict-origin.ts';
 import { Verdicts } from './verdicts.ts';
 
-export interface PullThroughCacheOptions {
-  readonly store: BlobStore;
+export interface PullThroughCacheOptions extends Omit<HeldFilesOptions, 'suspects' | 'signal'> {
   readonly layout: StoreLayout;
   readonly records: Records;
   /** Those that run: the capacity looks at them too. */
@@ -62,7 +60,7 @@ export interface PullThroughCacheOptions {
   /** Room for a blob of that digest; its partial, if there is one, is part of it. */
   reserve(bytes: number, digest: Digest): Promise<ByteReservation | undefined>;
   touch(digest: Digest): void;
-  /** A manifest of that many bytes is in the store now; negative: no longer. */
+  /** A manifest of that many bytes is in the store now. */
   manifestStored(digest: Digest, bytes: number): void;
 }
 
@@ -73,6 +71,7 @@ export class PullThroughCache {
   readonly #sizes = new DescriptorSizes();
   readonly #suspects: Suspects;
   readonly #absent: Absent;
+  readonly #files: HeldFiles;
   readonly #manifests: HeldManifests;
   readonly #availability: Availability;
   readonly #tagLists = createTagListMemory();
@@ -89,8 +88,10 @@ export class PullThroughCache {
     this.#suspects = new Suspects(options.now);
     this.#served = new ServedNames({ open: name => options.records.open(name) });
     this.#absent = new Absent(options.tags.negativeTtlMs, options.now);
+    this.#files = new HeldFiles({ ...options, suspects: this.#suspects, signal: this.#stop.signal });
     this.#manifests = new HeldManifests({
       store: options.store,
+      badBlobs: this.#files.bad,
       logger: options.logger,
       touch: options.touch,
       stored: options.manifestStored,
@@ -98,7 +99,7 @@ export class PullThroughCache {
     this.#availability = new Availability({
       manifests: this.#manifests,
       links: this.#links,
-      isHeld: async digest => options.downloads.isVerified(digest) || (await this.#isHeld(digest)),
+      isHeld: async digest => options.downloads.isVerified(digest) || (await this.#files.isHeld(digest)),
     });
     this.catalog = new Catalog({
       names: () => this.#recordNames(),
@@ -125,7 +126,7 @@ export class PullThroughCache {
 
   /** The upstream's registry through the cache. */
   registry(unguarded: Origin, policy: UpstreamPolicy): RegistryReader {
-    const { records, store, downloads, tags, offline, observer, logger, now, touch } = this.#options;
+    const { records, downloads, tags, offline, observer, logger, now, touch } = this.#options;
     const { isPublic, isGuarded, allow, deny } = policy;
     const { origin, admission } = isGuarded ? this.#guard(unguarded) : { origin: unguarded };
     const parts = {
@@ -155,7 +156,7 @@ export class PullThroughCache {
       tags: new CachedTag({ ...parts, policy: tags, offline, byDigest }),
       blobs: new CachedBlob({
         ...parts,
-        store,
+        files: this.#files,
         downloads,
         suspects: this.#suspects,
         passages: new Passages({ ...parts, policy, suspects: this.#suspects }),
@@ -168,7 +169,7 @@ export class PullThroughCache {
             sources,
             policy,
             finish: policy.finish,
-            isHeld: () => this.#isHeld(digest),
+            isHeld: () => this.#files.isHeld(digest),
             reserve: bytes => this.#options.reserve(bytes, digest),
             openIngest: onFollowers => this.#openIngest(digest, record.name, onFollowers),
             onMismatch: () => this.#suspects.add(digest),
@@ -187,7 +188,7 @@ export class PullThroughCache {
   /** Ends what outlives its clients; partials are kept. Idempotent. */
   async close(): Promise<void> {
     this.#stop.abort(new RegistryError('UNAVAILABLE', { message: 'the mirror is shutting down' }));
-    await this.#options.downloads.drained();
+    await Promise.all([this.#options.downloads.drained(), this.#files.checks.drained()]);
   }
 
   #guard(unguarded: Origin): { readonly origin: Origin; readonly admission: Admission } {
@@ -203,10 +204,6 @@ export class PullThroughCache {
     const { records } = this.#options;
     await records.flush();
     yield* records.names();
-  }
-
-  async #isHeld(digest: Digest): Promise<boolean> {
-    return (await ifReadable(this.#options.store.sizeOf(digest))) !== undefined;
   }
 
   async #openIngest(digest: Digest, source: string, onFollowers: (count: number) => void): Promise<Ingest> {

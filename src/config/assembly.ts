@@ -49,6 +49,7 @@ export function assembleConfig(parsed: ParsedFile, options: AssemblyOptions): As
       minFreeBytes: store.min_free,
       lowWatermark: store.low_watermark,
       partialTtlMs: store.partial_ttl,
+      verifyAfterMs: store.verify_after,
     },
     lru: assembleLru(lru, options.files),
     upstreams: byKey,

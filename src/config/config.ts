@@ -50,6 +50,8 @@ export interface StoreConfig {
   readonly lowWatermark: number;
   /** 0: partials aren't kept. */
   readonly partialTtlMs: number;
+  /** 0: no age makes a held blob be verified again. */
+  readonly verifyAfterMs: number;
 }
 
 export interface LruConfig {

@@ -60,7 +60,7 @@ const storeSchema = z.strictObject({
   min_free: leaf(parseSize).optional(),
   low_watermark: leaf(parsePercentage).prefault('90%'),
   partial_ttl: duration().prefault('7d'),
-  verify_after: later('scrubbing', value => value === 0 || value === '0'),
+  verify_after: duration().prefault('30d'),
 });
 
 const lruSchema = z.strictObject({

@@ -52,9 +52,13 @@ export async function answerPull(context: AppContext, pull: PullOptions): Promis
     });
   }
 
-  const options: ReadOptions = mustCheck(context.req.headers['cache-control'])
-    ? { signal: exchange.signal, caller, mustCheck: true }
-    : { signal: exchange.signal, caller };
+  const { signal, client } = exchange;
+  const options: ReadOptions = {
+    signal,
+    caller,
+    ...(client !== undefined && { client }),
+    ...(mustCheck(context.req.headers['cache-control']) && { mustCheck: true }),
+  };
   if (endpoint.kind === 'catalog') return answerCatalog(context, pull.catalog, endpoint, options, ns);
 
   const located = pull.directory.find(endpoint.name, ns, context.req.headers.host);

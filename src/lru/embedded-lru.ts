@@ -61,6 +61,10 @@ export class EmbeddedLru implements Lru, LoadableLru {
     this.#removed?.add(digest);
   }
 
+  sizeOf(digest: Digest): number | undefined {
+    return this.table.get(digest)?.size;
+  }
+
   coldest(count: number): Promise<readonly LruEntry[]> {
     return this.#queue.coldest(count);
   }

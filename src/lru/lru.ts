@@ -21,6 +21,8 @@ export interface Lru {
   remove(digest: Digest): void;
   /** The `count` least recently used, coldest first. */
   coldest(count: number): Promise<readonly LruEntry[]>;
+  /** Bytes, as far as this process knows without asking anybody; undefined: it doesn't. Synchronous, no use. */
+  sizeOf(digest: Digest): number | undefined;
   /** Sum of all sizes, in bytes. */
   readonly bytes: number;
   readonly count: number;

@@ -28,6 +28,8 @@ export interface ReadOptions {
   readonly signal: AbortSignal;
   /** The client sent `Cache-Control: no-cache`: a held tag is checked whatever its age. */
   readonly mustCheck?: boolean;
+  /** Who it is as far as the network tells: whoever asks for the same again at once is taken to have had bad luck with it. */
+  readonly client?: string;
   /** Absent: somebody without a name, who gets what is public. */
   readonly caller?: Caller;
   /** Of an upstream: without its credentials, to see what anybody gets. */

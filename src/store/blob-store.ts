@@ -3,13 +3,15 @@
  * class opens was right when it was stored. It knows no repository, no recency and no limit: those are records, lru/ and
  * capacity. Whether a blob is a local path is nobody's business above.
  */
+import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open, stat, statfs, unlink, utimes } from 'node:fs/promises';
 import { type Digest, digestOf } from '../oci/digest.ts';
 import { type ScannedBlob, scanBlobs } from './blob-scan.ts';
 import { renameDurably, writeDurably } from './durable.ts';
 import { HeldBlob } from './held-blob.ts';
 import type { StoreLayout } from './layout.ts';
-import { guardDisk, isMissing, type StoreObserver } from './store-error.ts';
+import { guardDisk, isMissing, StoreError, type StoreObserver, systemCodeOf } from './store-error.ts';
+import { markSeconds } from './verified-mark.ts';
 
 export interface BlobStoreOptions {
   readonly layout: StoreLayout;
@@ -35,7 +37,7 @@ export class BlobStore {
     if (handle === undefined) return undefined;
     try {
       const found = await guardDisk(this.#observer, 'open', () => handle.stat());
-      if (!isHollow(digest, found.size)) return new HeldBlob(handle, found, this.#observer);
+      if (!isHollow(digest, found.size)) return HeldBlob.over(handle, found, this.#observer);
     } catch (error) {
       await handle.close();
       throw error;
@@ -74,12 +76,14 @@ export class BlobStore {
 
   /**
    * A finished ingest gets its name: syncs the part file through `handle` (which stays the caller's), renames it, syncs
-   * the folder, drops the journal. The caller has verified size and digest.
+   * the folder, drops the journal. The caller has verified size and digest. A folder that can't be synced is reported, and
+   * no more: the blob is in its place, and if a power cut takes the name away again it is fetched again.
    * Errors: `StoreError` sync or rename; part and journal are still there then.
    */
   async commit(digest: Digest, handle: FileHandle): Promise<void> {
     await guardDisk(this.#observer, 'sync', () => handle.datasync());
-    await renameDurably(this.#observer, this.#layout.partPath(digest), this.#layout.blobPath(digest));
+    const path = this.#layout.blobPath(digest);
+    await renameDurably(this.#observer, this.#layout.partPath(digest), path).catch(ignoreFolderSync);
     // A journal without a part is swept at the next start: not worth failing a commit that has happened.
     await this.#unlink(this.#layout.journalPath(digest)).catch(() => undefined);
   }
@@ -112,13 +116,12 @@ export class BlobStore {
 
   /** Keeps the last use on disk, as mtime, for the day the LRU index is lost. Not held: nothing. Errors: `StoreError` write. */
   async setLastUse(digest: Digest, lastUseMs: number): Promise<void> {
-    await guardDisk(this.#observer, 'write', async () => {
-      try {
-        await utimes(this.#layout.blobPath(digest), lastUseMs / 1000, lastUseMs / 1000);
-      } catch (error) {
-        if (!isMissing(error)) throw error;
-      }
-    });
+    await this.#setTimes(digest, ({ atimeMs }) => [atimeMs / 1000, lastUseMs / 1000]);
+  }
+
+  /** Keeps when a held blob was last compared with its digest, as atime (see verified-mark.ts). Errors: `StoreError` write. */
+  async setVerified(digest: Digest, verifiedMs: number): Promise<void> {
+    await this.#setTimes(digest, ({ mtimeMs }) => [markSeconds(verifiedMs), mtimeMs / 1000]);
   }
 
   /** Of the disk under DATA, in bytes, as an ordinary user sees it. Errors: `StoreError` open. */
@@ -130,8 +133,25 @@ export class BlobStore {
   async #put(digest: Digest, bytes: Uint8Array): Promise<boolean> {
     if ((await this.sizeOf(digest)) === bytes.length) return false;
     for (const putSince of this.#scans) putSince.add(digest); // before the file has its name
-    await writeDurably(this.#observer, this.#layout.tempPath(), this.#layout.blobPath(digest), bytes);
+    try {
+      await writeDurably(this.#observer, this.#layout.tempPath(), this.#layout.blobPath(digest), bytes);
+    } catch (error) {
+      // As with `commit`: what has its name is held, and has to be counted.
+      if ((await this.sizeOf(digest).catch(() => undefined)) !== bytes.length) throw error;
+    }
     return true;
+  }
+
+  /** Both times at once is all that can be set, so the other one is read first. Two at the same time may lose one. */
+  async #setTimes(digest: Digest, times: (found: Stats) => readonly [number, number]): Promise<void> {
+    const path = this.#layout.blobPath(digest);
+    await guardDisk(this.#observer, 'write', async () => {
+      try {
+        await utimes(path, ...times(await stat(path)));
+      } catch (error) {
+        if (!isMissing(error)) throw error;
+      }
+    });
   }
 
   async #unlink(path: string): Promise<boolean> {
@@ -157,9 +177,20 @@ function isHollow(digest: Digest, size: number): boolean {
   );
 }
 
+/** Of `renameDurably`, whose rename comes first. */
+function ignoreFolderSync(error: unknown): void {
+  if (!(error instanceof StoreError) || error.operation !== 'sync') throw error;
+}
+
+/** Without a new atime, which is ours; the kernel lets only the owner of a file ask for that. */
+const quietly = constants.O_RDONLY | (constants.O_NOATIME ?? 0);
+
 async function openIfThere(path: string): Promise<FileHandle | undefined> {
   try {
-    return await open(path, 'r');
+    return await open(path, quietly).catch(error => {
+      if (systemCodeOf(error) !== 'EPERM') throw error;
+      return open(path, 'r');
+    });
   } catch (error) {
     if (isMissing(error)) return undefined;
     throw error;

@@ -3,11 +3,19 @@
  * while somebody reads it stays readable through this handle. The shape is `BlobReader` of the registry contract, so a
  * held file and a growing one look alike to those who send them.
  */
+import type { Stats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { guardDisk, StoreError, type StoreObserver } from './store-error.ts';
+import { verifiedMsOf } from './verified-mark.ts';
 
 /** Measured: from here on, larger reads no longer save CPU per byte. */
 const preferredBytes = 256 * 1024;
+
+/** A descriptor and how many read through it. */
+interface SharedHandle {
+  readonly handle: FileHandle;
+  users: number;
+}
 
 export class HeldBlob {
   readonly preferredBytes = preferredBytes;
@@ -15,20 +23,41 @@ export class HeldBlob {
   readonly size: number;
   /** Last use as known to the disk: milliseconds since the epoch. */
   readonly mtimeMs: number;
-  readonly #handle: FileHandle;
+  /** When its bytes were last compared with the digest: milliseconds since the epoch; 0: not known. */
+  readonly verifiedMs: number;
+  /** False: something else has taken the place, such as a folder. */
+  readonly isFile: boolean;
+  readonly #shared: SharedHandle;
+  readonly #found: Stats;
   readonly #observer: StoreObserver;
+  #reading: Promise<unknown> | undefined;
   #closing: Promise<void> | undefined;
 
   /** Takes the handle over. */
-  constructor(
-    handle: FileHandle,
-    stat: { readonly size: number; readonly mtimeMs: number },
-    observer: StoreObserver,
-  ) {
-    this.#handle = handle;
-    this.size = stat.size;
-    this.mtimeMs = stat.mtimeMs;
+  static over(handle: FileHandle, found: Stats, observer: StoreObserver): HeldBlob {
+    return new HeldBlob({ handle, users: 1 }, found, observer);
+  }
+
+  private constructor(shared: SharedHandle, found: Stats, observer: StoreObserver) {
+    this.#shared = shared;
+    this.#found = found;
+    this.size = found.size;
+    this.mtimeMs = found.mtimeMs;
+    this.verifiedMs = verifiedMsOf(found);
+    this.isFile = found.isFile();
     this.#observer = observer;
+  }
+
+  /** Which file it is: another one under the same name has another id. */
+  get fileId(): string {
+    return fileIdOf(this.#found);
+  }
+
+  /** Another reader of the very same file, closed by itself. Errors: `StoreError` read, CLOSED. */
+  share(): HeldBlob {
+    this.#throwIfClosed();
+    this.#shared.users += 1;
+    return new HeldBlob(this.#shared, this.#found, this.#observer);
   }
 
   /**
@@ -41,12 +70,9 @@ export class HeldBlob {
     if (wanted <= 0) return 0;
     let count = 0;
     while (count < wanted) {
-      const from = count;
-      const { bytesRead } = await guardDisk(this.#observer, 'read', () =>
-        this.#handle.read(into, from, wanted - from, at + from),
-      );
+      const bytesRead = await this.#readOnce(into, count, wanted - count, at + count);
       this.#throwIfClosed();
-      if (bytesRead === 0) throw this.#truncated(at + from);
+      if (bytesRead === 0) throw this.#truncated(at + count);
       count += bytesRead;
     }
     return count;
@@ -54,8 +80,22 @@ export class HeldBlob {
 
   /** Idempotent. Waits for a read that runs, which is then rejected. */
   close(): Promise<void> {
-    this.#closing ??= this.#handle.close();
+    this.#closing ??= this.#leave();
     return this.#closing;
+  }
+
+  async #readOnce(into: Buffer, from: number, length: number, at: number): Promise<number> {
+    const reading = this.#shared.handle.read(into, from, length, at);
+    this.#reading = reading;
+    const { bytesRead } = await guardDisk(this.#observer, 'read', () => reading);
+    return bytesRead;
+  }
+
+  /** The last one closes the descriptor, which waits for reads by itself. */
+  async #leave(): Promise<void> {
+    this.#shared.users -= 1;
+    if (this.#shared.users === 0) return this.#shared.handle.close();
+    await this.#reading?.catch(() => undefined); // its buffer is the caller's again after this
   }
 
   #throwIfClosed(): void {
@@ -67,4 +107,9 @@ export class HeldBlob {
     this.#observer.storeError('read');
     return new StoreError('read', 'TRUNCATED', `expected a file of ${this.size} bytes, got its end at ${at}`);
   }
+}
+
+/** An inode alone may be given to the next file once this one is gone. */
+export function fileIdOf({ ino, birthtimeMs }: Pick<Stats, 'ino' | 'birthtimeMs'>): string {
+  return `${ino} ${birthtimeMs}`;
 }

@@ -7,6 +7,7 @@
  *     DATA/blobs-v1/sha256/ab/abcdef…           raw bytes under their digest, manifests too
  *     DATA/ingest-v1/sha256-abcdef….part .json  growing files and their journals
  *     DATA/ingest-v1/tmp-…                      files on their way to a name; gone after the next start's sweep
+ *     DATA/quarantine-v1/TIME-INODE-sha256-abcdef… what was under that digest and wasn't it; a few files at most
  *     DATA/records-v1/HOST/REPOSITORY…/_record  one record per repository
  *
  * Paths are built from checked digests and checked names only, so none can leave DATA.
@@ -72,6 +73,10 @@ export class StoreLayout {
     return join(this.path, 'records-v1');
   }
 
+  get quarantineFolder(): string {
+    return join(this.path, 'quarantine-v1');
+  }
+
   /** One folder per algorithm and per first two digits below it. */
   get blobsFolder(): string {
     return join(this.path, 'blobs-v1');
@@ -84,6 +89,12 @@ export class StoreLayout {
 
   partPath(digest: Digest): string {
     return join(this.ingestFolder, `${digest.replace(':', '-')}.part`);
+  }
+
+  /** Names sort by time; the inode keeps two of the same moment apart. */
+  quarantinePath(digest: Digest, inode: number, nowMs: number): string {
+    const time = new Date(nowMs).toISOString().replaceAll(/[-:.]/g, '');
+    return join(this.quarantineFolder, `${time}-${inode}-${digest.replace(':', '-')}`);
   }
 
   journalPath(digest: Digest): string {

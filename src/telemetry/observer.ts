@@ -23,7 +23,8 @@ export type StoreOperation =
   | 'unlink'
   | 'record'
   | 'journal'
-  | 'scan';
+  | 'scan'
+  | 'verify';
 
 export interface RequestEnd {
   readonly upstream: string;

@@ -6,6 +6,7 @@ import { Capacity } from '../../src/lru/capacity.ts';
 import { EmbeddedLru } from '../../src/lru/embedded-lru.ts';
 import { BlobStore } from '../../src/store/blob-store.ts';
 import { StoreLayout } from '../../src/store/layout.ts';
+import { Quarantine } from '../../src/store/quarantine.ts';
 import { Records } from '../../src/store/records.ts';
 import { removePartial } from '../../src/store/sweep.ts';
 import { UpstreamRegistry } from '../../src/upstream/upstream-registry.ts';
@@ -40,6 +41,11 @@ describeRegistryReader('CachedRegistry', async upstream => {
   await capacity.scanned();
   const cache = new PullThroughCache({
     store,
+    quarantine: new Quarantine({ layout, observer, now, maxBytes: () => 0, counted: () => {} }),
+    verifyAfterMs: 0,
+    verified: () => {},
+    indexedSize: digest => lru.sizeOf(digest),
+    removed: digest => lru.remove(digest),
     layout,
     records,
     downloads,

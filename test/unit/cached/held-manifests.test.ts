@@ -46,15 +46,21 @@ test('a damaged manifest is not held any more, and gone from the store', async (
   await writeFile(rig.layout.blobPath(image.digest), damaged);
   expect(await rig.freshManifests().get(image.digest, octetStream)).toBeUndefined();
   expect(await rig.store.sizeOf(image.digest)).toBeUndefined();
-  expect(rig.recorder.logged.join()).toContain('damaged');
+  expect(rig.recorder.of('storeError')).toEqual(['storeError verify']);
+  expect(rig.stored).toEqual([
+    `${image.digest} ${image.bytes.length}`,
+    `${image.digest} -${image.bytes.length} blob`, // no record said that it was a manifest
+  ]);
 });
 
-test('a manifest that cannot be read is not held, and nothing breaks', async () => {
+test('a manifest that cannot be read is not held, and out of the way of the next one', async () => {
   const rig = await StoreRig.create();
   const path = rig.layout.blobPath(image.digest);
   await mkdir(path, { recursive: true });
   expect(await rig.manifests.get(image.digest, octetStream)).toBeUndefined();
-  expect(rig.recorder.logged.join()).toContain('cannot be read');
+  expect(rig.recorder.logged.join()).toContain('EISDIR');
+  await rig.manifests.put(image.descriptor, image.bytes);
+  expect((await rig.freshManifests().get(image.digest, ociManifest))?.bytes).toEqual(image.bytes);
 });
 
 test('a store that takes nothing more costs no answer', async () => {

@@ -1,13 +1,16 @@
 /** The real store in a temporary folder, with records, held manifests and links over it; and an origin in memory. */
 import { Availability } from '../../../src/cached/availability.ts';
+import { BadBlobs } from '../../../src/cached/bad-blobs.ts';
 import { HeldManifests } from '../../../src/cached/held-manifests.ts';
 import { Links } from '../../../src/cached/links.ts';
+import { Suspects } from '../../../src/cached/suspects.ts';
 import type { Digest } from '../../../src/oci/digest.ts';
 import type { Repository } from '../../../src/oci/name.ts';
 import type { Origin, OriginHealth } from '../../../src/registry/origin.ts';
 import type { BlobSource } from '../../../src/registry/registry.ts';
 import { BlobStore } from '../../../src/store/blob-store.ts';
 import { StoreLayout } from '../../../src/store/layout.ts';
+import { Quarantine } from '../../../src/store/quarantine.ts';
 import { Records } from '../../../src/store/records.ts';
 import type { RepositoryRecord } from '../../../src/store/repository-record.ts';
 import { bytesBlob } from '../../support/content.ts';
@@ -23,7 +26,9 @@ export class StoreRig {
   readonly layout: StoreLayout;
   readonly store: BlobStore;
   readonly records: Records;
+  readonly suspects = new Suspects(Date.now);
   readonly links = new Links();
+  readonly badBlobs: BadBlobs;
   readonly manifests: HeldManifests;
   readonly availability: Availability;
   /** In order. */
@@ -38,6 +43,19 @@ export class StoreRig {
     this.layout = layout;
     this.store = new BlobStore({ layout, observer });
     this.records = new Records({ layout, observer, logger });
+    this.badBlobs = new BadBlobs({
+      quarantine: new Quarantine({
+        layout,
+        observer,
+        now: Date.now,
+        maxBytes: () => 1024 * 1024,
+        counted: () => {},
+      }),
+      suspects: this.suspects,
+      observer,
+      logger,
+      removed: (digest, bytes, kind) => this.stored.push(`${digest} ${-bytes} ${kind}`),
+    });
     this.manifests = this.freshManifests();
     const isHeld = async (digest: Digest) => this.held.has(digest);
     this.availability = new Availability({ manifests: this.manifests, links: this.links, isHeld });
@@ -51,6 +69,7 @@ export class StoreRig {
   freshManifests(): HeldManifests {
     return new HeldManifests({
       store: this.store,
+      badBlobs: this.badBlobs,
       logger: this.recorder.logger,
       touch: digest => this.touched.push(digest),
       stored: (digest, bytes) => this.stored.push(`${digest} ${bytes}`),

@@ -26,6 +26,7 @@ describe('without anything set', () => {
         minFreeBytes: undefined,
         lowWatermark: 0.9,
         partialTtlMs: 7 * 86_400_000,
+        verifyAfterMs: 30 * 86_400_000,
       },
       upstreams: [
         [
@@ -128,7 +129,7 @@ http:
   names: [Mirror.lan, "mirror:5000"]
   trusted_proxies: [10.0.0.0/8, "::1"]
   drain: 0
-store: { path: /srv/x, max_size: 0, min_free: 0, low_watermark: 75%, partial_ttl: 12h }
+store: { path: /srv/x, max_size: 0, min_free: 0, low_watermark: 75%, partial_ttl: 12h, verify_after: 0 }
 offline: true
 tags: { ttl: 0, check_timeout: 500ms, stale_if_error: 2d, on_404: honour, negative_ttl: 0 }
 metrics: { path: /stats, listen: "127.0.0.1:9100" }
@@ -152,6 +153,7 @@ log: { level: debug, format: text, access: false }
         minFreeBytes: 0,
         lowWatermark: 0.75,
         partialTtlMs: 43_200_000,
+        verifyAfterMs: 0,
       },
       offline: true,
       tags: { ttlMs: 0, checkTimeoutMs: 500, staleIfErrorMs: 172_800_000, on404: 'honour', negativeTtlMs: 0 },

@@ -170,7 +170,6 @@ describe('a setting of a later version', () => {
       'http: { listen: [{ address: ":1", login: off }] }',
       '1:35: http.listen[0].login: this version has no logins yet',
     ],
-    ['store: { verify_after: 30d }', '1:10: store.verify_after: this version has no scrubbing yet'],
     ['tags: { patterns: [x] }', '1:9: tags.patterns: this version has no rules per tag yet'],
     [
       'hosted: { repositories: ["**"] }',
@@ -185,7 +184,6 @@ describe('a setting of a later version', () => {
     const text = `
 http: { listen: [{ address: ":1", tls: false }] }
 lru: { required: false }
-store: { verify_after: 0 }
 tags: { patterns: [] }
 hosted: { repositories: [], immutable: [] }
 `;

@@ -120,6 +120,6 @@ function explanationAbove(lines: readonly string[], index: number): string {
 function withoutLater(text: string): string {
   const sections = /^(fleet|hosted):\n(?: +.*\n)*/gm;
   const tls = /^ {2}tls:\n(?: {4}.*\n)*/gm;
-  const single = /^ *(verify_after|patterns): .*\n/gm;
+  const single = /^ *(patterns): .*\n/gm;
   return text.replaceAll(sections, '').replaceAll(tls, '').replaceAll(single, '');
 }

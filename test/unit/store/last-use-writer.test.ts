@@ -23,6 +23,10 @@ function createRig(work: (digest: Digest) => Promise<void> = () => Promise.resol
         await work(digest);
         rig.written.push(`${digests.indexOf(digest)} ${ms}`);
       },
+      setVerified: async (digest, ms) => {
+        await work(digest);
+        rig.written.push(`${digests.indexOf(digest)} verified ${ms}`);
+      },
     },
     logger: recorder.logger,
     now: () => {
