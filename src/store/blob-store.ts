@@ -10,6 +10,7 @@ import { type ScannedBlob, scanBlobs } from './blob-scan.ts';
 import { renameDurably, writeDurably } from './durable.ts';
 import { HeldBlob } from './held-blob.ts';
 import type { StoreLayout } from './layout.ts';
+import { ReadBuffers } from './read-buffers.ts';
 import { guardDisk, isMissing, StoreError, type StoreObserver, systemCodeOf } from './store-error.ts';
 import { markSeconds } from './verified-mark.ts';
 
@@ -21,6 +22,7 @@ export interface BlobStoreOptions {
 export class BlobStore {
   readonly #layout: StoreLayout;
   readonly #observer: StoreObserver;
+  readonly #buffers = new ReadBuffers();
   /** Puts that run, so that two of the same digest write once. */
   readonly #puts = new Map<Digest, Promise<boolean>>();
   /** One set per scan that runs: what was put since it began. */
@@ -37,7 +39,9 @@ export class BlobStore {
     if (handle === undefined) return undefined;
     try {
       const found = await guardDisk(this.#observer, 'open', () => handle.stat());
-      if (!isHollow(digest, found.size)) return HeldBlob.over(handle, found, this.#observer);
+      if (!isHollow(digest, found.size)) {
+        return HeldBlob.over(handle, found, { observer: this.#observer, buffers: this.#buffers });
+      }
     } catch (error) {
       await handle.close();
       throw error;

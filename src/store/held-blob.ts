@@ -5,20 +5,19 @@
  */
 import type { Stats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
+import type { ReadBuffers } from './read-buffers.ts';
 import { guardDisk, StoreError, type StoreObserver } from './store-error.ts';
 import { verifiedMsOf } from './verified-mark.ts';
-
-/** Measured: from here on, larger reads no longer save CPU per byte. */
-const preferredBytes = 256 * 1024;
 
 /** A descriptor and how many read through it. */
 interface SharedHandle {
   readonly handle: FileHandle;
+  readonly buffers: ReadBuffers;
   users: number;
 }
 
 export class HeldBlob {
-  readonly preferredBytes = preferredBytes;
+  readonly preferredBytes: number;
   /** Bytes. */
   readonly size: number;
   /** Last use as known to the disk: milliseconds since the epoch. */
@@ -34,11 +33,16 @@ export class HeldBlob {
   #closing: Promise<void> | undefined;
 
   /** Takes the handle over. */
-  static over(handle: FileHandle, found: Stats, observer: StoreObserver): HeldBlob {
-    return new HeldBlob({ handle, users: 1 }, found, observer);
+  static over(
+    handle: FileHandle,
+    found: Stats,
+    { observer, buffers }: { readonly observer: StoreObserver; readonly buffers: ReadBuffers },
+  ): HeldBlob {
+    return new HeldBlob({ handle, buffers, users: 1 }, found, observer);
   }
 
   private constructor(shared: SharedHandle, found: Stats, observer: StoreObserver) {
+    this.preferredBytes = shared.buffers.enter();
     this.#shared = shared;
     this.#found = found;
     this.size = found.size;
@@ -93,6 +97,7 @@ export class HeldBlob {
 
   /** The last one closes the descriptor, which waits for reads by itself. */
   async #leave(): Promise<void> {
+    this.#shared.buffers.leave();
     this.#shared.users -= 1;
     if (this.#shared.users === 0) return this.#shared.handle.close();
     await this.#reading?.catch(() => undefined); // its buffer is the caller's again after this
