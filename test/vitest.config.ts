@@ -7,7 +7,8 @@ import { defineConfig } from 'vitest/config';
 import { ClosingLineReporter } from './support/closing-line-reporter.ts';
 
 const unitTimeoutMs = 30_000;
-const integrationTimeoutMs = 60_000;
+const integrationTimeoutMs = 180_000;
+const e2eTimeoutMs = 240_000;
 
 // biome-ignore lint/style/noDefaultExport: vitest takes its configuration from the default export
 export default defineConfig({
@@ -39,8 +40,8 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
-          testTimeout: 4 * integrationTimeoutMs,
-          hookTimeout: 4 * integrationTimeoutMs,
+          testTimeout: e2eTimeoutMs,
+          hookTimeout: e2eTimeoutMs,
           fileParallelism: false,
           retry: 1, // real daemons on a busy machine; the reporter names whatever needed it
           maxWorkers: 1,

@@ -84,7 +84,7 @@ requires(
     const signalledAt = Date.now();
     mirror.process.signal('SIGTERM');
     expect(await mirror.process.exited).toEqual({ code: 0, signal: null });
-    expect(Date.now() - signalledAt).toBeLessThan(2000 + 3000); // the bound, and time for a busy machine to exit
+    expect(Date.now() - signalledAt).toBeLessThan(2000 + 18_000); // the drain, and time for a busy machine to exit; without it there would be no end
   });
 
   async function startMirror(drain: string): Promise<Mirror> {
