@@ -30,7 +30,7 @@ export function createStats(
       version: await version,
       store: {
         path: layout.path,
-        bytes: usage.heldBytes,
+        bytes: usage.heldBytes + downloads.heldBytes,
         blobs: usage.blobs,
         limitBytes: Number.isFinite(usage.limitBytes) ? usage.limitBytes : null,
         limitReason: usage.limitReason,
