@@ -28,6 +28,7 @@ type OpenOptions = Parameters<BlobSource['open']>[1];
 
 /** Between two looks at a lease whose node can't be reached. */
 const pollMs = 200;
+const maxRefusals = 3;
 
 export class FleetSource implements BlobSource {
   readonly upstream: string;
@@ -38,6 +39,8 @@ export class FleetSource implements BlobSource {
   readonly #reading: PeerReading;
   /** Leases whose nodes gave nothing although they live: the upstream is asked beside them. */
   readonly #fruitless = new Set<string>();
+  /** How often the node of a lease said that it has nothing: it may have failed a moment ago, and give the lease back. */
+  readonly #refusals = new Map<string, number>();
 
   constructor(options: FleetSourceOptions, source: BlobSource, digest: Digest, reading: PeerReading) {
     this.#options = options;
@@ -114,7 +117,10 @@ export class FleetSource implements BlobSource {
     const onFruitless = (): void => void this.#fruitless.add(token);
     const opened = await this.#reading.open(owner, { ...options, offset, follows: token, onFruitless });
     if (!(opened instanceof PeerError)) return opened;
-    if (opened.result !== 'unreachable') this.#fruitless.add(token);
+    const refusals = (this.#refusals.get(token) ?? 0) + 1;
+    this.#refusals.set(token, refusals);
+    const isFinal = opened.result !== 'unreachable' && opened.result !== 'missing';
+    if (isFinal || (opened.result === 'missing' && refusals >= maxRefusals)) this.#fruitless.add(token);
     return undefined;
   }
 }

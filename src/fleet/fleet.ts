@@ -4,10 +4,9 @@
  * back (or was restarted empty) nodes, leases and hints are told again.
  */
 import { randomBytes } from 'node:crypto';
-import type { Digest } from '../oci/digest.ts';
 import type { RateLimit } from '../oci/rate-limit.ts';
 import type { Origin } from '../registry/origin.ts';
-import type { PeerGate, PeerManifest } from '../registry/peer.ts';
+import type { PeerGate } from '../registry/peer.ts';
 import type { FleetObserver } from '../telemetry/fleet-observer.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { Claims } from './claims.ts';
@@ -18,7 +17,8 @@ import { FleetRedis, type RedisCaller } from './fleet-redis.ts';
 import { Holders } from './holders.ts';
 import { type Holdings, Leads } from './leads.ts';
 import { Nodes } from './nodes.ts';
-import { PeerClient, PeerError } from './peer-client.ts';
+import { PeerClient } from './peer-client.ts';
+import { PeerManifests } from './peer-manifests.ts';
 import { Seal } from './seal.ts';
 import { SharedBudget } from './shared-budget.ts';
 import { SharedTags } from './shared-tags.ts';
@@ -54,8 +54,6 @@ export interface FleetTimes {
 /** A node that dies in the middle of a download holds the others up for at most a lease's life. */
 export const defaultTimes: FleetTimes = { leaseMs: 5000, heartbeatMs: 2000 };
 
-const manifestAnswerMs = 2000;
-
 export class Fleet {
   readonly redis: FleetRedis;
   readonly keys: FleetKeys;
@@ -74,6 +72,7 @@ export class Fleet {
   readonly #following = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
   #beating: Promise<void> | undefined;
+  #isClosed = false;
 
   constructor(options: FleetOptions) {
     const { name, secret, advertise, node, observer, logger, now, holdings } = options;
@@ -129,28 +128,30 @@ export class Fleet {
   /** The upstream, with the fleet in front of it. */
   origin(origin: Origin): Origin {
     const { observer, logger, holdings } = this.#options;
-    const findManifest = (repository: string, digest: Digest, signal: AbortSignal) =>
-      this.#findManifest(repository, digest, signal);
-    const seen = new FleetOrigin({
-      origin,
-      claims: this.#claims,
+    const parts = { claims: this.#claims, client: this.#client, holdings };
+    const manifests = new PeerManifests(parts);
+    const seen = new FleetOrigin(origin, {
+      ...parts,
+      manifests,
       leads: this.leads,
       holders: this.holders,
-      holdings,
-      client: this.#client,
       distrust: this.#distrust,
       following: this.#following,
       observer,
       logger,
       leaseMs: this.#times.leaseMs,
-      findManifest,
     });
-    return new TagOrigin(seen, { tags: this.#tags, budget: this.budget, findManifest });
+    return new TagOrigin(seen, {
+      tags: this.#tags,
+      budget: this.budget,
+      findManifest: (repository, digest, signal) => manifests.find(repository, digest, signal),
+    });
   }
 
   /** Idempotent. The downloads have ended. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
+    this.#isClosed = true;
     await this.#client.close();
     await this.leads.close();
     await this.holders.close();
@@ -159,6 +160,7 @@ export class Fleet {
   }
 
   #beat(): void {
+    if (this.#isClosed) return;
     this.#beating ??= this.nodes
       .beat()
       .then(outcome => {
@@ -172,35 +174,11 @@ export class Fleet {
 
   #turned(isUp: boolean): void {
     if (isUp) this.#tellAll();
+    else setImmediate(() => this.#beat()); // a single command may have been late: don't stay alone till the next heartbeat
   }
 
   #tellAll(): void {
     this.holders.announceAll();
     void this.leads.renew();
-  }
-
-  async #findManifest(
-    repository: string,
-    digest: Digest,
-    signal: AbortSignal,
-  ): Promise<PeerManifest | undefined> {
-    const claim = await this.#claims.claim(digest, 'look');
-    if (claim.kind !== 'nobody' && claim.kind !== 'theirs') return undefined;
-    const question = { kind: 'manifest', digest, repository, forAnybody: false, heldOnly: true } as const;
-    const missing: string[] = [];
-    try {
-      for (const peer of claim.holders) {
-        const bound = AbortSignal.any([signal, AbortSignal.timeout(manifestAnswerMs)]);
-        try {
-          return await this.#client.manifest(peer, question, bound);
-        } catch (error) {
-          signal.throwIfAborted();
-          if (error instanceof PeerError && error.result === 'missing') missing.push(peer.node);
-        }
-      }
-      return undefined;
-    } finally {
-      if (missing.length > 0) await this.#claims.claim(digest, 'look', missing);
-    }
   }
 }

@@ -3,7 +3,8 @@ import { expect, test } from 'vitest';
 import { type Call, get, request } from '../support/client.ts';
 import { type BlobContent, patternBlob } from '../support/content.ts';
 import { type SpawnedNode, spawnFleet } from '../support/fleet.ts';
-import { startRedis } from '../support/real/redis.ts';
+import { buildImage } from '../support/images.ts';
+import { type RedisServer, startRedis } from '../support/real/redis.ts';
 import { requires } from '../support/requires.ts';
 import { type FakeUpstream, startFakeUpstream } from '../support/upstream.ts';
 
@@ -91,5 +92,137 @@ requires('redis-server')('a fleet of three processes', () => {
     await expectWhole(calls.get(leader) ?? [], blob);
     expect(upstream.lines()).toHaveLength(2);
     expect((await get(leader.url, '/readyz')).status).toBe(200);
+  });
+});
+
+/** New images, each pulled through all nodes at once by several clients, until `stop`. */
+class MixedLoad {
+  readonly failures: string[] = [];
+  readonly #upstream: FakeUpstream;
+  readonly #nodes: readonly SpawnedNode[];
+  readonly #lanes: Promise<void>[];
+  #images = 0;
+  #done = 0;
+  #stopped = false;
+  #waiters: { at: number; resolve: () => void }[] = [];
+
+  constructor(upstream: FakeUpstream, nodes: readonly SpawnedNode[]) {
+    this.#upstream = upstream;
+    this.#nodes = nodes;
+    this.#lanes = [1, 2, 3].map(() => this.#lane());
+  }
+
+  /** Resolves when so many more images have been pulled. */
+  more(count: number): Promise<void> {
+    return new Promise(resolve => this.#waiters.push({ at: this.#done + count, resolve }));
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await Promise.all(this.#lanes);
+  }
+
+  async #lane(): Promise<void> {
+    while (!this.#stopped) {
+      this.#images += 1;
+      await this.#pullEverywhere(`library/app${this.#images % 5}`, `t${this.#images}`);
+      this.#done += 1;
+      for (const { resolve } of this.#waiters.filter(({ at }) => at <= this.#done)) resolve();
+      this.#waiters = this.#waiters.filter(({ at }) => at > this.#done);
+    }
+  }
+
+  async #pullEverywhere(repository: string, tag: string): Promise<void> {
+    const layers = [20_000, 2_500_000].map(bytes => patternBlob(`${repository} ${tag} ${bytes}`, bytes));
+    const image = buildImage({ layers });
+    this.#upstream.put(repository, image, tag);
+    const parts = image.blobs.map(({ descriptor }) => descriptor.digest);
+    await Promise.all(
+      [...this.#nodes, ...this.#nodes].map(async ({ url }) => {
+        await this.#expect(url, `/v2/${repository}/manifests/${tag}`, image.descriptor.digest);
+        for (const part of parts) await this.#expect(url, `/v2/${repository}/blobs/${part}`, part);
+      }),
+    );
+  }
+
+  async #expect(url: string, path: string, digest: string): Promise<void> {
+    const { status, end, sha256 } = await get(url, path, { keep: false });
+    if (status !== 200 || end !== 'complete' || sha256 !== digest)
+      this.failures.push(`${path}: ${status} ${end} ${sha256}`);
+  }
+}
+
+interface RedisFault {
+  readonly what: string;
+  begin(redis: RedisServer): Promise<unknown> | unknown;
+  end(redis: RedisServer): Promise<unknown> | unknown;
+  /** The nodes notice. */
+  readonly takesItAway: boolean;
+}
+
+const config = (redis: RedisServer, ...settings: string[]) => redis.client().config('SET', ...settings);
+
+const redisFaults: readonly RedisFault[] = [
+  { what: 'killed', begin: redis => redis.kill(), end: redis => redis.start(), takesItAway: true },
+  { what: 'paused', begin: redis => redis.pause(), end: redis => redis.resume(), takesItAway: true },
+  {
+    what: 'restarted empty',
+    begin: async redis => {
+      await redis.kill();
+      await redis.start();
+    },
+    end: () => {},
+    takesItAway: false,
+  },
+  {
+    what: 'made read-only',
+    begin: redis => redis.client().replicaof('127.0.0.1', 1),
+    end: redis => redis.client().replicaof('NO', 'ONE'),
+    takesItAway: true,
+  },
+  {
+    what: 'full, and evicting our keys',
+    begin: redis => config(redis, 'maxmemory-policy', 'allkeys-random', 'maxmemory', '1500kb'),
+    end: redis => config(redis, 'maxmemory', '0'),
+    takesItAway: false,
+  },
+  {
+    what: 'full, and refusing',
+    begin: redis => config(redis, 'maxmemory-policy', 'noeviction', 'maxmemory', '1'),
+    end: redis => config(redis, 'maxmemory', '0'),
+    takesItAway: true,
+  },
+];
+
+requires('redis-server')('under load, a Redis that is', () => {
+  test.each(redisFaults)('$what fails no pull', { timeout: 180_000 }, async ({ begin, end, takesItAway }) => {
+    const redis = await startRedis();
+    const upstream = await startFakeUpstream();
+    const nodes = await spawnFleet({ upstream, redis });
+    const load = new MixedLoad(upstream, nodes);
+    await load.more(5);
+    await begin(redis);
+    if (takesItAway) {
+      for (const { metric } of nodes)
+        await expect.poll(() => metric('cistern_fleet_up'), { timeout: 30_000 }).toBe(0);
+    }
+    await load.more(10);
+    for (const { url } of nodes) expect((await get(url, '/readyz')).status).toBe(200);
+    await end(redis);
+    for (const { metric } of nodes)
+      await expect.poll(() => metric('cistern_fleet_nodes'), { timeout: 30_000 }).toBe(nodes.length);
+    await load.more(5);
+    await load.stop();
+    expect(load.failures).toEqual([]);
+
+    const blob = patternBlob('after all that', 5_000_000);
+    upstream.putBlob('library/big', blob.digest, blob);
+    const gate = upstream.holdAfter({ digest: blob.digest }, blob.size / 2);
+    const calls = nodes.map(node => pull(node, blob));
+    await gate.reached;
+    await Promise.all(calls.map(call => call.atLeast(blob.size / 4)));
+    gate.release();
+    await expectWhole(calls, blob);
+    expect(upstream.contentBytes('blob', blob.digest)).toBe(blob.size);
   });
 });

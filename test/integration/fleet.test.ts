@@ -10,6 +10,7 @@ import { patternBlob } from '../support/content.ts';
 import { fleetSecret, type LocalNode, startFleet } from '../support/fleet.ts';
 import { buildImage } from '../support/images.ts';
 import { type RedisServer, startRedis } from '../support/real/redis.ts';
+import { manifestLine } from '../support/request-log.ts';
 import { requires } from '../support/requires.ts';
 import { type FakeUpstream, startFakeUpstream } from '../support/upstream.ts';
 
@@ -87,6 +88,19 @@ requires('redis-server')('a fleet', () => {
     for (const part of [digest, ...parts]) await held(redis, part, 2);
   });
 
+  test('asks for a manifest by digest once, when all nodes are asked at the same time', async () => {
+    const { upstream, first, second } = await startPair();
+    const image = buildImage({ layers: ['a layer'] });
+    upstream.put('library/app', image, '1');
+    const { digest } = image.descriptor;
+    const gate = upstream.holdHeaders({ kind: 'manifest' });
+    const answers = [first, second].map(({ url }) => get(url, `/v2/library/app/manifests/${digest}`));
+    await gate.reached;
+    gate.release();
+    for (const answer of answers) expect((await answer).sha256).toBe(digest);
+    expect(upstream.lines()).toEqual([manifestLine(digest)]);
+  });
+
   test('asks the upstream when a node no longer holds what it said, and forgets that it did', async () => {
     const { redis, upstream, first, second } = await startPair();
     await get(first.url, path, { keep: false });
@@ -156,6 +170,7 @@ requires('redis-server')('the door for nodes', () => {
         keep: false,
       });
     await get(first.url, path, { keep: false });
+    await held(redis, blob.digest, 1); // until then it is being put into its place
     const nodeOf = async () => {
       const entries = await redis.client().hgetall('cistern:{lab}:nodes');
       const found = Object.entries(entries).find(([, entry]) => entry.includes(first.front.url));
