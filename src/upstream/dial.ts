@@ -3,11 +3,13 @@
  * own host and port is checked by the address that is really dialled, so neither a name nor a second look-up (DNS
  * rebinding) leads inside. Look-ups of one name are shared while they run: each holds a thread that the disk needs too.
  */
+
 import { lookup as systemLookup } from 'node:dns/promises';
 import { isIP, type LookupFunction, type Socket } from 'node:net';
 import { createSecureContext, rootCertificates, type SecureContext } from 'node:tls';
-import { buildConnector } from 'undici';
+import type { buildConnector } from 'undici';
 import { type AddressClass, bareHost, classifyAddress, classifyHost } from './address.ts';
+import { buildConnector as build } from './undici-parts.ts';
 
 export interface Address {
   readonly address: string;
@@ -50,8 +52,8 @@ export function createConnector(options: DialOptions, reused: ReusedErrors): bui
   const lookup = shareLookups(options.lookup ?? lookUpBySystem);
   const family = options.ip === 'any' ? 0 : options.ip;
   const base = tlsOptions(options);
-  const free = buildConnector({ ...base, lookup: adapt(lookup, family, () => true) });
-  const guarded = buildConnector({ ...base, lookup: adapt(lookup, family, mayDial) });
+  const free = build({ ...base, lookup: adapt(lookup, family, () => true) });
+  const guarded = build({ ...base, lookup: adapt(lookup, family, mayDial) });
   return (target, callback) => {
     const host = bareHost(target.hostname);
     const port = target.port || (target.protocol === 'https:' ? '443' : '80');

@@ -2,7 +2,7 @@
  * The connections of one purpose, so that bodies which run for minutes never keep a short question waiting: directly,
  * or through the proxies that the configuration names. Connections are opened when they are needed and owned here.
  */
-import { Agent, type Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
 import { createConnector, type DialOptions, type ReusedErrors } from './dial.ts';
 import {
   type AgentOptions,
@@ -11,6 +11,7 @@ import {
   type ProxyChoice,
   type ProxyOptions,
 } from './proxy.ts';
+import { Agent } from './undici-parts.ts';
 
 export interface LaneOptions extends DialOptions {
   readonly proxy?: ProxyOptions;

@@ -5,9 +5,10 @@
  *
  * Behind a proxy names are the proxy's to resolve: the look-ups of `dial.ts` never see them.
  */
-import { type buildConnector, Pool, ProxyAgent } from 'undici';
+import type { buildConnector } from 'undici';
 import { type Bypass, parseBypass } from './bypass.ts';
 import { type DialOptions, type ReusedErrors, tlsOptions, watchReuse } from './dial.ts';
+import { Pool, ProxyAgent } from './undici-parts.ts';
 
 export interface ProxyOptions {
   /** http or https, userinfo allowed. For targets of that scheme; absent: reached directly. */

@@ -3,11 +3,12 @@
  * (`maxTransfers` per host), so that they never keep a manifest or a token waiting. Nothing is decoded, followed,
  * retried or timed here except the connection attempt; every hop that was dialled is reported to the observer.
  */
-import { type Dispatcher, errors } from 'undici';
+import type { Dispatcher } from 'undici';
 import type { Kind, Observer } from '../telemetry/observer.ts';
 import { abortable } from './abortable.ts';
 import { checkWrittenHost, DialRefusal, type ReusedErrors } from './dial.ts';
 import { Lane, type LaneOptions } from './lane.ts';
+import { errors } from './undici-parts.ts';
 
 export type Method = 'GET' | 'HEAD';
 
