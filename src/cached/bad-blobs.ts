@@ -11,7 +11,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
 import type { Suspects } from './suspects.ts';
 
-const maxStuck = 10_000;
+const maxStuck = 1000;
 /** The process is short of something for a moment; the file is not to blame. */
 const passingCodes: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR']);
 

@@ -34,7 +34,6 @@ export interface BlobChecksOptions {
 const maxRemembered = 10_000;
 /** Large blobs read at once: one is enough to keep a core busy, a few so that a huge one doesn't hold up all others. */
 const largeAtOnce = 4;
-const blockBytes = 256 * 1024;
 /** A clock that was ahead so far when a file was verified is not believed. */
 const maxAheadMs = 24 * 3_600_000;
 
@@ -123,7 +122,7 @@ export class BlobChecks {
   async #digestOf(digest: Digest, held: HeldBlob): Promise<Digest | undefined> {
     const algorithm = algorithmOf(digest);
     const hash = createDigester(algorithm);
-    const block = Buffer.allocUnsafe(Math.max(1, Math.min(blockBytes, held.size)));
+    const block = Buffer.allocUnsafe(Math.max(1, Math.min(held.preferredBytes, held.size)));
     for (let at = 0; at < held.size; ) {
       if (this.#options.signal.aborted) return undefined;
       const count = await held.read(block, at);

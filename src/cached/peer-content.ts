@@ -6,10 +6,9 @@
 import type { Digest } from '../oci/digest.ts';
 import { octetStream } from '../oci/media-type.ts';
 import type { PeerBlob, PeerContent, PeerManifest, PeerQuestion } from '../registry/peer.ts';
-import type { BlobStore } from '../store/blob-store.ts';
 import type { RepositoryRecord } from '../store/repository-record.ts';
-import { ifReadable } from '../store/store-error.ts';
 import type { Downloads } from './downloads.ts';
+import type { HeldFiles } from './held-files.ts';
 import type { HeldManifests } from './held-manifests.ts';
 import type { Links } from './links.ts';
 import { waitFor } from './wait.ts';
@@ -18,7 +17,7 @@ import { waitFor } from './wait.ts';
 const nearBytes = 8 * 1024 * 1024;
 
 export interface CachedPeerContentOptions {
-  readonly store: BlobStore;
+  readonly files: Pick<HeldFiles, 'open'>;
   readonly downloads: Downloads;
   readonly manifests: HeldManifests;
   readonly links: Links;
@@ -41,7 +40,7 @@ export class CachedPeerContent implements PeerContent {
   ): Promise<PeerBlob | undefined> {
     const record = await this.#options.record(question.repository);
     if (record === undefined) return undefined;
-    const held = await ifReadable(this.#options.store.open(question.digest));
+    const held = await this.#options.files.open(question.digest);
     if (held === undefined)
       return question.heldOnly ? undefined : this.#growing(record, question, partFrom, signal);
     if (this.#mayHave(record, question)) return { size: held.size, reader: held };

@@ -107,6 +107,7 @@ export class PullThroughCache {
     });
     this.peers = new CachedPeerContent({
       ...options,
+      files: this.#files,
       manifests: this.#manifests,
       links: this.#links,
       isPublic: record => this.isPublic(record),

@@ -83,6 +83,16 @@ export function describeLru(name: string, create: CreateLru): void {
       expect([lru.bytes, lru.count]).toEqual([12, 2]);
     });
 
+    test('it tells the size of what it holds, and of nothing else; to ask is no use', async () => {
+      lru.add(digestNamed('a'), 5);
+      await rebuild([found('b', 1, 7)], () => lru.touch(digestNamed('c')));
+      const sizes = ['a', 'b', 'c', 'd'].map(blob => lru.sizeOf(digestNamed(blob)));
+      expect(sizes).toEqual([5, 7, undefined, undefined]);
+      expect(await order()).toEqual(['b', 'a']);
+      lru.remove(digestNamed('a'));
+      expect(lru.sizeOf(digestNamed('a'))).toBeUndefined();
+    });
+
     test('a touch makes it the hottest, with the time of that touch', async () => {
       add('a', 'b', 'c');
       const before = now();

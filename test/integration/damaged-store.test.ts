@@ -2,9 +2,9 @@
  * Held files that aren't what their digest says any more: found when it is time, or when a client asks twice; never given
  * whole after that, and healed from the upstream with as few questions as possible.
  */
-import { mkdir, open, readFile, rm, stat, truncate } from 'node:fs/promises';
+import { mkdir, open, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { type CallResult, get, head, request, requestMany } from '../support/client.ts';
 import { type BlobContent, bytesBlob, patternBlob } from '../support/content.ts';
 import { buildImage } from '../support/images.ts';
@@ -206,6 +206,26 @@ test('a good blob that is asked for again and again is compared once, and nothin
   expect(rig.lines()).toEqual([]);
 });
 
+test('a blob that is not due costs one fstat, and a read for each buffer', async () => {
+  const rig = await start();
+  rig.clock.advance(2 * minuteMs);
+  const probe = await open(rig.fileOf(small.digest));
+  onTestFinished(() => probe.close());
+  const calls: string[] = [];
+  const prototype = Object.getPrototypeOf(probe);
+  for (const name of ['stat', 'read'] as const) {
+    const original = prototype[name];
+    const spy = vi.spyOn(prototype, name).mockImplementation(function (this: unknown, ...args: unknown[]) {
+      calls.push(name);
+      return original.apply(this, args);
+    });
+    onTestFinished(() => spy.mockRestore());
+  }
+  expectWhole(await rig.blob(large), large.digest);
+  const reads = Math.ceil(large.size / (512 * 1024));
+  expect(calls).toEqual(['stat', ...Array.from({ length: reads }, () => 'read')]);
+});
+
 test('HEAD verifies nothing', async () => {
   const rig = await start();
   await rig.flip(small, 1);
@@ -295,6 +315,18 @@ test.each([
   expect(await rig.found()).toBe(1);
   await rig.stored();
   expect((await stat(rig.fileOf(large.digest))).size).toBe(large.size);
+});
+
+test('what the disk does not even let go costs a transfer each time, never a pull', async () => {
+  const rig = await start();
+  await rm(rig.fileOf(large.digest));
+  await mkdir(rig.fileOf(large.digest));
+  await writeFile(join(rig.mirror.storePath, 'quarantine-v1'), 'in the way');
+  for (let count = 0; count < 2; count += 1) {
+    expectWhole(await rig.blob(large), large.digest);
+    await rig.stored();
+  }
+  expect(rig.lines()).toEqual([blobLine(large.digest), blobLine(large.digest)]);
 });
 
 test('HEAD does not tell the length of a file that cannot be right', async () => {

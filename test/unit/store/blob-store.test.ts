@@ -1,7 +1,7 @@
 /** Blobs on a real disk: what is held, how it gets there, and what a crash may leave. */
 import { mkdir, open, readFile, stat, symlink, truncate, unlink, utimes, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { digestOf } from '../../../src/oci/digest.ts';
 import type { ScannedBlob } from '../../../src/store/blob-scan.ts';
 import { BlobStore } from '../../../src/store/blob-store.ts';
@@ -114,6 +114,24 @@ describe('committing', () => {
     await expect(store.commit(a.digest, handle)).rejects.toMatchObject({ operation: 'rename' });
     expect(await filesUnder(layout.ingestFolder)).toHaveLength(2);
     expect(recorder.events).toEqual(['storeError rename']);
+  });
+
+  test('whose folder cannot be synced has happened all the same, and is reported; a put too', async () => {
+    const { layout, recorder, store } = await openStore();
+    await writeFile(layout.partPath(a.digest), a.bytes);
+    const handle = await open(layout.partPath(a.digest), 'r+');
+    onTestFinished(() => handle.close());
+    for (const { digest } of [a, b]) await mkdir(dirname(layout.blobPath(digest)), { recursive: true });
+    const fault = Object.assign(new Error('injected'), { code: 'EIO' });
+    const sync = vi.spyOn(Object.getPrototypeOf(handle), 'sync').mockRejectedValue(fault); // files are datasynced
+    onTestFinished(() => sync.mockRestore());
+    await store.commit(a.digest, handle);
+    expect(await store.put(b.digest, b.bytes)).toBe(true); // new, so that it is counted
+    expect([await store.sizeOf(a.digest), await store.sizeOf(b.digest)]).toEqual([
+      a.bytes.length,
+      b.bytes.length,
+    ]);
+    expect(recorder.events).toEqual(['storeError sync', 'storeError sync']);
   });
 
   test('needs no journal', async () => {

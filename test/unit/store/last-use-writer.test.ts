@@ -84,6 +84,17 @@ test('what could not be written is told in one line, and neither thrown nor in t
   expect(rig.written).toHaveLength(9);
 });
 
+test('verifications are written with the uses, after them: both change times of the same file', async () => {
+  const { rig, writer } = createRig();
+  writer.verified(a);
+  writer.touch(a);
+  await writer.flush();
+  expect(rig.written).toEqual(['0 2', '0 verified 1']);
+  writer.verified(b);
+  await writer.close();
+  expect(rig.written).toEqual(['0 2', '0 verified 1', '1 verified 3']);
+});
+
 test('it writes every half minute by itself, and at the end what is left', async () => {
   vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
   onTestFinished(() => {
