@@ -52,6 +52,11 @@ test.each([{ how: 'through the daemon' }, { how: 'on the store' }])(
       [one.digest, own, shared, two.digest].map(d => isOnDisk(mirror.storePath, d)),
     );
     expect(held).toEqual([false, false, true, true]);
+    // counted as it lies on the disk
+    expect((await runForJson(mirror.file, 'stats'))['store']).toMatchObject({
+      bytes: bytesOf(two),
+      blobs: 3,
+    });
     expect(await runForJson(mirror.file, 'ls', `${hub}/one`)).toEqual({ images: [] });
     expect(await runCistern(mirror.file, 'evict', 'one')).toMatchObject({
       code: 1,
