@@ -4,7 +4,8 @@
  */
 import { Downloads } from './cached/downloads.ts';
 import { Capacity } from './lru/capacity.ts';
-import { EmbeddedLru } from './lru/embedded-lru.ts';
+import { type OpenedLru, openLru } from './lru-opening.ts';
+import type { RedisConnection } from './redis-connection.ts';
 import { BlobStore } from './store/blob-store.ts';
 import { LastUseWriter } from './store/last-use-writer.ts';
 import type { StoreLayout } from './store/layout.ts';
@@ -18,7 +19,8 @@ export interface Holdings {
   readonly layout: StoreLayout;
   readonly store: BlobStore;
   readonly quarantine: Quarantine;
-  readonly lru: EmbeddedLru;
+  readonly lru: OpenedLru['lru'];
+  readonly lruState: OpenedLru['state'];
   readonly downloads: Downloads;
   readonly records: Records;
   readonly pins: PinnedBlobs;
@@ -30,12 +32,23 @@ export interface Holdings {
 const maxQuarantineBytes = 256 * 1024 * 1024;
 const maxQuarantineShare = 1 / 16;
 
-/** Reads nothing yet. Errors: none but those of the disk that `Capacity.start` looks at. */
-export async function openHoldings(layout: StoreLayout, around: Surroundings): Promise<Holdings> {
+/**
+ * Reads nothing of the store yet. `redis`: the mirror's connection, if there is one. Errors: those of the disk that
+ * `Capacity.start` looks at; `ConfigError` for a Redis that is required and can't hold the index.
+ */
+export async function openHoldings(
+  layout: StoreLayout,
+  redis: RedisConnection | undefined,
+  around: Surroundings,
+): Promise<Holdings> {
   const { logger, lifecycle, metrics, now } = around;
   const store = new BlobStore({ layout, observer: metrics });
-  const lru = new EmbeddedLru({ now });
-  const pins = new PinnedBlobs({ store, logger });
+  const { lru, state, pinsChanged } = await openLru(layout.id, redis, around);
+  const pins: PinnedBlobs = new PinnedBlobs({
+    store,
+    logger,
+    onChange: () => pinsChanged(() => pins.digests),
+  });
   const records = await lifecycle.start(
     'records',
     () =>
@@ -59,7 +72,17 @@ export async function openHoldings(layout: StoreLayout, around: Surroundings): P
     maxBytes: () => Math.min(maxQuarantineBytes, capacity.usage().limitBytes * maxQuarantineShare),
     counted: bytes => capacity.account(bytes),
   });
-  const parts = { layout, store, quarantine, lru, downloads: new Downloads(), records, pins, lastUses };
+  const parts = {
+    layout,
+    store,
+    quarantine,
+    lru,
+    lruState: state,
+    downloads: new Downloads(),
+    records,
+    pins,
+    lastUses,
+  };
   const capacity: Capacity = await lifecycle.start(
     'capacity',
     () => openCapacity(parts, around),

@@ -1,31 +1,26 @@
 /**
- * Makes this mirror a node of the configured fleet: its connection to Redis, its metrics, what the fleet may know of the
+ * Makes this mirror a node of the configured fleet: its metrics, what the fleet may know of the
  * store. Without `fleet` in the configuration there is none, and nothing of it is loaded.
  */
 
 import type { Fleet } from './fleet/fleet.ts';
 import type { Holdings } from './holdings.ts';
+import type { RedisConnection } from './redis-connection.ts';
 import type { Surroundings } from './surroundings.ts';
 
 /** Undefined: this mirror stands alone. Waits for no network. The lifecycle closes it. */
 export async function joinFleet(
   { store, downloads, layout }: Pick<Holdings, 'store' | 'downloads' | 'layout'>,
+  connection: RedisConnection | undefined,
   around: Surroundings,
 ): Promise<Fleet | undefined> {
   const { config, lifecycle, logger, metrics, now } = around;
-  const { fleet: settings, lru } = config;
-  if (settings === undefined || lru.redis === undefined) return undefined;
-  const [{ Fleet }, { FleetMetrics }, { RedisConnection }] = await Promise.all([
+  const { fleet: settings } = config;
+  if (settings === undefined || connection === undefined) return undefined;
+  const [{ Fleet }, { FleetMetrics }] = await Promise.all([
     import('./fleet/fleet.ts'),
     import('./fleet-metrics.ts'),
-    import('./redis-connection.ts'),
   ]);
-  const options = { redis: lru.redis, logger: logger.child({ part: 'fleet' }) };
-  const connection = await lifecycle.start(
-    'fleet connection',
-    () => RedisConnection.open(options),
-    part => part.close(),
-  );
   const observer = new FleetMetrics(metrics.registry, () => ({
     isUp: fleet.redis.isUp,
     nodes: fleet.nodes.alive,

@@ -15,6 +15,7 @@ import { joinFleet } from './joining.ts';
 import { type CloseOptions, Lifecycle } from './lifecycle.ts';
 import { Metrics } from './metrics.ts';
 import { openUpstreams } from './origins.ts';
+import { openRedis } from './redis-opening.ts';
 import { Directory } from './registry/directory.ts';
 import { listen } from './serving.ts';
 import { readBootId } from './store/journal.ts';
@@ -40,7 +41,7 @@ export interface Mirror {
   close(options: CloseOptions): Promise<void>;
 }
 
-/** Errors: `StoreError` (unusable store, or owned by another process), those of `listen`. */
+/** Errors: `StoreError` (unusable store, or owned by another process), `ConfigError` (Redis required), those of `listen`. */
 export async function startMirror(config: Config, options: MirrorOptions): Promise<Mirror> {
   const { logger, now = Date.now } = options;
   const lifecycle = new Lifecycle(logger);
@@ -57,15 +58,16 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       blobs,
       limitBytes,
       ...(freeBytes !== undefined && { freeBytes }),
-      lru: { backend: 'embedded' as const, up: true },
+      lru: lruState(),
     };
   };
   const metrics: Metrics = new Metrics({ logger, upstreams: config.upstreams.keys(), sample });
   const around: Surroundings = { config, logger, lifecycle, metrics, now };
 
-  const holdings = await openHoldings(layout, around);
-  const { capacity, lru, lastUses } = holdings;
-  const fleet = await joinFleet(holdings, around);
+  const redis = await openRedis(around);
+  const holdings = await openHoldings(layout, redis, around);
+  const { capacity, lru, lruState, lastUses } = holdings;
+  const fleet = await joinFleet(holdings, redis, around);
   const cache = new PullThroughCache({
     ...holdings,
     tags: config.tags,
@@ -130,6 +132,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       catalog: cache.catalog,
       isScanned: () => capacity.usage().known,
       readStats: stats,
+      ...(redis !== undefined && { redisLru: () => lruState().up }),
       ...(fleet !== undefined && {
         fleet: () => fleet.redis.isUp,
         peers: { gate: fleet.gate, content: cache.peers },

@@ -63,7 +63,7 @@ export class RedisConnection {
       this.#giveVerdict = resolve;
     });
     client.on('ready', () => void this.#check());
-    client.on('error', (error: unknown) => this.#judge(describeRedisError(error)));
+    client.on('error', (error: unknown) => this.#judge(describeRedisError(error, redis.tls)));
     client.on('close', () =>
       this.#judge(this.#problem ?? new RedisProblem('unreachable', 'the connection was closed')),
     );
@@ -160,7 +160,7 @@ export class RedisConnection {
     if (this.#closed) return;
     const before = this.#problem;
     this.#problem = problem;
-    const isNews = !this.#isJudged || before?.kind !== problem?.kind;
+    const isNews = !this.#isJudged || newsOf(before) !== newsOf(problem);
     this.#isJudged = true;
     this.#giveVerdict();
     if (!isNews) return;
@@ -174,4 +174,9 @@ export class RedisConnection {
       });
     for (const watcher of this.#watchers) watcher(problem);
   }
+}
+
+/** A paused server is silent on its connection, then unreachable: to a reader of the log that is one absence. */
+function newsOf(problem: RedisProblem | undefined): string | undefined {
+  return problem?.kind === 'silent' ? 'unreachable' : problem?.kind;
 }

@@ -44,8 +44,8 @@ const sayings: readonly (readonly [RegExp, RedisProblemKind, string])[] = [
 
 const tlsCode = /^(?:ERR_(?:TLS|SSL)|EPROTO|CERT_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO)/;
 
-/** Whatever went wrong with a command or a connection. `RedisProblem`s stay what they are. */
-export function describeRedisError(error: unknown): RedisProblem {
+/** Whatever went wrong with a command or a connection, which may have been to use TLS. `RedisProblem`s stay what they are. */
+export function describeRedisError(error: unknown, tls = false): RedisProblem {
   if (error instanceof RedisProblem) return error;
   const origin = lastNodeError(error) ?? error;
   const message = origin instanceof Error ? origin.message : String(origin);
@@ -53,7 +53,9 @@ export function describeRedisError(error: unknown): RedisProblem {
   if (tlsCode.test(code)) return new RedisProblem('tls', `TLS failed (${code}: ${firstLine(message)})`);
   for (const [pattern, kind, meaning] of sayings)
     if (pattern.test(message)) return new RedisProblem(kind, `${meaning} (${firstLine(message)})`);
-  return new RedisProblem('unreachable', firstLine(message) || code || 'the connection failed');
+  // Without TLS, Redis waits for the end of what it takes for a line.
+  const doubt = tls && message === 'connect ETIMEDOUT' ? '; does it speak TLS?' : '';
+  return new RedisProblem('unreachable', (firstLine(message) || code || 'the connection failed') + doubt);
 }
 
 /** A Cluster client says only that all nodes failed; why is in the last one's error. */
@@ -62,7 +64,8 @@ function lastNodeError(error: unknown): unknown {
 }
 
 function firstLine(text: string): string {
-  return (text.split('\n', 1)[0] ?? '').slice(0, 200);
+  const [line = ''] = text.split('\n', 1);
+  return line.replace(/[.,]? script: [0-9a-f]{40}.*$/, '').slice(0, 200); // the same reason for every script
 }
 
 /**

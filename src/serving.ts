@@ -11,6 +11,8 @@ import type { Surroundings } from './surroundings.ts';
 export interface Serving extends Pick<AppOptions, 'directory' | 'catalog' | 'peers'> {
   /** The store has been read: for `/readyz`. */
   isScanned(): boolean;
+  /** Whether Redis keeps the LRU index; absent: it isn't to. */
+  redisLru?(): boolean;
   /** Whether the fleet can be met; absent: there is none. */
   fleet?(): boolean;
   readStats(): Promise<StatsReport>;
@@ -18,7 +20,7 @@ export interface Serving extends Pick<AppOptions, 'directory' | 'catalog' | 'pee
 
 /** Resolves with the URLs of the main listener. Errors: those of `listen`. */
 export async function listen(
-  { isScanned, readStats, fleet, ...serving }: Serving,
+  { isScanned, readStats, redisLru, fleet, ...serving }: Serving,
   around: Surroundings,
 ): Promise<readonly string[]> {
   const { config, lifecycle, metrics, logger, now } = around;
@@ -36,6 +38,7 @@ export async function listen(
       detail: {
         draining: lifecycle.closing,
         storeScanned: isScanned(),
+        ...(redisLru !== undefined && { lru: redisLru() ? 'redis' : 'degraded' }),
         ...(fleet !== undefined && { fleet: fleet() ? 'met' : 'degraded' }),
       },
     }),

@@ -4,7 +4,7 @@
  */
 import type { PullThroughCache } from './cached/pull-through-cache.ts';
 import type { Capacity } from './lru/capacity.ts';
-import type { EmbeddedLru } from './lru/embedded-lru.ts';
+import type { LoadableLru } from './lru/embedded-lru.ts';
 import { rebuildLru } from './lru/rebuild.ts';
 import type { Digest } from './oci/digest.ts';
 import type { BlobStore } from './store/blob-store.ts';
@@ -23,7 +23,7 @@ export interface StoreReadingOptions {
   readonly quarantine: Quarantine;
   readonly records: Records;
   readonly pins: PinnedBlobs;
-  readonly lru: EmbeddedLru;
+  readonly lru: LoadableLru;
   readonly capacity: Capacity;
   readonly cache: PullThroughCache;
   readonly downloads: { isActive(digest: Digest): boolean };

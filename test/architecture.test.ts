@@ -83,8 +83,16 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
   },
   'redis-options.ts': { may: 'config ioredis', because: 'it only says how the client is set up' },
   'redis-problem.ts': { may: '', because: 'it only names what went wrong' },
+  'redis-opening.ts': {
+    may: 'surroundings.ts config redis-connection.ts',
+    because: 'it only holds the start to what the configuration says of Redis',
+  },
+  'lru-opening.ts': {
+    may: 'surroundings.ts oci lru redis-connection.ts redis-opening.ts',
+    because: 'it only chooses where the LRU index is',
+  },
   'holdings.ts': {
-    may: 'surroundings.ts cached lru store',
+    may: 'surroundings.ts cached lru store lru-opening.ts redis-connection.ts',
     because: 'what is held is put together without upstreams and doors',
   },
   'fleet-metrics.ts': { may: 'telemetry prom-client', because: 'metrics know events, not rooms' },

@@ -66,9 +66,11 @@ async function run(config: Config, logger: RootLogger, options: ServeOptions): P
       },
       (error: unknown) => {
         handlers.stop();
-        logger.error('the mirror could not start', { error });
+        const isRefused = error instanceof ConfigError;
+        if (!isRefused) logger.error('the mirror could not start', { error });
         logger.flush();
-        resolve(1);
+        if (isRefused) options.writeError(`${error.message}\n`);
+        resolve(isRefused ? 2 : 1);
       },
     );
   });

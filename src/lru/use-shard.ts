@@ -43,6 +43,10 @@ export class UseShard {
     return this.#capacity;
   }
 
+  get isEmpty(): boolean {
+    return this.#count === 0;
+  }
+
   isTaken(position: number): boolean {
     return (this.#states[position] ?? 0) !== 0;
   }

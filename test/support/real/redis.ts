@@ -10,7 +10,7 @@ import { Redis } from 'ioredis';
 import { onTestFinished } from 'vitest';
 import { unusedPort } from '../ports.ts';
 import { SpawnedProcess } from '../process.ts';
-import { tempDir } from '../temp-dir.ts';
+import { makeTempDir } from '../temp-dir.ts';
 
 export interface RedisServerOptions {
   /** Further arguments of redis-server. */
@@ -26,20 +26,26 @@ export interface RedisServerOptions {
 const ready = /Ready to accept connections|Sentinel ID is|Server initialized/;
 
 export async function startRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
-  const server = new RedisServer(options, await tempDir());
-  onTestFinished(() => server.kill());
+  const server = await makeRedis(options);
+  onTestFinished(() => server.remove());
+  return server;
+}
+
+/** Outside a test (beforeAll): the caller removes it. */
+export async function makeRedis(options: RedisServerOptions = {}): Promise<RedisServer> {
+  const server = new RedisServer(options, await makeTempDir());
   await server.start();
   return server;
 }
 
 export class RedisServer {
   readonly #options: RedisServerOptions;
-  readonly #folder: string;
-  readonly #clients: Redis[] = [];
+  readonly #folder: { readonly path: string; remove(): Promise<void> };
   #port = 0;
+  readonly #clients = new Map<number, Redis>();
   #process: SpawnedProcess | undefined;
 
-  constructor(options: RedisServerOptions, folder: string) {
+  constructor(options: RedisServerOptions, folder: { path: string; remove(): Promise<void> }) {
     this.#options = options;
     this.#folder = folder;
   }
@@ -63,7 +69,7 @@ export class RedisServer {
   async start(): Promise<void> {
     for (let attempt = 1; ; attempt += 1) {
       const port = this.#port === 0 ? await unusedPort() : this.#port;
-      const child = new SpawnedProcess('redis-server', this.#arguments(port), { cwd: this.#folder });
+      const child = new SpawnedProcess('redis-server', this.#arguments(port), { cwd: this.#folder.path });
       this.#process = child;
       try {
         await child.waitFor(line => (ready.test(line) ? line : undefined), 'redis-server to be ready');
@@ -78,8 +84,14 @@ export class RedisServer {
 
   /** As a crash or a power cut. */
   async kill(): Promise<void> {
-    for (const client of this.#clients.splice(0)) client.disconnect();
+    for (const client of this.#clients.values()) client.disconnect();
+    this.#clients.clear();
     await this.#process?.stop('SIGKILL');
+  }
+
+  async remove(): Promise<void> {
+    await this.kill();
+    await this.#folder.remove();
   }
 
   /** It keeps its connections and answers nothing. */
@@ -91,8 +103,10 @@ export class RedisServer {
     this.process.signal('SIGCONT');
   }
 
-  /** A client of the test; closed with the server. */
+  /** A client of the test; the same one again, until the server is killed. */
   client(database = 0): Redis {
+    const open = this.#clients.get(database);
+    if (open !== undefined) return open;
     const { password, tls } = this.#options;
     const client = new Redis({
       host: '127.0.0.1',
@@ -104,7 +118,7 @@ export class RedisServer {
       retryStrategy: () => null,
     });
     client.on('error', () => {});
-    this.#clients.push(client);
+    this.#clients.set(database, client);
     return client;
   }
 
