@@ -12,6 +12,8 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Digest } from '../oci/digest.ts';
 import type { BlobSource, OpenedSource } from '../registry/registry.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { Avoided } from './avoided.ts';
 import type { Claim, Claims } from './claims.ts';
 import type { Leads } from './leads.ts';
 import type { Peer } from './nodes.ts';
@@ -21,6 +23,9 @@ import type { PeerReading } from './peer-reading.ts';
 export interface FleetSourceOptions {
   readonly claims: Claims;
   readonly leads: Leads;
+  /** Nodes that live and couldn't be reached: nobody waits for them again so soon. */
+  readonly unreachable: Avoided;
+  readonly logger: Logger;
   readonly leaseMs: number;
 }
 
@@ -72,8 +77,8 @@ export class FleetSource implements BlobSource {
       const followed = await this.#follow(claim, offset, options);
       if (followed !== undefined) return followed;
       if (isPart) return this.#fromUpstream(offset, options, false);
-      if (this.#fruitless.has(claim.token) || performance.now() > giveUpAt)
-        return this.#fromUpstream(offset, options, false);
+      if (performance.now() > giveUpAt) this.#giveUp(claim);
+      if (this.#fruitless.has(claim.token)) return this.#fromUpstream(offset, options, false);
       await delay(pollMs, undefined, { signal: options.signal });
     }
   }
@@ -113,6 +118,7 @@ export class FleetSource implements BlobSource {
     offset: number,
     options: OpenOptions,
   ): Promise<OpenedSource | undefined> {
+    if (owner !== undefined && this.#options.unreachable.has(owner.node)) this.#fruitless.add(token);
     if (owner === undefined || this.#fruitless.has(token)) return undefined;
     const onFruitless = (): void => void this.#fruitless.add(token);
     const opened = await this.#reading.open(owner, { ...options, offset, follows: token, onFruitless });
@@ -122,5 +128,16 @@ export class FleetSource implements BlobSource {
     const isFinal = opened.result !== 'unreachable' && opened.result !== 'missing';
     if (isFinal || (opened.result === 'missing' && refusals >= maxRefusals)) this.#fruitless.add(token);
     return undefined;
+  }
+
+  /** Its lease has outlived a dead node's: it lives, and can't be had. */
+  #giveUp({ owner, token }: Extract<Claim, { kind: 'theirs' }>): void {
+    const { unreachable, logger } = this.#options;
+    this.#fruitless.add(token);
+    if (owner === undefined) return;
+    unreachable.add(owner.node);
+    logger.warn('a node of the fleet lives and cannot be reached: is its fleet.advertise right?', {
+      node: owner.url,
+    });
   }
 }

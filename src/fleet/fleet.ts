@@ -9,8 +9,8 @@ import type { Origin } from '../registry/origin.ts';
 import type { PeerGate } from '../registry/peer.ts';
 import type { FleetObserver } from '../telemetry/fleet-observer.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { Avoided } from './avoided.ts';
 import { Claims } from './claims.ts';
-import { Distrust } from './distrust.ts';
 import { FleetKeys } from './fleet-keys.ts';
 import { FleetOrigin } from './fleet-origin.ts';
 import { FleetRedis, type RedisCaller } from './fleet-redis.ts';
@@ -54,6 +54,9 @@ export interface FleetTimes {
 /** A node that dies in the middle of a download holds the others up for at most a lease's life. */
 export const defaultTimes: FleetTimes = { leaseMs: 5000, heartbeatMs: 2000 };
 
+const distrustMs = 10 * 60_000;
+const unreachableMs = 60_000;
+
 export class Fleet {
   readonly redis: FleetRedis;
   readonly keys: FleetKeys;
@@ -68,7 +71,8 @@ export class Fleet {
   readonly #times: FleetTimes;
   readonly #claims: Claims;
   readonly #client: PeerClient;
-  readonly #distrust: Distrust;
+  readonly #distrusted: Avoided;
+  readonly #unreachable: Avoided;
   readonly #following = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
   #beating: Promise<void> | undefined;
@@ -81,7 +85,12 @@ export class Fleet {
     const { leaseMs, heartbeatMs } = this.#times;
     this.keys = new FleetKeys(name);
     this.seal = new Seal(secret);
-    const redis = new FleetRedis({ redis: options.redis, logger, onTurn: isUp => this.#turned(isUp) });
+    const redis = new FleetRedis({
+      redis: options.redis,
+      logger,
+      clock: () => performance.now(),
+      onTurn: isUp => this.#turned(isUp),
+    });
     this.redis = redis;
     const { keys, seal } = this;
     this.nodes = new Nodes({ redis, keys, seal, logger, self: { node, url: advertise }, heartbeatMs });
@@ -102,7 +111,8 @@ export class Fleet {
     });
     const signatures = new Signatures({ secret, node, now });
     this.#client = new PeerClient({ signatures, observer });
-    this.#distrust = new Distrust(now);
+    this.#distrusted = new Avoided(distrustMs, now);
+    this.#unreachable = new Avoided(unreachableMs, now);
     this.gate = {
       admit: (request, authorization) => {
         const asker = signatures.verify(request, authorization);
@@ -135,7 +145,8 @@ export class Fleet {
       manifests,
       leads: this.leads,
       holders: this.holders,
-      distrust: this.#distrust,
+      distrusted: this.#distrusted,
+      unreachable: this.#unreachable,
       following: this.#following,
       observer,
       logger,

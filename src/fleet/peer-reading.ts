@@ -8,8 +8,8 @@ import type { OpenedSource } from '../registry/registry.ts';
 import { UpstreamError } from '../registry/upstream-error.ts';
 import type { FleetObserver } from '../telemetry/fleet-observer.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import type { Avoided } from './avoided.ts';
 import type { Claims } from './claims.ts';
-import type { Distrust } from './distrust.ts';
 import type { Holders } from './holders.ts';
 import type { Holdings } from './leads.ts';
 import type { Peer } from './nodes.ts';
@@ -21,7 +21,8 @@ export interface PeerReadingOptions {
   readonly client: PeerClient;
   readonly holders: Holders;
   readonly holdings: Holdings;
-  readonly distrust: Distrust;
+  /** `NODE DIGEST` of what was wrong. */
+  readonly distrusted: Avoided;
   /** `NODE DIGEST` of what is being followed. */
   readonly following: Set<string>;
   readonly observer: FleetObserver;
@@ -81,14 +82,14 @@ export class PeerReading {
 
   /** Never rejects but for the signal's reason: what a node doesn't give is its result. */
   async open(peer: Peer, options: OpenPeerOptions): Promise<OpenedSource | PeerError> {
-    const { client, distrust, following, claims, leaseMs, logger } = this.#options;
+    const { client, distrusted, following, claims, leaseMs, logger } = this.#options;
     const { digest, repository } = this.#blob;
-    if (distrust.has(peer.node, digest)) return new PeerError('wrong', 'it gave wrong bytes of it before');
+    const edge = `${peer.node} ${digest}`;
+    if (distrusted.has(edge)) return new PeerError('wrong', 'it gave wrong bytes of it before');
     const { signal, offset, end, follows } = options;
     const lease =
       follows === undefined ? undefined : { claims, digest, token: follows, lookEveryMs: leaseMs / 3 };
     const answerMs = lease === undefined ? heldAnswerMs : followedAnswerMs;
-    const edge = `${peer.node} ${digest}`;
     if (lease !== undefined) following.add(edge);
     const call = new PeerCall({ signal, answerMs, onClose: () => following.delete(edge) }, lease);
     const question = {
@@ -102,7 +103,7 @@ export class PeerReading {
       const opened = await client.blob(peer, question, { offset, end }, call.signal);
       call.answered();
       if (options.expectedSize !== undefined && opened.size !== options.expectedSize) {
-        distrust.add(peer.node, digest);
+        distrusted.add(edge);
         throw new PeerError(
           'wrong',
           `expected ${options.expectedSize} bytes, ${peer.url} has ${opened.size}`,
@@ -171,10 +172,10 @@ export class PeerReading {
   }
 
   #blame(): void {
-    const { distrust, observer, logger } = this.#options;
+    const { distrusted, observer, logger } = this.#options;
     const { digest } = this.#blob;
     for (const node of this.#givers) {
-      distrust.add(node, digest);
+      distrusted.add(`${node} ${digest}`);
       observer.peerWrong();
       logger.warn('bytes of a node were wrong', { digest, node });
     }

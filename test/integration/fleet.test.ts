@@ -112,6 +112,24 @@ requires('redis-server')('a fleet', () => {
     await held(redis, blob.digest, 1); // the second one now
   });
 
+  test('waits once for a node that lives and cannot be reached, and says so', async () => {
+    const { upstream, first, second } = await startPair();
+    const other = patternBlob('fleet other', 2_000_000);
+    upstream.putBlob('library/big', other.digest, other);
+    const gates = [blob, other].map(({ digest, size: all }) => upstream.holdAfter({ digest }, all / 2));
+    const paths = [blob, other].map(({ digest }) => `/v2/library/big/blobs/${digest}`);
+    const calls = paths.map(target => request(first.url, { path: target, keep: false }));
+    for (const gate of gates) await gate.reached;
+    await first.front.close();
+    for (const [index, target] of paths.entries())
+      expect(await get(second.url, target, { keep: false })).toMatchObject({
+        sha256: [blob, other][index]?.digest,
+      });
+    expect(second.log.filter(({ msg }) => String(msg).includes('fleet.advertise'))).toHaveLength(1);
+    for (const gate of gates) gate.release();
+    for (const call of calls) expect((await call.done).end).toBe('complete');
+  });
+
   test('is not hurt by a node that gives wrong bytes of a small blob', async () => {
     const { redis, upstream, first, second } = await startPair();
     const small = patternBlob('fleet small', 500_000);
