@@ -5,7 +5,7 @@
  *     requires('root', 'dockerd')('dockerd pulls through the mirror', () => { test(…) });
  */
 import { execFileSync } from 'node:child_process';
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { describe } from 'vitest';
 
@@ -22,6 +22,8 @@ const requirements = {
   skopeo: () => onPath('skopeo'),
   nginx: () => onPath('nginx'),
   openssl: () => onPath('openssl'),
+  /** Can make system calls of another process fail. */
+  strace: () => hasCapability(19) && succeeds('strace', ['-o', '/dev/null', 'true']),
   /** Can take Debian packages apart and get them. */
   'debian-packages': () => onPath('apt-get') && onPath('dpkg-deb'),
   /** npm's registry answers, or whatever stands in for it here. */
@@ -74,6 +76,16 @@ function onPath(command: string): boolean {
       return false;
     }
   });
+}
+
+/** By its number in linux/capability.h; 19 is CAP_SYS_PTRACE. */
+function hasCapability(number: number): boolean {
+  try {
+    const [, mask = '0'] = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
+    return ((BigInt(`0x${mask}`) >> BigInt(number)) & 1n) === 1n;
+  } catch {
+    return false;
+  }
 }
 
 function succeeds(command: string, args: readonly string[]): boolean {
