@@ -94,6 +94,14 @@ describe('the owner’s socket', () => {
     await expect(ask('GET', '/owner')).rejects.toThrow('ENOENT');
   });
 
+  test('is found in a store whose path is too long for a socket', async () => {
+    const storePath = join(await tempDir(), ...Array.from({ length: 3 }, (_, n) => `${n}`.repeat(60)));
+    await mkdir(storePath, { recursive: true });
+    const { file } = await startTestMirror({ storePath });
+    const { code, output } = await run(file, options => runStats({ ...options, json: true }));
+    expect([code, JSON.parse(output)]).toMatchObject([0, { daemon: { pid: process.pid } }]);
+  });
+
   test('held by another process that serves nothing: the command says so', async () => {
     const storePath = await tempDir();
     const file = await configFor(storePath);
