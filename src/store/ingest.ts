@@ -15,6 +15,7 @@ import { Follower } from './follower.ts';
 import { GrowingFile } from './growing-file.ts';
 import { NoRoomError } from './ingest-error.ts';
 import { IngestJournal, type OpenedJournal } from './ingest-journal.ts';
+import { IngestUsers } from './ingest-users.ts';
 import { guardDisk } from './store-error.ts';
 
 /** Blobs up to this size are verified before their first byte is given out (docs/behaviour.md, "A blob"). */
@@ -42,12 +43,10 @@ export class Ingest {
   readonly #journal: IngestJournal;
   readonly #bell = new ChangeBell();
   readonly #file: GrowingFile;
+  readonly #users: IngestUsers;
   #size: number | undefined;
   #verified = false;
   #failure: Error | undefined;
-  #followers = 0;
-  #touched = 0;
-  #users = 1;
 
   private constructor(options: IngestOptions, handle: FileHandle, opened: OpenedJournal) {
     this.#options = options;
@@ -59,6 +58,10 @@ export class Ingest {
     const { segments } = opened;
     const onError = (error: Error) => this.#fail(error);
     this.#file = new GrowingFile({ digest, handle, segments, bell: this.#bell, observer, onError });
+    this.#users = new IngestUsers({
+      onFollowers: count => options.onFollowers(count),
+      onLast: () => this.#close(),
+    });
   }
 
   /** Opens the partial of an earlier try, cut back to what its journal vouches for, or a new one. Errors: StoreError. */
@@ -94,17 +97,17 @@ export class Ingest {
   }
 
   get followers(): number {
-    return this.#followers;
+    return this.#users.followers;
   }
 
   /** False once everybody has left: the descriptor is closed, and the blob is in its place or gone. */
   get isOpen(): boolean {
-    return this.#users > 0;
+    return this.#users.isAny;
   }
 
   /** Somebody waits who has not been given a byte yet: worth a second try after wrong bytes. */
   get hasUntouchedFollower(): boolean {
-    return this.#followers > this.#touched;
+    return this.#users.hasUntouchedFollower;
   }
 
   /** Grows by one at each restart; a follower that has given out bytes of an older generation must stop. */
@@ -193,20 +196,7 @@ export class Ingest {
   }
 
   follow(): Follower {
-    this.#users += 1;
-    this.#followers += 1;
-    this.#options.onFollowers(this.#followers);
-    return new Follower(this, this.#handle, {
-      touched: () => {
-        this.#touched += 1;
-      },
-      left: touched => {
-        this.#followers -= 1;
-        if (touched) this.#touched -= 1;
-        this.#options.onFollowers(this.#followers);
-        return this.release();
-      },
-    });
+    return new Follower(this, this.#handle, this.#users.join());
   }
 
   /** Resolves at the next change, or when `cancel` is called. */
@@ -215,9 +205,11 @@ export class Ingest {
   }
 
   /** The opener's share (and each follower's) of the descriptor; the last one closes it. */
-  async release(): Promise<void> {
-    this.#users -= 1;
-    if (this.#users > 0) return;
+  release(): Promise<void> {
+    return this.#users.release();
+  }
+
+  async #close(): Promise<void> {
     this.#file.stop();
     await this.#file.settle();
     await this.#journal.settle();
