@@ -9,7 +9,8 @@
 import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
 import { UpstreamError } from '../registry/upstream-error.ts';
-import { type Ingest, verifyFirstBytes } from '../store/ingest.ts';
+import { verifyFirstBytes } from '../store/hold-back.ts';
+import type { Ingest } from '../store/ingest.ts';
 import { MismatchError } from '../store/ingest-error.ts';
 import { StoreError } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -161,7 +162,7 @@ export class Download {
     const { digest, expectedSize, sources, observer, logger } = this.#options;
     for (let tries = 1; ; tries += 1) {
       if (!(await this.#transfer(ingest))) return ingest.overflow();
-      const size = ingest.size ?? ingest.nextMissing();
+      const size = ingest.size ?? ingest.gapFrom(0).start;
       ingest.setSize(size);
       // a partial that was whole, and a blob without a byte, have asked for none yet
       if (!(await this.#room.take(size, size))) return ingest.overflow();
@@ -184,7 +185,7 @@ export class Download {
   /** False: no room; what came so far is on disk, the rest is the followers' own business. */
   async #transfer(ingest: Ingest): Promise<boolean> {
     const { sources, observer, policy, now } = this.#options;
-    const gap = ingest.nextMissing();
+    const gap = ingest.gapFrom(0).start;
     if (gap > 0 && gap === ingest.size) return true; // a full partial asks nobody
     const signal = AbortSignal.any([this.#options.signal, this.#abandon.signal]);
     const chunks = resumeTransfer({

@@ -8,7 +8,7 @@ import { RegistryError } from '../oci/error.ts';
 import { type ByteRange, resolveRange } from '../oci/range.ts';
 import type { BlobAnswer, BlobSource } from '../registry/registry.ts';
 import { UpstreamError } from '../registry/upstream-error.ts';
-import { verifyFirstBytes } from '../store/ingest.ts';
+import { verifyFirstBytes } from '../store/hold-back.ts';
 import type { MismatchError, NoRoomError } from '../store/ingest-error.ts';
 import type { Observer } from '../telemetry/observer.ts';
 import type { TransferPolicy } from './download.ts';

@@ -8,7 +8,7 @@
 import type { Hash } from 'node:crypto';
 import { algorithmOf, type Digest, finishDigest } from '../oci/digest.ts';
 import type { BlobReader } from '../registry/registry.ts';
-import { verifyFirstBytes } from '../store/ingest.ts';
+import { verifyFirstBytes } from '../store/hold-back.ts';
 import { MismatchError } from '../store/ingest-error.ts';
 import type { Chunk } from './resume.ts';
 

@@ -12,12 +12,12 @@ export interface Followed {
   readonly digest: Digest;
   /** Grows at each restart. */
   readonly generation: number;
-  /** Bytes below this offset may be given out. */
-  readonly readable: number;
   /** Of the whole blob, in bytes; undefined while unknown, also in between two tries. */
   readonly size: number | undefined;
   readonly verified: boolean;
   readonly failure: Error | undefined;
+  /** Bytes from `at` to this offset may be given out; `at` or less: none yet. */
+  readableFrom(at: number): number;
   nextChange(): { readonly changed: Promise<void>; cancel(): void };
 }
 
@@ -40,6 +40,7 @@ export class Follower {
   #closed = false;
   #reading = false;
   #left: Promise<void> | undefined;
+  #stopReason: Error | undefined;
   #cancel: () => void = () => {};
 
   constructor(ingest: Followed, handle: FileHandle, events: FollowerEvents) {
@@ -54,9 +55,15 @@ export class Follower {
     this.#promised = size;
   }
 
+  /** Nobody brings the bytes that it is to wait for: what is there can still be read. */
+  stop(reason: Error): void {
+    this.#stopReason ??= reason;
+    this.#cancel();
+  }
+
   /**
-   * Waits until the front has passed `at`. Resolves 0 at the verified end.
-   * Errors: MismatchError, NoRoomError, or the reason the ingest was given up.
+   * Waits until bytes from `at` on are there. Resolves 0 at the verified end.
+   * Errors: MismatchError, NoRoomError, or the reason why the ingest was given up or this one stopped.
    */
   async read(into: Buffer, at: number): Promise<number> {
     for (;;) {
@@ -65,7 +72,7 @@ export class Follower {
       const ingest = this.#ingest;
       const isPromised = this.#promised === undefined || this.#promised === ingest.size;
       if (!isPromised && ingest.size !== undefined) throw new MismatchError(ingest.digest);
-      const limit = isPromised ? ingest.readable : 0;
+      const limit = isPromised ? ingest.readableFrom(at) : 0;
       if (at < limit) {
         const bytesRead = await this.#pread(into, Math.min(into.length, limit - at), at);
         if (!this.#closed && this.#generation === ingest.generation) {
@@ -76,8 +83,8 @@ export class Follower {
         }
       } else if (ingest.verified) {
         return 0;
-      } else if (ingest.failure !== undefined) {
-        throw ingest.failure;
+      } else if (ingest.failure !== undefined || this.#stopReason !== undefined) {
+        throw ingest.failure ?? this.#stopReason;
       } else {
         const { changed, cancel } = ingest.nextChange();
         this.#cancel = cancel;

@@ -1,7 +1,7 @@
 /**
  * A file that fills up in any order and is hashed in the right one: bytes are written where they belong, and the front
  * moves over everything contiguous, from memory when they are just at hand, else by reading back (after a restart, or
- * over a segment of its own). Rings its bell whenever the front has moved.
+ * over a segment of its own). Rings its bell whenever there is more of it.
  */
 import type { FileHandle } from 'node:fs/promises';
 import type { Digest } from '../oci/digest.ts';
@@ -30,11 +30,17 @@ export class GrowingFile {
   #generation = 0;
   #advancing: Promise<void> | undefined;
   #stopped = false;
+  #isHashing = false;
 
   constructor(options: GrowingFileOptions) {
     this.#options = options;
     this.segments = options.segments;
     this.front = new DigestFront(options.digest);
+  }
+
+  /** Until then the front stays at 0. Idempotent. */
+  startHashing(): void {
+    this.#isHashing = true;
     this.#advance();
   }
 
@@ -62,10 +68,10 @@ export class GrowingFile {
     const end = at + bytes.length;
     this.segments.add(at, end);
     const { offset } = this.front;
-    if (this.#advancing === undefined && at <= offset && end > offset) {
+    if (this.#isHashing && this.#advancing === undefined && at <= offset && end > offset) {
       this.front.advance(bytes.subarray(offset - at)); // still in memory: no need to read it back
-      bell.ring();
     }
+    bell.ring();
     this.#advance();
     return true;
   }
@@ -90,7 +96,8 @@ export class GrowingFile {
   }
 
   #advance(): void {
-    if (this.#stopped || this.#advancing !== undefined || this.nextMissing() === this.front.offset) return;
+    if (!this.#isHashing || this.#stopped || this.#advancing !== undefined) return;
+    if (this.nextMissing() === this.front.offset) return;
     const { observer, onError } = this.#options;
     this.#advancing = guardDisk(observer, 'read', () => this.#readBack())
       .catch(error => {

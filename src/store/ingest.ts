@@ -2,39 +2,22 @@
  * One blob that is being filled: a file that grows, hashed as its contiguous front moves, read by any number of
  * followers while it grows. It knows nothing of networks; a download writes into it.
  *
- * Guarantees: the front counts bytes that are on disk *and* in the hash; followers never see a byte beyond it; the last
- * byte (and all of a blob up to `verifyFirstBytes`) is held back until the whole digest is right; what is on disk
+ * Guarantees: the front counts bytes that are on disk *and* in the hash; followers see what is on disk, but the last
+ * byte (and all of a small blob) is held back until the whole digest is right (`hold-back.ts`); what is on disk
  * survives the process through the journal. Order at the end: digest, last byte to the followers, fsync, rename.
  */
 import { constants } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import type { Digest } from '../oci/digest.ts';
-import type { Observer } from '../telemetry/observer.ts';
 import { ChangeBell, type Wait } from './change-bell.ts';
 import { Follower } from './follower.ts';
 import { GrowingFile } from './growing-file.ts';
+import { readableEnd, readableFront } from './hold-back.ts';
 import { NoRoomError } from './ingest-error.ts';
 import { IngestJournal, type OpenedJournal } from './ingest-journal.ts';
+import type { IngestOptions } from './ingest-options.ts';
 import { IngestUsers } from './ingest-users.ts';
 import { guardDisk } from './store-error.ts';
-
-/** Blobs up to this size are verified before their first byte is given out (docs/behaviour.md, "A blob"). */
-export const verifyFirstBytes = 1024 * 1024;
-
-export interface IngestOptions {
-  readonly digest: Digest;
-  /** For the operator who reads the journal: `docker.io/library/alpine`. */
-  readonly source: string;
-  readonly partPath: string;
-  readonly journalPath: string;
-  tempPath(): string;
-  readonly bootId: string;
-  readonly observer: Observer;
-  /** fsync, rename to the blob's place, fsync of the folder, journal removed. Errors: StoreError. */
-  commit(handle: FileHandle): Promise<void>;
-  /** Called with the number of followers each time it changes. */
-  onFollowers(count: number): void;
-}
 
 export class Ingest {
   readonly digest: Digest;
@@ -58,6 +41,7 @@ export class Ingest {
     const { segments } = opened;
     const onError = (error: Error) => this.#fail(error);
     this.#file = new GrowingFile({ digest, handle, segments, bell: this.#bell, observer, onError });
+    if (options.hashesLater !== true) this.hashFront();
     this.#users = new IngestUsers({
       onFollowers: count => options.onFollowers(count),
       onLast: () => this.#close(),
@@ -120,23 +104,35 @@ export class Ingest {
     return this.#file.segments.bytes;
   }
 
-  /** Followers may read below this offset. */
+  /** Followers may read all below this offset. */
   get readable(): number {
-    if (this.#verified) return this.#size ?? this.front;
-    const known = this.#size;
-    if ((known ?? this.front) <= verifyFirstBytes) return 0;
-    return known === undefined ? this.front - 1 : Math.min(this.front, known - 1);
+    return readableFront(this);
   }
 
-  /** The first byte that has to come from a source. */
-  nextMissing(): number {
-    return this.#file.nextMissing();
+  /** Followers may read from `at` to this offset; `at` or less: nothing yet. */
+  readableFrom(at: number): number {
+    return readableEnd(this, this.#file.segments.endFrom(at));
+  }
+
+  /** The first byte at or after `offset` that isn't on disk, and where the next one begins that is (if any). */
+  gapFrom(offset: number): { readonly start: number; readonly end: number | undefined } {
+    return this.#file.segments.nextGap(offset);
   }
 
   /** Learnt from the descriptor or a source. */
   setSize(size: number): void {
     this.#size = size;
     this.#bell.ring();
+  }
+
+  /** Something that followers wait for has changed outside. */
+  wake(): void {
+    this.#bell.ring();
+  }
+
+  /** The blob is wanted as a whole: what lies before the first gap goes into the hash from now on. Idempotent. */
+  hashFront(): void {
+    this.#file.startHashing();
   }
 
   /** Errors: StoreError (`isFull` when the disk is); the bytes before it stay. */
@@ -183,6 +179,12 @@ export class Ingest {
     await this.#journal.finish(this.#handle, this.#size, this.#file.segments);
   }
 
+  /** Nobody wants more of it for now. Written down for a crash of the process; a power cut may cost its last bytes. */
+  async pause(reason: Error): Promise<void> {
+    this.#fail(reason);
+    await this.#journal.write(this.#size, this.#file.segments);
+  }
+
   /** Followers are cut and the partial goes. */
   async discard(reason: Error): Promise<void> {
     this.#fail(reason);
@@ -191,8 +193,13 @@ export class Ingest {
 
   /** The disk is full: followers drain what is there, then read on by themselves from `NoRoomError.front`. */
   async overflow(): Promise<void> {
-    this.#fail(new NoRoomError(this.front, this.#file.front.copyHash(), this.#size));
+    this.#fail(this.noRoom());
     await this.#removeFiles();
+  }
+
+  /** For who can't wait for room: where the front is, to go on from by oneself. */
+  noRoom(): NoRoomError {
+    return new NoRoomError(this.front, this.#file.front.copyHash(), this.#size);
   }
 
   follow(): Follower {

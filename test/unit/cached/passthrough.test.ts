@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { PassthroughReader } from '../../../src/cached/passthrough.ts';
 import type { Chunk } from '../../../src/cached/resume.ts';
 import { createDigester, type Digest } from '../../../src/oci/digest.ts';
-import { verifyFirstBytes } from '../../../src/store/ingest.ts';
+import { verifyFirstBytes } from '../../../src/store/hold-back.ts';
 import { MismatchError } from '../../../src/store/ingest-error.ts';
 import { type BlobContent, patternBlob } from '../../support/content.ts';
 import { Gate } from '../../support/gates.ts';

@@ -18,6 +18,10 @@ class Growing implements Followed {
   waits = 0;
   readonly #wakes = new Set<() => void>();
 
+  readableFrom(): number {
+    return this.readable;
+  }
+
   nextChange(): { changed: Promise<void>; cancel(): void } {
     this.waits += 1;
     let wake = () => {};

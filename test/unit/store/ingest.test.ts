@@ -4,7 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { digestOf, finishDigest } from '../../../src/oci/digest.ts';
-import { verifyFirstBytes } from '../../../src/store/ingest.ts';
+import { verifyFirstBytes } from '../../../src/store/hold-back.ts';
 import { MismatchError, NoRoomError } from '../../../src/store/ingest-error.ts';
 import { patternBlob } from '../../support/content.ts';
 import { bytesOf, drain, fill, IngestRig, large, mebibyte, small } from './ingest-rig.ts';
@@ -112,7 +112,7 @@ test('a piece that fills a gap moves the front over what was written beyond it, 
   await ingest.write(1_500_000, large.slice(1_500_000, 2_000_000));
   expect([ingest.front, ingest.heldBytes, ingest.readable]).toEqual([0, 500_000, 0]);
   await ingest.write(0, large.slice(0, 1_500_000));
-  expect(ingest.nextMissing()).toBe(2_000_000);
+  expect(ingest.gapFrom(0).start).toBe(2_000_000);
   expect(await ingest.verify()).toBe(false);
   expect([ingest.front, ingest.heldBytes, ingest.readable]).toEqual([2_000_000, 2_000_000, 2_000_000]);
 });
@@ -299,7 +299,11 @@ test('a partial that is suspended and opened again in the same boot goes on wher
   while (before.isOpen) await before.release();
 
   const ingest = await rig.open(large.digest);
-  expect([ingest.size, ingest.heldBytes, ingest.nextMissing()]).toEqual([large.size, 1_500_000, 1_500_000]);
+  expect([ingest.size, ingest.heldBytes, ingest.gapFrom(0).start]).toEqual([
+    large.size,
+    1_500_000,
+    1_500_000,
+  ]);
   const follower = ingest.follow();
   const head = Buffer.alloc(1000);
   expect(await follower.read(head, 0)).toBe(1000); // nothing came from anywhere yet
@@ -317,7 +321,7 @@ test('a suspended partial is on the disk, so another boot of the machine believe
   await before.suspend(new Error('the upstream went away'));
   await before.release();
   const ingest = await rig.open(large.digest, 'boot-2');
-  expect(ingest.nextMissing()).toBe(1_500_000);
+  expect(ingest.gapFrom(0).start).toBe(1_500_000);
 });
 
 test('a full partial is verified without a byte from anywhere', async () => {
@@ -327,7 +331,7 @@ test('a full partial is verified without a byte from anywhere', async () => {
   await fill(before, large);
   await before.journalAll();
   const ingest = await rig.open(large.digest); // the process died here
-  expect(ingest.nextMissing()).toBe(large.size);
+  expect(ingest.gapFrom(0).start).toBe(large.size);
   expect(await ingest.verify()).toBe(true);
 });
 

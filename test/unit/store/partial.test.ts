@@ -28,7 +28,7 @@ test.each([
 ])('after %s counts, and the file is cut to it', async (_what, bootId, held) => {
   const rig = await leftover(large.slice(0, large.size), { size: large.size, written, synced });
   const ingest = await rig.open(large.digest, bootId);
-  expect([ingest.heldBytes, ingest.nextMissing()]).toEqual([held, held]);
+  expect([ingest.heldBytes, ingest.gapFrom(0).start]).toEqual([held, held]);
   expect((await stat(rig.layout.partPath(large.digest))).size).toBe(held);
   await fill(ingest, large, held);
   expect(await ingest.verify()).toBe(true);
@@ -46,9 +46,9 @@ test('segments beyond a gap count, and only the gap is asked for', async () => {
     synced: [],
   });
   const ingest = await rig.open(large.digest);
-  expect(ingest.nextMissing()).toBe(500_000);
+  expect(ingest.gapFrom(0).start).toBe(500_000);
   await ingest.write(500_000, large.slice(500_000, 900_000));
-  expect(ingest.nextMissing()).toBe(large.size);
+  expect(ingest.gapFrom(0).start).toBe(large.size);
   expect(await ingest.verify()).toBe(true);
 });
 
@@ -61,7 +61,7 @@ test('a journal that vouches for more than the file has is believed up to the en
     synced,
   });
   const ingest = await rig.open(large.digest);
-  expect([ingest.heldBytes, ingest.nextMissing()]).toEqual([1_150_000, 1_100_000]);
+  expect([ingest.heldBytes, ingest.gapFrom(0).start]).toEqual([1_150_000, 1_100_000]);
   await fill(ingest, large, 1_100_000);
   expect(await ingest.verify()).toBe(true);
 });
