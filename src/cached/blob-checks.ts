@@ -6,7 +6,7 @@
 import { LRUCache } from 'lru-cache';
 import { algorithmOf, createDigester, type Digest, finishDigest } from '../oci/digest.ts';
 import type { HeldBlob } from '../store/held-blob.ts';
-import { verifyFirstBytes } from '../store/ingest.ts';
+import { verifyFirstBytes } from '../store/hold-back.ts';
 import { StoreError } from '../store/store-error.ts';
 import type { BadBlobs } from './bad-blobs.ts';
 

@@ -1,49 +1,26 @@
 /**
- * One upstream transfer of one blob into one ingest, whoever waits for it. It starts with the first client and ends with
- * the content, not with the clients; later clients join it, and bring their repository's source along.
+ * Everything that is fetched of one blob into one ingest, whoever waits for it: all of it, or closed ranges of it until
+ * somebody wants it all. It starts with the first client; a download of all of it ends with the content, not with the
+ * clients; one of ranges ends with them, and leaves a partial. Later clients join, and bring their repository's source.
  *
  * Guarantees: never two downloads of one digest (the table of `downloads.ts`); bytes that turned out wrong are dropped
  * and asked for again while somebody who has seen none of them waits or a source is untried; without room the transfer
  * under way is handed to a client rather than thrown away. `run` never throws: every failure is the followers' to see.
  */
-import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
+import type { BlobSource } from '../registry/registry.ts';
 import { UpstreamError } from '../registry/upstream-error.ts';
 import { verifyFirstBytes } from '../store/hold-back.ts';
 import type { Ingest } from '../store/ingest.ts';
 import { MismatchError } from '../store/ingest-error.ts';
 import { StoreError } from '../store/store-error.ts';
-import type { Logger } from '../telemetry/logger.ts';
-import type { Observer } from '../telemetry/observer.ts';
+import { Demand } from './demand.ts';
+import type { DownloadOptions } from './download-options.ts';
+import { Filling } from './filling.ts';
 import { Leftover, type Transfer } from './leftover.ts';
 import { ReservedRoom } from './reserved-room.ts';
-import { resumeTransfer } from './resume.ts';
-import type { ByteReservation } from './room.ts';
 import type { SourceList } from './source-list.ts';
-
-export interface TransferPolicy {
-  readonly stallMs: number;
-  readonly giveUpMs: number;
-}
-
-export interface DownloadOptions {
-  readonly digest: Digest;
-  /** From a descriptor that the repository's manifests name; a source of another length is not read. */
-  readonly expectedSize: number | undefined;
-  readonly sources: SourceList;
-  readonly policy: TransferPolicy;
-  /** `never`: the transfer ends with its last client; the partial is kept. */
-  readonly finish: 'always' | 'never';
-  readonly observer: Observer;
-  readonly logger: Logger;
-  /** Aborted at shutdown, after the drain: the partial is kept. */
-  readonly signal: AbortSignal;
-  now(): number;
-  isHeld(): Promise<boolean>;
-  reserve(bytes: number): Promise<ByteReservation | undefined>;
-  openIngest(onFollowers: (count: number) => void): Promise<Ingest>;
-  onMismatch(): void;
-}
+import { Wants } from './wants.ts';
 
 /** `held`: it came meanwhile; `no-room`: to be read without storing it. */
 export type Opened = Ingest | 'held' | 'no-room';
@@ -54,11 +31,14 @@ export class Download {
   readonly #resolveOpened: (opened: Opened) => void;
   readonly #upstream: string;
   readonly #room: ReservedRoom;
+  readonly #wants = new Wants();
   #ingest: Ingest | undefined;
-  #answered = false;
+  #filling: Filling | undefined;
   /** The first open comes before the first follower: somebody waits for it all the same. */
   #wasFollowed = false;
   readonly #abandon = new AbortController();
+  /** Ends ranges that are being fetched when the download ends by itself. */
+  readonly #end = new AbortController();
   readonly #leftover = new Leftover(() => this.#abandon.abort());
 
   constructor(options: DownloadOptions) {
@@ -92,7 +72,40 @@ export class Download {
 
   /** It is ending for want of clients: who comes now waits for its end and starts another. */
   get isAbandoned(): boolean {
-    return this.#abandon.signal.aborted;
+    return this.#abandon.signal.aborted || this.#wants.isOver;
+  }
+
+  /** Keeps it from ending for want of clients, until `leave`. False: it is ending already. */
+  enter(): boolean {
+    return !this.#abandon.signal.aborted && this.#wants.enter();
+  }
+
+  leave(): void {
+    this.#wants.leave();
+  }
+
+  /** All of it, then. True: nobody has wanted that before. */
+  wantWhole(): boolean {
+    return this.#wants.addWhole();
+  }
+
+  /** A closed range, half-open, for a client who has entered. Undefined: nothing was opened. */
+  wantRange(from: number, end: number, source: BlobSource): Demand | undefined {
+    const [ingest, filling] = [this.#ingest, this.#filling];
+    if (ingest === undefined || filling === undefined) return undefined;
+    const { finish, signal } = this.#options;
+    const demand = new Demand({
+      ingest,
+      filling,
+      source,
+      from,
+      end,
+      finish,
+      signal: AbortSignal.any([signal, this.#abandon.signal, this.#end.signal]),
+      isWholeWanted: () => this.#wants.isWhole,
+    });
+    this.#wants.addRange(demand.ended);
+    return demand;
   }
 
   /** The transfer that met a full store, with its first bytes: for one client, once. */
@@ -101,14 +114,14 @@ export class Download {
   }
 
   /**
-   * Resolves when headers may go out: the size is as known as it will be, and a small blob is verified.
-   * Errors: what ended the download before that.
+   * Resolves when headers of a body that reaches the blob's end may go out: the size is as known as it will be, and a
+   * small blob is verified. Errors: what ended the download before that.
    */
   async ready(ingest: Ingest): Promise<void> {
     for (;;) {
       if (ingest.verified) return;
       if (ingest.failure !== undefined) throw ingest.failure;
-      if (this.#answered && (ingest.size ?? ingest.front) > verifyFirstBytes) return;
+      if (this.#filling?.answered && (ingest.size ?? ingest.front) > verifyFirstBytes) return;
       await ingest.nextChange().changed;
     }
   }
@@ -124,6 +137,8 @@ export class Download {
       this.#room.keepPartial(this.heldBytes);
       this.#resolveOpened('no-room');
     } finally {
+      this.#end.abort(this.#ingest?.failure ?? new Error('the download is over'));
+      await this.#wants.rangesEnded();
       this.#room.release();
       observer.downloadEnded(this.#upstream);
       await this.#ingest?.release().catch(error => logger.warn('a partial did not close', { digest, error }));
@@ -132,10 +147,10 @@ export class Download {
   }
 
   async #run(): Promise<void> {
-    const { expectedSize, logger, digest } = this.#options;
+    const { expectedSize, logger, digest, policy, observer, now } = this.#options;
     if (await this.#options.isHeld()) return this.#resolveOpened('held');
-    if (expectedSize !== undefined) {
-      if (!(await this.#room.take(expectedSize, expectedSize))) return this.#resolveOpened('no-room');
+    if (expectedSize !== undefined && this.#wants.isWhole) {
+      if (!(await this.#room.take(expectedSize, true))) return this.#resolveOpened('no-room');
     }
     let ingest: Ingest;
     try {
@@ -149,23 +164,36 @@ export class Download {
       if (ingest.size !== undefined && ingest.size !== expectedSize) await ingest.restart();
       ingest.setSize(expectedSize);
     }
+    const onWhole = () => void this.wantWhole();
+    const filling = new Filling({ ingest, room: this.#room, policy, observer, now, onWhole });
+    this.#filling = filling;
     this.#resolveOpened(ingest);
     try {
-      await this.#fill(ingest);
+      if ((await this.#wants.decided()) === 'whole') await this.#complete(ingest, filling);
+      else await this.#keep(ingest, filling);
     } catch (error) {
-      await this.#end(ingest, error);
+      await this.#fail(ingest, error);
     }
   }
 
-  /** Transfers, verifies and commits; from zero again while a good answer may still come. */
-  async #fill(ingest: Ingest): Promise<void> {
+  /** Fetches what is missing, verifies and commits; from zero again while a good answer may still come. */
+  async #complete(ingest: Ingest, filling: Filling): Promise<void> {
     const { digest, expectedSize, sources, observer, logger } = this.#options;
+    ingest.hashFront();
     for (let tries = 1; ; tries += 1) {
-      if (!(await this.#transfer(ingest))) return ingest.overflow();
+      const isFilled = await filling.fill({
+        from: 0,
+        end: Number.POSITIVE_INFINITY,
+        sources,
+        signal: AbortSignal.any([this.#options.signal, this.#abandon.signal]),
+        isBackground: () => this.#wasFollowed && ingest.followers === 0,
+        onLeftover: (first, rest) => this.#leftover.offer(first, rest),
+      });
+      if (!isFilled) return ingest.overflow();
       const size = ingest.size ?? ingest.gapFrom(0).start;
       ingest.setSize(size);
       // a partial that was whole, and a blob without a byte, have asked for none yet
-      if (!(await this.#room.take(size, size))) return ingest.overflow();
+      if (!(await this.#room.take(size, true))) return ingest.overflow();
       await ingest.journalAll();
       if (await ingest.verify()) break;
       observer.digestMismatch(sources.current().upstream);
@@ -182,44 +210,15 @@ export class Download {
     this.#room.settle(ingest.size ?? ingest.front);
   }
 
-  /** False: no room; what came so far is on disk, the rest is the followers' own business. */
-  async #transfer(ingest: Ingest): Promise<boolean> {
-    const { sources, observer, policy, now } = this.#options;
-    const gap = ingest.gapFrom(0).start;
-    if (gap > 0 && gap === ingest.size) return true; // a full partial asks nobody
-    const signal = AbortSignal.any([this.#options.signal, this.#abandon.signal]);
-    const chunks = resumeTransfer({
-      sources,
-      from: gap,
-      expectedSize: ingest.size,
-      stallMs: policy.stallMs,
-      giveUpMs: policy.giveUpMs,
-      signal,
-      observer,
-      now,
-      isBackground: () => this.#wasFollowed && ingest.followers === 0,
-      onOpened: (_source, size) => {
-        this.#answered = true;
-        if (size !== undefined) ingest.setSize(size);
-      },
-    });
-    try {
-      for (;;) {
-        const { done, value } = await chunks.next();
-        if (done === true) return true;
-        if (!(await this.#room.take(value.at + value.bytes.length, ingest.size))) {
-          if (value.at === 0) this.#leftover.offer(value, chunks);
-          return false;
-        }
-        if (!(await this.#room.write(ingest, value))) return false;
-        if (ingest.failure !== undefined) throw ingest.failure; // reading back failed: the rest is of no use
-      }
-    } finally {
-      if (!this.#leftover.isOffered) await chunks.return();
-    }
+  /** Its ranges are there, or can't be had: what came stays for the next ask. */
+  async #keep(ingest: Ingest, filling: Filling): Promise<void> {
+    const reason = new Error('nobody wants more of it for now');
+    if (ingest.heldBytes === 0 || filling.isContradicted) return ingest.discard(reason);
+    await ingest.pause(reason);
+    this.#room.keepPartial(ingest.heldBytes);
   }
 
-  async #end(ingest: Ingest, error: unknown): Promise<void> {
+  async #fail(ingest: Ingest, error: unknown): Promise<void> {
     const reason = error instanceof Error ? error : new Error(String(error));
     const { digest, logger } = this.#options;
     const otherBlob = reason instanceof UpstreamError && reason.failure === 'mismatch';

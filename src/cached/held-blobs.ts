@@ -8,7 +8,7 @@ import { RegistryError } from '../oci/error.ts';
 import type { ByteRange } from '../oci/range.ts';
 import type { BlobAnswer, ReadOptions } from '../registry/registry.ts';
 import type { HeldBlob } from '../store/held-blob.ts';
-import { verifyFirstBytes } from '../store/ingest.ts';
+import { verifyFirstBytes } from '../store/hold-back.ts';
 import { type AskedBlob, spanOf } from './asked-blob.ts';
 import type { BlobCheck } from './blob-checks.ts';
 import type { DescriptorSizes } from './descriptor-sizes.ts';

@@ -11,9 +11,8 @@ import { UpstreamError } from '../registry/upstream-error.ts';
 import { verifyFirstBytes } from '../store/hold-back.ts';
 import type { MismatchError, NoRoomError } from '../store/ingest-error.ts';
 import type { Observer } from '../telemetry/observer.ts';
-import type { TransferPolicy } from './download.ts';
 import { PassthroughReader } from './passthrough.ts';
-import { type Chunk, resumeTransfer } from './resume.ts';
+import { type Chunk, resumeTransfer, type TransferPolicy } from './resume.ts';
 import { SourceList } from './source-list.ts';
 import type { Suspects } from './suspects.ts';
 import { waitFor } from './wait.ts';
@@ -96,6 +95,17 @@ export class Passages {
       return 'ends-at-end';
     }
     return { outcome: 'passthrough', size: total, start: first, end: last + 1, partial: true, reader };
+  }
+
+  /** The rest of a closed range that ends before the last byte: `at` … `end - 1` of a blob of `size` bytes. */
+  restOfRange(
+    digest: Digest,
+    source: BlobSource,
+    at: number,
+    end: number,
+    size: number | undefined,
+  ): PassthroughReader {
+    return this.#open(digest, source, { from: at, end, expectedSize: size, hash: undefined }).reader;
   }
 
   /** The rest for a client that has drained a download without room. `at`: its next byte; `expectedSize`: what it was told. */
@@ -185,7 +195,7 @@ export class Passages {
   }
 }
 
-function unsatisfiable(size: number | undefined): RegistryError {
+export function unsatisfiable(size: number | undefined): RegistryError {
   return new RegistryError('RANGE_INVALID', size === undefined ? {} : { detail: { size } });
 }
 

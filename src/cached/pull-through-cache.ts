@@ -219,6 +219,7 @@ export class PullThroughCache {
       bootId,
       observer,
       commit: handle => store.commit(digest, handle),
+      hashesLater: true,
       onFollowers,
     });
   }

@@ -21,19 +21,21 @@ export interface ReservedRoomOptions {
 export class ReservedRoom {
   readonly #options: ReservedRoomOptions;
   #reservation: ByteReservation | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(options: ReservedRoomOptions) {
     this.#options = options;
   }
 
-  /** Room for `neededBytes` in all; of a known `size`, for all of it. False: there is none. */
-  async take(neededBytes: number, size: number | undefined): Promise<boolean> {
-    const held = this.#reservation;
-    if (held === undefined) {
-      this.#reservation = await this.#options.reserve(size ?? Math.max(growBytes, neededBytes));
-      return this.#reservation !== undefined;
-    }
-    return held.bytes >= neededBytes || held.grow(Math.max(growBytes, neededBytes - held.bytes));
+  /**
+   * Room for `neededBytes` in all. `isExact`: that is what will be needed; else some steps ahead are taken. False: there is
+   * none. Several may ask at once.
+   */
+  async take(neededBytes: number, isExact: boolean): Promise<boolean> {
+    if (neededBytes <= (this.#reservation?.bytes ?? -1)) return true;
+    const taken = this.#turn.then(() => this.#take(neededBytes, isExact));
+    this.#turn = taken.catch(() => undefined);
+    return taken;
   }
 
   /** False: the disk takes no more. */
@@ -65,5 +67,17 @@ export class ReservedRoom {
   /** Idempotent; without effect after `settle` or `keepPartial`. */
   release(): void {
     this.#reservation?.release();
+  }
+
+  async #take(neededBytes: number, isExact: boolean): Promise<boolean> {
+    const held = this.#reservation;
+    if (held === undefined) {
+      this.#reservation = await this.#options.reserve(
+        isExact ? neededBytes : Math.max(growBytes, neededBytes),
+      );
+      return this.#reservation !== undefined;
+    }
+    const missing = neededBytes - held.bytes;
+    return missing <= 0 || held.grow(isExact ? missing : Math.max(growBytes, missing));
   }
 }

@@ -2,8 +2,8 @@
  * One transfer that outlives its connections: the bytes of a blob from `from` on, over all sources, continued with a
  * Range after a cut, a stall or a refused connection, until the end or until nothing moved for `giveUpMs`.
  *
- * Guarantees: chunks come in order and without gaps; a source that ignores Range is read from its start and skipped; a
- * source whose length differs from the expected one gives no byte. It does not verify: its callers hash.
+ * Guarantees: chunks come in order and without gaps; a source that ignores Range is read from its start and skipped
+ * (unless `takesWhole`); an `end` beyond the blob's is the blob's; a source whose length differs from the expected one gives no byte. It does not verify: its callers hash.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BlobSource, OpenedSource } from '../registry/registry.ts';
@@ -12,22 +12,31 @@ import type { Observer, ResumeCause } from '../telemetry/observer.ts';
 import type { SourceList } from './source-list.ts';
 import { StallGuard } from './stall-guard.ts';
 
-export interface ResumeOptions {
+export interface TransferPolicy {
+  readonly stallMs: number;
+  readonly giveUpMs: number;
+}
+
+export interface ResumeOptions extends TransferPolicy {
   readonly sources: SourceList;
   /** First byte wanted; `end`: one past the last (undefined: to the blob's end). */
   readonly from: number;
   readonly end?: number;
   /** Of the whole blob: from a descriptor or an earlier answer. */
   readonly expectedSize: number | undefined;
-  readonly stallMs: number;
-  readonly giveUpMs: number;
   readonly signal: AbortSignal;
   readonly observer: Observer;
   now(): number;
+  /** Bytes of this blob have come already: a failure at the start is one in the middle. */
+  readonly hasBegun?: boolean;
+  /** These bytes are needed whatever they cost: of a source that refuses a closed range too, the whole is read. */
+  readonly insists?: boolean;
+  /** Whether a closed range that is answered with the whole gives all of it, from its first byte to the blob's end. */
+  takesWhole?(): boolean;
   /** Nobody waits for these bytes now: the next open may queue behind live work. */
   isBackground(): boolean;
-  /** A source answered; `size` of the whole blob, if it says. */
-  onOpened(source: BlobSource, size: number | undefined): void;
+  /** A source answered; `size` of the whole blob, if it says; `from`: the first byte that will be given. */
+  onOpened(source: BlobSource, size: number | undefined, from: number): void;
 }
 
 export interface Chunk {
@@ -42,15 +51,16 @@ const final = new Set(['gone', 'denied', 'blocked', 'mismatch']);
 export async function* resumeTransfer(options: ResumeOptions): AsyncGenerator<Chunk, void, void> {
   const { sources, signal, now } = options;
   let at = options.from;
+  let end = options.end;
   let size = options.expectedSize;
-  let everOpened = false;
+  let everOpened = options.hasBegun === true;
   let progressAt = now();
   let failures = 0;
   let cause: ResumeCause | undefined;
   const rangeless = new Set<BlobSource>();
   while (true) {
     signal.throwIfAborted();
-    if (isDone(at, options.end ?? size)) return;
+    if (isDone(at, stopOf(end, size))) return;
     const source = sources.current();
     const guard = new StallGuard(options.stallMs, signal);
     let opening = true;
@@ -58,7 +68,7 @@ export async function* resumeTransfer(options: ResumeOptions): AsyncGenerator<Ch
       const opened = await source.open(rangeless.has(source) ? 0 : at, {
         signal: guard.signal,
         background: options.isBackground(),
-        ...(options.end === undefined ? {} : { end: options.end }),
+        ...(end === undefined || rangeless.has(source) ? {} : { end: stopOf(end, size) ?? end }),
         ...(size === undefined ? {} : { expectedSize: size }),
       });
       size = checkSize(source.upstream, size, opened, at);
@@ -66,14 +76,18 @@ export async function* resumeTransfer(options: ResumeOptions): AsyncGenerator<Ch
       everOpened = true;
       if (cause !== undefined) options.observer.downloadResumed(source.upstream, cause);
       cause = undefined;
-      options.onOpened(source, size);
-      const end = options.end ?? size;
+      if (end !== undefined && opened.start < at && options.takesWhole?.() === true) {
+        at = opened.start;
+        end = undefined;
+      }
+      options.onOpened(source, size, at);
+      const stop = stopOf(end, size);
       let position = opened.start;
       for await (const bytes of guard.watch(opened.stream)) {
-        if (isDone(position, end)) return; // more than was asked for: the source knows no ranges, or no end
+        if (isDone(position, stop)) return; // more than was asked for: the source knows no ranges, or no end
         const wanted = bytes.subarray(
           Math.max(0, at - position),
-          end === undefined ? bytes.length : end - position,
+          stop === undefined ? bytes.length : stop - position,
         );
         position += bytes.length;
         if (wanted.length === 0) continue;
@@ -82,15 +96,16 @@ export async function* resumeTransfer(options: ResumeOptions): AsyncGenerator<Ch
         at += wanted.length;
         progressAt = now();
       }
-      if (end === undefined || isDone(at, end)) return;
-      throw endedEarly(source.upstream, at, end);
+      if (stop === undefined || isDone(at, stop)) return;
+      throw endedEarly(source.upstream, at, stop);
     } catch (thrown) {
       guard.abort(thrown);
       signal.throwIfAborted();
       const error = guard.stalled ? stalled(source.upstream, options.stallMs, thrown) : thrown;
       if (!(error instanceof UpstreamError)) throw error;
       cause ??= guard.stalled ? 'stall' : opening ? causeOf(error) : 'cut';
-      if (error.failure === 'range' && at > 0 && options.end === undefined && !rangeless.has(source)) {
+      const mayReadAll = end === undefined ? at > 0 : options.insists === true;
+      if (error.failure === 'range' && mayReadAll && !rangeless.has(source)) {
         rangeless.add(source); // from its start, then, and what is here is skipped
         continue;
       }
@@ -110,6 +125,11 @@ export async function* resumeTransfer(options: ResumeOptions): AsyncGenerator<Ch
       guard.close();
     }
   }
+}
+
+/** One past the last byte that is wanted; undefined: where the source ends. */
+function stopOf(end: number | undefined, size: number | undefined): number | undefined {
+  return end === undefined || size === undefined ? (end ?? size) : Math.min(end, size);
 }
 
 function isDone(at: number, end: number | undefined): boolean {

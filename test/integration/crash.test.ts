@@ -79,6 +79,23 @@ test('in the middle: only the missing rest is fetched', async () => {
   expect(upstream.contentBytes('blob')).toBe(size - from);
 });
 
+test('in the middle of a far range: what came of it is not fetched again', async () => {
+  const { upstream, mirror } = await start();
+  const gate = upstream.holdAfter({ digest: blob.digest }, 10_000_000);
+  const range = { Range: 'bytes=30000000-49999999' };
+  const call = request(mirror.url, { path, headers: range, keep: false });
+  await gate.reached;
+  await call.atLeast(10_000_000 - lagBytes);
+  await mirror.process.stop('SIGKILL');
+  await call.done;
+  const lines = await pullAgain(upstream, mirror.storePath);
+  const from = Number(/bytes=(\d+)-$/.exec(lines[1] ?? '')?.[1]);
+  expect(lines).toEqual([blobLine(blob.digest, 'bytes=0-29999999'), blobLine(blob.digest, `bytes=${from}-`)]);
+  expect(from).toBeGreaterThanOrEqual(40_000_000 - lagBytes);
+  expect(from).toBeLessThanOrEqual(40_000_000);
+  expect(upstream.contentBytes('blob')).toBe(30_000_000 + size - from);
+});
+
 test('after the last byte, before the rename: nobody is asked', async () => {
   const { upstream, mirror } = await start();
   await get(mirror.url, path, { keep: false });

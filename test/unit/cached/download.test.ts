@@ -1,6 +1,7 @@
 /** One transfer into one real ingest: how its sources are opened, what becomes of its bytes, and what is left on disk. */
 import { expect, test } from 'vitest';
-import { Download, type DownloadOptions } from '../../../src/cached/download.ts';
+import { Download } from '../../../src/cached/download.ts';
+import type { DownloadOptions } from '../../../src/cached/download-options.ts';
 import type { ByteReservation } from '../../../src/cached/room.ts';
 import { SourceList } from '../../../src/cached/source-list.ts';
 import type { Ingest } from '../../../src/store/ingest.ts';
@@ -87,6 +88,7 @@ async function download(scripts: readonly (readonly Act[])[], setting: Setting =
     onMismatch: () => mismatches.push('mismatch'),
     ...options,
   });
+  transfer.wantWhole();
   return { rig, opens, clock, transfer, room, mismatches };
 }
 
