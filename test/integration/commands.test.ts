@@ -172,7 +172,7 @@ test('refresh: same, moved, gone, not checked; and never without a daemon', asyn
   const mirror = await spawnTestMirror({
     upstream,
     hub: { timeouts: { first_byte: '2s', connect: '500ms' } },
-    config: { tags: { ttl: '1d' } },
+    config: { tags: { ttl: '1d', check_timeout: '30s' } },
   });
   await pull(mirror, 'library/app', before);
   const one = async () => (await runForJson(mirror.file, 'refresh', 'app'))['images'];
