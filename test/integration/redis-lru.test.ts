@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { keyOf } from '../../src/lru/digest-key.ts';
 import type { Lru, LruEntry } from '../../src/lru/lru.ts';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
-import { describeLru, type LruUnderTest } from '../contract/lru.ts';
+import { type CreateLru, describeLru, type LruUnderTest } from '../contract/lru.ts';
+import { describeEviction } from '../contract/lru-eviction.ts';
 import { makeRedis, type RedisServer, startRedis } from '../support/real/redis.ts';
 import { indexInRedis, openRedisLru } from '../support/redis-lru.ts';
 import { requires } from '../support/requires.ts';
@@ -23,12 +24,8 @@ requires('redis-server')('RedisLru', () => {
   });
   afterAll(() => redis.remove());
 
-  describeLru('RedisLru, before Redis is told,', async ({ now }) => {
-    const { lru } = await openRedisLru({ port: redis.port, now });
-    return lru;
-  });
-
-  describeLru('RedisLru, as Redis says,', async ({ now }) => {
+  const untold: CreateLru = async ({ now }) => (await openRedisLru({ port: redis.port, now })).lru;
+  const compared: CreateLru = async ({ now }) => {
     const { lru, store } = await openRedisLru({ port: redis.port, now });
     const client = redis.client();
     return told(lru, async () => {
@@ -37,6 +34,13 @@ requires('redis-server')('RedisLru', () => {
       const own = await lru.coldest(1000);
       expect([entries, bytes, sizes]).toEqual([show(own), lru.bytes, lru.count]);
     });
+  };
+  describeLru('RedisLru, before Redis is told,', untold);
+  describeLru('RedisLru, as Redis says,', compared);
+  describeEviction('RedisLru, before Redis is told,', untold);
+  describeEviction('RedisLru, as Redis says,', async ({ now }) => {
+    const { lru } = await openRedisLru({ port: redis.port, now });
+    return told(lru, () => lru.sync());
   });
 
   describe('the copy', () => {
