@@ -21,6 +21,7 @@ import { listen } from './serving.ts';
 import { readBootId } from './store/journal.ts';
 import { StoreLayout } from './store/layout.ts';
 import { StoreOwner } from './store/owner.ts';
+import { findPartial } from './store/sweep.ts';
 import { StoreReading } from './store-reading.ts';
 import type { Surroundings } from './surroundings.ts';
 import type { Logger } from './telemetry/logger.ts';
@@ -78,6 +79,12 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     now,
     reserve: (bytes, digest) => capacity.reserve(bytes, digest),
     verifyAfterMs: config.store.verifyAfterMs,
+    partialLeft: digest => {
+      findPartial({ layout, observer: metrics }, digest).then(
+        found => capacity.addPartials(found === undefined ? [] : [found]),
+        error => logger.warn('a partial could not be counted', { digest, error }),
+      );
+    },
     touch: digest => {
       lru.touch(digest);
       lastUses.touch(digest);

@@ -12,8 +12,6 @@ import type { Observer } from '../telemetry/observer.ts';
 import type { Suspects } from './suspects.ts';
 
 const maxStuck = 1000;
-/** The process is short of something for a moment; the file is not to blame. */
-const passingCodes: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR']);
 
 export interface BadBlobsOptions {
   readonly quarantine: Pick<Quarantine, 'take'>;
@@ -56,7 +54,7 @@ export class BadBlobs {
     kind: BadKind,
     error: StoreError,
   ): Promise<void> {
-    if (passingCodes.has(error.code)) this.#stuck.set(digest, fileId ?? '');
+    if (error.isPassing) this.#stuck.set(digest, fileId ?? '');
     else await this.#setAside(digest, fileId, kind, error.message);
   }
 

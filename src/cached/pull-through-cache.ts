@@ -59,6 +59,8 @@ export interface PullThroughCacheOptions extends Omit<HeldFilesOptions, 'suspect
   now(): number;
   /** Room for a blob of that digest; its partial, if there is one, is part of it. */
   reserve(bytes: number, digest: Digest): Promise<ByteReservation | undefined>;
+  /** An earlier partial of it could not be opened, and may still be there: its reservation had taken it over. */
+  partialLeft(digest: Digest): void;
   touch(digest: Digest): void;
   /** A manifest of that many bytes is in the store now. */
   manifestStored(digest: Digest, bytes: number): void;
@@ -210,7 +212,7 @@ export class PullThroughCache {
   async #openIngest(digest: Digest, source: string, onFollowers: (count: number) => void): Promise<Ingest> {
     const { layout, bootId, observer, store, downloads } = this.#options;
     await downloads.removed(digest);
-    return Ingest.open({
+    const opening = Ingest.open({
       digest,
       source,
       partPath: layout.partPath(digest),
@@ -221,6 +223,10 @@ export class PullThroughCache {
       commit: handle => store.commit(digest, handle),
       hashesLater: true,
       onFollowers,
+    });
+    return opening.catch(error => {
+      void downloads.ended(digest).then(() => this.#options.partialLeft(digest));
+      throw error;
     });
   }
 }

@@ -9,6 +9,7 @@ export type StoreObserver = Pick<Observer, 'storeError'>;
 
 /** No room for us: the disk, or our share of it. */
 const fullCodes: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT']);
+const passingCodes: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR']);
 
 export class StoreError extends Error {
   readonly operation: StoreOperation;
@@ -29,6 +30,11 @@ export class StoreError extends Error {
   /** The disk or a quota is full: eviction may help. (A read-only disk is not full.) */
   get isFull(): boolean {
     return fullCodes.has(this.code);
+  }
+
+  /** The process is short of something for a moment; no file is to blame. */
+  get isPassing(): boolean {
+    return passingCodes.has(this.code);
   }
 }
 

@@ -53,6 +53,15 @@ export async function sweepIngests(options: SweepOptions): Promise<readonly Foun
   return stays;
 }
 
+/** Undefined: there is none. Errors: `StoreError` scan. */
+export async function findPartial(
+  { layout, observer }: Pick<SweepOptions, 'layout' | 'observer'>,
+  digest: Digest,
+): Promise<FoundPartial | undefined> {
+  const part = await statIfThere(observer, layout.partPath(digest));
+  return part && { digest, bytes: part.size, lastUseMs: part.mtimeMs };
+}
+
 /** A partial and its journal. Resolves with the bytes freed. Errors: `StoreError` unlink. */
 export async function removePartial(
   { layout, observer }: { readonly layout: StoreLayout; readonly observer: StoreObserver },

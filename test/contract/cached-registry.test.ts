@@ -43,6 +43,7 @@ describeRegistryReader('CachedRegistry', async upstream => {
     store,
     quarantine: new Quarantine({ layout, observer, now, maxBytes: () => 0, counted: () => {} }),
     verifyAfterMs: 0,
+    partialLeft: () => {},
     verified: () => {},
     indexedSize: digest => lru.sizeOf(digest),
     removed: digest => lru.remove(digest),

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { type CallResult, get, head, request, requestMany } from '../support/client.ts';
 import { type BlobContent, bytesBlob, patternBlob } from '../support/content.ts';
+import { answer, cut } from '../support/faults.ts';
 import { buildImage } from '../support/images.ts';
 import { startTestMirror, type TestMirror } from '../support/mirror.ts';
 import { blobLine, manifestLine } from '../support/request-log.ts';
@@ -149,8 +150,8 @@ test('a range of a small blob is as good as the whole; one of a large blob begin
   await expect.poll(rig.found).toBe(2);
   expectWhole(await rig.blob(large), large.digest);
   expect(rig.lines()).toEqual([
-    blobLine(small.digest, 'bytes=0-99'), // what this costs without a known size
-    blobLine(small.digest),
+    blobLine(small.digest, 'bytes=0-99'),
+    blobLine(small.digest, 'bytes=100-'), // all of it is verified before these hundred bytes go out
     blobLine(large.digest),
   ]);
 });
@@ -367,6 +368,31 @@ test('a file that is cut while it is read ends the body, and is fetched again', 
   expect(await call.done).toMatchObject({ status: 200, end: 'fin-early' });
   expectWhole(await rig.blob(huge), huge.digest);
   expect(rig.lines()).toEqual([blobLine(huge.digest), blobLine(huge.digest)]);
+});
+
+test('a partial that cannot be opened stays, and goes on being counted', async () => {
+  const upstream = await startFakeUpstream();
+  upstream.put('library/app', image, 'latest');
+  let aheadMs = 0;
+  const now = () => Date.now() + aheadMs;
+  const mirror = await startTestMirror({ upstream, now, hub: { timeouts: { give_up: '1ms' } } });
+  await Promise.all([mirror.settled(), get(mirror.url, '/v2/library/app/manifests/latest')]); // the size is known
+  upstream.fault({ digest: large.digest }, cut(3_000_000));
+  const fault = upstream.fault({ digest: large.digest }, answer(500), { times: 'always', nth: 2 });
+  expect((await get(mirror.url, pathOf(large.digest))).end).toBe('fin-early');
+  await expect.poll(() => mirror.metric('cistern_downloads_active{upstream="docker.io"}')).toBe(0);
+  const counted = await mirror.metric('cistern_store_bytes');
+  expect(counted).toBeGreaterThan(1_000_000);
+  fault.remove();
+  aheadMs = minuteMs; // what failed a moment ago may be asked again
+  const probe = await open(mirror.storePath);
+  const truncated = vi.spyOn(Object.getPrototypeOf(probe), 'truncate');
+  await probe.close();
+  onTestFinished(() => truncated.mockRestore());
+  truncated.mockRejectedValueOnce(Object.assign(new Error('injected'), { code: 'EIO' }));
+  expectWhole(await get(mirror.url, pathOf(large.digest), { keep: false }), large.digest);
+  expect(truncated).toHaveBeenCalledOnce();
+  await expect.poll(() => mirror.metric('cistern_store_bytes')).toBe(counted);
 });
 
 test('a bad file is kept aside and counted, and no longer held', async () => {
