@@ -8,9 +8,12 @@ import { requires, unmet } from '../support/requires.ts';
 const isPlugin = unmet(['docker compose']).length === 0;
 const file = ['--file', join(projectFolder, 'docker-compose.yml')];
 
-async function compose(...args: readonly string[]): Promise<Finished> {
-  // Whoever runs the tests may have chosen profiles for something else.
-  const env = { COMPOSE_PROFILES: undefined };
+async function compose(
+  args: readonly string[],
+  variables: Readonly<Record<string, string>> = {},
+): Promise<Finished> {
+  // Whoever runs the tests may have chosen something for another purpose.
+  const env = { COMPOSE_PROFILES: undefined, CISTERN_LRU_REDIS: undefined, ...variables };
   const command = isPlugin ? ['docker', 'compose'] : ['docker-compose'];
   return await runCommand([...command, ...file, ...args], { env });
 }
@@ -20,10 +23,10 @@ requires('docker-compose')('docker-compose.yml', () => {
     { profiles: [] },
     { profiles: ['redis'] },
     { profiles: ['fleet'] },
-    { profiles: ['plain', 'redis', 'fleet', 'monitoring'] },
+    { profiles: ['redis', 'fleet', 'monitoring'] },
   ])('is accepted with $profiles', async ({ profiles }) => {
     const chosen = profiles.flatMap(profile => ['--profile', profile]);
-    const { code, stderr } = await compose(...chosen, 'config', '--quiet');
+    const { code, stderr } = await compose([...chosen, 'config', '--quiet']);
     expect(code, stderr).toBe(0);
   });
 });
@@ -33,16 +36,55 @@ requires('docker compose')('docker compose', () => {
   test('starts what the profiles choose', async () => {
     const choices = {
       '': 'mirror',
-      redis: 'mirror-redis redis',
-      fleet: 'node1 node2 node3 redis',
-      'plain monitoring': 'grafana mirror prometheus',
-      'fleet monitoring': 'grafana node1 node2 node3 prometheus redis',
+      redis: 'mirror redis',
+      monitoring: 'grafana mirror prometheus',
+      fleet: 'mirror node1 node2 node3 redis',
+      'fleet monitoring': 'grafana mirror node1 node2 node3 prometheus redis',
     };
-    for (const [profiles, services] of Object.entries(choices)) {
-      const chosen = profiles.split(' ').flatMap(profile => (profile === '' ? [] : ['--profile', profile]));
-      const { code, stdout, stderr } = await compose(...chosen, 'config', '--services');
-      expect(code, stderr).toBe(0);
-      expect(stdout.trim().split('\n').sort().join(' '), profiles).toBe(services);
+    for (const [profiles, services] of Object.entries(choices))
+      expect(
+        Object.keys(await servicesOf(profiles))
+          .sort()
+          .join(' '),
+        profiles,
+      ).toBe(services);
+  });
+
+  test('starts what is named, and what that needs', async () => {
+    const choices = {
+      'node1 node2 node3': 'node1 node2 node3 redis',
+      'node1 node2 node3 grafana': 'grafana node1 node2 node3 prometheus redis',
+      grafana: 'grafana prometheus',
+    };
+    for (const [names, services] of Object.entries(choices)) {
+      const chosen = await servicesOf('fleet monitoring', names.split(' '));
+      expect(Object.keys(chosen).sort().join(' '), names).toBe(services);
     }
   });
+
+  test('hands the mirror the Redis that the shell says, and else nothing', async () => {
+    const url = 'redis://redis:6379/0';
+    for (const [variables, expected] of [
+      [{}, ''],
+      [{ CISTERN_LRU_REDIS: url }, url],
+    ] as const)
+      expect(await servicesOf('redis', [], variables)).toMatchObject({
+        mirror: { environment: { CISTERN_LRU_REDIS: expected } },
+      });
+  });
 });
+
+/** By name, as Compose understands them. */
+async function servicesOf(
+  profiles: string,
+  names: readonly string[] = [],
+  variables: Readonly<Record<string, string>> = {},
+): Promise<Record<string, unknown>> {
+  const chosen = profiles.split(' ').flatMap(profile => (profile === '' ? [] : ['--profile', profile]));
+  const { code, stdout, stderr } = await compose(
+    [...chosen, 'config', '--format', 'json', ...names],
+    variables,
+  );
+  expect(code, stderr).toBe(0);
+  return JSON.parse(stdout).services;
+}

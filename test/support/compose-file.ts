@@ -1,6 +1,6 @@
 /**
  * docker-compose.yml as a tree whose every key is one that the Compose specification has and that is used here on
- * purpose: an unknown, misspelt or misplaced one fails. With what a selection of profiles starts.
+ * purpose: an unknown, misspelt or misplaced one fails. With what a selection of profiles and services starts.
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +13,8 @@ const word = z.string().regex(/^[a-z0-9][a-z0-9_.-]*$/);
 const duration = z.string().regex(/^\d+(?:ms|s|m|h)$/);
 
 const service = z.strictObject({
-  profiles: z.array(word).min(1),
+  /** None: started by every choice. */
+  profiles: z.array(word).min(1).optional(),
   image: z.string(),
   build: z.string().optional(),
   command: z.array(z.string()).optional(),
@@ -22,7 +23,14 @@ const service = z.strictObject({
   volumes: z.array(z.string().regex(/^[^:]+:\/[^:]+(?::ro)?$/)).default([]),
   secrets: z.array(word).default([]),
   networks: z.strictObject({ default: z.strictObject({ aliases: z.array(word) }) }).optional(),
-  depends_on: z.array(word).default([]),
+  depends_on: z
+    .union([
+      z.array(word).transform(names => new Map(names.map(name => [name, 'service_started']))),
+      z
+        .record(word, z.strictObject({ condition: z.enum(['service_started', 'service_healthy']) }))
+        .transform(waits => new Map(Object.entries(waits).map(([name, { condition }]) => [name, condition]))),
+    ])
+    .default(new Map()),
   healthcheck: z
     .strictObject({
       test: z.array(z.string()),
@@ -54,17 +62,35 @@ const composeFile = z.strictObject({
 
 export type ComposeFile = z.output<typeof composeFile>;
 
-/** Errors: anything that the shape above doesn't know. */
-export function readComposeFile(): ComposeFile {
+/**
+ * `variables`: what the shell of whoever runs Compose has; `${NAME:-DEFAULT}` is the one form that is used here.
+ * Errors: anything that the shape above doesn't know.
+ */
+export function readComposeFile(variables: Readonly<Record<string, string>> = {}): ComposeFile {
   const text = readFileSync(join(composeFolder, 'docker-compose.yml'), 'utf8');
-  return composeFile.parse(parse(text, { merge: true, uniqueKeys: true }));
+  const filled = text.replaceAll(
+    /\$\{(\w+):-([^}]*)\}/g,
+    // JSON is YAML: an empty value would be null.
+    (_, name: string, absent: string) => JSON.stringify(variables[name] || absent),
+  );
+  return composeFile.parse(parse(filled, { merge: true, uniqueKeys: true }));
 }
 
-/** The services that `docker compose --profile … up` starts. */
-export function startedBy(file: ComposeFile, profiles: readonly string[]): ReadonlyMap<string, Service> {
-  return new Map(
-    Object.entries(file.services).filter(([, { profiles: own }]) => own.some(one => profiles.includes(one))),
+/** The services that `docker compose --profile … up [NAME…]` starts: what is named, and what that waits for. */
+export function startedBy(
+  file: ComposeFile,
+  profiles: readonly string[],
+  names: readonly string[] = [],
+): ReadonlyMap<string, Service> {
+  const chosen = new Map(
+    Object.entries(file.services).filter(
+      ([, { profiles: own }]) => own === undefined || own.some(one => profiles.includes(one)),
+    ),
   );
+  if (names.length === 0) return chosen;
+  const needed = new Set(names);
+  for (const name of needed) for (const other of chosen.get(name)?.depends_on.keys() ?? []) needed.add(other);
+  return new Map([...chosen].filter(([name]) => needed.has(name)));
 }
 
 /** Those that run Cistern. */

@@ -47,7 +47,12 @@ describe('a variable', () => {
     });
   });
 
-  it('that is empty counts as absent', async () => {
+  it('that is empty counts as absent, also where it stands for a section (docker-compose.yml hands one over)', async () => {
+    const env = { CISTERN_LRU_REDIS: '' };
+    expect((await folder.load('', env)).config.lru.redis).toBeUndefined();
+    const { config, warnings } = await folder.load('lru: { redis: "redis://of.mine" }', env);
+    expect(config.lru.redis?.addresses).toEqual([{ host: 'of.mine', port: 6379 }]);
+    expect(warnings).toEqual([]);
     expect((await folder.load('log: { level: warn }', { CISTERN_LOG_LEVEL: '' })).config.log.level).toBe(
       'warn',
     );

@@ -11,47 +11,91 @@ import { tempDir } from '../../support/temp-dir.ts';
 const file = readComposeFile();
 const read = (path: string) => readFileSync(join(composeFolder, path), 'utf8');
 const scraped = parse(read('deploy/prometheus.yml')).scrape_configs[0].dns_sd_configs[0];
-const ways: Readonly<Record<string, { profiles: string[]; mirrors: string[]; beside: string[] }>> = {
-  'docker compose up': { profiles: profilesByDefault(), mirrors: ['mirror'], beside: [] },
-  'plain and monitoring': {
-    profiles: ['plain', 'monitoring'],
-    mirrors: ['mirror'],
-    beside: ['grafana', 'prometheus'],
-  },
-  redis: { profiles: ['redis'], mirrors: ['mirror-redis'], beside: ['redis'] },
+const inRedis = { CISTERN_LRU_REDIS: 'redis://redis:6379/0' };
+const nodes = ['node1', 'node2', 'node3'];
+
+interface Way {
+  readonly profiles: readonly string[];
+  /** Services that the command line names. */
+  readonly names?: readonly string[];
+  readonly variables?: Readonly<Record<string, string>>;
+  readonly mirrors: readonly string[];
+  readonly beside: readonly string[];
+}
+
+const ways: Readonly<Record<string, Way>> = {
+  'docker compose up': { profiles: [], mirrors: ['mirror'], beside: [] },
+  monitoring: { profiles: ['monitoring'], mirrors: ['mirror'], beside: ['grafana', 'prometheus'] },
+  redis: { profiles: ['redis'], variables: inRedis, mirrors: ['mirror'], beside: ['redis'] },
   'redis and monitoring': {
     profiles: ['redis', 'monitoring'],
-    mirrors: ['mirror-redis'],
+    variables: inRedis,
+    mirrors: ['mirror'],
     beside: ['grafana', 'prometheus', 'redis'],
   },
-  fleet: { profiles: ['fleet'], mirrors: ['node1', 'node2', 'node3'], beside: ['redis'] },
+  fleet: { profiles: ['fleet'], names: nodes, mirrors: nodes, beside: ['redis'] },
   'fleet and monitoring': {
     profiles: ['fleet', 'monitoring'],
-    mirrors: ['node1', 'node2', 'node3'],
+    names: [...nodes, 'grafana'],
+    mirrors: nodes,
+    beside: ['grafana', 'prometheus', 'redis'],
+  },
+  'fleet without names': {
+    profiles: ['fleet'],
+    mirrors: ['mirror', ...nodes],
+    beside: ['redis'],
+  },
+  'fleet and monitoring without names': {
+    profiles: ['fleet', 'monitoring'],
+    mirrors: ['mirror', ...nodes],
     beside: ['grafana', 'prometheus', 'redis'],
   },
 };
 
-/** COMPOSE_PROFILES in .env. */
-function profilesByDefault(): string[] {
-  return /^COMPOSE_PROFILES=(.+)$/m.exec(read('.env'))?.[1]?.split(',') ?? [];
-}
+test('without a profile is the mirror alone: it takes neither .env nor a choice to start', () => {
+  const free = Object.entries(file.services).filter(([, { profiles }]) => profiles === undefined);
+  expect(free.map(([name]) => name)).toEqual(['mirror']);
+  expect(free[0]?.[1].depends_on.size).toBe(0);
+});
 
-describe.each(Object.entries(ways))('%s', (_, { profiles, mirrors, beside }) => {
-  const started = startedBy(file, profiles);
+test('Redis is used by the nodes, and by the mirror that is told to', () => {
+  const said = (variables?: Readonly<Record<string, string>>) =>
+    Object.entries(readComposeFile(variables).services).flatMap(([name, { environment }]) => {
+      const redis = environment['CISTERN_LRU_REDIS'];
+      return redis === undefined ? [] : [[name, redis]];
+    });
+  const ofNodes = nodes.map(name => [name, inRedis.CISTERN_LRU_REDIS]);
+  expect(said()).toEqual([['mirror', ''], ...ofNodes]);
+  expect(said(inRedis)).toEqual([['mirror', inRedis.CISTERN_LRU_REDIS], ...ofNodes]);
+  expect(said({ CISTERN_LRU_REDIS: 'redis://of.mine' })).toEqual([['mirror', 'redis://of.mine'], ...ofNodes]);
+});
+
+test('nodes wait until Redis is healthy, which it says itself', () => {
+  for (const name of nodes)
+    expect(file.services[name]?.depends_on.get('redis'), name).toBe('service_healthy');
+  for (const { depends_on: others } of Object.values(file.services))
+    for (const [name, condition] of others)
+      if (condition === 'service_healthy') expect(file.services[name]?.healthcheck).toBeDefined();
+});
+
+describe.each(Object.entries(ways))('%s', (_, { profiles, names: named, variables, mirrors, beside }) => {
+  const started = startedBy(readComposeFile(variables), profiles, named);
 
   test('starts exactly these', () => {
     expect([...started.keys()].sort()).toEqual([...mirrors, ...beside].sort());
-    expect([...mirrorsAmong(started).keys()].sort()).toEqual(mirrors);
+    expect([...mirrorsAmong(started).keys()].sort()).toEqual([...mirrors].sort());
   });
 
-  test('each has what it waits for, and the image of each mirror is built by one of them', () => {
+  test('each has what it waits for, and each mirror builds its image or waits for one that does', () => {
     for (const [name, { depends_on: others }] of started)
-      for (const other of others) expect([...started.keys()], name).toContain(other);
+      for (const other of others.keys()) expect([...started.keys()], name).toContain(other);
     const built = [...mirrorsAmong(started)].filter(([, { build }]) => build === '.').map(([name]) => name);
-    expect(built).toHaveLength(1);
     for (const [name, { depends_on: others }] of mirrorsAmong(started))
-      if (!built.includes(name)) expect(others, name).toEqual(expect.arrayContaining(built));
+      if (!built.includes(name))
+        expect(
+          [...others.keys()].some(other => built.includes(other)),
+          name,
+        ).toBe(true);
   });
 
   test('no two share a port of the machine, a name, or a volume', () => {
@@ -69,8 +113,7 @@ describe.each(Object.entries(ways))('%s', (_, { profiles, mirrors, beside }) => 
   test('configurations name servers that run', async () => {
     for (const [name, { environment }] of mirrorsAmong(started)) {
       for (const url of [environment['CISTERN_LRU_REDIS'], environment['CISTERN_FLEET_ADVERTISE']])
-        if (url !== undefined) expect([...started.keys()], name).toContain(new URL(url).hostname);
-      expect(environment['CISTERN_LRU_REDIS'] !== undefined, name).toBe(started.has('redis'));
+        if (url) expect([...started.keys()], name).toContain(new URL(url).hostname);
     }
   });
 });
@@ -103,7 +146,7 @@ describe.each([...mirrorsAmong(new Map(Object.entries(file.services)))])('%s', (
 
   test('says of itself who it is', () => {
     const { CISTERN_FLEET_ADVERTISE: advertise } = service.environment;
-    expect(advertise).toBe(service.profiles.includes('fleet') ? `http://${name}:5000` : undefined);
+    expect(advertise).toBe(service.profiles?.includes('fleet') ? `http://${name}:5000` : undefined);
     for (const port of service.ports) expect(port).toMatch(/^\d+:5000$/);
   });
 
