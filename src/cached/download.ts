@@ -16,8 +16,9 @@ import { MismatchError } from '../store/ingest-error.ts';
 import { StoreError } from '../store/store-error.ts';
 import { Demand } from './demand.ts';
 import type { DownloadOptions } from './download-options.ts';
-import { Filling } from './filling.ts';
+import { type Fill, Filling } from './filling.ts';
 import { Leftover, type Transfer } from './leftover.ts';
+import { fillAll } from './parallel-transfer.ts';
 import { ReservedRoom } from './reserved-room.ts';
 import type { SourceList } from './source-list.ts';
 import { Wants } from './wants.ts';
@@ -178,18 +179,18 @@ export class Download {
 
   /** Fetches what is missing, verifies and commits; from zero again while a good answer may still come. */
   async #complete(ingest: Ingest, filling: Filling): Promise<void> {
-    const { digest, expectedSize, sources, observer, logger } = this.#options;
+    const { digest, expectedSize, sources, observer, logger, now } = this.#options;
     ingest.hashFront();
     for (let tries = 1; ; tries += 1) {
-      const isFilled = await filling.fill({
+      const fill: Fill = {
         from: 0,
         end: Number.POSITIVE_INFINITY,
         sources,
         signal: AbortSignal.any([this.#options.signal, this.#abandon.signal]),
         isBackground: () => this.#wasFollowed && ingest.followers === 0,
         onLeftover: (first, rest) => this.#leftover.offer(first, rest),
-      });
-      if (!isFilled) return ingest.overflow();
+      };
+      if (!(await fillAll(ingest, filling, fill, now))) return ingest.overflow();
       const size = ingest.size ?? ingest.gapFrom(0).start;
       ingest.setSize(size);
       // a partial that was whole, and a blob without a byte, have asked for none yet

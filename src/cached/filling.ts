@@ -6,7 +6,6 @@
  * An open-ended transfer gives way to a span that begins more than `nearBytes` ahead of it. When it gets there it ends, or
  * reads over a short one. A source that answers a closed range with the whole blob gives the whole: see `onWhole`.
  */
-import type { BlobSource } from '../registry/registry.ts';
 import { UpstreamError } from '../registry/upstream-error.ts';
 import type { Ingest } from '../store/ingest.ts';
 import type { Observer } from '../telemetry/observer.ts';
@@ -38,6 +37,8 @@ export interface Fill {
   readonly sources: SourceList;
   readonly signal: AbortSignal;
   isBackground(): boolean;
+  /** So many bytes have come for it. */
+  onBytes?(count: number): void;
   /** There was no room for the first byte of the blob: the transfer that brings it. */
   onLeftover?(first: Chunk, rest: AsyncGenerator<Chunk, void, void>): void;
 }
@@ -70,7 +71,7 @@ export class Filling {
   /** Resolves when all of it is on disk. False: no room; what came so far is there. Errors: UpstreamError; the signal's reason. */
   async fill(fill: Fill): Promise<boolean> {
     const { ingest } = this.#options;
-    const isToEnd = fill.end === Number.POSITIVE_INFINITY;
+    const isToEnd = fill.end === Infinity;
     for (let hasBegun = false; ; ) {
       fill.signal.throwIfAborted();
       const gap = this.#gapIn(fill.from, fill.end, () => true);
@@ -96,6 +97,23 @@ export class Filling {
         this.#claims.drop(claim);
       }
       hasBegun = true;
+    }
+  }
+
+  /** One piece of at most `maxBytes`, the earliest that nobody brings. `none`: there is no such. Errors: as `fill`. */
+  async fillPiece(fill: Fill, maxBytes: number): Promise<'filled' | 'none' | 'no-room'> {
+    const { ingest, room } = this.#options;
+    const size = ingest.size ?? 0;
+    if (!(await room.take(size, true))) return 'no-room';
+    const gap = this.#gapIn(fill.from, size, offset => this.#claims.covering(offset) === undefined);
+    if (gap === undefined) return 'none';
+    const next = Math.min(ingest.gapFrom(gap).end ?? size, this.#claims.nextStart(gap));
+    const claim = this.#claims.add(gap, Math.min(next, gap + maxBytes));
+    try {
+      const ended = await this.#transfer(claim, fill, this.#answered);
+      return ended === 'no-room' ? ended : 'filled';
+    } finally {
+      this.#claims.drop(claim);
     }
   }
 
@@ -142,6 +160,7 @@ export class Filling {
         if (!(await this.#store(claim, value))) return 'no-room';
         if (ingest.failure !== undefined) throw ingest.failure; // reading back failed: the rest is of no use
         claim.at = value.at + value.bytes.length;
+        fill.onBytes?.(value.bytes.length);
         if (isOpenEnded(claim) && this.#hereFrom(claim) >= worthBytes) return 'left';
       }
     } finally {
@@ -162,18 +181,20 @@ export class Filling {
       observer,
       now,
       hasBegun,
-      takesWhole: () => !this.#claims.hasOpenEnded,
-      insists: fill.end === Number.POSITIVE_INFINITY,
+      insists: fill.end === Infinity,
       isBackground: fill.isBackground,
-      onOpened: (_source: BlobSource, size: number | undefined, from: number) => {
+      onOpened: (_source, size) => {
         this.#answered = true;
         if (size !== undefined) ingest.setSize(size);
         else ingest.wake();
         if (isClosed && size !== undefined) claim.end = Math.min(claim.end, size);
-        if (from >= claim.at) return;
-        claim.at = from;
-        claim.end = Number.POSITIVE_INFINITY;
+      },
+      onWhole: start => {
+        if (this.#claims.hasOpenEnded) return false; // that one brings the rest already
+        claim.at = start;
+        claim.end = Infinity;
         onWhole();
+        return true;
       },
     });
   }

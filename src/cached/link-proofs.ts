@@ -67,6 +67,7 @@ export class LinkProofs {
     const linking = (source: BlobSource): BlobSource => ({
       upstream: source.upstream,
       repository: source.repository,
+      ...(source.roundTripMs === undefined ? {} : { roundTripMs: () => source.roundTripMs?.() }),
       ...(source.alternatives === undefined ? {} : { alternatives: source.alternatives.map(linking) }),
       open: async (offset, options) => {
         const opened = await source.open(offset, options);

@@ -3,7 +3,7 @@
  * Range after a cut, a stall or a refused connection, until the end or until nothing moved for `giveUpMs`.
  *
  * Guarantees: chunks come in order and without gaps; a source that ignores Range is read from its start and skipped
- * (unless `takesWhole`); an `end` beyond the blob's is the blob's; a source whose length differs from the expected one gives no byte. It does not verify: its callers hash.
+ * (unless `onWhole` takes it all); an `end` beyond the blob's is the blob's; a source whose length differs from the expected one gives no byte. It does not verify: its callers hash.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BlobSource, OpenedSource } from '../registry/registry.ts';
@@ -31,12 +31,12 @@ export interface ResumeOptions extends TransferPolicy {
   readonly hasBegun?: boolean;
   /** These bytes are needed whatever they cost: of a source that refuses a closed range too, the whole is read. */
   readonly insists?: boolean;
-  /** Whether a closed range that is answered with the whole gives all of it, from its first byte to the blob's end. */
-  takesWhole?(): boolean;
+  /** A closed range is answered with the whole, from `start` on: true takes all of it, to the blob's end. */
+  onWhole?(start: number): boolean;
   /** Nobody waits for these bytes now: the next open may queue behind live work. */
   isBackground(): boolean;
-  /** A source answered; `size` of the whole blob, if it says; `from`: the first byte that will be given. */
-  onOpened(source: BlobSource, size: number | undefined, from: number): void;
+  /** A source answered; `size` of the whole blob, if it says. */
+  onOpened(source: BlobSource, size: number | undefined): void;
 }
 
 export interface Chunk {
@@ -76,11 +76,12 @@ export async function* resumeTransfer(options: ResumeOptions): AsyncGenerator<Ch
       everOpened = true;
       if (cause !== undefined) options.observer.downloadResumed(source.upstream, cause);
       cause = undefined;
-      if (end !== undefined && opened.start < at && options.takesWhole?.() === true) {
+      options.onOpened(source, size);
+      const isWhole = opened.start < at || opened.isPartial === false;
+      if (end !== undefined && isWhole && options.onWhole?.(opened.start) === true) {
         at = opened.start;
         end = undefined;
       }
-      options.onOpened(source, size, at);
       const stop = stopOf(end, size);
       let position = opened.start;
       for await (const bytes of guard.watch(opened.stream)) {

@@ -82,6 +82,7 @@ export class VerdictOrigin extends PassingOrigin {
     const guard = (source: BlobSource): BlobSource => ({
       upstream: source.upstream,
       repository: source.repository,
+      ...(source.roundTripMs !== undefined && { roundTripMs: () => source.roundTripMs?.() }),
       ...(source.alternatives !== undefined && { alternatives: source.alternatives.map(guard) }),
       open: async (offset, options) => source.open(offset, await this.#asBlob(repository, options)),
     });

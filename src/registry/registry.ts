@@ -148,6 +148,8 @@ export interface BlobSource {
   readonly repository: string;
   /** The same blob at further URLs of the same upstream, in the order in which to ask. They have none of their own. */
   readonly alternatives?: readonly BlobSource[];
+  /** How far away it is, in milliseconds; undefined: not known. Absent: not worth several connections. */
+  roundTripMs?(): number | undefined;
   /**
    * Opens the blob at `offset` (> 0: with `Range: bytes=offset-`, on a fresh redirect), or `offset` … `end - 1`.
    * The answer says where it really starts: 0 when the source knows no ranges.
@@ -163,6 +165,8 @@ export interface BlobSource {
       readonly anonymous?: boolean;
       /** Of the whole blob, in bytes, where it is known: a source that has a choice takes none of another length. */
       readonly expectedSize?: number;
+      /** Where an earlier answer came from (`OpenedSource.target`): asked there, without the way that led to it. */
+      readonly target?: URL | undefined;
     },
   ): Promise<OpenedSource>;
 }
@@ -173,4 +177,8 @@ export interface OpenedSource {
   readonly start: number;
   /** Of the whole blob; undefined when the source does not say. */
   readonly size: number | undefined;
+  /** False: a range was asked for, the whole is given. */
+  readonly isPartial?: boolean;
+  /** Where a redirect led, which may be asked again for a while. It is signed: never for a log. */
+  readonly target?: URL;
 }

@@ -36,6 +36,8 @@ export interface OpenOptions {
   readonly budgetMs?: number | undefined;
   /** See `Question.ignoreBreaker`. */
   readonly ignoreBreaker?: boolean;
+  /** See `OpenedSource.target`. */
+  readonly target?: URL | undefined;
 }
 
 export interface OpenedTransfer extends OpenedSource {
@@ -91,7 +93,7 @@ export class Blobs {
     range: ByteRange | undefined,
     options: OpenOptions,
   ): Promise<OpenedTransfer> {
-    const { signal, budgetMs, ignoreBreaker = false } = options;
+    const { signal, budgetMs, ignoreBreaker = false, target } = options;
     const giveBack = options.background === true ? await this.#background.take(signal) : undefined;
     const operation = {
       kind: 'blob',
@@ -109,6 +111,7 @@ export class Blobs {
           headers: range === undefined ? {} : { range: formatRange(range) },
           accepts: status => status === 416,
           ignoreBreaker,
+          target,
         };
         const reply = await this.#options.requester.ask(question, budget);
         const extent = this.#promised(reply, range, digest);
@@ -120,6 +123,7 @@ export class Blobs {
         return {
           ...extent,
           isPartial: reply.status === 206,
+          ...(reply.isOwnHost ? {} : { target: reply.url }),
           stream: this.#stream(reply, extent, digest, budget),
         };
       });

@@ -37,7 +37,7 @@ export async function travel(
 ): Promise<Reply> {
   const own = options.url;
   const headers = { ...question.headers, ...(used === undefined ? {} : { authorization: used.header }) };
-  let url = urlOf(own, question.path);
+  let url = question.target ?? urlOf(own, question.path);
   for (let redirects = 0; ; redirects += 1) {
     const reply = await hop(options, question, url, headersFor(url, own, headers), budget, trip);
     if (!isRedirect(reply.status)) return reply;

@@ -9,6 +9,8 @@ export interface Question {
   /** As `buildEndpoint` gives it. */
   readonly path: string;
   readonly repository: Repository;
+  /** Asked there at once: where a redirect led before. */
+  readonly target?: URL | undefined;
   readonly headers?: Readonly<Record<string, string>>;
   readonly lane: 'control' | 'transfer';
   /** Statuses beside 2xx that the caller wants to see; others become errors. */

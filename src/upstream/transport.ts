@@ -8,6 +8,7 @@ import type { Kind, Observer } from '../telemetry/observer.ts';
 import { abortable } from './abortable.ts';
 import { checkWrittenHost, DialRefusal, type ReusedErrors } from './dial.ts';
 import { Lane, type LaneOptions } from './lane.ts';
+import { RoundTrip } from './round-trip.ts';
 import { errors } from './undici-parts.ts';
 
 export type Method = 'GET' | 'HEAD';
@@ -62,6 +63,7 @@ export class Transport {
   readonly #control: Lane;
   readonly #transfer: Lane;
   readonly #reused: ReusedErrors = new WeakSet();
+  readonly roundTrip = new RoundTrip();
   #closing: Promise<void> | undefined;
 
   constructor(options: TransportOptions) {
@@ -77,6 +79,7 @@ export class Transport {
     const { dispatcher, isProxied } = (hop.lane === 'transfer' ? this.#transfer : this.#control).to(hop.url);
     if (isProxied) checkWrittenHost(hop.url, this.#options.url);
     try {
+      const sentAt = performance.now();
       const sent = dispatcher.request({
         origin: hop.url.origin,
         path: hop.url.pathname + hop.url.search,
@@ -89,6 +92,7 @@ export class Transport {
       const { statusCode, headers, body } = await abortable(sent, hop.signal);
       body.on('error', () => undefined); // whoever reads gets it too; nobody reads: no reason to end the process
       observer.upstreamAnswered(key, hop.kind, hop.method, statusCode);
+      this.roundTrip.add(hop.url, performance.now() - sentAt);
       return { status: statusCode, headers, body };
     } catch (error) {
       if (error instanceof DialRefusal) throw error;

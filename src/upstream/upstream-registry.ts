@@ -130,7 +130,8 @@ export class UpstreamRegistry implements Origin {
     return {
       upstream: this.key,
       repository,
-      open: async (offset, { signal, end, background = false, budgetMs, anonymous = false }) => {
+      roundTripMs: () => this.#transport.roundTrip.shortestMs,
+      open: async (offset, { signal, end, background = false, budgetMs, anonymous = false, target }) => {
         const range =
           end !== undefined ? { first: offset, last: end - 1 } : offset > 0 ? { first: offset } : undefined;
         // a transfer that had bytes has a backoff of its own: it isn't held up by what others were told
@@ -139,6 +140,7 @@ export class UpstreamRegistry implements Origin {
           background,
           budgetMs,
           ignoreBreaker: hasGiven,
+          target,
         });
         hasGiven = true;
         return opened;
