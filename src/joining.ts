@@ -1,8 +1,7 @@
 /**
- * Makes this mirror a node of the configured fleet: its metrics, what the fleet may know of the
- * store. Without `fleet` in the configuration there is none, and nothing of it is loaded.
+ * Makes this mirror a node of the configured fleet: its metrics, what the fleet may know of the store. Without `fleet` in
+ * the configuration there is none, and nothing of it is loaded.
  */
-
 import type { Fleet } from './fleet/fleet.ts';
 import type { Holdings } from './holdings.ts';
 import type { RedisConnection } from './redis-connection.ts';

@@ -72,11 +72,11 @@ export class CachedPeerContent implements PeerContent {
     try {
       await waitFor(download.ready(ingest), signal); // by then the upstream's answer has made the link
       const { size } = ingest;
-      if (
-        size !== undefined &&
-        (partFrom ?? 0) <= ingest.front + nearBytes &&
-        this.#mayHave(record, question)
-      ) {
+      const isNear =
+        partFrom === undefined ||
+        partFrom <= ingest.front + nearBytes ||
+        ingest.readableFrom(partFrom) > partFrom;
+      if (size !== undefined && isNear && this.#mayHave(record, question)) {
         reader.promise(size);
         return { size, reader };
       }

@@ -25,6 +25,8 @@ export interface FleetSourceOptions {
   readonly leads: Leads;
   /** Nodes that live and couldn't be reached: nobody waits for them again so soon. */
   readonly unreachable: Avoided;
+  /** Nodes that hold something and didn't answer just now. */
+  readonly resting: Avoided;
   readonly logger: Logger;
   readonly leaseMs: number;
 }
@@ -42,7 +44,7 @@ export class FleetSource implements BlobSource {
   readonly #source: BlobSource;
   readonly #digest: Digest;
   readonly #reading: PeerReading;
-  /** Leases whose nodes gave nothing although they live: the upstream is asked beside them. */
+  /** Leases whose nodes gave nothing although they live (the upstream is asked beside them), and such holders. */
   readonly #fruitless = new Set<string>();
   /** How often the node of a lease said that it has nothing: it may have failed a moment ago, and give the lease back. */
   readonly #refusals = new Map<string, number>();
@@ -60,15 +62,18 @@ export class FleetSource implements BlobSource {
   async open(offset: number, options: OpenOptions): Promise<OpenedSource> {
     const { claims, leaseMs } = this.#options;
     this.#reading.begin(offset);
-    const missing = new Set<string>();
+    const tried = new Set<string>();
+    const gone = new Set<string>();
     const isPart = options.end !== undefined;
     const giveUpAt = performance.now() + 1.5 * leaseMs; // by then a dead node's lease has run out
     for (let how: 'look' | 'take' | 'insist' = isPart ? 'look' : 'take'; ; ) {
-      const claim = await claims.claim(this.#digest, how, missing);
+      const claim = await claims.claim(this.#digest, how, gone);
       options.signal.throwIfAborted();
       if (claim.kind === 'away' || claim.kind === 'ours') return this.#fromUpstream(offset, options, !isPart);
-      const held = await this.#fromHolders(claim.holders, missing, offset, options);
+      const holders = claim.holders.filter(({ node }) => !tried.has(node) && !this.#fruitless.has(node));
+      const held = await this.#fromHolders(holders, gone, offset, options);
       if (held !== undefined) return held;
+      for (const { node } of holders) tried.add(node);
       if (claim.kind === 'nobody') {
         if (isPart) return this.#fromUpstream(offset, options, false);
         how = 'insist';
@@ -96,18 +101,22 @@ export class FleetSource implements BlobSource {
     }
   }
 
-  /** What turned out not to be there is added to `missing`. */
+  /** Who turned out not to hold it is added to `gone`. */
   async #fromHolders(
     holders: readonly Peer[],
-    missing: Set<string>,
+    gone: Set<string>,
     offset: number,
     options: OpenOptions,
   ): Promise<OpenedSource | undefined> {
+    const { resting } = this.#options;
     for (const peer of holders) {
-      if (missing.has(peer.node)) continue;
-      const opened = await this.#reading.open(peer, { ...options, offset });
+      if (resting.has(peer.node)) continue;
+      const onFruitless = (): void => void this.#fruitless.add(peer.node);
+      const opened = await this.#reading.open(peer, { ...options, offset, onFruitless });
       if (!(opened instanceof PeerError)) return opened;
-      missing.add(peer.node);
+      const { result } = opened;
+      if (result === 'missing' || result === 'wrong') gone.add(peer.node);
+      else resting.add(peer.node);
     }
     return undefined;
   }

@@ -56,6 +56,7 @@ export const defaultTimes: FleetTimes = { leaseMs: 5000, heartbeatMs: 2000 };
 
 const distrustMs = 10 * 60_000;
 const unreachableMs = 60_000;
+const restMs = 10_000;
 
 export class Fleet {
   readonly redis: FleetRedis;
@@ -73,6 +74,7 @@ export class Fleet {
   readonly #client: PeerClient;
   readonly #distrusted: Avoided;
   readonly #unreachable: Avoided;
+  readonly #resting: Avoided;
   readonly #following = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
   #beating: Promise<void> | undefined;
@@ -113,6 +115,7 @@ export class Fleet {
     this.#client = new PeerClient({ signatures, observer });
     this.#distrusted = new Avoided(distrustMs, now);
     this.#unreachable = new Avoided(unreachableMs, now);
+    this.#resting = new Avoided(restMs, now);
     this.gate = {
       admit: (request, authorization) => {
         const asker = signatures.verify(request, authorization);
@@ -147,6 +150,7 @@ export class Fleet {
       holders: this.holders,
       distrusted: this.#distrusted,
       unreachable: this.#unreachable,
+      resting: this.#resting,
       following: this.#following,
       observer,
       logger,

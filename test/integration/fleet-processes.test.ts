@@ -200,18 +200,18 @@ requires('redis-server')('under load, a Redis that is', () => {
     const upstream = await startFakeUpstream();
     const nodes = await spawnFleet({ upstream, redis });
     const load = new MixedLoad(upstream, nodes);
-    await load.more(5);
+    await load.more(3);
     await begin(redis);
     if (takesItAway) {
       for (const { metric } of nodes)
         await expect.poll(() => metric('cistern_fleet_up'), { timeout: 30_000 }).toBe(0);
     }
-    await load.more(10);
+    await load.more(6);
     for (const { url } of nodes) expect((await get(url, '/readyz')).status).toBe(200);
     await end(redis);
     for (const { metric } of nodes)
       await expect.poll(() => metric('cistern_fleet_nodes'), { timeout: 30_000 }).toBe(nodes.length);
-    await load.more(5);
+    await load.more(3);
     await load.stop();
     expect(load.failures).toEqual([]);
 

@@ -112,6 +112,19 @@ requires('redis-server')('a fleet', () => {
     await held(redis, blob.digest, 1); // the second one now
   });
 
+  test('goes on with the upstream when the node that gives a blob breaks off', async () => {
+    const { redis, upstream, first, second } = await startPair();
+    await get(first.url, path, { keep: false });
+    await held(redis, blob.digest, 1);
+    first.front.cutAfter = size / 2;
+    const cutAndRefused = get(second.url, path, { keep: false });
+    await expect.poll(() => first.front.cutAfter).toBeUndefined();
+    first.front.target = undefined;
+    expect(await cutAndRefused).toMatchObject(whole);
+    const fromPeer = await peerBytes(second);
+    expect(upstream.contentBytes('blob') - size + fromPeer).toBe(size);
+  });
+
   test('waits once for a node that lives and cannot be reached, and says so', async () => {
     const { upstream, first, second } = await startPair();
     const other = patternBlob('fleet other', 2_000_000);

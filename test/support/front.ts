@@ -9,15 +9,15 @@ export interface Front {
   readonly url: string;
   /** Of the server behind it. */
   target: string | undefined;
-  /** From the server behind it, to whoever came through here. */
-  readonly bytesGiven: number;
+  /** The next connection that is given more bytes than that is reset there. */
+  cutAfter: number | undefined;
   close(): Promise<void>;
 }
 
 /** Closed with the test. Without a target, connections are reset. */
 export async function openFront(): Promise<Front> {
   const sockets = new Set<Socket>();
-  const front = { target: undefined as string | undefined, bytesGiven: 0 };
+  const front: Pick<Front, 'target' | 'cutAfter'> = { target: undefined, cutAfter: undefined };
   const server = createServer({ allowHalfOpen: true }, socket => {
     const own = (part: Socket) => {
       sockets.add(part);
@@ -35,8 +35,12 @@ export async function openFront(): Promise<Front> {
     behind.on('error', () => socket.resetAndDestroy());
     socket.on('close', () => behind.destroy());
     behind.on('close', () => socket.destroySoon());
+    let given = 0;
     behind.on('data', chunk => {
-      front.bytesGiven += chunk.length;
+      given += chunk.length;
+      if (given <= (front.cutAfter ?? Number.POSITIVE_INFINITY)) return;
+      front.cutAfter = undefined;
+      socket.resetAndDestroy();
     });
     socket.pipe(behind);
     behind.pipe(socket);
@@ -48,17 +52,5 @@ export async function openFront(): Promise<Front> {
     await new Promise(resolve => server.close(resolve));
   };
   onTestFinished(close);
-  return {
-    url: `http://127.0.0.1:${port}`,
-    close,
-    get target() {
-      return front.target;
-    },
-    set target(url) {
-      front.target = url;
-    },
-    get bytesGiven() {
-      return front.bytesGiven;
-    },
-  };
+  return Object.assign(front, { url: `http://127.0.0.1:${port}`, close });
 }
