@@ -253,3 +253,18 @@ test('a file has one job: at most 250 lines, and a name that says it', () => {
 test('every file opens with a comment that says what it is', () => {
   expect(filesWhere(text => !/^(?:#!.*\n)?\/\*\*[\s\S]{20,}?\*\//.test(text))).toEqual([]);
 });
+
+test('a mirror without Redis loads nothing for it', () => {
+  /** By imports that run when the file is loaded; those of types and `import()` don't. */
+  const loads = (path: string): string[] =>
+    Array.from(
+      withoutComments(sources.get(path) ?? '').matchAll(
+        /^(?:import|export)\s(?!type\b)(?:[^;']*?\sfrom\s)?\s*'([^'\n]+)'/gm,
+      ),
+      ([, name = '']) => (name.startsWith('.') ? normalize(join(dirname(path), name)) : name),
+    );
+  const loaded = new Set(['main.ts', 'cli/serve.ts', 'mirror.ts']);
+  for (const path of loaded) for (const name of loads(path)) loaded.add(name);
+  expect([...loaded].filter(name => /^ioredis|redis-lru|redis-connection/.test(name))).toEqual([]);
+  expect(loaded).toContain('lru/embedded-lru.ts'); // it does find what is loaded
+});

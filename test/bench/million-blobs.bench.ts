@@ -1,20 +1,20 @@
 /**
  * A million blobs in the LRU index, in this process and in Redis: the index alone, with digests from a generator; and the
- * whole mirror on a store of a million empty files. BLOBS=100000 for fewer.
+ * whole mirror on a store of a million sparse files of 1000 bytes. BLOBS=100000 for fewer.
  */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { stringify } from 'yaml';
 import { get } from '../support/client.ts';
 import { spawnProcess } from '../support/process.ts';
 import { type RedisServer, startRedis } from '../support/real/redis.ts';
-import { tempDir } from '../support/temp-dir.ts';
+import { makeTempDir } from '../support/temp-dir.ts';
 import { Table } from './report.ts';
 import { megabytes } from './usage.ts';
 
@@ -86,12 +86,15 @@ function fillStore(store: string): void {
     mkdirSync(join(folder, n.toString(16).padStart(2, '0')), { recursive: true });
   for (let n = 0; n < blobs; n += 1) {
     const hex = createHash('sha256').update(String(n)).digest('hex');
-    closeSync(openSync(join(folder, hex.slice(0, 2), hex), 'w'));
+    const file = openSync(join(folder, hex.slice(0, 2), hex), 'w');
+    ftruncateSync(file, 1000);
+    closeSync(file);
   }
 }
 
 test('the whole mirror', { timeout: timeoutMs }, async () => {
-  const folder = await tempDir();
+  const { path: folder, remove } = await makeTempDir();
+  onTestFinished(remove, timeoutMs);
   const store = join(folder, 'data');
   fillStore(store);
   const columns = {
@@ -102,7 +105,7 @@ test('the whole mirror', { timeout: timeoutMs }, async () => {
     'VmRSS MB': 0,
     'VmHWM MB': 0,
   };
-  const table = new Table(`${blobs} empty files: a start of the mirror`, columns);
+  const table = new Table(`${blobs} sparse files: a start of the mirror`, columns);
   const redis = await startRedis();
   const backends = {
     embedded: {},
@@ -131,6 +134,8 @@ test('the whole mirror', { timeout: timeoutMs }, async () => {
     mirror.signal('SIGUSR2');
     while (!(await isRead())) await delay(100);
     table.add(name, { 'serves s': served, 'read s': secondsSince() });
+    const { body } = await get(String(url), '/metrics');
+    expect(body.toString()).toContain(`\ncistern_store_blobs ${blobs}\n`);
     if ('redis' in lru) {
       await mirror.waitForMessage('the LRU index in Redis is reconciled');
       table.add(name, { 'in Redis s': secondsSince() });
