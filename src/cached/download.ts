@@ -14,11 +14,11 @@ import { verifyFirstBytes } from '../store/hold-back.ts';
 import type { Ingest } from '../store/ingest.ts';
 import { MismatchError } from '../store/ingest-error.ts';
 import { StoreError } from '../store/store-error.ts';
+import { complete } from './completion.ts';
 import { Demand } from './demand.ts';
 import type { DownloadOptions } from './download-options.ts';
 import { type Fill, Filling } from './filling.ts';
 import { Leftover, type Transfer } from './leftover.ts';
-import { fillAll } from './parallel-transfer.ts';
 import { ReservedRoom } from './reserved-room.ts';
 import type { SourceList } from './source-list.ts';
 import { Wants } from './wants.ts';
@@ -83,6 +83,7 @@ export class Download {
 
   leave(): void {
     this.#wants.leave();
+    this.#endIfLeft();
   }
 
   /** All of it, then. True: nobody has wanted that before. */
@@ -177,38 +178,16 @@ export class Download {
     }
   }
 
-  /** Fetches what is missing, verifies and commits; from zero again while a good answer may still come. */
-  async #complete(ingest: Ingest, filling: Filling): Promise<void> {
-    const { digest, expectedSize, sources, observer, logger, now } = this.#options;
-    ingest.hashFront();
-    for (let tries = 1; ; tries += 1) {
-      const fill: Fill = {
-        from: 0,
-        end: Number.POSITIVE_INFINITY,
-        sources,
-        signal: AbortSignal.any([this.#options.signal, this.#abandon.signal]),
-        isBackground: () => this.#wasFollowed && ingest.followers === 0,
-        onLeftover: (first, rest) => this.#leftover.offer(first, rest),
-      };
-      if (!(await fillAll(ingest, filling, fill, now))) return ingest.overflow();
-      const size = ingest.size ?? ingest.gapFrom(0).start;
-      ingest.setSize(size);
-      // a partial that was whole, and a blob without a byte, have asked for none yet
-      if (!(await this.#room.take(size, true))) return ingest.overflow();
-      await ingest.journalAll();
-      if (await ingest.verify()) break;
-      observer.digestMismatch(sources.current().upstream);
-      this.#options.onMismatch();
-      const untouched = ingest.hasUntouchedFollower || (ingest.size ?? 0) <= verifyFirstBytes;
-      logger.warn('wrong bytes from the upstream', { digest, upstream: sources.current().upstream, tries });
-      if (tries >= 2 * sources.count || !(untouched || tries < sources.count))
-        throw new MismatchError(digest);
-      sources.next();
-      await ingest.restart();
-      if (expectedSize !== undefined) ingest.setSize(expectedSize);
-    }
-    await ingest.commit();
-    this.#room.settle(ingest.size ?? ingest.front);
+  #complete(ingest: Ingest, filling: Filling): Promise<void> {
+    const fill: Fill = {
+      from: 0,
+      end: Number.POSITIVE_INFINITY,
+      sources: this.#options.sources,
+      signal: AbortSignal.any([this.#options.signal, this.#abandon.signal]),
+      isBackground: () => this.#wasFollowed && ingest.followers === 0,
+      onLeftover: (first, rest) => this.#leftover.offer(first, rest),
+    };
+    return complete({ ...this.#options, ingest, filling, fill, room: this.#room });
   }
 
   /** Its ranges are there, or can't be had: what came stays for the next ask. */
@@ -239,10 +218,14 @@ export class Download {
   #followersChanged(count: number): void {
     this.#wasFollowed = true;
     if (count > 0) return;
-    if (this.#leftover.isOffered) {
-      if (this.#ingest?.failure !== undefined) this.#leftover.drop();
-    } else if (this.#options.finish === 'never') {
-      this.#abandon.abort(new Error('the last client has left'));
-    }
+    if (this.#leftover.isOffered && this.#ingest?.failure !== undefined) this.#leftover.drop();
+    this.#endIfLeft();
+  }
+
+  /** A client that changes from its range to the whole has no follower for a moment, but is here. */
+  #endIfLeft(): void {
+    if (this.#options.finish === 'always' || this.#leftover.isOffered || this.#wants.hasVisitors) return;
+    if (!this.#wasFollowed || this.#ingest?.followers !== 0) return;
+    this.#abandon.abort(new Error('the last client has left'));
   }
 }

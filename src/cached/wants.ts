@@ -21,6 +21,10 @@ export class Wants {
     return this.#isOver;
   }
 
+  get hasVisitors(): boolean {
+    return this.#visitors > 0;
+  }
+
   /** False: too late. Otherwise `leave` follows, once. */
   enter(): boolean {
     if (!this.#isOver) this.#visitors += 1;
