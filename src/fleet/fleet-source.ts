@@ -36,6 +36,8 @@ type OpenOptions = Parameters<BlobSource['open']>[1];
 /** Between two looks at a lease whose node can't be reached. */
 const pollMs = 200;
 const maxRefusals = 3;
+/** Who has less of the blob looks less often: the lease of a dead node should go to the one that has most. */
+const lagMs = 800;
 
 export class FleetSource implements BlobSource {
   readonly upstream: string;
@@ -80,11 +82,12 @@ export class FleetSource implements BlobSource {
         continue;
       }
       const followed = await this.#follow(claim, offset, options);
-      if (followed !== undefined) return followed;
+      if (typeof followed !== 'string') return followed;
       if (isPart) return this.#fromUpstream(offset, options, false);
       if (performance.now() > giveUpAt) this.#giveUp(claim);
       if (this.#fruitless.has(claim.token)) return this.#fromUpstream(offset, options, false);
-      await delay(pollMs, undefined, { signal: options.signal });
+      const patienceMs = followed === 'unreachable' ? pollMs + lagOf(offset, options) * lagMs : pollMs;
+      await delay(patienceMs, undefined, { signal: options.signal });
     }
   }
 
@@ -121,22 +124,23 @@ export class FleetSource implements BlobSource {
     return undefined;
   }
 
-  /** Undefined: not from there, at least not now. */
+  /** A word: not from there, at least not now. */
   async #follow(
     { owner, token }: Extract<Claim, { kind: 'theirs' }>,
     offset: number,
     options: OpenOptions,
-  ): Promise<OpenedSource | undefined> {
+  ): Promise<OpenedSource | 'unreachable' | 'refused'> {
     if (owner !== undefined && this.#options.unreachable.has(owner.node)) this.#fruitless.add(token);
-    if (owner === undefined || this.#fruitless.has(token)) return undefined;
+    if (this.#fruitless.has(token)) return 'refused';
+    if (owner === undefined) return 'unreachable';
     const onFruitless = (): void => void this.#fruitless.add(token);
     const opened = await this.#reading.open(owner, { ...options, offset, follows: token, onFruitless });
     if (!(opened instanceof PeerError)) return opened;
     const refusals = (this.#refusals.get(token) ?? 0) + 1;
     this.#refusals.set(token, refusals);
-    const isFinal = opened.result !== 'unreachable' && opened.result !== 'missing';
-    if (isFinal || (opened.result === 'missing' && refusals >= maxRefusals)) this.#fruitless.add(token);
-    return undefined;
+    if (opened.result === 'unreachable') return 'unreachable';
+    if (opened.result !== 'missing' || refusals >= maxRefusals) this.#fruitless.add(token);
+    return 'refused';
   }
 
   /** Its lease has outlived a dead node's: it lives, and can't be had. */
@@ -149,4 +153,9 @@ export class FleetSource implements BlobSource {
       node: owner.url,
     });
   }
+}
+
+/** 0 … 1: which share of the blob isn't here. */
+function lagOf(offset: number, { expectedSize }: OpenOptions): number {
+  return expectedSize === undefined || expectedSize === 0 ? 1 : 1 - offset / expectedSize;
 }

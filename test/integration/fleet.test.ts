@@ -26,7 +26,13 @@ async function startPair(
   const redis = await startRedis();
   const upstream = await startFakeUpstream();
   upstream.putBlob('library/big', blob.digest, blob);
-  const [first, second] = await startFleet({ upstream, redis, count: 2, ...more });
+  const [first, second] = await startFleet({
+    upstream,
+    redis,
+    count: 2,
+    hub: { timeouts: { stall: '5m' } }, // gates hold for as long as a busy machine needs
+    ...more,
+  });
   if (first === undefined || second === undefined) throw new Error('expected two nodes');
   return { redis, upstream, first, second };
 }

@@ -14,7 +14,8 @@ async function startAll(blob: BlobContent): Promise<{ upstream: FakeUpstream; no
   const redis = await startRedis();
   const upstream = await startFakeUpstream();
   upstream.putBlob('library/big', blob.digest, blob);
-  return { upstream, nodes: await spawnFleet({ upstream, redis }) };
+  const hub = { timeouts: { stall: '5m', give_up: '5m' } }; // gates hold for as long as a busy machine needs
+  return { upstream, nodes: await spawnFleet({ upstream, redis, hub }) };
 }
 
 function pull({ url }: SpawnedNode, blob: BlobContent): Call {
@@ -198,7 +199,7 @@ requires('redis-server')('under load, a Redis that is', () => {
   test.each(redisFaults)('$what fails no pull', { timeout: 180_000 }, async ({ begin, end, takesItAway }) => {
     const redis = await startRedis();
     const upstream = await startFakeUpstream();
-    const nodes = await spawnFleet({ upstream, redis });
+    const nodes = await spawnFleet({ upstream, redis, hub: { timeouts: { stall: '5m', give_up: '5m' } } });
     const load = new MixedLoad(upstream, nodes);
     await load.more(3);
     await begin(redis);
