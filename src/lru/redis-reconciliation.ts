@@ -33,9 +33,16 @@ export async function reconcile(options: ReconciliationOptions): Promise<Reconci
   await index.check();
   await changes.forget();
   await index.settle(0); // a sum that is no number would fail every change
-  const dropped =
-    (await dropStrangers(options, index.lastUses(), row => isLastUseRight(row, options))) +
-    (await dropStrangers(options, index.sizes(), row => isSizeKnown(row, local)));
+  // Both at once: one is taken apart while the other is on its way. Whatever becomes of one, the other is waited for.
+  const strangers = await Promise.allSettled([
+    dropStrangers(options, index.lastUses(), row => isLastUseRight(row, options)),
+    dropStrangers(options, index.sizes(), row => isSizeKnown(row, local)),
+  ]);
+  let dropped = 0;
+  for (const result of strangers) {
+    if (result.status === 'rejected') throw result.reason;
+    dropped = Math.max(dropped, result.value); // most stand in both
+  }
   const told = { blobs: 0 };
   for (let attempt = 0; attempt < maxAttempts; attempt += 1) {
     signal.throwIfAborted();
