@@ -49,8 +49,8 @@ export class Demand {
     const { ingest, filling, from, isWholeWanted } = this.#options;
     for (;;) {
       if (ingest.readableFrom(from) > from || ingest.verified) return;
+      if (this.#failure !== undefined && !isWholeWanted()) throw this.#failure; // before what it made of the ingest
       if (ingest.failure !== undefined) throw ingest.failure;
-      if (this.#failure !== undefined && !isWholeWanted()) throw this.#failure;
       if (filling.answered) return;
       await ingest.nextChange().changed;
     }

@@ -84,7 +84,7 @@ export class Follower {
       } else if (ingest.verified) {
         return 0;
       } else if (ingest.failure !== undefined || this.#stopReason !== undefined) {
-        throw ingest.failure ?? this.#stopReason;
+        throw this.#stopReason ?? ingest.failure;
       } else {
         const { changed, cancel } = ingest.nextChange();
         this.#cancel = cancel;

@@ -60,10 +60,12 @@ interface Setting extends Partial<DownloadOptions> {
   readonly content?: BlobContent;
   readonly rig?: IngestRig;
   readonly room?: TestRoom;
+  /** False: nothing is wanted yet. */
+  readonly isWhole?: boolean;
 }
 
 async function download(scripts: readonly (readonly Act[])[], setting: Setting = {}) {
-  const { content = large, rig: given, room = new TestRoom(), ...options } = setting;
+  const { content = large, rig: given, room = new TestRoom(), isWhole = true, ...options } = setting;
   const rig = given ?? (await IngestRig.create());
   const opens: string[] = [];
   const mismatches: string[] = [];
@@ -88,7 +90,7 @@ async function download(scripts: readonly (readonly Act[])[], setting: Setting =
     onMismatch: () => mismatches.push('mismatch'),
     ...options,
   });
-  transfer.wantWhole();
+  if (isWhole) transfer.wantWhole();
   return { rig, opens, clock, transfer, room, mismatches };
 }
 
@@ -498,4 +500,65 @@ test('headers of a small blob go out when all of it is right', async () => {
   gate.release();
   expect(await ready).toBe(true);
   await running;
+});
+
+/** Wants a closed range instead of all of it. */
+async function ranged(script: readonly Act[], from: number, end: number, rig?: IngestRig) {
+  const started = await download([script], {
+    expectedSize: undefined,
+    isWhole: false,
+    ...(rig === undefined ? {} : { rig }),
+  });
+  const { transfer } = started;
+  expect(transfer.enter()).toBe(true);
+  const running = transfer.run();
+  await transfer.opened;
+  const demand = transfer.wantRange(from, end, transfer.sources.current());
+  transfer.leave();
+  if (demand === undefined) throw new Error('expected an ingest');
+  return { ...started, running, demand };
+}
+
+test('a range brings its own bytes, takes room for them only, and leaves them as a partial', async () => {
+  const { demand, running, opens, room, rig } = await ranged([], 1_000_000, 1_500_000);
+  expect(demand.isMiss).toBe(true);
+  await demand.ready();
+  await running;
+  const into = Buffer.alloc(1000);
+  expect(await demand.follower.read(into, 1_499_000)).toBe(1000);
+  expect(into.equals(large.slice(1_499_000, 1_500_000))).toBe(true);
+  expect([opens, room.events]).toEqual([['a 1000000-1499999'], ['reserve 500000', 'keep 500000']]);
+  expect(await rig.journal(large.digest)).toMatchObject({
+    size: large.size,
+    written: [[1_000_000, 1_500_000]],
+  });
+  await demand.follower.close();
+});
+
+test('a range that is on disk asks nobody', async () => {
+  const first = await ranged([], 1_000_000, 1_500_000);
+  await first.running;
+  await first.demand.follower.close();
+  const second = await ranged([], 1_100_000, 1_200_000, first.rig);
+  await second.running;
+  expect([second.demand.isMiss, second.opens]).toEqual([false, []]);
+  expect(await second.demand.follower.read(Buffer.alloc(10), 1_100_000)).toBe(10);
+});
+
+test('a range that cannot be had fails its client at once, and leaves nothing', async () => {
+  const { demand, running, opens, rig } = await ranged([fails('gone')], 1_000_000, 1_500_000);
+  await expect(demand.ready()).rejects.toMatchObject({ failure: 'gone' });
+  await expect(demand.follower.read(Buffer.alloc(10), 1_000_000)).rejects.toMatchObject({ failure: 'gone' });
+  await running;
+  expect([opens, await rig.ingestFiles()]).toEqual([['a 1000000-1499999'], []]);
+});
+
+test('a source whose blob has another length than the partial: the partial goes', async () => {
+  const first = await ranged([], 1_000_000, 1_500_000);
+  await first.running;
+  await first.demand.follower.close();
+  const other = await ranged([gives({ size: large.size + 9 })], 0, 1000, first.rig);
+  await expect(other.demand.ready()).rejects.toMatchObject({ failure: 'mismatch' });
+  await other.running;
+  expect(await first.rig.ingestFiles()).toEqual([]);
 });
