@@ -96,9 +96,12 @@ export class UseTable {
 
   deleteUnsized(): void {
     for (const shard of this.parts()) {
-      for (let at = shard.capacity - 1; at >= 0; at -= 1) {
-        // A deletion may move another entry to where it was.
-        while (shard.isTaken(at) && !shard.isSized(at)) shard.delete(at);
+      // A deletion may move another entry to where it was, and one of the first places to one of the last.
+      for (let hasMore = true; hasMore; ) {
+        hasMore = false;
+        for (let at = shard.capacity - 1; at >= 0; at -= 1) {
+          for (; shard.isTaken(at) && !shard.isSized(at); hasMore = true) shard.delete(at);
+        }
       }
     }
   }

@@ -61,6 +61,24 @@ test('after any operations it holds what a Map would', () => {
   );
 });
 
+test('what has no size goes wherever it lies, also where a search goes on from the last place to the first', () => {
+  const place = fc.record({ home: fc.nat(15), isSized: fc.boolean() });
+  fc.assert(
+    fc.property(fc.array(place, { minLength: 1, maxLength: 12 }), places => {
+      const table = new UseTable();
+      const blobs = places.map(({ home, isSized }, n) => {
+        const word = home.toString(16).padStart(2, '0');
+        const digest = parseDigest(`sha256:aa000000${word}000000${n.toString(16).padStart(48, '0')}`);
+        table.set(digest, isSized ? 1 : undefined, n);
+        return { digest, isSized };
+      });
+      table.deleteUnsized();
+      for (const { digest, isSized } of blobs) expect(table.get(digest) !== undefined).toBe(isSized);
+    }),
+    { numRuns: 500 },
+  );
+});
+
 test('marks are lost by what they no longer hold for', () => {
   const table = new UseTable();
   const digest = spread(1);
