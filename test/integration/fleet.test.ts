@@ -9,6 +9,7 @@ import { get, request } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';
 import { fleetSecret, type LocalNode, startFleet } from '../support/fleet.ts';
 import { buildImage } from '../support/images.ts';
+import { unusedPort } from '../support/ports.ts';
 import { type RedisServer, startRedis } from '../support/real/redis.ts';
 import { manifestLine } from '../support/request-log.ts';
 import { requires } from '../support/requires.ts';
@@ -48,6 +49,14 @@ function storePath(node: LocalNode, digest: Digest): string {
   return join(node.storePath, 'blobs-v1', algorithm, hex.slice(0, 2), hex);
 }
 
+/** What it calls itself in Redis. */
+async function nameOf(redis: RedisServer, node: LocalNode): Promise<string> {
+  const entries = await redis.client().hgetall('cistern:{lab}:nodes');
+  const found = Object.entries(entries).find(([, entry]) => entry.includes(node.front.url));
+  if (found === undefined) throw new Error('expected it among the nodes');
+  return found[0];
+}
+
 function peerBytes(node: LocalNode): Promise<number> {
   return node.metric('cistern_fleet_bytes_total{upstream="docker.io"}');
 }
@@ -66,6 +75,47 @@ requires('redis-server')('a fleet', () => {
     expect(received).toEqual([0, size]);
     const fromUpstream = 'cistern_upstream_bytes_total{upstream="docker.io"}';
     expect((await first.metric(fromUpstream)) + (await second.metric(fromUpstream))).toBe(size);
+  });
+
+  test('asks Redis nothing for hits, and tells it once of what they are about', async () => {
+    const { redis, upstream, first } = await startPair();
+    const other = patternBlob('fleet other', 2000);
+    upstream.putBlob('library/big', other.digest, other);
+    await get(first.url, path, { keep: false });
+    await held(redis, blob.digest, 1);
+    const commands: string[] = [];
+    const monitor = await redis.client().monitor();
+    monitor.on('monitor', (_time: string, args: string[]) => commands.push(args.join(' ')));
+    for (let hit = 0; hit < 10; hit += 1) await get(first.url, path, { keep: false });
+    await get(first.url, `/v2/library/big/blobs/${other.digest}`); // what the hits had to say would be said before this
+    const isSaid = (digest: Digest) =>
+      commands.some(text => text.includes(`cistern:{lab}:holders:${digest}`));
+    await expect.poll(() => isSaid(other.digest), { timeout: 10_000 }).toBe(true);
+    const sent = commands.filter(text => text.startsWith('eval') && text.includes('cistern:{lab}'));
+    expect(sent.filter(text => text.includes(blob.digest))).toHaveLength(1);
+    monitor.disconnect();
+  });
+
+  test('meets in a Redis Cluster too', async () => {
+    const redis = await startRedis({
+      args: [
+        ...['--cluster-enabled', 'yes', '--cluster-port', String(await unusedPort())],
+        ...['--cluster-announce-ip', '127.0.0.1'],
+      ],
+    });
+    await redis.client().cluster('ADDSLOTSRANGE', 0, 16_383);
+    await expect
+      .poll(() => redis.client().cluster('INFO'), { timeout: 20_000 })
+      .toContain('cluster_state:ok');
+    const upstream = await startFakeUpstream();
+    upstream.putBlob('library/big', blob.digest, blob);
+    const config = { lru: { redis: { cluster: [`127.0.0.1:${redis.port}`] } } };
+    const nodes = await startFleet({ upstream, redis, count: 2, config });
+    for (const { url } of nodes) {
+      expect(await get(url, path, { keep: false })).toMatchObject(whole);
+      await expect.poll(() => redis.client().exists(`cistern:{lab}:holders:${blob.digest}`)).toBe(1);
+    }
+    expect(upstream.lines()).toEqual([blobLine]);
   });
 
   test('takes what a node holds from it, images and ranges too', async () => {
@@ -208,13 +258,7 @@ requires('redis-server')('the door for nodes', () => {
       });
     await get(first.url, path, { keep: false });
     await held(redis, blob.digest, 1); // until then it is being put into its place
-    const nodeOf = async () => {
-      const entries = await redis.client().hgetall('cistern:{lab}:nodes');
-      const found = Object.entries(entries).find(([, entry]) => entry.includes(first.front.url));
-      if (found === undefined) throw new Error('expected the first node among the nodes');
-      return found[0];
-    };
-    const node = await nodeOf();
+    const node = await nameOf(redis, first);
     const by = (secret: string, now = Date.now()) =>
       new Signatures({ secret, node: '0123456789abcdef', now: () => now });
     const question = {
@@ -253,6 +297,33 @@ requires('redis-server')('the door for nodes', () => {
     }
     expect(upstream.lines()).toEqual([blobLine]);
     expect(await first.metric('cistern_fleet_refused_total')).toBe(answers.length + 1);
+  });
+
+  test('gives a growing blob to a node that follows, but not back to the one that it comes from', async () => {
+    const { redis, upstream, first, second } = await startPair();
+    const gate = upstream.holdAfter({ digest: blob.digest }, size / 2);
+    const leading = request(first.url, { path, keep: false });
+    await gate.reached;
+    const following = request(second.url, { path, keep: false });
+    await following.atLeast(size / 4);
+    const target = buildPeerTarget({
+      kind: 'blob',
+      digest: blob.digest,
+      repository: 'docker.io/library/big',
+      forAnybody: false,
+      heldOnly: false,
+    });
+    const [leader, follower] = [await nameOf(redis, first), await nameOf(redis, second)];
+    const askAs = (node: string) => {
+      const signatures = new Signatures({ secret: fleetSecret, node, now: Date.now });
+      const authorization = signatures.sign({ method: 'GET', target, range: undefined }, follower);
+      return request(second.url, { path: target, headers: { authorization }, keep: false });
+    };
+    expect(await askAs(leader).done).toMatchObject({ status: 404 });
+    const third = askAs('0123456789abcdef');
+    await third.atLeast(size / 4);
+    gate.release();
+    for (const call of [leading, following, third]) expect(await call.done).toMatchObject(whole);
   });
 
   test('is not there without a fleet', async () => {
