@@ -9,6 +9,7 @@ import type { Cluster, Redis } from 'ioredis';
 import type { RedisConfig } from './config/config.ts';
 import { clientOptions, clusterOptions } from './redis-options.ts';
 import { checkHello, checkVersion, describeRedisError, RedisProblem } from './redis-problem.ts';
+import { readRefusal } from './redis-refusal.ts';
 import type { Logger } from './telemetry/logger.ts';
 
 export interface RedisConnectionOptions {
@@ -29,12 +30,16 @@ const heartbeatMs = 1000;
 /** Unanswered heartbeats after which the connection is given up: one alone may be our own process that was busy. */
 const maxSilent = 2;
 
+/** How Node names what it does before there is a connection. */
+const neverConnected = /^(?:connect|getaddrinfo) /;
+
 export class RedisConnection {
   /** `HOST:PORT`, or all of them: for messages. */
   readonly address: string;
   /** Resolves when it is known for the first time whether Redis can be used. */
   readonly firstVerdict: Promise<void>;
   readonly #client: Redis | Cluster;
+  readonly #redis: RedisConfig;
   readonly #logger: Logger;
   readonly #watchers = new Set<(problem: RedisProblem | undefined) => void>();
   readonly #timer: NodeJS.Timeout;
@@ -43,7 +48,8 @@ export class RedisConnection {
   #giveVerdict: () => void = () => {};
   #checking = false;
   #silent = 0;
-  #closed = false;
+  #asking = false;
+  readonly #closing = new AbortController();
 
   /** Starts to connect and doesn't wait for it. */
   static async open(options: RedisConnectionOptions): Promise<RedisConnection> {
@@ -57,16 +63,19 @@ export class RedisConnection {
 
   private constructor(client: Redis | Cluster, { redis, logger }: RedisConnectionOptions) {
     this.#client = client;
+    this.#redis = redis;
     this.#logger = logger;
     this.address = redis.addresses.map(({ host, port }) => `${host}:${port}`).join(', ');
     this.firstVerdict = new Promise(resolve => {
       this.#giveVerdict = resolve;
     });
     client.on('ready', () => void this.#check());
-    client.on('error', (error: unknown) => this.#judge(describeRedisError(error, redis.tls)));
-    client.on('close', () =>
-      this.#judge(this.#problem ?? new RedisProblem('unreachable', 'the connection was closed')),
-    );
+    client.on('error', (error: unknown) => this.#failed(describeRedisError(error, redis.tls)));
+    client.on('close', () => {
+      this.#silent = 0;
+      const known = this.#isJudged ? this.#problem : undefined;
+      this.#failed(known ?? new RedisProblem('unreachable', 'the connection was closed'));
+    });
     this.#timer = setInterval(() => void this.#check(), heartbeatMs).unref();
   }
 
@@ -104,7 +113,7 @@ export class RedisConnection {
 
   /** Idempotent. Commands under way fail. */
   close(): void {
-    this.#closed = true;
+    this.#closing.abort();
     clearInterval(this.#timer);
     this.#watchers.clear();
     this.#giveVerdict();
@@ -147,7 +156,13 @@ export class RedisConnection {
   }
 
   #failed(problem: RedisProblem): void {
+    if (problem.kind === 'unreachable' && !neverConnected.test(problem.message)) {
+      void this.#lost(problem);
+      return;
+    }
     if (problem.kind === 'silent') {
+      // Unanswered because the connection went: that was told already.
+      if (this.#asking || !['connect', 'ready'].includes(this.#client.status)) return;
       this.#silent += 1;
       if (this.#silent < maxSilent && this.#isJudged) return;
       this.#silent = 0;
@@ -156,8 +171,19 @@ export class RedisConnection {
     this.#judge(problem);
   }
 
+  /** A connection that was made ended: the client knows only that, the server may say why. */
+  async #lost(problem: RedisProblem): Promise<void> {
+    if (this.#problem === undefined) this.#judge(problem);
+    if (this.#asking || this.#closing.signal.aborted) return;
+    this.#asking = true;
+    const known = this.#problem;
+    const refusal = await readRefusal(this.#redis, this.#closing.signal);
+    this.#asking = false;
+    if (this.#problem === known) this.#judge(refusal ?? problem); // else it is known better by now
+  }
+
   #judge(problem: RedisProblem | undefined): void {
-    if (this.#closed) return;
+    if (this.#closing.signal.aborted) return;
     const before = this.#problem;
     this.#problem = problem;
     const isNews = !this.#isJudged || newsOf(before) !== newsOf(problem);

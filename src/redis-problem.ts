@@ -16,7 +16,7 @@ export type RedisProblemKind =
   | 'permission'
   | 'version'
   | 'read-only'
-  /** It answers, but refuses: still loading, out of memory, no disk. */
+  /** It answers, but refuses: still loading, out of memory, no disk, protected mode, too many clients. */
   | 'refusing'
   /** Keys of our name hold something else. */
   | 'foreign-data';
@@ -36,6 +36,7 @@ const sayings: readonly (readonly [RegExp, RedisProblemKind, string])[] = [
   [/^NOPERM/, 'permission', 'the user may not do what is needed'],
   [/^READONLY/, 'read-only', 'it is a read-only replica'],
   [/^WRONGTYPE/, 'foreign-data', 'a key of ours holds something else'],
+  [/^DENIED/, 'refusing', 'it is in protected mode: set a password there, or protected-mode no'],
   [/^(?:LOADING|MASTERDOWN|BUSY|MISCONF|OOM|NOREPLICAS|CLUSTERDOWN|TRYAGAIN)/, 'refusing', 'it refuses'],
   [/Protocol error|Unknown RESP type/, 'no-redis', 'what answers there is no Redis'],
   [/Command timed out/, 'silent', 'it does not answer in time'],
@@ -65,7 +66,11 @@ function lastNodeError(error: unknown): unknown {
 
 function firstLine(text: string): string {
   const [line = ''] = text.split('\n', 1);
-  return line.replace(/[.,]? script: [0-9a-f]{40}.*$/, '').slice(0, 200); // the same reason for every script
+  return line
+    .trimEnd()
+    .replace(/[.,]? script: [0-9a-f]{40}.*$/, '') // the same reason for every script
+    .replace(/^(DENIED [^.]*)\..*$/, '$1') // then comes a page of advice
+    .slice(0, 200);
 }
 
 /**

@@ -78,11 +78,15 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'it is what all parts are given',
   },
   'redis-connection.ts': {
-    may: 'telemetry config ioredis redis-options.ts redis-problem.ts',
+    may: 'telemetry config ioredis redis-options.ts redis-problem.ts redis-refusal.ts',
     because: 'rooms get it as narrow functions, so that they depend on no client',
   },
   'redis-options.ts': { may: 'config ioredis', because: 'it only says how the client is set up' },
   'redis-problem.ts': { may: '', because: 'it only names what went wrong' },
+  'redis-refusal.ts': {
+    may: 'config redis-problem.ts',
+    because: 'it only listens to what a server says unasked',
+  },
   'redis-opening.ts': {
     may: 'surroundings.ts config redis-connection.ts',
     because: 'it only holds the start to what the configuration says of Redis',

@@ -1,5 +1,5 @@
 /** The connection to a real Redis: what it says of servers that can't be used, that it goes and comes back, and that it is never waited for. */
-import { createServer } from 'node:net';
+import { connect, createServer } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
 import type { RedisConfig } from '../../src/config/config.ts';
 import { parseRedisUrl } from '../../src/config/redis-schema.ts';
@@ -66,6 +66,71 @@ test.each([
   expect(connection.problem).toMatchObject({ kind });
 });
 
+/** A server that says something as soon as somebody comes, reads nothing and closes, as Redis does; or what stands behind it. */
+async function startRefusing(saying: string) {
+  let visits = 0;
+  let behind: number | undefined;
+  const server = createServer(socket => {
+    visits += 1;
+    socket.on('error', () => {});
+    if (behind === undefined) {
+      socket.end(saying, () => socket.destroy());
+      return;
+    }
+    const redis = connect(behind, '127.0.0.1');
+    redis.on('error', () => socket.destroy());
+    onTestFinished(() => void redis.destroy());
+    onTestFinished(() => void socket.destroy());
+    socket.pipe(redis).pipe(socket);
+  });
+  await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+  onTestFinished(() => void server.close());
+  const address = server.address();
+  if (typeof address !== 'object' || address === null) throw new Error('expected a port');
+  return {
+    url: `redis://127.0.0.1:${address.port}`,
+    visits: () => visits,
+    /** From now on everybody gets to the server on that port. */
+    admit(port: number): void {
+      behind = port;
+    },
+  };
+}
+
+const protectedMode =
+  '-DENIED Redis is running in protected mode because no password is set for the default user. In this mode connections are only accepted from the loopback interface. If you want\r\n';
+
+test.each([
+  [
+    'in protected mode',
+    protectedMode,
+    'it is in protected mode: set a password there, or protected-mode no (DENIED Redis is running in protected mode because no password is set for the default user)',
+  ],
+  [
+    'with too many clients',
+    '-ERR max number of clients reached\r\n',
+    'it refuses (ERR max number of clients reached)',
+  ],
+])('a Redis %s is named, whichever error the client got, and once', async (_name, saying, message) => {
+  for (const more of [{}, { database: 2 }, { mode: 'cluster' }] as const) {
+    const server = await startRefusing(saying);
+    const { connection, lines } = await open(configOf(server.url, more));
+    expect(connection.problem).toMatchObject({ kind: 'refusing', message });
+    const { length } = lines;
+    const before = server.visits();
+    // It comes again and again, and asks each time.
+    await expect.poll(server.visits, { timeout: 20_000 }).toBeGreaterThan(before + 3);
+    expect(connection.problem).toMatchObject({ kind: 'refusing' });
+    expect([length, lines.length]).toEqual([1, 1]);
+  }
+});
+
+test('a server that closes without a word is unreachable', async () => {
+  const { connection } = await open(configOf((await startRefusing('')).url));
+  expect(connection.problem).toMatchObject({ kind: 'unreachable' });
+  expect(connection.problem?.message).toMatch(/EPIPE|ECONNRESET|closed/);
+});
+
 test('nobody listening, and a host that does not exist, are named', async () => {
   const { connection, lines } = await open(configOf(`redis://:sesame@127.0.0.1:${await unusedPort()}`));
   expect(connection.problem).toMatchObject({
@@ -102,6 +167,17 @@ requires('redis-server')('with a real redis-server', () => {
       });
       expect(lines.join()).not.toMatch(/4711|sesame/);
     }
+  });
+
+  test('that turns everybody away at first and then does not: it is used', async () => {
+    const redis = await startRedis();
+    const server = await startRefusing(protectedMode);
+    const { connection, lines, until } = await open(configOf(server.url));
+    expect(connection.problem?.kind).toBe('refusing');
+    server.admit(redis.port);
+    await until(undefined);
+    expect(await connection.call('ping')).toBe('PONG');
+    expect(lines.map(line => line.split(' {')[0])).toEqual(['Redis cannot be used', 'Redis can be used']);
   });
 
   test('killed and started again: one line for each change, and commands fail at once in between', async () => {
