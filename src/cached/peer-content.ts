@@ -81,9 +81,10 @@ export class CachedPeerContent implements PeerContent {
         return { size, reader };
       }
     } catch {
-      signal.throwIfAborted(); // else the download has failed: it isn't here
+      // the download has failed, or the node has left
     }
     await reader.close();
+    signal.throwIfAborted();
     return undefined;
   }
 
