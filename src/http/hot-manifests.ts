@@ -34,6 +34,8 @@ interface Found {
 
 /** Those that were answered, so nobody can fill it with names that he makes up; when it is full it starts anew. */
 const maxTargets = 4096;
+/** A query may hold anything, and is part of what is remembered. */
+const maxKeyLength = 1024;
 
 export class HotManifests {
   readonly #options: HotManifestsOptions;
@@ -101,6 +103,7 @@ export class HotManifests {
   }
 
   #remember(key: string, target: Target): void {
+    if (key.length > maxKeyLength) return;
     if (this.#targets.size >= maxTargets) this.#targets.clear();
     this.#targets.set(key, target);
   }

@@ -1,7 +1,8 @@
 /** Manifests that are answered before the application: the same answer, and only to requests that ask for nothing else. */
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { Access } from '../../../src/auth/access.ts';
 import { Rules } from '../../../src/auth/rules.ts';
+import { Directory } from '../../../src/registry/directory.ts';
 import { request } from '../../support/client.ts';
 import { type ServedApp, serveApp } from '../../support/served-app.ts';
 
@@ -103,5 +104,17 @@ describe('a manifest that can be had at once', () => {
     const asked = (host: string) => request(app.url, { path: other, headers: { Host: host } }).done;
     expect((await asked('mirror.lan')).body.toString()).toBe('{}');
     expect((await asked('ghcr.io')).body).toEqual(bytes); // the mirror itself is called so: as if there were no ns
+  });
+
+  it('is looked up once under a short name, and each time under a long one, of which strangers can make up many', async () => {
+    const find = vi.spyOn(Directory.prototype, 'find');
+    onTestFinished(() => find.mockRestore());
+    const app = await serve(true);
+    for (const query of ['', `&text=${'a'.repeat(2000)}`]) {
+      for (let time = 0; time < 2; time += 1) {
+        expect((await request(app.url, { path: `${path}${query}` }).done).status).toBe(200);
+      }
+    }
+    expect([find.mock.calls.length, app.ghcr.asked]).toEqual([3, []]);
   });
 });
