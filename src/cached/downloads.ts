@@ -75,6 +75,7 @@ export class Downloads {
   /** Of all that run, in the order in which they began. */
   *progress(): Iterable<DownloadProgress> {
     for (const [digest, { download, startedMs, ingest, earlierBytes }] of this.#running) {
+      if (download.sources.exhausted) continue; // all have said no: it is ending
       const { upstream, repository } = download.sources.current();
       const seconds = Math.max(0.001, (performance.now() - startedMs) / 1000);
       yield {
