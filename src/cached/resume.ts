@@ -69,6 +69,7 @@ export async function* resumeTransfer(options: ResumeOptions): AsyncGenerator<Ch
         signal: guard.signal,
         background: options.isBackground(),
         ...(end === undefined || rangeless.has(source) ? {} : { end: stopOf(end, size) ?? end }),
+        ...(options.insists === true && { isWhole: true }),
         ...(size === undefined ? {} : { expectedSize: size }),
       });
       size = checkSize(source.upstream, size, opened, at);

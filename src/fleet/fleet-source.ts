@@ -2,7 +2,7 @@
  * One blob of one upstream as the whole fleet can have it: from a node that holds it, from the node that is getting it
  * (followed while it grows), and only then from the upstream, with the lease, so that the others follow this node.
  *
- * A part (`end` given) is for one client: it is taken from a node that has it or soon will, else from the upstream without a
+ * A part (`end` given, and not as a gap of the whole) is for one client: it is taken from a node that has it or soon will, else from the upstream without a
  * lease, since nobody could follow a part.
  *
  * Guarantees: what a node can't or won't give costs one question and is had elsewhere; without Redis it is the upstream's
@@ -66,7 +66,7 @@ export class FleetSource implements BlobSource {
     this.#reading.begin(offset);
     const tried = new Set<string>();
     const gone = new Set<string>();
-    const isPart = options.end !== undefined;
+    const isPart = options.end !== undefined && options.isWhole !== true;
     const giveUpAt = performance.now() + 1.5 * leaseMs; // by then a dead node's lease has run out
     for (let how: 'look' | 'take' | 'insist' = isPart ? 'look' : 'take'; ; ) {
       const claim = await claims.claim(this.#digest, how, gone);

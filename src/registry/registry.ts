@@ -160,6 +160,8 @@ export interface BlobSource {
     options: {
       readonly signal: AbortSignal;
       readonly end?: number;
+      /** With `end`: all of the blob is being fetched, and this is a gap in what is here already. */
+      readonly isWhole?: boolean;
       readonly background?: boolean;
       /** Without the upstream's credentials. */
       readonly anonymous?: boolean;
