@@ -4,9 +4,9 @@
  * store, the LRU index) is sampled at scrape time.
  */
 import { collectDefaultMetrics, type Registry } from 'prom-client';
-import { BoundChildren, RequestChildren } from './metric-children.ts';
-import { MetricFamilies } from './metric-families.ts';
-import { type MetricTotals, readTotals } from './metric-totals.ts';
+import { BoundChildren, RequestChildren } from './metrics/metric-children.ts';
+import { MetricFamilies } from './metrics/metric-families.ts';
+import { type MetricTotals, readTotals } from './metrics/metric-totals.ts';
 import type { Logger } from './telemetry/logger.ts';
 import type {
   Kind,

@@ -5,25 +5,26 @@
  * Nothing at start waits for a network or for the whole store: records, the LRU index and leftovers of a crash are read
  * behind serving.
  */
-import { createAdmin } from './administration.ts';
+
 import { PullThroughCache } from './cached/pull-through-cache.ts';
+import { createAdmin } from './composition/administration.ts';
+import { createStats } from './composition/daemon-stats.ts';
+import { openHoldings } from './composition/holdings.ts';
+import { joinFleet } from './composition/joining.ts';
+import { openUpstreams } from './composition/origins.ts';
+import { openRedis } from './composition/redis-opening.ts';
+import { listen } from './composition/serving.ts';
+import { StoreReading } from './composition/store-reading.ts';
+import type { Surroundings } from './composition/surroundings.ts';
 import type { Config } from './config/config.ts';
-import { createStats } from './daemon-stats.ts';
-import { openHoldings } from './holdings.ts';
 import { createAdminApp } from './http/admin.ts';
-import { joinFleet } from './joining.ts';
 import { type CloseOptions, Lifecycle } from './lifecycle.ts';
 import { Metrics } from './metrics.ts';
-import { openUpstreams } from './origins.ts';
-import { openRedis } from './redis-opening.ts';
 import { Directory } from './registry/directory.ts';
-import { listen } from './serving.ts';
 import { readBootId } from './store/journal.ts';
 import { StoreLayout } from './store/layout.ts';
 import { StoreOwner } from './store/owner.ts';
 import { findPartial } from './store/sweep.ts';
-import { StoreReading } from './store-reading.ts';
-import type { Surroundings } from './surroundings.ts';
 import type { Logger } from './telemetry/logger.ts';
 
 export interface MirrorOptions {

@@ -6,7 +6,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, normalize } from 'node:path';
 import { expect, test } from 'vitest';
 
-/** A room is a folder of src, or a file beside them. `node:` modules are free but for the bans below. */
+/** A room is a folder of src, a file beside them, or a file of composition/, each of which puts together its own part. `node:` modules are free but for the bans below. */
 const walls: Readonly<Record<string, { readonly may: string; readonly because: string }>> = {
   oci: { may: '', because: 'the wire protocol is pure functions that everybody stands on' },
   telemetry: { may: 'oci', because: 'it is types only: pino and prom-client stay exchangeable' },
@@ -45,87 +45,73 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
   },
   ui: { may: '', because: 'the page runs in a browser' },
   cli: {
-    may: 'oci telemetry admin config store commander lifecycle.ts log.ts mirror.ts store-admin.ts image-hosts.ts',
-    because: 'commands call the daemon, not its rooms; without one, what store-admin.ts puts together',
+    may: 'oci telemetry admin config store commander lifecycle.ts log.ts mirror.ts composition/store-admin.ts composition/image-hosts.ts',
+    because:
+      'commands call the daemon, not its rooms; without one, what composition/store-admin.ts puts together',
   },
   'redact.ts': { may: '', because: 'one redaction serves every log line' },
   'text-line.ts': { may: '', because: 'it only writes a log line anew' },
   'log.ts': { may: 'telemetry pino redact.ts text-line.ts', because: 'a logger knows no room' },
-  'metric-families.ts': { may: 'prom-client', because: 'names of metrics depend on no room' },
-  'metric-children.ts': {
-    may: 'prom-client telemetry metric-families.ts',
-    because: 'metrics know events, not rooms',
-  },
-  'metric-totals.ts': {
-    may: 'prom-client telemetry metric-families.ts',
-    because: 'metrics know events, not rooms',
+  metrics: { may: 'telemetry prom-client', because: 'metrics know events, not rooms' },
+  redis: {
+    may: 'telemetry config ioredis',
+    because: 'rooms get it as narrow functions, so that they depend on no client',
   },
   'metrics.ts': {
-    may: 'telemetry prom-client metric-families.ts metric-children.ts metric-totals.ts',
+    may: 'telemetry prom-client metrics',
     because: 'metrics know events, not rooms',
   },
   'lifecycle.ts': { may: 'telemetry', because: 'order of start and stop is told by mirror.ts' },
-  'access.ts': {
+  'composition/access.ts': {
     may: 'telemetry config auth registry',
     because: 'it only puts together who may what: no room may know the configuration',
   },
-  'store-reading.ts': {
+  'composition/store-reading.ts': {
     may: 'oci telemetry store lru cached',
     because: 'it only fills at start what lru and cached keep in memory',
   },
-  'surroundings.ts': {
+  'composition/surroundings.ts': {
     may: 'telemetry config lifecycle.ts metrics.ts',
     because: 'it is what all parts are given',
   },
-  'redis-connection.ts': {
-    may: 'telemetry config ioredis redis-options.ts redis-problem.ts redis-refusal.ts',
-    because: 'rooms get it as narrow functions, so that they depend on no client',
-  },
-  'redis-options.ts': { may: 'config ioredis', because: 'it only says how the client is set up' },
-  'redis-problem.ts': { may: '', because: 'it only names what went wrong' },
-  'redis-refusal.ts': {
-    may: 'config redis-problem.ts',
-    because: 'it only listens to what a server says unasked',
-  },
-  'redis-opening.ts': {
-    may: 'surroundings.ts config redis-connection.ts',
+  'composition/redis-opening.ts': {
+    may: 'composition/surroundings.ts config redis',
     because: 'it only holds the start to what the configuration says of Redis',
   },
-  'lru-opening.ts': {
-    may: 'surroundings.ts oci lru redis-connection.ts redis-opening.ts',
+  'composition/lru-opening.ts': {
+    may: 'composition/surroundings.ts oci lru redis composition/redis-opening.ts',
     because: 'it only chooses where the LRU index is',
   },
-  'holdings.ts': {
-    may: 'surroundings.ts cached lru store lru-opening.ts redis-connection.ts',
+  'composition/holdings.ts': {
+    may: 'composition/surroundings.ts cached lru store composition/lru-opening.ts redis',
     because: 'what is held is put together without upstreams and doors',
   },
-  'fleet-metrics.ts': { may: 'telemetry prom-client', because: 'metrics know events, not rooms' },
-  'joining.ts': {
-    may: 'surroundings.ts holdings.ts fleet fleet-metrics.ts redis-connection.ts',
+  'composition/joining.ts': {
+    may: 'composition/surroundings.ts composition/holdings.ts fleet metrics redis',
     because: 'a mirror that stands alone loads nothing of it',
   },
-  'origins.ts': {
-    may: 'surroundings.ts config cached fleet registry upstream',
+  'composition/origins.ts': {
+    may: 'composition/surroundings.ts config cached fleet registry upstream',
     because: 'upstreams are put together without disk and doors',
   },
-  'serving.ts': {
-    may: 'surroundings.ts access.ts admin http',
+  'composition/serving.ts': {
+    may: 'composition/surroundings.ts composition/access.ts admin http',
     because: 'the doors open onto what is composed already',
   },
-  'image-hosts.ts': { may: 'oci admin config', because: 'it only tells how names are read' },
-  'administration.ts': {
-    may: 'surroundings.ts holdings.ts origins.ts image-hosts.ts admin cached',
+  'composition/image-hosts.ts': { may: 'oci admin config', because: 'it only tells how names are read' },
+  'composition/administration.ts': {
+    may: 'composition/surroundings.ts composition/holdings.ts composition/origins.ts composition/image-hosts.ts admin cached',
     because: 'commands are put together from what is composed already',
   },
-  'daemon-stats.ts': {
-    may: 'surroundings.ts holdings.ts origins.ts metric-totals.ts version.ts admin cached',
+  'composition/daemon-stats.ts': {
+    may: 'composition/surroundings.ts composition/holdings.ts composition/origins.ts metrics version.ts admin cached',
     because: 'it only tells what the composed parts know',
   },
-  'store-admin.ts': {
-    may: 'oci telemetry config admin store image-hosts.ts store-stats.ts',
+  'composition/store-admin.ts': {
+    may: 'oci telemetry config admin store composition/image-hosts.ts composition/store-stats.ts',
     because: 'the composition of a store without a daemon',
   },
-  'store-stats.ts': {
+  'composition/store-stats.ts': {
     may: 'oci config admin lru store version.ts',
     because: 'it only counts what is on disk',
   },
@@ -166,7 +152,8 @@ function isOwn(name: string): boolean {
 }
 
 function roomOf(path: string): string {
-  return path.split('/')[0] ?? path;
+  const [first = path] = path.split('/');
+  return first === 'composition' ? path : first;
 }
 
 function packageOf(name: string): string {

@@ -78,7 +78,7 @@ function embedded() {
 
 async function redis(redisPort) {
   const [{ RedisConnection }, { RedisEntries }, { RedisLru }] = await Promise.all([
-    import('../../dist/redis-connection.js'),
+    import('../../dist/redis/redis-connection.js'),
     import('../../dist/lru/redis-entries.js'),
     import('../../dist/lru/redis-lru.js'),
   ]);

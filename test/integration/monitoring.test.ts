@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Registry } from 'prom-client';
 import { describe, expect, test } from 'vitest';
-import { FleetMetrics } from '../../src/fleet-metrics.ts';
+import { FleetMetrics } from '../../src/metrics/fleet-metrics.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { get } from '../support/client.ts';
 import { buildImage } from '../support/images.ts';

@@ -8,7 +8,7 @@ import { onTestFinished } from 'vitest';
 import { digestOfKey } from '../../src/lru/digest-key.ts';
 import { RedisEntries } from '../../src/lru/redis-entries.ts';
 import { RedisLru } from '../../src/lru/redis-lru.ts';
-import { RedisConnection } from '../../src/redis-connection.ts';
+import { RedisConnection } from '../../src/redis/redis-connection.ts';
 import { Recorder } from './recorder.ts';
 
 export interface OpenRedisLruOptions {

@@ -2,20 +2,20 @@
  * What runs behind the start, while requests are served already: leftovers of a crash are swept, public links, pins and the
  * LRU index are read from the store. Ends by itself; `close` ends it early.
  */
-import type { PullThroughCache } from './cached/pull-through-cache.ts';
-import type { Capacity } from './lru/capacity.ts';
-import type { LoadableLru } from './lru/embedded-lru.ts';
-import { rebuildLru } from './lru/rebuild.ts';
-import type { Digest } from './oci/digest.ts';
-import type { BlobStore } from './store/blob-store.ts';
-import type { StoreLayout } from './store/layout.ts';
-import type { PinnedBlobs } from './store/pinned-blobs.ts';
-import type { Quarantine } from './store/quarantine.ts';
-import type { Records } from './store/records.ts';
-import type { RepositoryRecord } from './store/repository-record.ts';
-import type { StoreObserver } from './store/store-error.ts';
-import { sweepIngests } from './store/sweep.ts';
-import type { Logger } from './telemetry/logger.ts';
+import type { PullThroughCache } from '../cached/pull-through-cache.ts';
+import type { Capacity } from '../lru/capacity.ts';
+import type { LoadableLru } from '../lru/embedded-lru.ts';
+import { rebuildLru } from '../lru/rebuild.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { BlobStore } from '../store/blob-store.ts';
+import type { StoreLayout } from '../store/layout.ts';
+import type { PinnedBlobs } from '../store/pinned-blobs.ts';
+import type { Quarantine } from '../store/quarantine.ts';
+import type { Records } from '../store/records.ts';
+import type { RepositoryRecord } from '../store/repository-record.ts';
+import type { StoreObserver } from '../store/store-error.ts';
+import { sweepIngests } from '../store/sweep.ts';
+import type { Logger } from '../telemetry/logger.ts';
 
 export interface StoreReadingOptions {
   readonly layout: StoreLayout;

@@ -2,9 +2,9 @@
  * Makes this mirror a node of the configured fleet: its metrics, what the fleet may know of the store. Without `fleet` in
  * the configuration there is none, and nothing of it is loaded.
  */
-import type { Fleet } from './fleet/fleet.ts';
+import type { Fleet } from '../fleet/fleet.ts';
+import type { RedisConnection } from '../redis/redis-connection.ts';
 import type { Holdings } from './holdings.ts';
-import type { RedisConnection } from './redis-connection.ts';
 import type { Surroundings } from './surroundings.ts';
 
 /** Undefined: this mirror stands alone. Waits for no network. The lifecycle closes it. */
@@ -17,8 +17,8 @@ export async function joinFleet(
   const { fleet: settings } = config;
   if (settings === undefined || connection === undefined) return undefined;
   const [{ Fleet }, { FleetMetrics }] = await Promise.all([
-    import('./fleet/fleet.ts'),
-    import('./fleet-metrics.ts'),
+    import('../fleet/fleet.ts'),
+    import('../metrics/fleet-metrics.ts'),
   ]);
   const observer = new FleetMetrics(metrics.registry, () => ({
     isUp: fleet.redis.isUp,

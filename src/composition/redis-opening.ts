@@ -2,8 +2,8 @@
  * Opens the connection to Redis that the LRU index and the fleet share, and holds the start to `lru.required`. Without
  * `lru.redis` there is none, and ioredis isn't loaded.
  */
-import { ConfigError } from './config/problem.ts';
-import type { RedisConnection } from './redis-connection.ts';
+import { ConfigError } from '../config/problem.ts';
+import type { RedisConnection } from '../redis/redis-connection.ts';
 import type { Surroundings } from './surroundings.ts';
 
 /**
@@ -17,7 +17,7 @@ export async function openRedis({
 }: Surroundings): Promise<RedisConnection | undefined> {
   const { redis, required } = config.lru;
   if (redis === undefined) return undefined;
-  const { RedisConnection } = await import('./redis-connection.ts');
+  const { RedisConnection } = await import('../redis/redis-connection.ts');
   return lifecycle.start(
     'connection to Redis',
     async () => {

@@ -2,17 +2,17 @@
  * What is held and how much of it may be: the store on disk, its records, the LRU index and the capacity that evicts.
  * Everything here is closed by the lifecycle, in the reverse order.
  */
-import { Downloads } from './cached/downloads.ts';
-import { Capacity } from './lru/capacity.ts';
+import { Downloads } from '../cached/downloads.ts';
+import { Capacity } from '../lru/capacity.ts';
+import type { RedisConnection } from '../redis/redis-connection.ts';
+import { BlobStore } from '../store/blob-store.ts';
+import { LastUseWriter } from '../store/last-use-writer.ts';
+import type { StoreLayout } from '../store/layout.ts';
+import { PinnedBlobs } from '../store/pinned-blobs.ts';
+import { Quarantine } from '../store/quarantine.ts';
+import { Records } from '../store/records.ts';
+import { removePartial } from '../store/sweep.ts';
 import { type OpenedLru, openLru } from './lru-opening.ts';
-import type { RedisConnection } from './redis-connection.ts';
-import { BlobStore } from './store/blob-store.ts';
-import { LastUseWriter } from './store/last-use-writer.ts';
-import type { StoreLayout } from './store/layout.ts';
-import { PinnedBlobs } from './store/pinned-blobs.ts';
-import { Quarantine } from './store/quarantine.ts';
-import { Records } from './store/records.ts';
-import { removePartial } from './store/sweep.ts';
 import type { Surroundings } from './surroundings.ts';
 
 export interface Holdings {

@@ -4,17 +4,17 @@
  */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { LocalAdmin } from './admin/local-admin.ts';
-import type { Config } from './config/config.ts';
+import { LocalAdmin } from '../admin/local-admin.ts';
+import type { Config } from '../config/config.ts';
+import { BlobStore } from '../store/blob-store.ts';
+import { StoreLayout } from '../store/layout.ts';
+import { StoreOwner } from '../store/owner.ts';
+import { PinnedBlobs } from '../store/pinned-blobs.ts';
+import { Records } from '../store/records.ts';
+import { isMissing, StoreError } from '../store/store-error.ts';
+import type { Logger } from '../telemetry/logger.ts';
 import { imageHostsOf } from './image-hosts.ts';
-import { BlobStore } from './store/blob-store.ts';
-import { StoreLayout } from './store/layout.ts';
-import { StoreOwner } from './store/owner.ts';
-import { PinnedBlobs } from './store/pinned-blobs.ts';
-import { Records } from './store/records.ts';
-import { isMissing, StoreError } from './store/store-error.ts';
 import { readStoreStats } from './store-stats.ts';
-import type { Logger } from './telemetry/logger.ts';
 
 export interface StoreAdmin {
   readonly admin: LocalAdmin;

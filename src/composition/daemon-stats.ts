@@ -1,11 +1,11 @@
 /** What `stats` says of a running daemon: a snapshot of its parts and of what the metrics counted since the start. */
-import type { DaemonReport, DownloadReport, StatsReport, UpstreamReport } from './admin/admin.ts';
-import type { DownloadProgress } from './cached/downloads.ts';
+import type { DaemonReport, DownloadReport, StatsReport, UpstreamReport } from '../admin/admin.ts';
+import type { DownloadProgress } from '../cached/downloads.ts';
+import type { ByOutcome, MetricTotals } from '../metrics/metric-totals.ts';
+import { readVersion } from '../version.ts';
 import type { Holdings } from './holdings.ts';
-import type { ByOutcome, MetricTotals } from './metric-totals.ts';
 import type { OpenedUpstream } from './origins.ts';
 import type { Surroundings } from './surroundings.ts';
-import { readVersion } from './version.ts';
 
 export interface DaemonStatsParts {
   readonly holdings: Holdings;

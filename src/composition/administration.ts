@@ -1,7 +1,7 @@
 /** The commands of the command line over the parts of a running daemon. */
-import type { StatsReport } from './admin/admin.ts';
-import { LocalAdmin } from './admin/local-admin.ts';
-import type { PullThroughCache } from './cached/pull-through-cache.ts';
+import type { StatsReport } from '../admin/admin.ts';
+import { LocalAdmin } from '../admin/local-admin.ts';
+import type { PullThroughCache } from '../cached/pull-through-cache.ts';
 import type { Holdings } from './holdings.ts';
 import { imageHostsOf } from './image-hosts.ts';
 import type { OpenedUpstream } from './origins.ts';

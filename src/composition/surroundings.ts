@@ -1,8 +1,8 @@
 /** What every part of the composition is given: the configuration, where to report to, who closes it, and the time. */
-import type { Config } from './config/config.ts';
-import type { Lifecycle } from './lifecycle.ts';
-import type { Metrics } from './metrics.ts';
-import type { Logger } from './telemetry/logger.ts';
+import type { Config } from '../config/config.ts';
+import type { Lifecycle } from '../lifecycle.ts';
+import type { Metrics } from '../metrics.ts';
+import type { Logger } from '../telemetry/logger.ts';
 
 export interface Surroundings {
   readonly config: Config;

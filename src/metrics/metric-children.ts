@@ -3,8 +3,8 @@
  * configuration (see `http/exchange.ts`), so the maps are bounded.
  */
 import type { Counter, Histogram } from 'prom-client';
+import type { RequestEnd } from '../telemetry/observer.ts';
 import type { MetricFamilies } from './metric-families.ts';
-import type { RequestEnd } from './telemetry/observer.ts';
 
 export class BoundChildren<Child> {
   readonly #bind: (labels: readonly string[]) => Child;

@@ -2,14 +2,14 @@
  * Who may what, put together from the configuration: the users of the htpasswd file, read again when it changes, and the
  * rules over canonical names.
  */
-import { Access } from './auth/access.ts';
-import { parseHtpasswd } from './auth/htpasswd.ts';
-import { Rules } from './auth/rules.ts';
-import { Users } from './auth/users.ts';
-import type { AccessConfig } from './config/config.ts';
-import { WatchedFile } from './config/watched-file.ts';
-import { allowRepositories } from './registry/pattern.ts';
-import type { Logger } from './telemetry/logger.ts';
+import { Access } from '../auth/access.ts';
+import { parseHtpasswd } from '../auth/htpasswd.ts';
+import { Rules } from '../auth/rules.ts';
+import { Users } from '../auth/users.ts';
+import type { AccessConfig } from '../config/config.ts';
+import { WatchedFile } from '../config/watched-file.ts';
+import { allowRepositories } from '../registry/pattern.ts';
+import type { Logger } from '../telemetry/logger.ts';
 
 export interface AccessOptions {
   readonly logger: Logger;

@@ -1,7 +1,7 @@
 /** How names of images without a host, or with an alias of one, are read: as the configuration has it. */
-import type { ImageHosts } from './admin/image-name.ts';
-import type { Config } from './config/config.ts';
-import { canonicalHost } from './oci/name.ts';
+import type { ImageHosts } from '../admin/image-name.ts';
+import type { Config } from '../config/config.ts';
+import { canonicalHost } from '../oci/name.ts';
 
 export function imageHostsOf({ upstreams, defaultUpstream }: Config): ImageHosts {
   const keys = new Map<string, string>();

@@ -1,9 +1,9 @@
 /** Opens the LRU index: in this process, or in Redis where `lru.redis` says so. */
-import { EmbeddedLru, type LoadableLru } from './lru/embedded-lru.ts';
-import type { Lru } from './lru/lru.ts';
-import type { RedisAccess, RedisEntries } from './lru/redis-entries.ts';
-import type { Digest } from './oci/digest.ts';
-import type { RedisConnection } from './redis-connection.ts';
+import { EmbeddedLru, type LoadableLru } from '../lru/embedded-lru.ts';
+import type { Lru } from '../lru/lru.ts';
+import type { RedisAccess, RedisEntries } from '../lru/redis-entries.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { RedisConnection } from '../redis/redis-connection.ts';
 import { requiredButNot } from './redis-opening.ts';
 import type { Surroundings } from './surroundings.ts';
 
@@ -29,8 +29,8 @@ export async function openLru(
     return { lru, state: () => ({ backend: 'embedded', up: true }), pinsChanged: () => {} };
   }
   const [{ RedisLru }, { RedisEntries }] = await Promise.all([
-    import('./lru/redis-lru.ts'),
-    import('./lru/redis-entries.ts'),
+    import('../lru/redis-lru.ts'),
+    import('../lru/redis-entries.ts'),
   ]);
   const index: RedisEntries = new RedisEntries(patient(redis), storeId);
   if (config.lru.required) {

@@ -1,14 +1,14 @@
 /** What `stats` says of a store that no daemon has: counted now, file by file. */
-import type { StatsReport } from './admin/admin.ts';
-import type { Config } from './config/config.ts';
-import { computeLimit } from './lru/limit.ts';
-import type { Digest } from './oci/digest.ts';
-import type { BlobStore } from './store/blob-store.ts';
-import type { StoreLayout } from './store/layout.ts';
-import { sumPartials } from './store/partial-bytes.ts';
-import type { PinnedBlobs } from './store/pinned-blobs.ts';
-import type { Records } from './store/records.ts';
-import { readVersion } from './version.ts';
+import type { StatsReport } from '../admin/admin.ts';
+import type { Config } from '../config/config.ts';
+import { computeLimit } from '../lru/limit.ts';
+import type { Digest } from '../oci/digest.ts';
+import type { BlobStore } from '../store/blob-store.ts';
+import type { StoreLayout } from '../store/layout.ts';
+import { sumPartials } from '../store/partial-bytes.ts';
+import type { PinnedBlobs } from '../store/pinned-blobs.ts';
+import type { Records } from '../store/records.ts';
+import { readVersion } from '../version.ts';
 
 export interface StoreStatsParts {
   readonly config: Pick<Config, 'store'>;

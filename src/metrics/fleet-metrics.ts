@@ -1,6 +1,6 @@
 /** The metrics of a fleet (docs/metrics.md), in the mirror's own registry; made only where there is a fleet. */
 import { Counter, Gauge, type Registry } from 'prom-client';
-import type { FleetObserver, PeerResult } from './telemetry/fleet-observer.ts';
+import type { FleetObserver, PeerResult } from '../telemetry/fleet-observer.ts';
 
 /** The state at the moment of a scrape. */
 export interface FleetSample {

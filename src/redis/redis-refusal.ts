@@ -4,7 +4,7 @@
  * client does at once. So here nothing is written.
  */
 import { connect } from 'node:net';
-import type { RedisConfig } from './config/config.ts';
+import type { RedisConfig } from '../config/config.ts';
 import { describeRedisError, type RedisProblem } from './redis-problem.ts';
 
 /** A Redis that takes commands waits for them: silence this long is no refusal. */

@@ -1,6 +1,6 @@
 /** How ioredis is set up, for a single server, Sentinel and Cluster: fail soon, queue nothing, come back for ever. */
 import type { ClusterOptions, RedisOptions } from 'ioredis';
-import type { RedisConfig } from './config/config.ts';
+import type { RedisConfig } from '../config/config.ts';
 
 /** Milliseconds. A hit never waits for Redis; this is what everything else waits at most. */
 const commandTimeoutMs = 250;

@@ -1,11 +1,11 @@
 /** Commands on a store that no daemon has: a change takes the store for its time, a look leaves it free. */
 import { expect, test } from 'vitest';
-import { StoreLayout } from '../../src/store/layout.ts';
-import { StoreOwner } from '../../src/store/owner.ts';
-import { openStoreAdmin } from '../../src/store-admin.ts';
-import { Recorder } from '../support/recorder.ts';
-import { filesUnder } from '../support/temp-dir.ts';
-import { ConfigFolder } from './config/config-folder.ts';
+import { openStoreAdmin } from '../../../src/composition/store-admin.ts';
+import { StoreLayout } from '../../../src/store/layout.ts';
+import { StoreOwner } from '../../../src/store/owner.ts';
+import { Recorder } from '../../support/recorder.ts';
+import { filesUnder } from '../../support/temp-dir.ts';
+import { ConfigFolder } from '../config/config-folder.ts';
 
 test.each([{ isChange: true }, { isChange: false }])('isChange: $isChange', async ({ isChange }) => {
   const folder = await ConfigFolder.create();

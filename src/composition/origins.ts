@@ -1,12 +1,12 @@
 /** The configured upstreams, opened, each with the cache over it. */
-import type { PullThroughCache } from './cached/pull-through-cache.ts';
-import type { UpstreamConfig } from './config/config.ts';
-import type { Fleet } from './fleet/fleet.ts';
-import type { DirectoryEntry } from './registry/directory.ts';
-import { OfflineOrigin, type Origin, type OriginHealth } from './registry/origin.ts';
+import type { PullThroughCache } from '../cached/pull-through-cache.ts';
+import type { UpstreamConfig } from '../config/config.ts';
+import type { Fleet } from '../fleet/fleet.ts';
+import type { DirectoryEntry } from '../registry/directory.ts';
+import { OfflineOrigin, type Origin, type OriginHealth } from '../registry/origin.ts';
+import type { HealthObserver } from '../upstream/health.ts';
+import { openUpstream } from '../upstream/upstream-urls.ts';
 import type { Surroundings } from './surroundings.ts';
-import type { HealthObserver } from './upstream/health.ts';
-import { openUpstream } from './upstream/upstream-urls.ts';
 
 export interface OpenedUpstream extends DirectoryEntry {
   health(): OriginHealth;

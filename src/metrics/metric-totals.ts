@@ -1,7 +1,7 @@
 /** Sums over the metric families, for people: what `stats` says of requests, bytes, evictions and upstreams. */
 import type { Counter, Gauge } from 'prom-client';
+import type { Outcome } from '../telemetry/observer.ts';
 import type { MetricFamilies } from './metric-families.ts';
-import type { Outcome } from './telemetry/observer.ts';
 
 export type ByOutcome = Readonly<Record<Outcome, number>>;
 

@@ -2,10 +2,11 @@
  * The doors: the apps over the composed rooms, and the addresses they listen on. Each listener is closed by the
  * lifecycle, with the drain.
  */
+
+import type { StatsReport } from '../admin/admin.ts';
+import { type AppOptions, createApp, createOpsApp } from '../http/app.ts';
+import { Listener } from '../http/listener.ts';
 import { createAccess } from './access.ts';
-import type { StatsReport } from './admin/admin.ts';
-import { type AppOptions, createApp, createOpsApp } from './http/app.ts';
-import { Listener } from './http/listener.ts';
 import type { Surroundings } from './surroundings.ts';
 
 export interface Serving extends Pick<AppOptions, 'directory' | 'catalog' | 'peers'> {

@@ -6,11 +6,11 @@
  * when Redis is configured. No message holds a password.
  */
 import type { Cluster, Redis } from 'ioredis';
-import type { RedisConfig } from './config/config.ts';
+import type { RedisConfig } from '../config/config.ts';
+import type { Logger } from '../telemetry/logger.ts';
 import { clientOptions, clusterOptions } from './redis-options.ts';
 import { checkHello, checkVersion, describeRedisError, RedisProblem } from './redis-problem.ts';
 import { readRefusal } from './redis-refusal.ts';
-import type { Logger } from './telemetry/logger.ts';
 
 export interface RedisConnectionOptions {
   readonly redis: RedisConfig;
