@@ -33,7 +33,7 @@ const maxNonces = 200_000;
 export class Signatures {
   readonly #options: SignatureOptions;
   readonly #key: Buffer;
-  /** Until when each nonce counts as used, in the order of their coming. */
+  /** Until when each nonce counts as used, that moment too, in the order of their coming. */
   readonly #used = new Map<string, number>();
 
   constructor(options: SignatureOptions) {
@@ -68,7 +68,7 @@ export class Signatures {
   #isFirst(nonce: string): boolean {
     const now = this.#options.now();
     for (const [old, until] of this.#used) {
-      if (until > now && this.#used.size < maxNonces) break;
+      if (until >= now && this.#used.size < maxNonces) break;
       this.#used.delete(old);
     }
     if (this.#used.has(nonce)) return false;

@@ -63,6 +63,15 @@ it('is good for a minute of the other clock, before and after, and never again',
   expect(to.verify(request, again)).toBeUndefined();
 });
 
+it('does not come again at the very end of its time, when it came first at the very beginning', () => {
+  const { from, to } = pair();
+  const signature = from.sign(request, asked);
+  clock.ms -= 60_000;
+  expect(to.verify(request, signature)).toBe(asker);
+  clock.ms += 120_000;
+  expect(to.verify(request, signature)).toBeUndefined();
+});
+
 it('never holds the secret', () => {
   expect(pair('planted-secret').from.sign(request, asked)).not.toContain('planted');
 });
