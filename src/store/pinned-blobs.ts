@@ -121,15 +121,18 @@ export class PinnedBlobs {
   async #shareOf(record: RepositoryRecord): Promise<Share> {
     const { store } = this.#options;
     const [digests, blobs, awaited] = [new Set<Digest>(), new Set<Digest>(), new Set<Digest>()];
+    let before: Share | undefined;
     for (const reference of record.pins) {
       const root = record.named(reference);
       if (root === undefined) continue;
       const tree = await readTree(manifest => readManifest(store, manifest), root);
+      if (tree === undefined) before ??= this.#shares.get(record.name); // gone or damaged: what it meant stays
       for (const digest of tree?.manifests.keys() ?? []) digests.add(digest);
       for (const digest of tree?.blobs.keys() ?? []) blobs.add(digest);
       for (const digest of tree?.missing ?? [root.digest]) awaited.add(digest);
     }
-    for (const digest of blobs) digests.add(digest);
+    for (const digest of before?.blobs ?? []) blobs.add(digest);
+    for (const digest of [...(before?.digests ?? []), ...blobs]) digests.add(digest);
     return { record, digests, blobs, awaited };
   }
 

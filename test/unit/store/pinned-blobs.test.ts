@@ -181,3 +181,18 @@ test('a pin that can’t be written is told to whoever asked for it', async () =
   record.pin(latest);
   await expect(record.requireWritten()).rejects.toMatchObject({ name: 'StoreError', operation: 'record' });
 });
+
+test('a manifest that is damaged on disk unpins nothing', async () => {
+  const rig = await PinsRig.create();
+  const image = buildImage();
+  const record = await rig.record();
+  await rig.hold(record, image);
+  record.setTag(latest, { descriptor: image.descriptor, checkedAt: 1 });
+  record.pin(latest);
+  expect(await rig.pinned(...all(image))).not.toContain(false);
+  await rig.store.remove(image.descriptor.digest);
+  record.setTag(latest, { descriptor: image.descriptor, checkedAt: 2 });
+  expect(await rig.pinned(...all(image))).not.toContain(false);
+  record.unpin(latest);
+  expect(await rig.pinned(...all(image))).not.toContain(true);
+});
