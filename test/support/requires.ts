@@ -36,6 +36,8 @@ const requirements = {
   'docker compose': () => succeeds('docker', ['compose', 'version']),
   tmpfs: () =>
     process.getuid?.() === 0 && succeeds('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'none', '/mnt']),
+  /** Optional everywhere: Debian has no package of it. */
+  oras: () => onPath('oras'),
   /** Optional everywhere. */
   go: () => onPath('go'),
 } as const satisfies Record<string, () => boolean>;
