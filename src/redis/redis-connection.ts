@@ -45,6 +45,7 @@ export class RedisConnection {
   readonly #timer: NodeJS.Timeout;
   #problem: RedisProblem | undefined = new RedisProblem('unreachable', 'not connected yet');
   #isJudged = false;
+  readonly #told = new Set<string>();
   #giveVerdict: () => void = () => {};
   #checking = false;
   #silent = 0;
@@ -190,15 +191,22 @@ export class RedisConnection {
     this.#isJudged = true;
     this.#giveVerdict();
     if (!isNews) return;
-    const fields = { redis: this.address };
-    if (problem === undefined) this.#logger.info('Redis can be used', fields);
-    else
-      this.#logger.warn('Redis cannot be used', {
-        ...fields,
-        problem: problem.kind,
-        reason: problem.message,
-      });
+    this.#tell(problem);
     for (const watcher of this.#watchers) watcher(problem);
+  }
+
+  /** Each kind of problem once in an absence: what fails now in one way and now in another would fill the log. */
+  #tell(problem: RedisProblem | undefined): void {
+    const news = newsOf(problem);
+    if (news !== undefined && this.#told.has(news)) return;
+    if (problem === undefined || news === undefined) {
+      this.#told.clear();
+      this.#logger.info('Redis can be used', { redis: this.address });
+      return;
+    }
+    this.#told.add(news);
+    const { kind, message } = problem;
+    this.#logger.warn('Redis cannot be used', { redis: this.address, problem: kind, reason: message });
   }
 }
 
