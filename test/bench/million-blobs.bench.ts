@@ -7,7 +7,6 @@ import { createHash } from 'node:crypto';
 import { closeSync, ftruncateSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
 import { stringify } from 'yaml';
@@ -15,6 +14,8 @@ import { get } from '../support/client.ts';
 import { spawnProcess } from '../support/process.ts';
 import { type RedisServer, startRedis } from '../support/real/redis.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
+import { indexFigures } from './programs/index-figures.ts';
+import { programFile } from './programs.ts';
 import { Table } from './report.ts';
 import { megabytes } from './usage.ts';
 
@@ -24,19 +25,6 @@ const timeoutMs = 1_200_000;
 async function redisMegabytes(redis: RedisServer): Promise<number> {
   const info = await redis.client().info('memory');
   return Number(/used_memory:(\d+)/.exec(info)?.[1]) / 1e6;
-}
-
-interface Step {
-  readonly seconds: number;
-  readonly cpuSeconds: number;
-  readonly longestMs: number;
-}
-
-interface IndexFigures
-  extends Readonly<Record<'load' | 'fill' | 'touch' | 'tell' | 'evict' | 'compare', Step>> {
-  readonly touches: number;
-  readonly evicted: number;
-  readonly peak: number;
 }
 
 test('the index alone', { timeout: timeoutMs }, async () => {
@@ -53,10 +41,13 @@ test('the index alone', { timeout: timeoutMs }, async () => {
   for (const backend of ['embedded', 'Redis']) {
     const redis = backend === 'Redis' ? await startRedis() : undefined;
     const emptyMegabytes = redis === undefined ? 0 : await redisMegabytes(redis);
-    const script = fileURLToPath(new URL('million-index.mjs', import.meta.url));
-    const args = [script, String(blobs), ...(redis === undefined ? [] : [String(redis.port)])];
+    const args = [
+      programFile('million-index'),
+      String(blobs),
+      ...(redis === undefined ? [] : [String(redis.port)]),
+    ];
     const { stdout } = await promisify(execFile)(process.execPath, args);
-    const figures: IndexFigures = JSON.parse(stdout);
+    const figures = indexFigures.parse(JSON.parse(stdout));
     const names = {
       load: 'load from a generator',
       fill: 'fill an empty Redis',
@@ -70,7 +61,7 @@ test('the index alone', { timeout: timeoutMs }, async () => {
       const { seconds, cpuSeconds, longestMs } = figures[step];
       steps.add(`${backend}: ${names[step]}`, { seconds, 'CPU s': cpuSeconds, 'longest turn ms': longestMs });
     }
-    sums.add(backend, { 'peak MB': figures.peak * 1.048_576 });
+    sums.add(backend, { 'peak MB': figures.peakBytes / 1e6 });
     if (redis !== undefined) {
       const used = (await redisMegabytes(redis)) - emptyMegabytes;
       sums.add(backend, { 'Redis MB': used, 'Redis bytes/blob': (used * 1e6) / (blobs - figures.evicted) });
@@ -117,12 +108,11 @@ test('the whole mirror', { timeout: timeoutMs }, async () => {
     const longestFile = join(folder, 'longest');
     const config = { http: { listen: '127.0.0.1:0' }, store: { path: store, min_free: 0 }, lru };
     writeFileSync(file, stringify(config));
-    const probe = new URL('longest-turn.mjs', import.meta.url).href;
     const since = performance.now();
     const secondsSince = (): number => (performance.now() - since) / 1000;
     const mirror = spawnProcess(
       process.execPath,
-      ['--import', probe, 'dist/main.js', 'serve', '--config', file],
+      ['--import', programFile('longest-turn'), 'dist/main.js', 'serve', '--config', file],
       { env: { ...process.env, LONGEST_TURN_FILE: longestFile } },
     );
     const { url } = await mirror.waitForMessage('listening');

@@ -6,11 +6,11 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { unusedPort } from '../support/ports.ts';
 import { spawnProcess } from '../support/process.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { programFile } from './programs.ts';
 
 export interface MeasuredServer {
   readonly url: string;
@@ -90,8 +90,8 @@ export async function startBareServer(kind: 'node:http' | 'Koa', bytes: Buffer):
   const folder = await tempDir();
   const port = await unusedPort();
   await writeFile(join(folder, 'body'), bytes);
-  const script = fileURLToPath(new URL('bare-server.mjs', import.meta.url));
-  return start(folder, port, [process.execPath, script, kind, String(port), join(folder, 'body')], '/');
+  const argv = [process.execPath, programFile('bare-server'), kind, String(port), join(folder, 'body')];
+  return start(folder, port, argv, '/');
 }
 
 async function start(
