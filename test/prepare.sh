@@ -44,6 +44,13 @@ if [ ${#missing[@]} -gt 0 ]; then
     printf '#!/bin/sh\nexit 101\n' > "$policy"
     chmod +x "$policy"
   fi
-  apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends "${missing[@]}" >/dev/null
-  echo "prepare: installed ${missing[*]}"
+  install() { apt-get -qq -o Dpkg::Use-Pty=0 install -y --no-install-recommends "$@" >/dev/null; }
+  if install "${missing[@]}"; then
+    echo "prepare: installed ${missing[*]}"
+  else
+    # One that this Debian doesn't have must not take the others with it; its suites are skipped by name.
+    for package in "${missing[@]}"; do
+      install "$package" && echo "prepare: installed $package" || echo "prepare: $package could not be installed"
+    done
+  fi
 fi
