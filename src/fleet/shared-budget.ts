@@ -5,16 +5,11 @@
  * Guarantees: nothing waits for Redis; a node that has never had an answer with a source knows only its own readings.
  */
 import { isBudgetLow, type RateLimit } from '../oci/rate-limit.ts';
-
-/** What of Redis is used. Errors of it mean that it is away. */
-export interface BudgetRedis {
-  hget(key: string, field: string): Promise<string | null>;
-  eval(script: string, keyCount: number, ...args: readonly string[]): Promise<unknown>;
-}
+import type { FleetCommands } from './fleet-redis.ts';
 
 export interface SharedBudgetOptions {
   /** Undefined: it is away for now. */
-  redis(): BudgetRedis | undefined;
+  redis(): FleetCommands | undefined;
   /** `budget:SOURCE` with the fleet's prefix. */
   key(source: string): string;
   /** A reading of another node, newer than what was known here. */

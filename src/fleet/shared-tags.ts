@@ -8,17 +8,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Descriptor } from '../oci/descriptor.ts';
 import { isDigest } from '../oci/digest.ts';
+import type { FleetCommands } from './fleet-redis.ts';
 import type { Seal } from './seal.ts';
-
-/** What of Redis is used. Errors of it mean that it is away. */
-export interface TagRedis {
-  hget(key: string, field: string): Promise<string | null>;
-  eval(script: string, keyCount: number, ...args: readonly string[]): Promise<unknown>;
-}
 
 export interface SharedTagsOptions {
   /** Undefined: it is away for now. */
-  redis(): TagRedis | undefined;
+  redis(): FleetCommands | undefined;
   /** `tag:NAME` with the fleet's prefix. */
   key(name: string): string;
   readonly seal: Seal;

@@ -14,7 +14,7 @@ import type { Digest } from '../oci/digest.ts';
 import { DiskWatch, type DiskWatchOptions } from './disk-watch.ts';
 import { Evictor, type EvictorOptions } from './evictor.ts';
 import { Ledger, type Wish } from './ledger.ts';
-import { computeLimit, type Limit, type LimitOptions, minFreeOn } from './limit.ts';
+import { computeLimit, describeMinFreeProblem, type Limit, type LimitOptions, minFreeOn } from './limit.ts';
 import type { Partial } from './partial-list.ts';
 import { PinNotice, type Pins } from './pin-notice.ts';
 import { Reservation, type ReservationBooks } from './reservation.ts';
@@ -90,6 +90,9 @@ export class Capacity {
   async start(): Promise<void> {
     this.#timer ??= setInterval(() => void this.enforce(), checkEveryMs).unref();
     await this.#disk.refresh(0);
+    const { logger, minFreeBytes } = this.#options;
+    const problem = describeMinFreeProblem(minFreeBytes, this.#disk.sample?.total ?? Infinity);
+    if (problem !== undefined) logger.warn(problem);
   }
 
   /** Idempotent. Those who wait get no room; the removal under way is finished. */

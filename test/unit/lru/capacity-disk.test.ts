@@ -26,6 +26,15 @@ describe('the disk', () => {
     expect(rig.capacity.usage()).toMatchObject({ limitBytes: 100, limitReason: 'max_size' });
   });
 
+  test('smaller than min_free is told at start, for nothing can be kept then', async () => {
+    const fits = await CapacityRig.open({ minFreeBytes: 99, diskBytes: 100 });
+    expect(fits.recorder.logged).toEqual([]);
+    const rig = await CapacityRig.open({ minFreeBytes: 100, diskBytes: 100 });
+    expect(rig.recorder.logged.join('\n')).toMatch(
+      /^warn store\.min_free is 100\b.*the whole disk has 100\b/,
+    );
+  });
+
   test('what running reservations have written is ours: min_free does not count it twice', async () => {
     const rig = await CapacityRig.open({ maxBytes: 0, minFreeBytes: 20, diskBytes: 100 });
     await rig.reserve(60);
