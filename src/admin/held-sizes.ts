@@ -1,6 +1,6 @@
 /** What is held of the blobs that a listing names: one look at the disk per digest, however many images share it. */
 import type { Digest } from '../oci/digest.ts';
-import type { BlobStore } from '../store/blob-store.ts';
+import type { BlobStore } from '../store/blobs/blob-store.ts';
 import { ifReadable } from '../store/store-error.ts';
 
 export interface HeldFile {

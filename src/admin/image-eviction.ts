@@ -6,11 +6,17 @@ import type { Digest } from '../oci/digest.ts';
 import { isDigest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
 import type { Tag } from '../oci/name.ts';
-import type { BlobStore } from '../store/blob-store.ts';
-import { blobsOf, type HeldTree, readManifest, readTree, type TypedDigest } from '../store/held-tree.ts';
-import type { PinnedBlobs } from '../store/pinned-blobs.ts';
-import type { Records } from '../store/records.ts';
-import type { RepositoryRecord } from '../store/repository-record.ts';
+import type { BlobStore } from '../store/blobs/blob-store.ts';
+import {
+  blobsOf,
+  type HeldTree,
+  readManifest,
+  readTree,
+  type TypedDigest,
+} from '../store/records/held-tree.ts';
+import type { PinnedBlobs } from '../store/records/pinned-blobs.ts';
+import type { Records } from '../store/records/records.ts';
+import type { RepositoryRecord } from '../store/records/repository-record.ts';
 import type { EvictReport } from './admin.ts';
 import { formatImage, type ImageName } from './image-name.ts';
 import { notHeld, requireWritten } from './refusals.ts';

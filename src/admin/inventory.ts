@@ -4,7 +4,7 @@
  */
 import type { Digest } from '../oci/digest.ts';
 import { isDistributable } from '../oci/media-type.ts';
-import type { BlobStore } from '../store/blob-store.ts';
+import type { BlobStore } from '../store/blobs/blob-store.ts';
 import {
   blobsOf,
   type HeldTree,
@@ -13,9 +13,9 @@ import {
   readTree,
   type StoredManifest,
   type TypedDigest,
-} from '../store/held-tree.ts';
-import type { Records } from '../store/records.ts';
-import type { RepositoryRecord } from '../store/repository-record.ts';
+} from '../store/records/held-tree.ts';
+import type { Records } from '../store/records/records.ts';
+import type { RepositoryRecord } from '../store/records/repository-record.ts';
 import { ifReadable } from '../store/store-error.ts';
 import type { ListedImage } from './admin.ts';
 import { HeldSizes } from './held-sizes.ts';

@@ -2,10 +2,10 @@
  * `pin` and `unpin`: a line in the repository's record, on disk before the answer. What it means is worked out by
  * `PinnedBlobs`. A pin needs something that is held: there is nothing to keep of what isn't.
  */
-import type { BlobStore } from '../store/blob-store.ts';
-import { readManifest, readTree, type TypedDigest } from '../store/held-tree.ts';
-import type { PinnedBlobs } from '../store/pinned-blobs.ts';
-import type { Records } from '../store/records.ts';
+import type { BlobStore } from '../store/blobs/blob-store.ts';
+import { readManifest, readTree, type TypedDigest } from '../store/records/held-tree.ts';
+import type { PinnedBlobs } from '../store/records/pinned-blobs.ts';
+import type { Records } from '../store/records/records.ts';
 import type { PinReport } from './admin.ts';
 import { formatImage, type ImageName } from './image-name.ts';
 import { notHeld, requireWritten } from './refusals.ts';

@@ -3,7 +3,7 @@ import { isDigest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
 import type { Caller } from '../registry/caller.ts';
 import type { RegistryReader, StaleReason } from '../registry/registry.ts';
-import type { Records } from '../store/records.ts';
+import type { Records } from '../store/records/records.ts';
 import type { RefreshReport } from './admin.ts';
 import { formatImage, type ImageName } from './image-name.ts';
 import { notHeld } from './refusals.ts';

@@ -1,6 +1,6 @@
 /** What the commands say when they can't: in words for whoever typed them. */
 import { RegistryError } from '../oci/error.ts';
-import type { RepositoryRecord } from '../store/repository-record.ts';
+import type { RepositoryRecord } from '../store/records/repository-record.ts';
 import { StoreError } from '../store/store-error.ts';
 
 export function notHeld(code: 'MANIFEST_UNKNOWN' | 'BLOB_UNKNOWN', what: string): RegistryError {

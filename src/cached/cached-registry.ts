@@ -19,15 +19,15 @@ import type {
   StatAnswer,
   TagsPage,
 } from '../registry/registry.ts';
-import type { Records } from '../store/records.ts';
-import type { RepositoryRecord } from '../store/repository-record.ts';
-import type { Admission, Wanted } from './admission.ts';
-import type { CachedBlob } from './cached-blob.ts';
-import type { CachedManifest } from './cached-manifest.ts';
-import type { CachedReferrers } from './cached-referrers.ts';
-import type { CachedTag } from './cached-tag.ts';
-import type { CachedTagList } from './cached-tag-list.ts';
-import type { ManifestsAtOnce } from './manifests-at-once.ts';
+import type { Records } from '../store/records/records.ts';
+import type { RepositoryRecord } from '../store/records/repository-record.ts';
+import type { Admission, Wanted } from './access/repository-access.ts';
+import type { CachedBlob } from './blobs/cached-blob.ts';
+import type { CachedReferrers } from './lists/cached-referrers.ts';
+import type { CachedTagList } from './lists/cached-tag-list.ts';
+import type { CachedManifest } from './manifests/cached-manifest.ts';
+import type { CachedTag } from './manifests/cached-tag.ts';
+import type { ManifestsAtOnce } from './manifests/manifest-from-memory.ts';
 
 export interface CachedRegistryOptions {
   /** The upstream's configured key; records lie under it. */

@@ -3,6 +3,9 @@
  * `RegistryReader` for each of them. It owns the running downloads and ends them.
  */
 import { setMaxListeners } from 'node:events';
+import { HeldFiles, type HeldFilesOptions } from '../content/held-files.ts';
+import { HeldManifests } from '../content/hot-manifests.ts';
+import { Suspects } from '../content/recent-mismatches.ts';
 import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
 import type { Repository } from '../oci/name.ts';
@@ -11,39 +14,36 @@ import type { Origin } from '../registry/origin.ts';
 import { allowRepositories } from '../registry/pattern.ts';
 import type { PeerContent } from '../registry/peer.ts';
 import type { RegistryReader, RepositoryCatalog } from '../registry/registry.ts';
-import { Ingest } from '../store/ingest.ts';
+import { Ingest } from '../store/ingest/ingest.ts';
 import type { StoreLayout } from '../store/layout.ts';
-import type { Records } from '../store/records.ts';
-import type { RepositoryRecord } from '../store/repository-record.ts';
+import type { Records } from '../store/records/records.ts';
+import type { RepositoryRecord } from '../store/records/repository-record.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
-import { Absent } from './absent.ts';
-import { Admission } from './admission.ts';
-import { Availability } from './availability.ts';
-import { CachedBlob } from './cached-blob.ts';
-import { CachedManifest } from './cached-manifest.ts';
-import { CachedReferrers, createReferrersMemory } from './cached-referrers.ts';
+import { Verdicts } from './access/known-visibility.ts';
+import { Links } from './access/links.ts';
+import { Admission } from './access/repository-access.ts';
+import { ServedNames } from './access/served-repositories.ts';
+import { VerdictOrigin } from './access/visibility-check.ts';
+import { CachedBlob } from './blobs/cached-blob.ts';
+import { Passages } from './blobs/passthrough.ts';
+import { CachedPeerContent } from './blobs/peer-content.ts';
 import { CachedRegistry } from './cached-registry.ts';
-import { CachedTag } from './cached-tag.ts';
-import { CachedTagList, createTagListMemory } from './cached-tag-list.ts';
-import { Catalog } from './catalog.ts';
-import { DescriptorSizes } from './descriptor-sizes.ts';
-import { Download } from './download.ts';
-import type { Downloads } from './downloads.ts';
-import type { TagPolicy } from './freshness.ts';
-import { gatheringLimits } from './gathering.ts';
-import { HeldFiles, type HeldFilesOptions } from './held-files.ts';
-import { HeldManifests } from './held-manifests.ts';
-import { Links } from './links.ts';
-import { ManifestsAtOnce } from './manifests-at-once.ts';
-import { Passages } from './passages.ts';
-import { CachedPeerContent } from './peer-content.ts';
-import type { ByteReservation } from './room.ts';
-import { ServedNames } from './served-names.ts';
-import { Suspects } from './suspects.ts';
+import { Download } from './download/download.ts';
+import type { Downloads } from './download/downloads.ts';
+import type { ByteReservation } from './download/room.ts';
+import { CachedReferrers, createReferrersMemory } from './lists/cached-referrers.ts';
+import { CachedTagList, createTagListMemory } from './lists/cached-tag-list.ts';
+import { Catalog } from './lists/catalog.ts';
+import { gatheringLimits } from './lists/paginate.ts';
+import { CachedManifest } from './manifests/cached-manifest.ts';
+import { CachedTag } from './manifests/cached-tag.ts';
+import { DescriptorSizes } from './manifests/descriptor-sizes.ts';
+import type { TagPolicy } from './manifests/freshness.ts';
+import { Availability } from './manifests/image-completeness.ts';
+import { ManifestsAtOnce } from './manifests/manifest-from-memory.ts';
+import { Absent } from './manifests/negative-cache.ts';
 import type { UpstreamPolicy } from './upstream-policy.ts';
-import { VerdictOrigin } from './verdict-origin.ts';
-import { Verdicts } from './verdicts.ts';
 
 export interface PullThroughCacheOptions extends Omit<HeldFilesOptions, 'suspects' | 'signal'> {
   readonly layout: StoreLayout;
@@ -52,7 +52,7 @@ export interface PullThroughCacheOptions extends Omit<HeldFilesOptions, 'suspect
   readonly downloads: Downloads;
   readonly tags: TagPolicy;
   readonly offline: boolean;
-  /** Names this boot of the machine: see store/journal.ts. */
+  /** Names this boot of the machine: see store/ingest/journal.ts. */
   readonly bootId: string;
   readonly observer: Observer;
   readonly logger: Logger;

@@ -1,5 +1,5 @@
 /** What the configuration says about one upstream, as far as the cache over it cares. */
-import type { TransferPolicy } from './resume.ts';
+import type { TransferPolicy } from './download/resume.ts';
 
 export interface UpstreamPolicy extends TransferPolicy {
   /** Anybody may pull: no credentials are involved. */

@@ -1,7 +1,7 @@
 /** The table of commands: one function each, which defines it. */
 import type { Command } from 'commander';
 import { defineAdminCommands } from './admin-commands.ts';
-import { defineClient } from './client-command.ts';
+import { defineClient } from './client/define-client.ts';
 import type { CommandLine, ConfigFlags } from './command-line.ts';
 
 const definitions = [defineServe, defineCheck, defineAdminCommands, defineClient];

@@ -2,10 +2,11 @@
  * `cistern serve`: configuration, logger, mirror, signals. Resolves when the process is to end, with its exit code:
  * 0 after a drain, 1 after a failure, 2 for a configuration that can't be used (its problems go to `writeError`).
  */
+
+import { type ProcessEvents, runUntilSignal } from '../app/lifecycle.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
-import { type ProcessEvents, runUntilSignal } from '../lifecycle.ts';
 import { createLogger, type RootLogger } from '../log.ts';
 
 export interface ServeOptions {
@@ -50,7 +51,7 @@ export async function serve(options: ServeOptions): Promise<number> {
 async function run(config: Config, logger: RootLogger, options: ServeOptions): Promise<number> {
   const { process } = options;
   // The handlers come first: a signal during a slow start must end it too.
-  const starting = import('../mirror.ts').then(({ startMirror }) => startMirror(config, { logger }));
+  const starting = import('../app/mirror.ts').then(({ startMirror }) => startMirror(config, { logger }));
   return new Promise(resolve => {
     const handlers = runUntilSignal({
       process,

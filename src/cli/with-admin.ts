@@ -4,7 +4,7 @@
  */
 import type { Admin } from '../admin/admin.ts';
 import type { ImageHosts } from '../admin/image-name.ts';
-import { imageHostsOf } from '../composition/image-hosts.ts';
+import { imageHostsOf } from '../app/image-hosts.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
@@ -62,7 +62,7 @@ async function openDoor(
 ): Promise<{ readonly admin: Admin; close(): Promise<void> }> {
   const client = await DaemonClient.find(config.store.path);
   if (client !== undefined) return { admin: client, close: () => client.close() };
-  const { openStoreAdmin } = await import('../composition/store-admin.ts');
+  const { openStoreAdmin } = await import('../app/store-admin.ts');
   return openStoreAdmin(config, { logger, isChange });
 }
 

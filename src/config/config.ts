@@ -1,7 +1,7 @@
 /**
  * The effective configuration: what `loadConfig` gives after file, environment and defaults, with units in the names.
  * Everything is checked and resolved (absolute paths, secrets read), so nobody below parses text again.
- * Only `mirror.ts` and `cli/` read it; every other room gets narrow constructor options.
+ * Only `app/mirror.ts` and `cli/` read it; every other room gets narrow constructor options.
  */
 
 export interface Config {

@@ -10,8 +10,8 @@ import type { Origin } from '../registry/origin.ts';
 import { PassingOrigin } from '../registry/passing-origin.ts';
 import type { BlobSource, ManifestAnswer, ReadOptions } from '../registry/registry.ts';
 import { FleetSource, type FleetSourceOptions } from './fleet-source.ts';
-import type { PeerManifests } from './peer-manifests.ts';
-import { PeerReading, type PeerReadingOptions } from './peer-reading.ts';
+import type { PeerManifests } from './peers/peer-manifests.ts';
+import { PeerReading, type PeerReadingOptions } from './peers/peer-reading.ts';
 
 export interface FleetOriginOptions extends FleetSourceOptions, PeerReadingOptions {
   readonly manifests: PeerManifests;

@@ -13,12 +13,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Digest } from '../oci/digest.ts';
 import type { BlobSource, OpenedSource } from '../registry/registry.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import type { Avoided } from './avoided.ts';
-import type { Claim, Claims } from './claims.ts';
-import type { Leads } from './leads.ts';
-import type { Peer } from './nodes.ts';
-import { PeerError } from './peer-client.ts';
-import type { PeerReading } from './peer-reading.ts';
+import { PeerError } from './peers/peer-client.ts';
+import type { Avoided } from './peers/peer-cooldown.ts';
+import type { PeerReading } from './peers/peer-reading.ts';
+import type { Claim, Claims } from './redis/blob-leases.ts';
+import type { Leads } from './redis/lease-renewal.ts';
+import type { Peer } from './redis/nodes.ts';
 
 export interface FleetSourceOptions {
   readonly claims: Claims;

@@ -12,8 +12,8 @@ import type { Origin, OriginHealth } from '../registry/origin.ts';
 import { PassingOrigin } from '../registry/passing-origin.ts';
 import type { PeerManifest } from '../registry/peer.ts';
 import type { ManifestAnswer, ReadOptions, ResolveAnswer } from '../registry/registry.ts';
-import type { SharedBudget } from './shared-budget.ts';
-import type { SharedTag, SharedTags } from './shared-tags.ts';
+import type { SharedBudget } from './redis/shared-pull-quota.ts';
+import type { SharedTag, SharedTags } from './redis/shared-tags.ts';
 
 export interface TagOriginOptions {
   readonly tags: SharedTags;

@@ -7,8 +7,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Middleware } from 'koa';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer, RequestEnd } from '../telemetry/observer.ts';
-import type { ClientAddress } from './client-address.ts';
 import { type AppState, Exchange } from './exchange.ts';
+import type { ClientAddress } from './server/client-address.ts';
 
 export interface AccessLogOptions {
   readonly observer: Observer;

@@ -13,14 +13,14 @@ import type { RepositoryCatalog } from '../registry/registry.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
 import { AccessLog } from './access-log.ts';
-import { clientAddressBehind } from './client-address.ts';
+import { answerStats, type StatsOptions } from './api/stats.ts';
 import { answerErrors } from './errors.ts';
 import type { AppState } from './exchange.ts';
-import { HotManifests } from './hot-manifests.ts';
 import { type OpsOptions, opsRouter, refuseOther } from './ops.ts';
 import { answerPeer, type PeerDoor } from './peers.ts';
-import { answerPull } from './pull.ts';
-import { answerStats, type StatsOptions } from './stats.ts';
+import { clientAddressBehind } from './server/client-address.ts';
+import { HotManifests } from './v2/manifest-fast-path.ts';
+import { answerPull } from './v2/pull.ts';
 
 export interface OpsAppOptions extends OpsOptions {
   readonly observer: Observer;

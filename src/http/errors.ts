@@ -8,7 +8,7 @@ import { RegistryError } from '../oci/error.ts';
 import { formatUnsatisfiedRange } from '../oci/range.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { AppContext, AppState } from './exchange.ts';
-import { answerUnread, closeWithFin, hasUnreadBody } from './half-close.ts';
+import { answerUnread, closeWithFin, hasUnreadBody } from './server/half-close.ts';
 
 export function answerErrors(logger: Logger): Middleware<AppState> {
   return async (context, next) => {

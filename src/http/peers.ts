@@ -6,7 +6,7 @@ import { RegistryError } from '../oci/error.ts';
 import { formatContentRange, parseRange, resolveRange } from '../oci/range.ts';
 import { type PeerContent, type PeerGate, type PeerQuestion, parsePeerTarget } from '../registry/peer.ts';
 import type { AppContext } from './exchange.ts';
-import { sendBlob } from './send-blob.ts';
+import { sendBlob } from './v2/send-blob.ts';
 
 export interface PeerDoor {
   readonly gate: PeerGate;

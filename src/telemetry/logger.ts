@@ -1,4 +1,4 @@
-/** The logger that `mirror.ts` hands to every room. Fields never hold secrets; the implementation redacts URLs all the same. */
+/** The logger that `app/mirror.ts` hands to every room. Fields never hold secrets; the implementation redacts URLs all the same. */
 export type LogFields = Readonly<Record<string, unknown>>;
 
 export interface Logger {

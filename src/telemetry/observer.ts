@@ -1,5 +1,5 @@
 /**
- * What the rooms report. `metrics.ts` turns each event into the metrics of docs/metrics.md; a test may count them.
+ * What the rooms report. `metrics/metrics.ts` turns each event into the metrics of docs/metrics.md; a test may count them.
  * No event does I/O, and none may throw.
  */
 import type { RateLimit } from '../oci/rate-limit.ts';

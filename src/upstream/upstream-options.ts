@@ -1,14 +1,15 @@
 /**
  * What an upstream is made from, and what it offers beyond `Origin` to those who have several of them. Narrow and without
- * a word of the configuration's own, which `mirror.ts` translates.
+ * a word of the configuration's own, which `app/mirror.ts` translates.
  */
+
+import type { Timers } from '../lib/timers.ts';
 import type { BlobSource, OpenedSource } from '../registry/registry.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
-import type { Lookup } from './dial.ts';
-import type { HealthObserver } from './health.ts';
-import type { ProxyOptions } from './proxy.ts';
-import type { Timers } from './timers.ts';
+import type { HealthObserver } from './health/health.ts';
+import type { Lookup } from './transport/dial.ts';
+import type { ProxyOptions } from './transport/proxy.ts';
 
 export interface UpstreamOptions {
   /** As configured: `docker.io`. */

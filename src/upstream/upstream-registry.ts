@@ -2,6 +2,8 @@
  * One remote registry as a `RegistryReader`: what it says, verified where a digest is at hand, and every failure as an
  * `UpstreamError`. It keeps nothing but tokens and what it knows of the upstream's health. It owns its connections.
  */
+
+import { systemTimers } from '../lib/timers.ts';
 import type { Digest } from '../oci/digest.ts';
 import { buildEndpoint } from '../oci/endpoint.ts';
 import type { Reference, Repository } from '../oci/name.ts';
@@ -17,20 +19,19 @@ import type {
   StatAnswer,
   TagsPage,
 } from '../registry/registry.ts';
-import { AnonymousHealth } from './anonymous-health.ts';
-import { answerBlob } from './blob-answer.ts';
-import { Desk } from './desk.ts';
-import { Failures } from './failures.ts';
-import { Health } from './health.ts';
-import { urlOf } from './journey.ts';
-import type { Operation } from './operations.ts';
-import { probe } from './probe.ts';
-import { createRealmClient } from './realm-client.ts';
-import { fetchReferrers } from './referrers.ts';
-import { fetchTags } from './tag-list.ts';
-import { systemTimers } from './timers.ts';
-import { TokenSource } from './token.ts';
-import { Transport } from './transport.ts';
+import { Desk } from './auth/account.ts';
+import { createRealmClient } from './auth/realm-client.ts';
+import { TokenSource } from './auth/token-source.ts';
+import { answerBlob } from './content/blob-answer.ts';
+import { fetchReferrers } from './content/referrers.ts';
+import { fetchTags } from './content/tag-list.ts';
+import { AnonymousHealth } from './health/anonymous-health.ts';
+import { Health } from './health/health.ts';
+import { probe } from './health/probe.ts';
+import type { Operation } from './request/operations.ts';
+import { Failures } from './request/recent-failures.ts';
+import { urlOf } from './request/redirects.ts';
+import { Transport } from './transport/transport.ts';
 import type { Share, UpstreamDependencies, UpstreamOptions, UpstreamSource } from './upstream-options.ts';
 
 /** dockerd asks HEAD and then GET; podman tries again after a few seconds. */

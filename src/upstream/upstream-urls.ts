@@ -19,10 +19,10 @@ import type {
   TagsPage,
 } from '../registry/registry.ts';
 import type { UpstreamError } from '../registry/upstream-error.ts';
-import { isRefusal, TurnClock, type TurnsOptions, takeTurns } from './turns.ts';
+import { UrlHealth } from './health/url-health.ts';
+import { isRefusal, TurnClock, type TurnsOptions, takeTurns } from './request/failover.ts';
 import type { UpstreamDependencies, UpstreamOptions, UpstreamSource } from './upstream-options.ts';
 import { UpstreamRegistry } from './upstream-registry.ts';
-import { UrlHealth } from './url-health.ts';
 
 export interface SeveralUrls {
   /** After `url`, in the order in which they are asked. */

@@ -1,14 +1,14 @@
 /** The cache before one upstream does what every registry reader must do. */
 import { onTestFinished } from 'vitest';
-import { Downloads } from '../../src/cached/downloads.ts';
+import { Downloads } from '../../src/cached/download/downloads.ts';
 import { PullThroughCache } from '../../src/cached/pull-through-cache.ts';
-import { Capacity } from '../../src/lru/capacity.ts';
-import { EmbeddedLru } from '../../src/lru/embedded-lru.ts';
-import { BlobStore } from '../../src/store/blob-store.ts';
+import { Capacity } from '../../src/capacity/capacity.ts';
+import { EmbeddedLru } from '../../src/lru/index/embedded-lru.ts';
+import { BlobStore } from '../../src/store/blobs/blob-store.ts';
+import { Quarantine } from '../../src/store/blobs/quarantine.ts';
+import { removePartial } from '../../src/store/ingest/sweep.ts';
 import { StoreLayout } from '../../src/store/layout.ts';
-import { Quarantine } from '../../src/store/quarantine.ts';
-import { Records } from '../../src/store/records.ts';
-import { removePartial } from '../../src/store/sweep.ts';
+import { Records } from '../../src/store/records/records.ts';
 import { UpstreamRegistry } from '../../src/upstream/upstream-registry.ts';
 import { Recorder } from '../support/recorder.ts';
 import { tempDir } from '../support/temp-dir.ts';

@@ -1,5 +1,5 @@
 /** The index in this process does what every LRU index must do. */
-import { EmbeddedLru } from '../../src/lru/embedded-lru.ts';
+import { EmbeddedLru } from '../../src/lru/index/embedded-lru.ts';
 import { describeLru } from './lru.ts';
 import { describeEviction } from './lru-eviction.ts';
 

@@ -1,7 +1,7 @@
 /** What eviction must do over every LRU index: watermarks, pins, uses in the middle of it, and the order after a loss. */
 import { describe, expect, test } from 'vitest';
-import { Capacity } from '../../src/lru/capacity.ts';
-import { rebuildLru } from '../../src/lru/rebuild.ts';
+import { Capacity } from '../../src/capacity/capacity.ts';
+import { rebuildLru } from '../../src/lru/index/rebuild.ts';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
 import { Recorder } from '../support/recorder.ts';
 import type { CreateLru, LruUnderTest } from './lru.ts';

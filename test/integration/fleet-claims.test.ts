@@ -1,11 +1,11 @@
 /** Leases and hints of a fleet in a real Redis: who gets a blob from where. */
 import { expect, test } from 'vitest';
-import { Claims } from '../../src/fleet/claims.ts';
-import { FleetKeys } from '../../src/fleet/fleet-keys.ts';
-import { FleetRedis } from '../../src/fleet/fleet-redis.ts';
-import { Holders } from '../../src/fleet/holders.ts';
-import { Nodes } from '../../src/fleet/nodes.ts';
-import { Seal } from '../../src/fleet/seal.ts';
+import { Claims } from '../../src/fleet/redis/blob-leases.ts';
+import { FleetKeys } from '../../src/fleet/redis/fleet-keys.ts';
+import { FleetRedis } from '../../src/fleet/redis/fleet-redis.ts';
+import { Holders } from '../../src/fleet/redis/holders.ts';
+import { Nodes } from '../../src/fleet/redis/nodes.ts';
+import { Seal } from '../../src/fleet/redis/signed-value.ts';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
 import { type RedisServer, startRedis } from '../support/real/redis.ts';
 import { Recorder } from '../support/recorder.ts';

@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hash } from 'bcrypt';
 import { expect, test } from 'vitest';
-import { Signatures } from '../../src/fleet/signature.ts';
+import { Signatures } from '../../src/fleet/peers/signature.ts';
 import { buildPeerTarget } from '../../src/registry/peer.ts';
 import { get } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';

@@ -2,7 +2,7 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { Signatures } from '../../src/fleet/signature.ts';
+import { Signatures } from '../../src/fleet/peers/signature.ts';
 import type { Digest } from '../../src/oci/digest.ts';
 import { buildPeerTarget } from '../../src/registry/peer.ts';
 import { get, request } from '../support/client.ts';

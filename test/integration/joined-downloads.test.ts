@@ -1,7 +1,7 @@
 /** Whatever two clients ask for at once, one download writes a blob's file, and what one asks never spoils the other's pull. */
 import { expect, test } from 'vitest';
-import { Leftover } from '../../src/cached/leftover.ts';
-import type { Chunk } from '../../src/cached/resume.ts';
+import type { Chunk } from '../../src/cached/download/resume.ts';
+import { Leftover } from '../../src/cached/download/transfer-handoff.ts';
 import { ociManifest } from '../../src/oci/media-type.ts';
 import { get, request } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';

@@ -3,9 +3,9 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { expect, test } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
-import { formatGuardedLine } from '../../src/store/guarded-line.ts';
 import { StoreLayout } from '../../src/store/layout.ts';
-import { Records } from '../../src/store/records.ts';
+import { formatGuardedLine } from '../../src/store/records/checksummed-line.ts';
+import { Records } from '../../src/store/records/records.ts';
 import { Recorder } from '../support/recorder.ts';
 import { tempDir } from '../support/temp-dir.ts';
 

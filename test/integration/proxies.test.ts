@@ -1,8 +1,8 @@
 /** On the way out through a proxy: tunnels for https, whole URLs for http, credentials that stay with the proxy. */
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { startMirror } from '../../src/app/mirror.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { createLogger } from '../../src/log.ts';
-import { startMirror } from '../../src/mirror.ts';
 import { CertificateAuthority } from '../support/certificates.ts';
 import { get } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';

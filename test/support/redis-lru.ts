@@ -5,9 +5,9 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { onTestFinished } from 'vitest';
-import { digestOfKey } from '../../src/lru/digest-key.ts';
-import { RedisEntries } from '../../src/lru/redis-entries.ts';
-import { RedisLru } from '../../src/lru/redis-lru.ts';
+import { digestOfKey } from '../../src/lru/index/digest-key.ts';
+import { RedisEntries } from '../../src/lru/redis/redis-entries.ts';
+import { RedisLru } from '../../src/lru/redis/redis-lru.ts';
 import { RedisConnection } from '../../src/redis/redis-connection.ts';
 import { Recorder } from './recorder.ts';
 

@@ -1,5 +1,5 @@
 /** An LRU index as `million-index` measures it, and the embedded one as such. */
-import { EmbeddedLru, type LoadableLru } from '../../../src/lru/embedded-lru.ts';
+import { EmbeddedLru, type LoadableLru } from '../../../src/lru/index/embedded-lru.ts';
 import type { Lru } from '../../../src/lru/lru.ts';
 
 export interface MeasuredIndex {

@@ -4,7 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import { type FoundBlob, rebuildLru } from '../../../src/lru/rebuild.ts';
+import { type FoundBlob, rebuildLru } from '../../../src/lru/index/rebuild.ts';
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';
 import type { IndexFigures, Step } from './index-figures.ts';
 import { type MeasuredIndex, openEmbeddedIndex } from './measured-index.ts';

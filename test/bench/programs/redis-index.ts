@@ -3,8 +3,8 @@
  * measured without what Redis needs. It logs to standard error.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import { RedisEntries } from '../../../src/lru/redis-entries.ts';
-import { RedisLru } from '../../../src/lru/redis-lru.ts';
+import { RedisEntries } from '../../../src/lru/redis/redis-entries.ts';
+import { RedisLru } from '../../../src/lru/redis/redis-lru.ts';
 import { RedisConnection } from '../../../src/redis/redis-connection.ts';
 import type { LogFields, Logger } from '../../../src/telemetry/logger.ts';
 import type { MeasuredIndex } from './measured-index.ts';

@@ -1,18 +1,19 @@
 /** The real store in a temporary folder, with records, held manifests and links over it; and an origin in memory. */
-import { Availability } from '../../../src/cached/availability.ts';
-import { BadBlobs } from '../../../src/cached/bad-blobs.ts';
-import { HeldManifests } from '../../../src/cached/held-manifests.ts';
-import { Links } from '../../../src/cached/links.ts';
-import { Suspects } from '../../../src/cached/suspects.ts';
+
+import { Links } from '../../../src/cached/access/links.ts';
+import { Availability } from '../../../src/cached/manifests/image-completeness.ts';
+import { BadBlobs } from '../../../src/content/bad-blobs.ts';
+import { HeldManifests } from '../../../src/content/hot-manifests.ts';
+import { Suspects } from '../../../src/content/recent-mismatches.ts';
 import type { Digest } from '../../../src/oci/digest.ts';
 import type { Repository } from '../../../src/oci/name.ts';
 import type { Origin, OriginHealth } from '../../../src/registry/origin.ts';
 import type { BlobSource } from '../../../src/registry/registry.ts';
-import { BlobStore } from '../../../src/store/blob-store.ts';
+import { BlobStore } from '../../../src/store/blobs/blob-store.ts';
+import { Quarantine } from '../../../src/store/blobs/quarantine.ts';
 import { StoreLayout } from '../../../src/store/layout.ts';
-import { Quarantine } from '../../../src/store/quarantine.ts';
-import { Records } from '../../../src/store/records.ts';
-import type { RepositoryRecord } from '../../../src/store/repository-record.ts';
+import { Records } from '../../../src/store/records/records.ts';
+import type { RepositoryRecord } from '../../../src/store/records/repository-record.ts';
 import { bytesBlob } from '../../support/content.ts';
 import type { BuiltImage } from '../../support/images.ts';
 import { MemoryRegistry } from '../../support/memory-registry.ts';

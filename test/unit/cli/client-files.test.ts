@@ -1,14 +1,14 @@
 /** What each client is given: exact for one small configuration, and what changes with the address. */
 import { describe, expect, it, test } from 'vitest';
 import { parse } from 'yaml';
-import { setUpBuildkit } from '../../../src/cli/client-buildkit.ts';
-import { setUpContainerd } from '../../../src/cli/client-containerd.ts';
-import { setUpCrio } from '../../../src/cli/client-crio.ts';
-import { setUpDocker } from '../../../src/cli/client-docker.ts';
-import { setUpK3s } from '../../../src/cli/client-k3s.ts';
-import { setUpKind } from '../../../src/cli/client-kind.ts';
-import { setUpPodman } from '../../../src/cli/client-podman.ts';
-import { ClientRefusal } from '../../../src/cli/client-setup.ts';
+import { setUpBuildkit } from '../../../src/cli/client/buildkit.ts';
+import { ClientRefusal } from '../../../src/cli/client/client-setup.ts';
+import { setUpContainerd } from '../../../src/cli/client/containerd.ts';
+import { setUpCrio } from '../../../src/cli/client/crio.ts';
+import { setUpDocker } from '../../../src/cli/client/docker.ts';
+import { setUpK3s } from '../../../src/cli/client/k3s.ts';
+import { setUpKind } from '../../../src/cli/client/kind.ts';
+import { setUpPodman } from '../../../src/cli/client/podman.ts';
 import { contentOf, mirrorAt } from './client-rig.ts';
 
 const plain = 'http://mirror.lan:5000';

@@ -1,9 +1,9 @@
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { createOpsApp } from '../../../src/http/app.ts';
-import { Listener } from '../../../src/http/listener.ts';
 import type { Readiness } from '../../../src/http/ops.ts';
+import { Listener } from '../../../src/http/server/listener.ts';
 import { createLogger } from '../../../src/log.ts';
-import { Metrics } from '../../../src/metrics.ts';
+import { Metrics } from '../../../src/metrics/metrics.ts';
 import { get, head } from '../../support/client.ts';
 import { serveApp } from '../../support/served-app.ts';
 

@@ -4,10 +4,10 @@
  */
 import { setImmediate as turn } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
-import { Capacity, type CapacityOptions } from '../../../src/lru/capacity.ts';
-import { EmbeddedLru } from '../../../src/lru/embedded-lru.ts';
-import type { Pins } from '../../../src/lru/pin-notice.ts';
-import type { Reservation } from '../../../src/lru/reservation.ts';
+import { Capacity, type CapacityOptions } from '../../../src/capacity/capacity.ts';
+import type { Pins } from '../../../src/capacity/pin-notice.ts';
+import type { Reservation } from '../../../src/capacity/reservation.ts';
+import { EmbeddedLru } from '../../../src/lru/index/embedded-lru.ts';
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';
 import { Recorder } from '../../support/recorder.ts';
 

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { expect, test } from 'vitest';
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';
 import { StoreLayout } from '../../../src/store/layout.ts';
-import { Records } from '../../../src/store/records.ts';
+import { Records } from '../../../src/store/records/records.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
 const silent = { debug() {}, info() {}, warn() {}, error() {}, child: () => silent };

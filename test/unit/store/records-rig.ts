@@ -4,10 +4,10 @@ import { dirname } from 'node:path';
 import type { Descriptor } from '../../../src/oci/descriptor.ts';
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';
 import { parseTag, type Tag } from '../../../src/oci/name.ts';
-import { parseGuardedLine } from '../../../src/store/guarded-line.ts';
 import { StoreLayout } from '../../../src/store/layout.ts';
-import { Records } from '../../../src/store/records.ts';
-import type { RepositoryRecord, TagEntry } from '../../../src/store/repository-record.ts';
+import { parseGuardedLine } from '../../../src/store/records/checksummed-line.ts';
+import { Records } from '../../../src/store/records/records.ts';
+import type { RepositoryRecord, TagEntry } from '../../../src/store/records/repository-record.ts';
 import { Recorder } from '../../support/recorder.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 

@@ -2,9 +2,9 @@
 import { expect, test } from 'vitest';
 import { parseTag } from '../../../src/oci/name.ts';
 import { UpstreamError } from '../../../src/registry/upstream-error.ts';
-import { Failures } from '../../../src/upstream/failures.ts';
-import { Pauses } from '../../../src/upstream/pause.ts';
-import { RateLimitState } from '../../../src/upstream/rate-limit-state.ts';
+import { Pauses } from '../../../src/upstream/health/rate-limit-pause.ts';
+import { RateLimitState } from '../../../src/upstream/health/rate-limit-state.ts';
+import { Failures } from '../../../src/upstream/request/recent-failures.ts';
 import {
   alpine,
   blobDigest,

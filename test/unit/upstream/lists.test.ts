@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { digestOf } from '../../../src/oci/digest.ts';
 import { ociIndex, ociManifest } from '../../../src/oci/media-type.ts';
-import { referrersTag } from '../../../src/upstream/referrers.ts';
+import { referrersTag } from '../../../src/upstream/content/referrers.ts';
 import {
   alpine,
   connect,

@@ -1,0 +1,14 @@
+/** What every part of the composition is given: the configuration, where to report to, who closes it, and the time. */
+import type { Config } from '../config/config.ts';
+import type { Metrics } from '../metrics/metrics.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { Lifecycle } from './lifecycle.ts';
+
+export interface Surroundings {
+  readonly config: Config;
+  readonly logger: Logger;
+  readonly lifecycle: Lifecycle;
+  readonly metrics: Metrics;
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+}

@@ -1,0 +1,52 @@
+/**
+ * Makes this mirror a node of the configured fleet: its metrics, what the fleet may know of the store. Without `fleet` in
+ * the configuration there is none, and nothing of it is loaded.
+ */
+import type { Fleet } from '../fleet/fleet.ts';
+import type { RedisConnection } from '../redis/redis-connection.ts';
+import type { Surroundings } from './app-context.ts';
+import type { Holdings } from './storage.ts';
+
+/** Undefined: this mirror stands alone. Waits for no network. The lifecycle closes it. */
+export async function joinFleet(
+  { store, downloads, layout }: Pick<Holdings, 'store' | 'downloads' | 'layout'>,
+  connection: RedisConnection | undefined,
+  around: Surroundings,
+): Promise<Fleet | undefined> {
+  const { config, lifecycle, logger, metrics, now } = around;
+  const { fleet: settings } = config;
+  if (settings === undefined || connection === undefined) return undefined;
+  const [{ Fleet }, { FleetMetrics }] = await Promise.all([
+    import('../fleet/fleet.ts'),
+    import('../metrics/fleet-metrics.ts'),
+  ]);
+  const observer = new FleetMetrics(metrics.registry, () => ({
+    isUp: fleet.redis.isUp,
+    nodes: fleet.nodes.alive,
+    leases: fleet.leads.count,
+  }));
+  const fleet: Fleet = new Fleet({
+    ...settings,
+    node: layout.id,
+    redis: connection,
+    holdings: {
+      isHeld: async digest => (await store.sizeOf(digest)) !== undefined,
+      isActive: digest => downloads.isActive(digest),
+      ended: digest => downloads.ended(digest),
+    },
+    tagTtlMs: config.tags.ttlMs,
+    onRateLimit: (upstream, limit) => metrics.upstreamRateLimit(upstream, limit),
+    observer,
+    logger,
+    now,
+  });
+  await lifecycle.start(
+    'fleet',
+    () => {
+      connection.watch(() => fleet.knock());
+      fleet.start();
+    },
+    () => fleet.close(),
+  );
+  return fleet;
+}

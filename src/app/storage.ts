@@ -1,0 +1,115 @@
+/**
+ * What is held and how much of it may be: the store on disk, its records, the LRU index and the capacity that evicts.
+ * Everything here is closed by the lifecycle, in the reverse order.
+ */
+import { Downloads } from '../cached/download/downloads.ts';
+import { Capacity } from '../capacity/capacity.ts';
+import type { RedisConnection } from '../redis/redis-connection.ts';
+import { BlobStore } from '../store/blobs/blob-store.ts';
+import { LastUseWriter } from '../store/blobs/last-use-writer.ts';
+import { Quarantine } from '../store/blobs/quarantine.ts';
+import { removePartial } from '../store/ingest/sweep.ts';
+import type { StoreLayout } from '../store/layout.ts';
+import { PinnedBlobs } from '../store/records/pinned-blobs.ts';
+import { Records } from '../store/records/records.ts';
+import type { Surroundings } from './app-context.ts';
+import { type OpenedLru, openLru } from './open-lru.ts';
+
+export interface Holdings {
+  readonly layout: StoreLayout;
+  readonly store: BlobStore;
+  readonly quarantine: Quarantine;
+  readonly lru: OpenedLru['lru'];
+  readonly lruState: OpenedLru['state'];
+  readonly downloads: Downloads;
+  readonly records: Records;
+  readonly pins: PinnedBlobs;
+  readonly lastUses: LastUseWriter;
+  readonly capacity: Capacity;
+}
+
+/** Bad files that are kept to be looked at take little of what may be held. */
+const maxQuarantineBytes = 256 * 1024 * 1024;
+const maxQuarantineShare = 1 / 16;
+
+/**
+ * Reads nothing of the store yet. `redis`: the mirror's connection, if there is one. Errors: those of the disk that
+ * `Capacity.start` looks at; `ConfigError` for a Redis that is required and can't hold the index.
+ */
+export async function openHoldings(
+  layout: StoreLayout,
+  redis: RedisConnection | undefined,
+  around: Surroundings,
+): Promise<Holdings> {
+  const { logger, lifecycle, metrics, now } = around;
+  const store = new BlobStore({ layout, observer: metrics });
+  const { lru, state, pinsChanged } = await openLru(layout.id, redis, around);
+  const pins: PinnedBlobs = new PinnedBlobs({
+    store,
+    logger,
+    onChange: () => pinsChanged(() => pins.digests),
+  });
+  const records = await lifecycle.start(
+    'records',
+    () =>
+      new Records({
+        layout,
+        observer: metrics,
+        logger,
+        onEntry: (entry, record) => pins.heard(entry, record),
+      }),
+    part => part.close(),
+  );
+  const lastUses = await lifecycle.start(
+    'last uses',
+    () => new LastUseWriter({ store, logger, now }),
+    part => part.close(),
+  );
+  const quarantine = new Quarantine({
+    layout,
+    observer: metrics,
+    now,
+    maxBytes: () => Math.min(maxQuarantineBytes, capacity.usage().limitBytes * maxQuarantineShare),
+    counted: bytes => capacity.account(bytes),
+  });
+  const parts = {
+    layout,
+    store,
+    quarantine,
+    lru,
+    lruState: state,
+    downloads: new Downloads(),
+    records,
+    pins,
+    lastUses,
+  };
+  const capacity: Capacity = await lifecycle.start(
+    'capacity',
+    () => openCapacity(parts, around),
+    part => part.close(),
+  );
+  return { ...parts, capacity };
+}
+
+async function openCapacity(
+  { layout, store, lru, downloads, pins }: Omit<Holdings, 'capacity'>,
+  { config, logger, metrics, now }: Surroundings,
+): Promise<Capacity> {
+  const capacity = new Capacity({
+    ...config.store,
+    lru,
+    observer: metrics,
+    logger,
+    now,
+    freeBytes: () => store.freeBytes(),
+    unlinkBlob: digest => store.remove(digest),
+    unlinkPartial: digest =>
+      downloads.removePartial(digest, () => removePartial({ layout, observer: metrics }, digest)),
+    mayEvict: async digest => !(await pins.isPinned(digest)), // hosted content comes later
+    pins,
+    isActive: digest => downloads.isActive(digest),
+    writtenBytes: () => downloads.heldBytes,
+  });
+  await capacity.start();
+  return capacity;
+}

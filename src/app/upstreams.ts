@@ -1,0 +1,67 @@
+/** The configured upstreams, opened, each with the cache over it. */
+import type { PullThroughCache } from '../cached/pull-through-cache.ts';
+import type { UpstreamConfig } from '../config/config.ts';
+import type { Fleet } from '../fleet/fleet.ts';
+import type { DirectoryEntry } from '../registry/directory.ts';
+import { OfflineOrigin, type Origin, type OriginHealth } from '../registry/origin.ts';
+import type { HealthObserver } from '../upstream/health/health.ts';
+import { openUpstream } from '../upstream/upstream-urls.ts';
+import type { Surroundings } from './app-context.ts';
+
+export interface OpenedUpstream extends DirectoryEntry {
+  health(): OriginHealth;
+}
+
+/** Nothing is dialled. The lifecycle closes each. */
+export async function openUpstreams(
+  cache: PullThroughCache,
+  fleet: Fleet | undefined,
+  around: Surroundings,
+): Promise<readonly OpenedUpstream[]> {
+  const { config, lifecycle } = around;
+  const entries: OpenedUpstream[] = [];
+  for (const upstream of config.upstreams.values()) {
+    const origin = await lifecycle.start(
+      upstream.key,
+      () => openOrigin(upstream, fleet, around),
+      part => part.close(),
+    );
+    const { key, aliases, timeouts } = upstream;
+    const isPublic = upstream.username === undefined;
+    const isGuarded = !isPublic && upstream.share === 'public';
+    const seen = fleet?.origin(origin) ?? origin; // directly over the upstream: see fleet/fleet-origin.ts
+    const registry = cache.registry(seen, { ...upstream, ...timeouts, isPublic, isGuarded });
+    entries.push({ key, aliases, registry, health: () => origin.health() });
+  }
+  return entries;
+}
+
+function openOrigin(
+  upstream: UpstreamConfig,
+  fleet: Fleet | undefined,
+  { config, metrics, logger, now }: Surroundings,
+): Origin {
+  if (config.offline) return new OfflineOrigin(upstream.key);
+  const { username, password } = upstream;
+  return openUpstream({
+    ...upstream,
+    ...(username !== undefined && password !== undefined && { credentials: { username, password } }),
+    userAgent: 'cistern',
+    observer: metrics,
+    ...(fleet !== undefined && { healthObserver: telling(fleet, metrics) }),
+    logger,
+    now,
+  });
+}
+
+/** Metrics, and the nodes that use up the same pull limit. */
+function telling(fleet: Fleet, metrics: Surroundings['metrics']): HealthObserver {
+  return {
+    upstreamRateLimit: (key, limit) => {
+      metrics.upstreamRateLimit(key, limit);
+      void fleet.budget.tell(key, limit);
+    },
+    upstreamUp: (key, isUp) => metrics.upstreamUp(key, isUp),
+    breakerOpen: (key, isOpen) => metrics.breakerOpen(key, isOpen),
+  };
+}

@@ -1,0 +1,115 @@
+/** The running downloads, one per digest, shared by all upstreams of a mirror. Listable, for whoever wants to show progress. */
+import type { Digest } from '../../oci/digest.ts';
+import type { Ingest } from '../../store/ingest/ingest.ts';
+import type { Download } from './download.ts';
+
+/** How far a download is. Bytes. */
+export interface DownloadProgress {
+  readonly digest: Digest;
+  /** Where it reads from now. */
+  readonly upstream: string;
+  readonly repository: string;
+  readonly frontBytes: number;
+  readonly sizeBytes: number | undefined;
+  readonly followers: number;
+  /** On average since it began. */
+  readonly bytesPerSecond: number;
+}
+
+interface Running {
+  readonly download: Download;
+  readonly ended: Promise<void>;
+  /** On a monotonic clock. */
+  readonly startedMs: number;
+  /** Undefined until it is opened: at first there is nothing to tell. */
+  ingest: Ingest | undefined;
+  /** On disk from an earlier try. */
+  earlierBytes: number;
+}
+
+export class Downloads {
+  readonly #running = new Map<Digest, Running>();
+
+  readonly #removals = new Map<Digest, Promise<number>>();
+
+  get(digest: Digest): Download | undefined {
+    return this.#running.get(digest)?.download;
+  }
+
+  isActive(digest: Digest): boolean {
+    return this.#running.has(digest);
+  }
+
+  /** Its bytes are all here and right, though it may not have its place in the store yet. */
+  isVerified(digest: Digest): boolean {
+    return this.#running.get(digest)?.download.isVerified ?? false;
+  }
+
+  /** On disk, of all that run. */
+  get heldBytes(): number {
+    return [...this.#running.values()].reduce((sum, { download }) => sum + download.heldBytes, 0);
+  }
+
+  /** Starts it, unless one runs. The entry goes when the blob is in its place or the download is over, never earlier. */
+  start(digest: Digest, create: () => Download): Download {
+    const running = this.get(digest);
+    if (running !== undefined) return running; // two over one file would cut off each other's bytes
+    const download = create();
+    const ended = download.run().finally(() => this.#running.delete(digest));
+    const entry: Running = {
+      download,
+      ended,
+      startedMs: performance.now(),
+      ingest: undefined,
+      earlierBytes: 0,
+    };
+    this.#running.set(digest, entry);
+    void download.opened.then(opened => {
+      if (typeof opened !== 'object') return;
+      entry.ingest = opened;
+      entry.earlierBytes = opened.heldBytes;
+    });
+    return download;
+  }
+
+  /** Of all that run, in the order in which they began. */
+  *progress(): Iterable<DownloadProgress> {
+    for (const [digest, { download, startedMs, ingest, earlierBytes }] of this.#running) {
+      if (download.sources.exhausted) continue; // all have said no: it is ending
+      const { upstream, repository } = download.sources.current();
+      const seconds = Math.max(0.001, (performance.now() - startedMs) / 1000);
+      yield {
+        digest,
+        upstream,
+        repository,
+        frontBytes: ingest?.front ?? 0,
+        sizeBytes: ingest?.size ?? download.expectedSize,
+        followers: ingest?.followers ?? 0,
+        bytesPerSecond: Math.max(0, Math.round(((ingest?.heldBytes ?? 0) - earlierBytes) / seconds)),
+      };
+    }
+  }
+
+  /** Removes a partial that nobody fills (0 bytes otherwise). A download that starts meanwhile waits for it: `removed`. */
+  async removePartial(digest: Digest, remove: () => Promise<number>): Promise<number> {
+    if (this.isActive(digest)) return 0;
+    const removal = remove().finally(() => this.#removals.delete(digest));
+    this.#removals.set(digest, removal);
+    return removal;
+  }
+
+  /** Resolves when no removal of that partial runs; how it ended is for those who asked for it. */
+  async removed(digest: Digest): Promise<void> {
+    await this.#removals.get(digest)?.catch(() => undefined);
+  }
+
+  /** Resolves when the download of that digest, if any, has left the table. */
+  async ended(digest: Digest): Promise<void> {
+    await this.#running.get(digest)?.ended;
+  }
+
+  /** Resolves when none runs any more; the signal that ends them is the owner's. */
+  async drained(): Promise<void> {
+    await Promise.all([...this.#running.values()].map(entry => entry.ended));
+  }
+}

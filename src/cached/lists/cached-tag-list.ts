@@ -1,0 +1,94 @@
+/**
+ * `tags/list`: the upstream's pages gathered, sorted and held, so that every page of ours is cut from one whole list and
+ * can go out while the upstream is away. A list too long or too slow to gather is passed through, and each page of it
+ * held by itself.
+ */
+import type { Repository } from '../../oci/name.ts';
+import type { Origin } from '../../registry/origin.ts';
+import type { PageOptions, TagsPage } from '../../registry/registry.ts';
+import type { TagPolicy } from '../manifests/freshness.ts';
+import { createListMemory, HeldLists, type ListMemory } from './held-lists.ts';
+import { byTag, cutPage } from './page-cut.ts';
+import { type GatheringLimits, gatherPages, longListTtlMs, tooSlow } from './paginate.ts';
+
+/** A page that was passed through is `whole`: there is nothing to gather. */
+export interface HeldTags {
+  readonly end: 'whole' | 'long' | 'slow';
+  readonly tags: readonly string[];
+  readonly next?: NonNullable<TagsPage['next']>;
+}
+
+export interface CachedTagListOptions {
+  readonly origin: Origin;
+  readonly policy: TagPolicy;
+  readonly offline: boolean;
+  readonly memory: ListMemory<HeldTags>;
+  readonly limits: GatheringLimits;
+  readonly signal: AbortSignal;
+  now(): number;
+}
+
+/** What registries take for `n` without complaint; they may give less. */
+const pageSize = 1000;
+export class CachedTagList {
+  readonly #options: CachedTagListOptions;
+  readonly #lists: HeldLists<HeldTags>;
+
+  constructor(options: CachedTagListOptions) {
+    this.#options = options;
+    const { ttlMs } = options.policy;
+    this.#lists = new HeldLists({
+      ...options,
+      kind: 'tags',
+      ttlMs: ({ end }) => (end === 'long' ? Math.max(ttlMs, longListTtlMs) : ttlMs),
+    });
+  }
+
+  /** One page. `recordName` is the canonical name. Errors: UpstreamError. */
+  async tags(recordName: string, repository: Repository, options: PageOptions): Promise<TagsPage> {
+    const { n, last, ...read } = options;
+    const page = { ...(n !== undefined && { n }), ...(last !== undefined && { last }) };
+    const isLong = this.#lists.peek(recordName)?.end === 'long'; // no-cache must not gather twenty pages for each client
+    const gathering = isLong ? { signal: read.signal } : read;
+    const list = await this.#lists.get(recordName, gathering, held => this.#gather(repository, held));
+    if (list.value.end === 'whole') {
+      const { entries, next } = cutPage(list.value.tags, byTag, page);
+      return { ...list.answer, tags: entries, ...(next && { next }) };
+    }
+    if (n === 0) return { ...list.answer, tags: [] };
+    const key = `${recordName}?${new URLSearchParams({ n: String(n ?? ''), last: last ?? '' })}`;
+    const passed = await this.#lists.get(key, read, () => this.#pass(repository, page));
+    const { tags, next } = passed.value;
+    return { ...passed.answer, tags, ...(next && { next }) };
+  }
+
+  async #gather(repository: Repository, held: HeldTags | undefined): Promise<HeldTags> {
+    const { origin, limits, signal } = this.#options;
+    const ask = (after: TagsPage | undefined, asking: AbortSignal) => {
+      const last = after?.next?.last;
+      return origin.tags(repository, { signal: asking, n: pageSize, ...(last !== undefined && { last }) });
+    };
+    const source = { ask, hasNext: (page: TagsPage) => page.next !== undefined, bytesOf: bytesOfTags };
+    const { pages, end } = await gatherPages(source, limits, signal);
+    if (end === 'whole') {
+      return { end, tags: [...new Set(pages.flatMap(({ tags }) => tags))].sort(byTag) };
+    }
+    if (end === 'slow' && held?.end === 'whole') throw tooSlow(origin.key, 'tags', limits.maxMs);
+    return { end, tags: [] };
+  }
+
+  async #pass(repository: Repository, page: Pick<PageOptions, 'n' | 'last'>): Promise<HeldTags> {
+    const { origin, signal } = this.#options;
+    const { tags, next } = await origin.tags(repository, { signal, ...page });
+    return { end: 'whole', tags, ...(next && { next }) };
+  }
+}
+
+export function createTagListMemory(): ListMemory<HeldTags> {
+  return createListMemory<HeldTags>(bytesOfTags);
+}
+
+/** A string's own cost and its characters. */
+function bytesOfTags({ tags }: { readonly tags: readonly string[] }): number {
+  return tags.reduce((sum, tag) => sum + 24 + tag.length, 0);
+}

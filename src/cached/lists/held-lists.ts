@@ -1,0 +1,108 @@
+/**
+ * Lists that an upstream gave (tags, referrers) under the rules of a tag: fresh within their ttl, asked for once by all
+ * who wait after it, stale when that fails or takes too long (docs/behaviour.md, "Lists"). They are held in memory only,
+ * bounded in bytes, the least recently used go first: a restart costs each list one question.
+ */
+import { LRUCache } from 'lru-cache';
+import { Flights } from '../../lib/single-flight.ts';
+import { settleWithin } from '../../lib/wait.ts';
+import type { Origin } from '../../registry/origin.ts';
+import type { Answer, ReadOptions, StaleReason } from '../../registry/registry.ts';
+import { UpstreamError } from '../../registry/upstream-error.ts';
+import { decide, staleAfter, type TagPolicy } from '../manifests/freshness.ts';
+
+export interface HeldList<T> {
+  readonly value: T;
+  readonly checkedAt: number;
+}
+
+export type ListMemory<T> = LRUCache<string, HeldList<T>>;
+
+export interface HeldListsOptions<T> {
+  readonly kind: 'tags' | 'referrers';
+  readonly origin: Origin;
+  readonly policy: TagPolicy;
+  readonly offline: boolean;
+  /** Shared by all upstreams. */
+  readonly memory: ListMemory<T>;
+  ttlMs(value: T): number;
+  now(): number;
+}
+
+const memoryBytes = 32 * 1024 * 1024;
+/** What an entry costs beside its key and value. */
+const entryBytes = 200;
+
+export function createListMemory<T>(bytesOf: (value: T) => number): ListMemory<T> {
+  return new LRUCache({
+    maxSize: memoryBytes,
+    sizeCalculation: ({ value }, key) => entryBytes + key.length + bytesOf(value),
+  });
+}
+
+export class HeldLists<T> {
+  readonly #options: HeldListsOptions<T>;
+  readonly #flights = new Flights<HeldList<T>>();
+
+  constructor(options: HeldListsOptions<T>) {
+    this.#options = options;
+  }
+
+  peek(key: string): T | undefined {
+    return this.#options.memory.peek(key)?.value;
+  }
+
+  /**
+   * `ask` belongs to no caller; it gets what is held. `key` begins with the canonical name of the repository.
+   * Errors: those of `ask`, unless what is held may go out instead.
+   */
+  async get(
+    key: string,
+    options: ReadOptions,
+    ask: (held: T | undefined) => Promise<T>,
+  ): Promise<{ readonly value: T; readonly answer: Answer }> {
+    const { memory, policy, now } = this.#options;
+    const held = memory.get(key);
+    const decision = this.#decide(held, options);
+    if (held !== undefined && decision.kind === 'fresh') return found(held, 'hit');
+    if (held !== undefined && decision.kind === 'stale') return stale(held, decision.reason);
+    const patienceMs = Math.max(0, policy.checkTimeoutMs - this.#flights.ageMs(key));
+    const flight = this.#flights.run(key, options.signal, async () => {
+      const list = { value: await ask(held?.value), checkedAt: now() };
+      memory.set(key, list);
+      return list;
+    });
+    if (held !== undefined && decision.kind === 'check') {
+      const isLate = (await settleWithin(flight, patienceMs)) === 'late'; // it ends behind, for the next client
+      if (isLate && now() - held.checkedAt <= policy.staleIfErrorMs) return stale(held, 'slow');
+    }
+    try {
+      const { value, joined } = await flight;
+      return found(value, joined ? 'joined' : 'miss');
+    } catch (error) {
+      options.signal.throwIfAborted();
+      if (held === undefined) throw error;
+      const reason = staleAfter(error, held.checkedAt, now(), policy);
+      if (reason !== undefined) return stale(held, reason);
+      if (error instanceof UpstreamError && error.failure === 'gone') memory.delete(key);
+      throw error;
+    }
+  }
+
+  #decide(held: HeldList<T> | undefined, options: ReadOptions) {
+    const { kind, origin, offline, policy, now } = this.#options;
+    const health = origin.health();
+    const upstream = { offline, away: health.away, pausedUntil: health.pausedUntil(kind) };
+    const ttlMs = held === undefined ? 0 : this.#options.ttlMs(held.value);
+    const bounds = { ttlMs, staleIfErrorMs: policy.staleIfErrorMs };
+    return decide(held?.checkedAt, now(), bounds, upstream, options.mustCheck ?? false);
+  }
+}
+
+function found<T>({ value, checkedAt }: HeldList<T>, outcome: Answer['outcome']) {
+  return { value, answer: { outcome, checkedAt } };
+}
+
+function stale<T>({ value, checkedAt }: HeldList<T>, reason: StaleReason) {
+  return { value, answer: { outcome: 'stale', checkedAt, stale: reason } as const };
+}

@@ -1,0 +1,99 @@
+/**
+ * `cistern client NAME`: what has to be put where so that this kind of client pulls through the mirror as it is configured, for
+ * all its upstreams; printed, or with `--write` put there. Nothing is asked over the network.
+ */
+import { networkInterfaces } from 'node:os';
+import { resolve } from 'node:path';
+import { loadConfig } from '../../config/load.ts';
+import { ConfigError } from '../../config/problem.ts';
+import { setUpBuildkit } from './buildkit.ts';
+import { ClientRefusal, type ClientSetup, type MirrorForClients } from './client-setup.ts';
+import { formatSetup, formatSetupJson, formatWritten } from './client-text.ts';
+import { writeClientFiles } from './client-write.ts';
+import { setUpContainerd } from './containerd.ts';
+import { setUpCrio } from './crio.ts';
+import { setUpDocker } from './docker.ts';
+import { setUpK3s } from './k3s.ts';
+import { setUpKind } from './kind.ts';
+import { describeForClients } from './mirror-for-clients.ts';
+import { findMirrorUrl, type NetworkInterfaces } from './mirror-url.ts';
+import { setUpPodman } from './podman.ts';
+
+export interface ClientOptions {
+  /** `docker`, `containerd` … */
+  readonly client: string;
+  /** `--config`. */
+  readonly file?: string;
+  /** `--url`. */
+  readonly url?: string;
+  /** `--default`: one entry for every registry, also those that the mirror doesn't know. */
+  readonly forAll?: boolean;
+  readonly json?: boolean;
+  /** `--write`: the folder that stands for `/`. */
+  readonly writeTo?: string;
+  readonly env: NodeJS.ProcessEnv;
+  readonly cwd: string;
+  readonly write: (text: string) => void;
+  readonly writeError: (text: string) => void;
+  /** Left out: those of this machine. */
+  readonly interfaces?: () => NetworkInterfaces;
+}
+
+type SetUp = (mirror: MirrorForClients, forAll: boolean) => ClientSetup;
+
+/** `takesAll`: it has an entry for every registry, and tells the mirror which one is meant. */
+const clients: Readonly<Record<string, { readonly setUp: SetUp; readonly takesAll: boolean }>> = {
+  docker: { setUp: setUpDocker, takesAll: false },
+  containerd: { setUp: setUpContainerd, takesAll: true },
+  podman: { setUp: setUpPodman, takesAll: false },
+  k3s: { setUp: setUpK3s, takesAll: true },
+  kind: { setUp: setUpKind, takesAll: true },
+  crio: { setUp: setUpCrio, takesAll: false },
+  buildkit: { setUp: setUpBuildkit, takesAll: false },
+};
+
+/** Resolves with the exit code: 0 done, 1 a file was refused, 2 not possible as asked. */
+export async function runClient(options: ClientOptions): Promise<number> {
+  const { client, json, writeTo, cwd, write, writeError } = options;
+  try {
+    const { mirror, setup } = await makeSetup(options);
+    if (writeTo === undefined) {
+      write(json ? formatSetupJson(client, setup) : formatSetup(client, mirror.url, setup));
+      return 0;
+    }
+    const written = await writeClientFiles(resolve(cwd, writeTo), setup.files);
+    write(json ? formatSetupJson(client, setup, written) : formatWritten(written, setup));
+    return written.some(({ outcome }) => outcome === 'refused') ? 1 : 0;
+  } catch (error) {
+    if (!(error instanceof ConfigError || error instanceof ClientRefusal)) throw error;
+    writeError(`${error.message}\n`);
+    return 2;
+  }
+}
+
+/** Errors: `ConfigError`, `ClientRefusal`. */
+async function makeSetup(options: ClientOptions): Promise<{ mirror: MirrorForClients; setup: ClientSetup }> {
+  const { client, forAll = false, file, env, cwd, url: given, interfaces = networkInterfaces } = options;
+  const kind = Object.hasOwn(clients, client) ? clients[client] : undefined;
+  if (kind === undefined)
+    throw new ClientRefusal(`expected one of ${Object.keys(clients).join(', ')}, got ${client}`);
+  if (forAll && !kind.takesAll)
+    throw new ClientRefusal(`--default: ${client} has no entry that stands for every registry`);
+  const { config, warnings } = await loadConfig({ ...(file === undefined ? {} : { file }), env, cwd });
+  for (const warning of warnings) options.writeError(`warning: ${warning}\n`);
+  const { url, isGuess } = findMirrorUrl({ given, http: config.http, interfaces });
+  const mirror = describeForClients(config, url);
+  const setup = kind.setUp(mirror, forAll);
+  return { mirror, setup: { ...setup, notes: [...describeUrl(mirror, isGuess), ...setup.notes] } };
+}
+
+function describeUrl({ url, isLoopback }: MirrorForClients, isGuess: boolean): string[] {
+  return [
+    ...(isGuess
+      ? [
+          `${url} is a guess from this machine's addresses; another one: --url http://NAME:PORT, or http.public_url.`,
+        ]
+      : []),
+    ...(isLoopback ? [`Only clients on this machine reach ${url}.`] : []),
+  ];
+}

@@ -1,0 +1,117 @@
+/**
+ * The pull limit that several nodes use up together: whoever is behind the same address, or has the same account, as the
+ * upstream says in `docker-ratelimit-source`. Each node tells its readings and takes the newest of all.
+ *
+ * Guarantees: nothing waits for Redis; a node that has never had an answer with a source knows only its own readings.
+ */
+import { isBudgetLow, type RateLimit } from '../../oci/rate-limit.ts';
+import type { FleetCommands } from './fleet-redis.ts';
+
+export interface SharedBudgetOptions {
+  /** Undefined: it is away for now. */
+  redis(): FleetCommands | undefined;
+  /** `budget:SOURCE` with the fleet's prefix. */
+  key(source: string): string;
+  /** A reading of another node, newer than what was known here. */
+  onReading(upstream: string, limit: RateLimit): void;
+  /** Milliseconds since the epoch. */
+  now(): number;
+}
+
+interface Reading {
+  readonly limit: RateLimit;
+  readonly at: number;
+}
+
+/** Docker Hub's window, for a reading that names none. */
+const defaultWindowSeconds = 21_600;
+
+/** KEYS: budget. ARGV: upstream, reading, its time, how long to keep it in ms. A newer one stays. */
+const tellScript = `
+local known = redis.call('HGET', KEYS[1], ARGV[1])
+if known then
+  local ok, reading = pcall(cjson.decode, known)
+  if ok and type(reading) == 'table' and tonumber(reading.at) and reading.at > tonumber(ARGV[3]) then return 0 end
+end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[4])
+return 1
+`;
+
+export class SharedBudget {
+  readonly #options: SharedBudgetOptions;
+  readonly #readings = new Map<string, Reading>();
+
+  constructor(options: SharedBudgetOptions) {
+    this.#options = options;
+  }
+
+  /** An answer of the upstream to this node. */
+  async tell(upstream: string, limit: RateLimit): Promise<void> {
+    const { redis, key, now } = this.#options;
+    const reading = { limit, at: now() };
+    this.#readings.set(upstream, reading);
+    if (limit.source === undefined) return;
+    const text = JSON.stringify(reading);
+    try {
+      await redis()?.eval(
+        tellScript,
+        1,
+        key(limit.source),
+        upstream,
+        text,
+        `${reading.at}`,
+        `${windowMs(limit)}`,
+      );
+    } catch {
+      // away: the next reading comes with the next answer
+    }
+  }
+
+  /** To be called now and then: takes what other nodes of the same source have read since. */
+  async refresh(): Promise<void> {
+    const { redis, key, onReading, now } = this.#options;
+    for (const [upstream, own] of [...this.#readings]) {
+      if (own.limit.source === undefined) continue;
+      try {
+        const told = parseReading(await redis()?.hget(key(own.limit.source), upstream));
+        if (told === undefined || told.at <= (this.#readings.get(upstream)?.at ?? 0) || told.at > now())
+          continue;
+        const limit = { ...told.limit, source: own.limit.source };
+        this.#readings.set(upstream, { limit, at: told.at });
+        onReading(upstream, limit);
+      } catch {
+        return; // away
+      }
+    }
+  }
+
+  /** Nearly used up, by the newest reading of this node or another one. */
+  isLow(upstream: string): boolean {
+    const reading = this.#readings.get(upstream);
+    if (reading === undefined || this.#options.now() - reading.at > windowMs(reading.limit)) return false;
+    return isBudgetLow(reading.limit);
+  }
+}
+
+function windowMs({ windowSeconds = defaultWindowSeconds }: RateLimit): number {
+  return windowSeconds * 1000;
+}
+
+/** Anybody may have written there: what it says can save pulls or cost some, and never moves a tag. */
+function parseReading(text: string | null | undefined): Reading | undefined {
+  const found = typeof text === 'string' ? parseJson(text) : undefined;
+  if (typeof found !== 'object' || found === null) return undefined;
+  const { limit, at } = found as Readonly<Record<string, unknown>>;
+  if (typeof at !== 'number' || typeof limit !== 'object' || limit === null) return undefined;
+  const numbers = Object.entries(limit).filter(([, value]) => typeof value === 'number');
+  return { limit: Object.fromEntries(numbers), at };
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * GET and HEAD of a blob (OCI distribution-spec end-2): whole, one range, or several as `multipart/byteranges`. Ranges
+ * that overlap so much that the whole is shorter get the whole with 200, as RFC 9110 14.2 advises.
+ */
+import type { Digest } from '../../oci/digest.ts';
+import { RegistryError } from '../../oci/error.ts';
+import { type ByteRange, formatContentRange, parseRange, resolveRange, type Span } from '../../oci/range.ts';
+import type { BlobAnswer } from '../../registry/registry.ts';
+import type { AppContext } from '../exchange.ts';
+import { setContentNames, setFreshness } from './answer-headers.ts';
+import { isNotModified, isRangeCurrent } from './conditional.ts';
+import { MultipartReader } from './multipart-reader.ts';
+import type { PullRequest } from './pull-request.ts';
+import { sendBlob } from './send-blob.ts';
+
+/** Well below the 30 s that containerd waits for headers. */
+const headPatienceMs = 5000;
+
+export async function answerBlob(pull: PullRequest, digest: Digest): Promise<void> {
+  const { context, located, options, nowMs } = pull;
+  const { headers, method } = context.req;
+  const { registry, repository } = located;
+  const notModified = isNotModified(headers['if-none-match'], digest);
+  if (method === 'HEAD' || notModified) {
+    // The digest is in the URL, so a 304 needs no bytes: only that the blob may be had here.
+    const answer = await registry.stat(repository, digest, options);
+    setFreshness(context, answer, nowMs);
+    setContentNames(context, digest);
+    context.status = notModified ? 304 : 200;
+    if (!notModified) setBodyHead(context, answer.size);
+    return;
+  }
+  const ranges = isRangeCurrent(headers['if-range']?.toString(), digest)
+    ? parseRange(headers.range)
+    : undefined;
+  const spans =
+    ranges !== undefined && ranges.length > 1 ? await resolveAll(pull, digest, ranges) : undefined;
+  if (spans !== undefined && spans.list.length > 1) {
+    await sendParts(pull, digest, spans.list, spans.size);
+    return;
+  }
+  const [only] = spans?.list ?? [];
+  const range = only === undefined ? ranges?.[0] : { first: only.start, last: only.end - 1 };
+  const isWhole = spans !== undefined && only === undefined;
+  const answer = await registry.blob(repository, digest, isWhole ? undefined : range, options);
+  context.respond = false; // from here on the body is ours, and so is closing the reader
+  await sendBlob(context.res, {
+    ...answer,
+    signal: options.signal,
+    headPatienceMs: answer.outcome === 'hit' ? undefined : headPatienceMs,
+    setHead: () => {
+      setSpan(context, answer);
+      setFreshness(context, answer, nowMs);
+      setContentNames(context, digest);
+    },
+    onSent: bytes => context.state.exchange.sent(bytes),
+  });
+}
+
+interface Spans {
+  /** Those that can be satisfied, in the client's order; none: the whole is shorter. */
+  readonly list: readonly Span[];
+  readonly size: number;
+}
+
+/** Undefined: the size isn't known. Errors: RANGE_INVALID when none can be satisfied; those of `stat`. */
+async function resolveAll(
+  pull: PullRequest,
+  digest: Digest,
+  ranges: readonly ByteRange[],
+): Promise<Spans | undefined> {
+  const { size } = await pull.located.registry.stat(pull.located.repository, digest, pull.options);
+  if (size === undefined) return undefined;
+  const list = ranges.flatMap(range => resolveRange(range, size) ?? []);
+  if (list.length === 0) {
+    throw new RegistryError('RANGE_INVALID', {
+      message: `expected a range within ${size} bytes, got ${ranges.length} outside`,
+      detail: { size },
+    });
+  }
+  const bytes = list.reduce((sum, span) => sum + span.end - span.start, 0);
+  return { list: bytes > size ? [] : list, size };
+}
+
+/** 206 with all the spans as parts; each is asked of the registry when its turn comes. */
+async function sendParts(
+  pull: PullRequest,
+  digest: Digest,
+  spans: readonly Span[],
+  size: number,
+): Promise<void> {
+  const { context, located, options, nowMs } = pull;
+  const { registry, repository } = located;
+  const open = async ({ start, end }: Span): Promise<BlobAnswer> => {
+    const answer = await registry.blob(repository, digest, { first: start, last: end - 1 }, options);
+    if (answer.start === start && answer.end === end) return answer;
+    await answer.reader.close();
+    throw new RegistryError('BLOB_UNKNOWN', {
+      message: 'expected a part of the blob, only the whole can be had now',
+    });
+  };
+  const [firstSpan] = spans;
+  if (firstSpan === undefined) throw new Error('expected a span, got none');
+  const first = await open(firstSpan); // what can't be had at all is an ordinary error
+  const reader = new MultipartReader({
+    spans,
+    size,
+    contentType: 'application/octet-stream',
+    first: first.reader,
+    open: async span => (await open(span)).reader,
+  });
+  context.respond = false;
+  await sendBlob(context.res, {
+    reader,
+    start: 0,
+    end: reader.length,
+    signal: options.signal,
+    headPatienceMs,
+    setHead: () => {
+      context.status = 206;
+      setFreshness(context, first, nowMs);
+      setBodyHead(context, reader.length);
+      context.set('Content-Type', reader.contentType);
+      setContentNames(context, digest);
+    },
+    onSent: bytes => context.state.exchange.sent(bytes),
+  });
+}
+
+function setBodyHead(context: AppContext, bytes: number | undefined): void {
+  context.set('Content-Type', 'application/octet-stream');
+  context.set('Accept-Ranges', 'bytes');
+  if (bytes !== undefined) context.set('Content-Length', String(bytes));
+}
+
+/** 200 or 206 (RFC 9110 15.3.7). Of unknown length: chunked, which only a whole blob can be. */
+function setSpan(context: AppContext, answer: BlobAnswer): void {
+  const { start, end, size, partial } = answer;
+  if (end === undefined && start > 0) {
+    throw new Error(`expected a range with an end, got one from ${start} on`); // a 206 must name its last byte
+  }
+  if (partial && end !== undefined) {
+    context.status = 206;
+    context.set('Content-Range', formatContentRange({ start, end }, size));
+  } else {
+    context.status = 200;
+  }
+  setBodyHead(context, end === undefined ? undefined : end - start);
+}

@@ -1,0 +1,95 @@
+/**
+ * Sends the bytes of one blob: a single loop over `BlobReader.read` into one buffer that is used again once the socket
+ * has taken it, so a slow client holds one buffer and never more. The first bytes are read before the headers go out:
+ * a blob that turns out not to be had is an ordinary error answer. Only when they are long in coming (a range far ahead
+ * of a running download) the headers go alone, since clients wait for those not half as long as for a body. Later
+ * failures throw with the headers out; the caller cuts the body. The reader is always closed.
+ */
+import type { ServerResponse } from 'node:http';
+import type { BlobReader } from '../../registry/registry.ts';
+
+export interface BlobBody {
+  readonly reader: BlobReader;
+  /** Bytes `start` … `end - 1`; `end` undefined: until the reader's end. */
+  readonly start: number;
+  readonly end: number | undefined;
+  readonly signal: AbortSignal;
+  /** Sets status and headers; called once. */
+  readonly setHead: () => void;
+  /** Give the headers out without a byte after this long; undefined: wait for the first byte. Milliseconds. */
+  readonly headPatienceMs: number | undefined;
+  /** Called with the count of each write that the socket took. */
+  readonly onSent: (bytes: number) => void;
+}
+
+/** Errors: those of the reader, of the socket, and a body that is shorter than announced. */
+export async function sendBlob(response: ServerResponse, body: BlobBody): Promise<void> {
+  const { reader, signal } = body;
+  // The signal ends a read that waits for an upstream: closing rejects it. The same promise is awaited below.
+  const onAbort = () => void reader.close().catch(() => undefined);
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    await sendAll(response, body);
+    response.end();
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    await reader.close();
+  }
+}
+
+async function sendAll(response: ServerResponse, body: BlobBody): Promise<void> {
+  const { reader, start, signal } = body;
+  const end = body.end ?? Number.POSITIVE_INFINITY;
+  const buffer = Buffer.allocUnsafeSlow(Math.max(1, Math.min(reader.preferredBytes, end - start)));
+  const head = openHead(response, body);
+  try {
+    let at = start;
+    while (at < end) {
+      const room = end - at;
+      const count = await reader.read(room < buffer.length ? buffer.subarray(0, room) : buffer, at);
+      signal.throwIfAborted();
+      if (count === 0) break;
+      head.set();
+      at += count;
+      await write(response, count === buffer.length ? buffer : buffer.subarray(0, count));
+      body.onSent(count);
+    }
+    if (body.end !== undefined && at !== end) {
+      throw new Error(`expected a body from ${start} to ${end}, the reader ended at ${at}`);
+    }
+    head.set();
+  } finally {
+    head.close();
+  }
+}
+
+/** The headers, set once: with the first byte, or alone when patience ends. */
+function openHead(response: ServerResponse, { setHead, headPatienceMs }: BlobBody) {
+  let isSet = false;
+  const set = (): void => {
+    if (!isSet) setHead();
+    isSet = true;
+  };
+  const goAlone = (): void => {
+    if (response.destroyed) return;
+    try {
+      set();
+      response.flushHeaders();
+    } catch (error) {
+      response.destroy(error instanceof Error ? error : undefined); // nobody awaits a timer
+    }
+  };
+  const timer = headPatienceMs === undefined ? undefined : setTimeout(goAlone, headPatienceMs);
+  return { set, close: () => clearTimeout(timer) };
+}
+
+/** Resolves when the kernel has taken the chunk: then its memory may be filled again. */
+function write(response: ServerResponse, chunk: Buffer): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (response.destroyed) {
+      reject(new Error('the connection is closed')); // node would emit an error that nobody listens to
+      return;
+    }
+    response.write(chunk, error => (error ? reject(error) : resolve()));
+  });
+}

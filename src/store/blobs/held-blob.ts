@@ -1,0 +1,120 @@
+/**
+ * One held file, open for reading. It costs one open and one fstat, and then one read per buffer. A blob that is evicted
+ * while somebody reads it stays readable through this handle. The shape is `BlobReader` of the registry contract, so a
+ * held file and a growing one look alike to those who send them.
+ */
+import type { Stats } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+import { guardDisk, StoreError, type StoreObserver } from '../store-error.ts';
+import type { ReadBuffers } from './read-buffers.ts';
+import { verifiedMsOf } from './verified-mark.ts';
+
+/** A descriptor and how many read through it. */
+interface SharedHandle {
+  readonly handle: FileHandle;
+  readonly buffers: ReadBuffers;
+  users: number;
+}
+
+export class HeldBlob {
+  readonly preferredBytes: number;
+  /** Bytes. */
+  readonly size: number;
+  /** Last use as known to the disk: milliseconds since the epoch. */
+  readonly mtimeMs: number;
+  /** When its bytes were last compared with the digest: milliseconds since the epoch; 0: not known. */
+  readonly verifiedMs: number;
+  /** False: something else has taken the place, such as a folder. */
+  readonly isFile: boolean;
+  readonly #shared: SharedHandle;
+  readonly #found: Stats;
+  readonly #observer: StoreObserver;
+  #reading: Promise<unknown> | undefined;
+  #closing: Promise<void> | undefined;
+
+  /** Takes the handle over. */
+  static over(
+    handle: FileHandle,
+    found: Stats,
+    { observer, buffers }: { readonly observer: StoreObserver; readonly buffers: ReadBuffers },
+  ): HeldBlob {
+    return new HeldBlob({ handle, buffers, users: 1 }, found, observer);
+  }
+
+  private constructor(shared: SharedHandle, found: Stats, observer: StoreObserver) {
+    this.preferredBytes = shared.buffers.enter();
+    this.#shared = shared;
+    this.#found = found;
+    this.size = found.size;
+    this.mtimeMs = found.mtimeMs;
+    this.verifiedMs = verifiedMsOf(found);
+    this.isFile = found.isFile();
+    this.#observer = observer;
+  }
+
+  /** Which file it is: another one under the same name has another id. */
+  get fileId(): string {
+    return fileIdOf(this.#found);
+  }
+
+  /** Another reader of the very same file, closed by itself. Errors: `StoreError` read, CLOSED. */
+  share(): HeldBlob {
+    this.#throwIfClosed();
+    this.#shared.users += 1;
+    return new HeldBlob(this.#shared, this.#found, this.#observer);
+  }
+
+  /**
+   * Fills `into` from offset `at`; resolves with the count, 0 only at the end of the blob.
+   * Errors: `StoreError` read: EIO and its like, TRUNCATED, CLOSED.
+   */
+  async read(into: Buffer, at: number): Promise<number> {
+    this.#throwIfClosed();
+    const wanted = Math.min(into.length, this.size - at);
+    if (wanted <= 0) return 0;
+    let count = 0;
+    while (count < wanted) {
+      const bytesRead = await this.#readOnce(into, count, wanted - count, at + count);
+      this.#throwIfClosed();
+      if (bytesRead === 0) throw this.#truncated(at + count);
+      count += bytesRead;
+    }
+    return count;
+  }
+
+  /** Idempotent. Waits for a read that runs, which is then rejected. */
+  close(): Promise<void> {
+    this.#closing ??= this.#leave();
+    return this.#closing;
+  }
+
+  async #readOnce(into: Buffer, from: number, length: number, at: number): Promise<number> {
+    const reading = this.#shared.handle.read(into, from, length, at);
+    this.#reading = reading;
+    const { bytesRead } = await guardDisk(this.#observer, 'read', () => reading);
+    return bytesRead;
+  }
+
+  /** The last one closes the descriptor, which waits for reads by itself. */
+  async #leave(): Promise<void> {
+    this.#shared.buffers.leave();
+    this.#shared.users -= 1;
+    if (this.#shared.users === 0) return this.#shared.handle.close();
+    await this.#reading?.catch(() => undefined); // its buffer is the caller's again after this
+  }
+
+  #throwIfClosed(): void {
+    if (this.#closing !== undefined)
+      throw new StoreError('read', 'CLOSED', 'the blob was closed while it was read');
+  }
+
+  #truncated(at: number): StoreError {
+    this.#observer.storeError('read');
+    return new StoreError('read', 'TRUNCATED', `expected a file of ${this.size} bytes, got its end at ${at}`);
+  }
+}
+
+/** An inode alone may be given to the next file once this one is gone. */
+export function fileIdOf({ ino, birthtimeMs }: Pick<Stats, 'ino' | 'birthtimeMs'>): string {
+  return `${ino} ${birthtimeMs}`;
+}

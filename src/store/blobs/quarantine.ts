@@ -1,0 +1,121 @@
+/**
+ * Where files go that weren't what their digest says: out of the way of everybody, and still there for whoever wants to
+ * know what the disk did. Only the newest few are kept, within a bound; their bytes count in the limit of the store.
+ */
+import { mkdir, readdir, rename, stat, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Digest } from '../../oci/digest.ts';
+import type { StoreLayout } from '../layout.ts';
+import { guardDisk, isMissing, type StoreObserver } from '../store-error.ts';
+import { fileIdOf } from './held-blob.ts';
+
+const maxFiles = 4;
+
+export interface QuarantineOptions {
+  readonly layout: StoreLayout;
+  readonly observer: StoreObserver;
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** What may lie here at most, in bytes; a larger file is removed instead. */
+  maxBytes(): number;
+  /** So many bytes more are here (negative: fewer). */
+  counted(bytes: number): void;
+}
+
+/** `bytes` are no longer under the digest; `path`: where they are now, if anywhere. */
+export interface SetAside {
+  readonly bytes: number;
+  readonly path: string | undefined;
+}
+
+export class Quarantine {
+  readonly #options: QuarantineOptions;
+  /** By path, in bytes, oldest first. Undefined: not read yet. */
+  #files: Map<string, number> | undefined;
+  #running: Promise<unknown> = Promise.resolve();
+
+  constructor(options: QuarantineOptions) {
+    this.#options = options;
+  }
+
+  /** Counts what an earlier process has left. Errors: `StoreError` scan. */
+  load(): Promise<void> {
+    return this.#inTurn(async () => {
+      await this.#read();
+    });
+  }
+
+  /**
+   * Takes away what lies under the digest; with `fileId`, only that very file, for another one is none of the matter.
+   * Undefined: it isn't there. Errors: `StoreError` rename: it is still there, and can't be moved or removed.
+   */
+  take(digest: Digest, fileId?: string): Promise<SetAside | undefined> {
+    return this.#inTurn(() => guardDisk(this.#options.observer, 'rename', () => this.#take(digest, fileId)));
+  }
+
+  async #take(digest: Digest, fileId: string | undefined): Promise<SetAside | undefined> {
+    const { layout, maxBytes, now } = this.#options;
+    const path = layout.blobPath(digest);
+    const found = await stat(path).catch(ignoreMissing);
+    if (found === undefined || (fileId !== undefined && fileIdOf(found) !== fileId)) return undefined;
+    const bytes = found.isFile() ? found.size : 0;
+    if (bytes > maxBytes()) {
+      await unlink(path).catch(ignoreMissing);
+      return { bytes, path: undefined };
+    }
+    const files = await this.#read().catch(() => new Map<string, number>()); // before the target is among them
+    const target = layout.quarantinePath(digest, found.ino, now());
+    try {
+      await mkdir(layout.quarantineFolder, { recursive: true, mode: 0o750 });
+      await rename(path, target);
+    } catch (error) {
+      if (!found.isFile()) throw error;
+      await unlink(path).catch(ignoreMissing); // to be rid of it matters more than to keep it
+      return { bytes, path: undefined };
+    }
+    files.set(target, bytes);
+    this.#options.counted(bytes);
+    await this.#trim(files);
+    return { bytes, path: target };
+  }
+
+  async #trim(files: Map<string, number>): Promise<void> {
+    const { maxBytes, counted } = this.#options;
+    for (const [path, bytes] of files) {
+      const sum = [...files.values()].reduce((total, size) => total + size, 0);
+      if (files.size <= maxFiles && sum <= maxBytes()) return;
+      await unlink(path).catch(() => undefined); // a folder, or gone: not counted any more either way
+      files.delete(path);
+      counted(-bytes);
+    }
+  }
+
+  async #read(): Promise<Map<string, number>> {
+    if (this.#files !== undefined) return this.#files;
+    const { layout, observer } = this.#options;
+    const files = new Map<string, number>();
+    await guardDisk(observer, 'scan', async () => {
+      const names = (await readdir(layout.quarantineFolder).catch(ignoreMissing)) ?? [];
+      for (const name of names.sort()) {
+        const path = join(layout.quarantineFolder, name);
+        const found = await stat(path).catch(ignoreMissing);
+        if (found?.isFile() === true) files.set(path, found.size);
+      }
+    });
+    for (const bytes of files.values()) this.#options.counted(bytes);
+    this.#files = files;
+    return files;
+  }
+
+  /** One after the other, so that no byte is counted twice. */
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#running.then(work);
+    this.#running = done.catch(() => undefined);
+    return done;
+  }
+}
+
+function ignoreMissing(error: unknown): undefined {
+  if (isMissing(error)) return undefined;
+  throw error;
+}

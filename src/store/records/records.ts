@@ -1,0 +1,129 @@
+/**
+ * All records of a store. A record is one object for as long as anybody has it, so that nobody writes beside another; the
+ * last ones used stay in memory, older ones only while they are in use. So names that clients make up cost no memory.
+ */
+import { readdir } from 'node:fs/promises';
+import { join, relative, sep } from 'node:path';
+import type { Logger } from '../../telemetry/logger.ts';
+import type { StoreLayout } from '../layout.ts';
+import { guardDisk, isMissing, type StoreObserver } from '../store-error.ts';
+import { RecordFile } from './record-file.ts';
+import { type OnEntry, RepositoryRecord } from './repository-record.ts';
+
+export interface RecordsOptions {
+  readonly layout: StoreLayout;
+  readonly observer: StoreObserver;
+  readonly logger: Logger;
+  readonly onEntry?: OnEntry;
+}
+
+/** Records kept though nobody uses them just now. */
+const maxRecent = 4096;
+
+export class Records {
+  readonly #options: RecordsOptions;
+  readonly #opening = new Map<string, Promise<RepositoryRecord>>();
+  readonly #known = new Map<string, WeakRef<RepositoryRecord>>();
+  readonly #dead = new FinalizationRegistry((name: string) => this.#forget(name));
+  /** In the order of their last use. */
+  readonly #recent = new Map<string, RepositoryRecord>();
+
+  constructor(options: RecordsOptions) {
+    this.#options = options;
+  }
+
+  /**
+   * By canonical name (`docker.io/library/alpine`). A record that can't be read counts as empty and is reported.
+   * Errors: NAME_INVALID.
+   */
+  open(canonicalName: string): Promise<RepositoryRecord> {
+    const known = this.peek(canonicalName);
+    if (known !== undefined) return Promise.resolve(known);
+    let opening = this.#opening.get(canonicalName);
+    if (opening === undefined) {
+      opening = this.#open(canonicalName).finally(() => this.#opening.delete(canonicalName));
+      this.#opening.set(canonicalName, opening);
+    }
+    return opening;
+  }
+
+  /** A record that is in memory. */
+  peek(canonicalName: string): RepositoryRecord | undefined {
+    const known = this.#known.get(canonicalName)?.deref();
+    if (known !== undefined) this.#use(known);
+    return known;
+  }
+
+  /** Canonical names of all records on disk, in no order. Errors: `StoreError` scan. */
+  async *names(): AsyncIterable<string> {
+    const root = this.#options.layout.recordsFolder;
+    const folders = [root];
+    for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+      const path = folder;
+      const entries = await guardDisk(this.#options.observer, 'scan', () => listFolder(path));
+      for (const entry of entries) {
+        if (entry.isDirectory()) folders.push(join(path, entry.name));
+        else if (entry.name === '_record') yield relative(root, path).split(sep).join('/');
+      }
+    }
+  }
+
+  /** Resolves when everything set so far is written, or its failure is reported. */
+  async flush(): Promise<void> {
+    await Promise.allSettled([...this.#opening.values()]);
+    await Promise.all([...this.#known.values()].map(known => known.deref()?.flush()));
+  }
+
+  /** Idempotent. */
+  close(): Promise<void> {
+    return this.flush();
+  }
+
+  async #open(canonicalName: string): Promise<RepositoryRecord> {
+    const record = await this.#read(canonicalName);
+    this.#known.set(canonicalName, new WeakRef(record));
+    this.#dead.register(record, canonicalName);
+    this.#use(record);
+    return record;
+  }
+
+  #use(record: RepositoryRecord): void {
+    this.#recent.delete(record.name);
+    this.#recent.set(record.name, record);
+    if (this.#recent.size <= maxRecent) return;
+    const [oldest] = this.#recent.keys();
+    if (oldest !== undefined) this.#recent.delete(oldest);
+  }
+
+  #forget(name: string): void {
+    if (this.#known.get(name)?.deref() === undefined) this.#known.delete(name);
+  }
+
+  async #read(canonicalName: string): Promise<RepositoryRecord> {
+    const { layout, observer, logger, onEntry } = this.#options;
+    const file = new RecordFile({
+      path: layout.recordPath(canonicalName),
+      tempPath: () => layout.tempPath(),
+      observer,
+      onError: error => logger.warn('a record could not be written', { repository: canonicalName, error }),
+    });
+    try {
+      const { entries, damaged } = await file.read();
+      if (damaged > 0)
+        logger.warn('skipped damaged lines of a record', { repository: canonicalName, damaged });
+      return new RepositoryRecord(canonicalName, file, entries, onEntry);
+    } catch (error) {
+      logger.warn('a record could not be read', { repository: canonicalName, error });
+      return new RepositoryRecord(canonicalName, file, [], onEntry);
+    }
+  }
+}
+
+async function listFolder(path: string) {
+  try {
+    return await readdir(path, { withFileTypes: true });
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}

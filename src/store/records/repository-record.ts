@@ -1,0 +1,184 @@
+/**
+ * What is known of one repository: which blobs are linked to it, where its tags pointed and when that was confirmed, which
+ * manifests it has, what is pinned. In memory after the first touch; setters take effect at once and are appended to disk behind.
+ *
+ * A write that fails is reported and costs knowledge after a restart (a HEAD), never a pull.
+ */
+import type { Descriptor } from '../../oci/descriptor.ts';
+import { type Digest, isDigest } from '../../oci/digest.ts';
+import type { Reference, Tag } from '../../oci/name.ts';
+import type { RecordEntry, Verdict } from './record-entry.ts';
+import type { RecordFile } from './record-file.ts';
+
+export interface TagEntry {
+  readonly descriptor: Descriptor;
+  /** When the upstream last confirmed it: milliseconds since the epoch. */
+  readonly checkedAt: number;
+}
+
+export interface VisibilityEntry {
+  readonly verdict: Verdict;
+  /** When the upstream last said so: milliseconds since the epoch. */
+  readonly checkedAt: number;
+}
+
+/** Hears of each entry as it is set; a tag that was merely confirmed may be left out. */
+export type OnEntry = (entry: RecordEntry, record: RepositoryRecord) => void;
+
+/** A tag or a verdict that was merely confirmed is written down at most this often. */
+const confirmEveryMs = 10 * 60_000;
+
+export class RepositoryRecord {
+  /** Canonical: `docker.io/library/alpine`. */
+  readonly name: string;
+  readonly #file: RecordFile;
+  readonly #tags = new Map<Tag, TagEntry>();
+  readonly #writtenAt = new Map<Tag, number>();
+  readonly #manifests = new Map<Digest, Descriptor>();
+  readonly #links = new Set<Digest>();
+  readonly #pins = new Set<Reference>();
+  readonly #onEntry: OnEntry | undefined;
+  #visibility: VisibilityEntry | undefined;
+  #visibilityWrittenAt: number | undefined;
+
+  constructor(name: string, file: RecordFile, entries: Iterable<RecordEntry>, onEntry?: OnEntry) {
+    this.name = name;
+    this.#file = file;
+    this.#onEntry = onEntry;
+    for (const entry of entries) this.#apply(entry);
+    for (const [tag, { checkedAt }] of this.#tags) this.#writtenAt.set(tag, checkedAt);
+    this.#visibilityWrittenAt = this.#visibility?.checkedAt;
+  }
+
+  tag(tag: Tag): TagEntry | undefined {
+    return this.#tags.get(tag);
+  }
+
+  setTag(tag: Tag, entry: TagEntry): void {
+    const known = this.#tags.get(tag);
+    const written = this.#writtenAt.get(tag);
+    this.#tags.set(tag, entry);
+    const moved = known?.descriptor.digest !== entry.descriptor.digest;
+    if (!moved && written !== undefined && entry.checkedAt - written < confirmEveryMs) return;
+    this.#writtenAt.set(tag, entry.checkedAt);
+    this.#append({ type: 'tag', tag, descriptor: entry.descriptor, checkedAt: entry.checkedAt });
+  }
+
+  removeTag(tag: Tag): void {
+    if (this.#tags.delete(tag)) this.#append({ type: 'untag', tag });
+  }
+
+  tags(): Iterable<[Tag, TagEntry]> {
+    return this.#tags.entries();
+  }
+
+  manifest(digest: Digest): Descriptor | undefined {
+    return this.#manifests.get(digest);
+  }
+
+  setManifest(descriptor: Descriptor): void {
+    if (this.#manifests.get(descriptor.digest)?.mediaType === descriptor.mediaType) return;
+    this.#manifests.set(descriptor.digest, descriptor);
+    this.#append({ type: 'manifest', descriptor });
+  }
+
+  removeManifest(digest: Digest): void {
+    if (this.#manifests.delete(digest)) this.#append({ type: 'forget', digest });
+  }
+
+  manifests(): Iterable<Descriptor> {
+    return this.#manifests.values();
+  }
+
+  /** What a tag points to, or a digest with its type as far as it is known; undefined: nothing is known of it. */
+  named(reference: Reference): Pick<Descriptor, 'digest' | 'mediaType'> | undefined {
+    return isDigest(reference) ? this.#manifests.get(reference) : this.#tags.get(reference)?.descriptor;
+  }
+
+  isLinked(digest: Digest): boolean {
+    return this.#links.has(digest);
+  }
+
+  link(digest: Digest): void {
+    if (this.#links.has(digest)) return;
+    this.#links.add(digest);
+    this.#append({ type: 'link', digest });
+  }
+
+  unlink(digest: Digest): void {
+    if (this.#links.delete(digest)) this.#append({ type: 'unlink', digest });
+  }
+
+  links(): Iterable<Digest> {
+    return this.#links.values();
+  }
+
+  /** A pinned tag means what it points to now; a pinned digest itself. */
+  pin(reference: Reference): void {
+    if (this.#pins.has(reference)) return;
+    this.#pins.add(reference);
+    this.#append({ type: 'pin', reference });
+  }
+
+  unpin(reference: Reference): void {
+    if (this.#pins.delete(reference)) this.#append({ type: 'unpin', reference });
+  }
+
+  get pins(): ReadonlySet<Reference> {
+    return this.#pins;
+  }
+
+  /** Undefined: nobody has found out yet. */
+  get visibility(): VisibilityEntry | undefined {
+    return this.#visibility;
+  }
+
+  setVisibility(entry: VisibilityEntry): void {
+    const turned = this.#visibility?.verdict !== entry.verdict;
+    const written = this.#visibilityWrittenAt;
+    this.#visibility = entry;
+    if (!turned && written !== undefined && entry.checkedAt - written < confirmEveryMs) return;
+    this.#visibilityWrittenAt = entry.checkedAt;
+    this.#append({ type: 'visibility', ...entry });
+  }
+
+  /** Resolves when everything set so far is in the file, or its failure is reported. */
+  flush(): Promise<void> {
+    return this.#file.flush();
+  }
+
+  /** As `flush`, for what somebody is promised. Errors: `StoreError` record, when the last write failed. */
+  async requireWritten(): Promise<void> {
+    await this.#file.flush();
+    if (this.#file.failure !== undefined) throw this.#file.failure;
+  }
+
+  #append(entry: RecordEntry): void {
+    this.#file.append(entry, () => this.#entries());
+    this.#onEntry?.(entry, this);
+  }
+
+  /** The shortest list of entries that says the same. */
+  *#entries(): Iterable<RecordEntry> {
+    if (this.#visibility !== undefined) yield { type: 'visibility', ...this.#visibility };
+    for (const reference of this.#pins) yield { type: 'pin', reference };
+    for (const digest of this.#links) yield { type: 'link', digest };
+    for (const descriptor of this.#manifests.values()) yield { type: 'manifest', descriptor };
+    for (const [tag, { descriptor, checkedAt }] of this.#tags)
+      yield { type: 'tag', tag, descriptor, checkedAt };
+  }
+
+  #apply(entry: RecordEntry): void {
+    if (entry.type === 'tag')
+      this.#tags.set(entry.tag, { descriptor: entry.descriptor, checkedAt: entry.checkedAt });
+    else if (entry.type === 'untag') this.#tags.delete(entry.tag);
+    else if (entry.type === 'manifest') this.#manifests.set(entry.descriptor.digest, entry.descriptor);
+    else if (entry.type === 'forget') this.#manifests.delete(entry.digest);
+    else if (entry.type === 'link') this.#links.add(entry.digest);
+    else if (entry.type === 'unlink') this.#links.delete(entry.digest);
+    else if (entry.type === 'visibility')
+      this.#visibility = { verdict: entry.verdict, checkedAt: entry.checkedAt };
+    else if (entry.type === 'pin') this.#pins.add(entry.reference);
+    else this.#pins.delete(entry.reference);
+  }
+}

@@ -1,0 +1,60 @@
+/**
+ * Bodies that are read whole (manifests, tokens, lists, error texts) and those that nobody wants. All are bounded: an
+ * upstream can't fill the memory of this process.
+ */
+
+import { systemTimers } from '../../lib/timers.ts';
+import { parseErrorBody } from '../../oci/error.ts';
+import { type Body, type HopAnswer, headerOf } from './transport.ts';
+
+/** A short one is read to its end, so that its connection can be used again; a long one costs the connection. */
+const drainBytes = 64 * 1024;
+const drainMs = 5000;
+
+/** The body was longer than allowed; its connection is gone. */
+export class BodyTooLarge extends Error {
+  constructor(maxBytes: number) {
+    super(`expected a body of at most ${maxBytes} bytes, got more`);
+    this.name = 'BodyTooLarge';
+  }
+}
+
+/** Errors: `BodyTooLarge`; what the connection fails with, or the reason of the signal its request was sent with. */
+export async function readBody(answer: HopAnswer, maxBytes: number): Promise<Buffer> {
+  const { body } = answer;
+  if (Number(headerOf(answer.headers, 'content-length') ?? 0) > maxBytes) {
+    body.destroy();
+    throw new BodyTooLarge(maxBytes);
+  }
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of body) {
+    if (!Buffer.isBuffer(chunk)) throw new TypeError(`expected bytes from the network, got ${typeof chunk}`);
+    length += chunk.length;
+    if (length > maxBytes) throw new BodyTooLarge(maxBytes); // leaving the loop destroys the body
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks, length);
+}
+
+/** Lets go of a body that nobody reads, without waiting for it. One that doesn't end soon costs its connection too. */
+export function drain(body: Body): void {
+  if (body.closed) return;
+  const withdraw = systemTimers.after(drainMs, () => body.destroy());
+  body.once('close', withdraw);
+  body.dump({ limit: drainBytes }).catch(() => undefined); // the answer's headers were all that counted
+}
+
+/** What the upstream says about its refusal, for messages: `: CODE text`, or nothing. URLs lose their queries. */
+export async function readComplaint(answer: HopAnswer): Promise<string> {
+  try {
+    const said = parseErrorBody(await readBody(answer, drainBytes));
+    return said === undefined ? '' : `: ${withoutQueries(`${said.code} ${said.message}`.trim())}`;
+  } catch {
+    return ''; // the status is what counts; a body that can't be read adds nothing to it
+  }
+}
+
+function withoutQueries(text: string): string {
+  return text.replace(/\?[^\s"'<>]+/g, '?…');
+}

@@ -1,0 +1,197 @@
+/** Tags: gathered, sorted, held; passed through when there are too many. */
+import { expect, test } from 'vitest';
+import { CachedTagList, createTagListMemory } from '../../../../src/cached/lists/cached-tag-list.ts';
+import { gatheringLimits } from '../../../../src/cached/lists/paginate.ts';
+import type { TagPolicy } from '../../../../src/cached/manifests/freshness.ts';
+import { parseRepository } from '../../../../src/oci/name.ts';
+import type { PageOptions } from '../../../../src/registry/registry.ts';
+import { Gate } from '../../../support/gates.ts';
+import { failure, HandClock, isPending } from '../rig.ts';
+import { MemoryOrigin } from '../store-rig.ts';
+
+const alpine = parseRepository('library/alpine');
+const name = 'docker.io/library/alpine';
+const { signal } = new AbortController();
+const policy: TagPolicy = {
+  ttlMs: 60_000,
+  checkTimeoutMs: 2000,
+  staleIfErrorMs: Number.POSITIVE_INFINITY,
+  on404: 'keep',
+  negativeTtlMs: 60_000,
+};
+
+function setUp(overrides: Partial<TagPolicy> = {}) {
+  const origin = new MemoryOrigin();
+  origin.tagsPage = { tags: ['b', 'a', 'C', 'a'] };
+  const clock = new HandClock();
+  const memory = createTagListMemory();
+  const tagList = new CachedTagList({
+    origin,
+    policy: { ...policy, ...overrides },
+    offline: false,
+    memory,
+    limits: gatheringLimits,
+    signal,
+    now: clock.now,
+  });
+  const ask = (page: Partial<PageOptions> = {}) => tagList.tags(name, alpine, { signal, ...page });
+  return { origin, clock, memory, ask, asked: () => origin.asked.map(({ rest }) => rest) };
+}
+
+/** Each page has its number, and there is always one more. */
+function endless(origin: MemoryOrigin): void {
+  origin.before = ({ rest: [, last] }) => {
+    const page = String(Number(last ?? 0) + 1);
+    origin.tagsPage = { tags: [page], next: { last: page } };
+  };
+}
+
+test('a list is sorted without regard to case, each tag once, and our pages are cut from it', async () => {
+  const { clock, ask, asked } = setUp();
+  const checkedAt = clock.now();
+  expect(await ask()).toEqual({ outcome: 'miss', checkedAt, tags: ['a', 'b', 'C'] });
+  clock.advance(59_999);
+  expect(await ask({ n: 2 })).toEqual({
+    outcome: 'hit',
+    checkedAt,
+    tags: ['a', 'b'],
+    next: { last: 'b', n: 2 },
+  });
+  expect((await ask({ n: 2, last: 'b' })).tags).toEqual(['C']);
+  expect(await ask({ n: 0 })).toEqual({ outcome: 'hit', checkedAt, tags: [] });
+  expect(asked()).toEqual([[1000, undefined]]);
+});
+
+test('after the ttl, or with no-cache, it is asked for again', async () => {
+  const { origin, clock, ask, asked } = setUp();
+  await ask();
+  origin.tagsPage = { tags: ['new'] };
+  expect((await ask()).tags).toEqual(['a', 'b', 'C']);
+  expect((await ask({ mustCheck: true })).tags).toEqual(['new']);
+  clock.advance(60_000);
+  expect(await ask()).toMatchObject({ outcome: 'miss', tags: ['new'] });
+  expect(asked()).toHaveLength(3);
+});
+
+test('those who ask at once share one question', async () => {
+  const { origin, ask, asked } = setUp();
+  const gate = new Gate();
+  origin.before = () => gate.pass();
+  const answers = [ask(), ask({ n: 1 }), ask({ last: 'a' })];
+  gate.release();
+  expect((await Promise.all(answers)).map(({ outcome }) => outcome)).toEqual(['miss', 'joined', 'joined']);
+  expect(asked()).toHaveLength(1);
+});
+
+test.each([
+  ['unreachable', 'unreachable'],
+  ['limited', 'rate-limited'],
+  ['denied', 'refused'],
+  ['gone', 'gone'],
+] as const)('a check that fails (%s): the held list goes out stale', async (failed, reason) => {
+  const { origin, clock, ask } = setUp();
+  const checkedAt = clock.now();
+  await ask();
+  clock.advance(60_000);
+  origin.before = () => {
+    throw failure(failed, undefined, 'tags');
+  };
+  expect(await ask({ n: 1 })).toEqual({
+    outcome: 'stale',
+    stale: reason,
+    checkedAt,
+    tags: ['a'],
+    next: { last: 'a', n: 1 },
+  });
+});
+
+test('while the upstream is away or wants to be left alone, nothing is asked', async () => {
+  const { origin, clock, ask, asked } = setUp();
+  await ask();
+  clock.advance(60_000);
+  origin.away = true;
+  expect(await ask()).toMatchObject({ stale: 'unreachable' });
+  origin.away = false;
+  origin.paused = clock.now() + 1;
+  expect(await ask()).toMatchObject({ stale: 'rate-limited' });
+  expect(asked()).toHaveLength(1);
+});
+
+test('a check that takes too long: the held list goes out stale, and the next client has what it found', async () => {
+  const { origin, clock, ask } = setUp({ checkTimeoutMs: 1 });
+  await ask();
+  clock.advance(60_000);
+  const gate = new Gate();
+  origin.before = () => gate.pass();
+  origin.tagsPage = { tags: ['new'] };
+  expect(await ask()).toMatchObject({ stale: 'slow', tags: ['a', 'b', 'C'] });
+  gate.release();
+  await expect.poll(async () => (await ask()).tags).toEqual(['new']);
+});
+
+test('with on_404: honour a repository that is gone is gone', async () => {
+  const { origin, clock, memory, ask } = setUp({ on404: 'honour' });
+  await ask();
+  clock.advance(60_000);
+  origin.before = () => {
+    throw failure('gone', undefined, 'tags');
+  };
+  await expect(ask()).rejects.toMatchObject({ code: 'NAME_UNKNOWN' });
+  expect(memory.size).toBe(0);
+});
+
+test('stale_if_error bounds how old a list may go out', async () => {
+  const { origin, clock, ask } = setUp({ staleIfErrorMs: 100_000 });
+  await ask();
+  clock.advance(100_001);
+  origin.away = true;
+  origin.before = () => {
+    throw failure('breaker', undefined, 'tags');
+  };
+  await expect(ask()).rejects.toMatchObject({ failure: 'breaker' });
+});
+
+test('a list of twenty pages is gathered', async () => {
+  const { origin, ask, asked } = setUp();
+  origin.before = ({ rest: [, last] }) => {
+    const page = Number(last ?? 0) + 1;
+    const own = { tags: [String(page)] };
+    origin.tagsPage = page === 20 ? { ...own } : { ...own, next: { last: String(page) } };
+  };
+  expect((await ask()).tags).toHaveLength(20);
+  expect(asked()[19]).toEqual([1000, '19']);
+});
+
+test('one of more is passed through as the client asked, each page held, and not gathered again for an hour', async () => {
+  const { origin, clock, ask, asked } = setUp();
+  endless(origin);
+  expect(await ask({ n: 5 })).toMatchObject({ outcome: 'miss', tags: ['1'], next: { last: '1' } });
+  expect(asked()).toHaveLength(21);
+  expect(asked()[20]).toEqual([5, undefined]);
+  expect(await ask({ n: 5 })).toMatchObject({ outcome: 'hit', tags: ['1'] });
+  expect(await ask({ n: 5, last: '7', mustCheck: true })).toMatchObject({ tags: ['8'], next: { last: '8' } });
+  expect(await ask({ n: 0 })).toMatchObject({ tags: [] });
+  expect(asked()).toHaveLength(22);
+  clock.advance(60_000);
+  origin.away = true;
+  expect(await ask({ n: 5 })).toMatchObject({ stale: 'unreachable', tags: ['1'], next: { last: '1' } });
+  origin.away = false;
+  clock.advance(3_540_000);
+  await ask({ n: 5 });
+  expect(asked()).toHaveLength(43);
+});
+
+test('who leaves takes nobody along: the question goes on for the others', async () => {
+  const { origin, ask, asked } = setUp();
+  const gate = new Gate();
+  origin.before = () => gate.pass();
+  const leaving = new AbortController();
+  const left = ask({ signal: leaving.signal });
+  const stays = ask();
+  leaving.abort(new Error('left'));
+  await expect(left).rejects.toThrow('left');
+  expect(await isPending(stays)).toBe(true);
+  gate.release();
+  expect((await stays).tags).toEqual(['a', 'b', 'C']);
+  expect(asked()).toHaveLength(1);
+});

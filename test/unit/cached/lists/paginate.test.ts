@@ -1,0 +1,80 @@
+/** Reading a list to its end, and where that ends early. */
+import { expect, test } from 'vitest';
+import { type GatheringLimits, gatherPages } from '../../../../src/cached/lists/paginate.ts';
+import { Gate } from '../../../support/gates.ts';
+import { untilAborted } from '../rig.ts';
+
+const limits: GatheringLimits = { maxPages: 4, maxMs: 60_000, maxBytes: 100 };
+const open = new AbortController().signal;
+
+/** Pages 1, 2, … up to `count`, of ten bytes each. */
+function numbered(count: number, asked: (number | undefined)[] = []) {
+  return {
+    asked,
+    ask: async (after: number | undefined, _signal: AbortSignal) => {
+      asked.push(after);
+      return (after ?? 0) + 1;
+    },
+    hasNext: (page: number) => page < count,
+    bytesOf: () => 10,
+  };
+}
+
+test.each<[string, number, Partial<GatheringLimits>, object]>([
+  ['one page', 1, {}, { pages: [1], end: 'whole' }],
+  ['as many as may be', 4, {}, { pages: [1, 2, 3, 4], end: 'whole' }],
+  ['one more than may be', 5, {}, { pages: [1, 2, 3, 4], end: 'long' }],
+  ['more bytes than may be', 3, { maxBytes: 19 }, { pages: [1, 2], end: 'long' }],
+])('%s', async (_name, count, bounds, expected) => {
+  expect(await gatherPages(numbered(count), { ...limits, ...bounds }, open)).toEqual(expected);
+});
+
+test('each page is asked for with the one before it', async () => {
+  const source = numbered(3);
+  await gatherPages(source, limits, open);
+  expect(source.asked).toEqual([undefined, 1, 2]);
+});
+
+test('when the time is over, a page that is not the first is given up', async () => {
+  const source = numbered(3);
+  const ask = async (after: number | undefined, signal: AbortSignal) =>
+    after === undefined ? source.ask(after, signal) : untilAborted(signal);
+  expect(await gatherPages({ ...source, ask }, { ...limits, maxMs: 1 }, open)).toEqual({
+    pages: [1],
+    end: 'slow',
+  });
+});
+
+test('the first page may take longer; then the list is slow unless that was all', async () => {
+  for (const [count, end] of [
+    [1, 'whole'],
+    [2, 'slow'],
+  ] as const) {
+    const gate = new Gate();
+    const source = numbered(count);
+    const ask = async (after: number | undefined, signal: AbortSignal) => {
+      setTimeout(() => gate.release(), 20); // set after a timer of 1 ms: comes after it
+      await gate.pass();
+      return source.ask(after, signal);
+    };
+    expect(await gatherPages({ ...source, ask }, { ...limits, maxMs: 1 }, open)).toEqual({ pages: [1], end });
+  }
+});
+
+test('a failure is the caller’s, and so is the end of the signal', async () => {
+  const failed = new Error('no');
+  const ask = async (after: number | undefined) => {
+    if (after === 1) throw failed;
+    return 1;
+  };
+  await expect(gatherPages({ ...numbered(3), ask }, limits, open)).rejects.toBe(failed);
+  const stop = new AbortController();
+  const reason = new Error('shutting down');
+  const waiting = gatherPages(
+    { ...numbered(3), ask: (_after, signal) => untilAborted(signal) },
+    limits,
+    stop.signal,
+  );
+  stop.abort(reason);
+  await expect(waiting).rejects.toBe(reason);
+});

@@ -1,0 +1,111 @@
+/** Manifests in memory and in the store, and which blobs a served one marks as used. */
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { expect, test } from 'vitest';
+import { digestOf } from '../../../src/oci/digest.ts';
+import { ociManifest, octetStream } from '../../../src/oci/media-type.ts';
+import { buildImage, buildIndex } from '../../support/images.ts';
+import { StoreRig } from '../cached/store-rig.ts';
+
+const image = buildImage({ layers: ['layer a', 'layer b'] });
+
+test('what was put is held in memory and in the store, and counted once', async () => {
+  const rig = await StoreRig.create();
+  expect(rig.manifests.peek(image.digest)).toBeUndefined();
+  expect(await rig.manifests.get(image.digest, octetStream)).toBeUndefined();
+  const held = await rig.manifests.put(image.descriptor, image.bytes);
+  expect(held).toMatchObject({ descriptor: image.descriptor, bytes: image.bytes });
+  expect(rig.manifests.peek(image.digest)).toBe(held);
+  expect(await rig.manifests.get(image.digest, octetStream)).toBe(held);
+  await rig.manifests.put(image.descriptor, image.bytes);
+  expect(rig.stored).toEqual([`${image.digest} ${image.bytes.length}`]);
+});
+
+test('after a restart it comes from the store, with the type that the record knows', async () => {
+  const rig = await StoreRig.create();
+  await rig.manifests.put(image.descriptor, image.bytes);
+  const manifests = rig.freshManifests();
+  expect(manifests.peek(image.digest)).toBeUndefined();
+  const held = await manifests.get(image.digest, 'application/vnd.oci.image.manifest.v1+json; charset=utf-8');
+  expect(held?.descriptor).toEqual(image.descriptor);
+  expect(held?.bytes).toEqual(image.bytes);
+  expect(manifests.peek(image.digest)).toBe(held);
+});
+
+test('without a type from a record the body says what it is', async () => {
+  const rig = await StoreRig.create();
+  await rig.manifests.put(image.descriptor, image.bytes);
+  expect((await rig.freshManifests().get(image.digest, octetStream))?.descriptor.mediaType).toBe(ociManifest);
+});
+
+test('a damaged manifest is not held any more, and gone from the store', async () => {
+  const rig = await StoreRig.create();
+  await rig.manifests.put(image.descriptor, image.bytes);
+  const damaged = Buffer.from(image.bytes);
+  damaged[50] = (damaged[50] ?? 0) ^ 1;
+  await writeFile(rig.layout.blobPath(image.digest), damaged);
+  expect(await rig.freshManifests().get(image.digest, octetStream)).toBeUndefined();
+  expect(await rig.store.sizeOf(image.digest)).toBeUndefined();
+  expect(rig.recorder.of('storeError')).toEqual(['storeError verify']);
+  expect(rig.stored).toEqual([
+    `${image.digest} ${image.bytes.length}`,
+    `${image.digest} -${image.bytes.length} blob`, // no record said that it was a manifest
+  ]);
+});
+
+test('a manifest that cannot be read is not held, and out of the way of the next one', async () => {
+  const rig = await StoreRig.create();
+  const path = rig.layout.blobPath(image.digest);
+  await mkdir(path, { recursive: true });
+  expect(await rig.manifests.get(image.digest, octetStream)).toBeUndefined();
+  expect(rig.recorder.logged.join()).toContain('EISDIR');
+  await rig.manifests.put(image.descriptor, image.bytes);
+  expect((await rig.freshManifests().get(image.digest, ociManifest))?.bytes).toEqual(image.bytes);
+});
+
+test('a store that takes nothing more costs no answer', async () => {
+  const rig = await StoreRig.create();
+  await rm(rig.layout.ingestFolder, { recursive: true });
+  const held = await rig.manifests.put(image.descriptor, image.bytes);
+  expect(rig.manifests.peek(image.digest)).toBe(held);
+  expect(rig.stored).toEqual([]);
+  expect(rig.recorder.logged.join()).toContain('the store takes no manifest');
+});
+
+test('a held blob that is no manifest is not taken for one, and stays where it is', async () => {
+  const rig = await StoreRig.create();
+  const layer = Buffer.from('this is a layer');
+  const digest = digestOf(layer);
+  await rig.store.put(digest, layer);
+  expect(await rig.manifests.get(digest, octetStream)).toBeUndefined();
+  expect(await rig.store.sizeOf(digest)).toBe(layer.length);
+});
+
+test('a held blob that is too large for a manifest is not read into memory', async () => {
+  const rig = await StoreRig.create();
+  const digest = digestOf(Buffer.from('only the size counts'));
+  const path = rig.layout.blobPath(digest);
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, Buffer.alloc(4 * 1024 * 1024 + 1));
+  expect(await rig.manifests.get(digest, octetStream)).toBeUndefined();
+  expect(await rig.store.sizeOf(digest)).toBe(4 * 1024 * 1024 + 1); // a damaged one would have been removed
+});
+
+test('an image that is served marks its config and layers as used', async () => {
+  const rig = await StoreRig.create();
+  rig.manifests.touch(await rig.manifests.put(image.descriptor, image.bytes));
+  expect(rig.touched).toEqual([image.config, ...image.layers].map(blob => blob?.descriptor.digest));
+});
+
+test('an index marks the blobs of those of its images that are hot', async () => {
+  const rig = await StoreRig.create();
+  const index = buildIndex();
+  const [amd64] = index.children;
+  if (amd64 === undefined) throw new Error('expected children');
+  const held = await rig.manifests.put(index.descriptor, index.bytes);
+  rig.manifests.touch(held);
+  expect(rig.touched).toEqual([]);
+  await rig.manifests.put(amd64.descriptor, amd64.bytes);
+  rig.manifests.touch(held);
+  expect(rig.touched).toEqual([amd64.config, ...amd64.layers].map(blob => blob?.descriptor.digest));
+});

@@ -1,0 +1,157 @@
+import { createServer } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { Listener } from '../../../../src/http/server/listener.ts';
+import { createLogger } from '../../../../src/log.ts';
+import { get, request } from '../../../support/client.ts';
+import { deferred, Gate } from '../../../support/gates.ts';
+import { type ServedApp, serveApp } from '../../../support/served-app.ts';
+
+const logger = createLogger({ level: 'silent', format: 'json', write: () => {} });
+const bytes = Buffer.alloc(1000, 'x');
+
+/** A blob whose second half waits for the gate. */
+async function served(): Promise<ServedApp & { path: string; gate: Gate }> {
+  const app = await serveApp();
+  const gate = new Gate();
+  app.hub.preferredBytes = 500;
+  app.hub.beforeRead = at => (at >= 500 ? gate.pass() : undefined);
+  return Object.assign(app, { path: `/v2/a/b/blobs/${app.hub.addBlob(bytes)}`, gate });
+}
+
+function open(url: string): Promise<Socket> {
+  const { hostname, port } = new URL(url);
+  return new Promise((resolve, reject) => {
+    const socket = connect(Number(port), hostname, () => resolve(socket)).once('error', reject);
+  });
+}
+
+describe('draining', () => {
+  it('lets a running answer finish, and refuses new connections meanwhile', async () => {
+    const { url, path, gate, listener } = await served();
+    const socket = await open(url); // a client that would keep its connection
+    socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
+    let text = '';
+    socket.on('data', some => {
+      text += some.toString();
+    });
+    const ended = new Promise(resolve => socket.once('end', resolve));
+    await gate.reached;
+    const closed = listener.close({ drainMs: 60_000 });
+    for (let count = 0; count < 5; count += 1) {
+      await expect(get(url, '/v2/')).rejects.toThrow('ECONNREFUSED'); // long enough for idle ones to be closed
+    }
+    gate.release();
+    await Promise.all([closed, ended]);
+    expect(text.split('\r\n\r\n')[1]).toHaveLength(1000);
+  });
+
+  it('still hears a request that is on its way', async () => {
+    const { url, listener } = await served();
+    const socket = await open(url);
+    await new Promise(resolve => socket.write('GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n', resolve));
+    await listener.close({ drainMs: 60_000 });
+    const first = await new Promise(resolve => socket.once('data', resolve).once('close', resolve));
+    expect(String(first)).toMatch(/^HTTP\/1.1 200 OK/);
+  });
+
+  it('closes an idle connection at once', async () => {
+    const { url, listener } = await served();
+    const socket = await open(url);
+    const ended = deferred();
+    socket.on('data', () => {}).once('close', () => ended.resolve());
+    socket.write('GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n');
+    await new Promise(resolve => socket.once('data', resolve));
+    await listener.close({ drainMs: 60_000 });
+    await ended.promise;
+  });
+
+  it('tells a client that pipelined to close', async () => {
+    const { url, path, gate, listener, ended, ends } = await served();
+    const raw = `GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`;
+    const call = request(url, { raw });
+    await gate.reached;
+    const closed = listener.close({ drainMs: 60_000 });
+    gate.release();
+    expect((await call.done).end).toBe('complete');
+    await closed;
+    await ended(1);
+    expect(ends[0]).toMatchObject({ status: 200, bytes: 1000 });
+  });
+
+  it('cuts what is left when the time is up: unfinished, with FIN, and the signal aborts', async () => {
+    const { url, path, gate, listener, hub } = await served();
+    const call = request(url, { path });
+    await gate.reached;
+    await listener.close({ drainMs: 10 });
+    const answer = await call.done;
+    expect([answer.end, answer.bytes]).toEqual(['fin-early', 500]);
+    await hub.readers[0]?.closed;
+    expect(hub.asked[0]?.options.signal.aborted).toBe(true);
+  });
+
+  it('is over at once without connections, and may be asked for twice', async () => {
+    const { listener } = await served();
+    await Promise.all([listener.close({ drainMs: 60_000 }), listener.close({ drainMs: 60_000 })]);
+  });
+
+  it('does not cut an answer that is written but not yet taken by the client', async () => {
+    const body = Buffer.alloc(24 * 1024 * 1024, 'y');
+    const written = deferred();
+    const listener = await Listener.open({
+      addresses: [{ host: '127.0.0.1', port: 0 }],
+      handle: (_, response) => {
+        response.end(body);
+        written.resolve();
+      },
+      logger,
+    });
+    const call = request(listener.urls[0] ?? '', {
+      paused: true,
+      keep: false,
+      headers: { Connection: 'keep-alive' },
+    });
+    await written.promise;
+    const closed = listener.close({ drainMs: 60_000 });
+    call.resume();
+    const answer = await call.done;
+    expect([answer.end, answer.bytes]).toEqual(['complete', body.length]);
+    await closed;
+  });
+});
+
+describe('listening', () => {
+  it('serves every address of the list, with real ports in the urls', async () => {
+    const listener = await Listener.open({
+      addresses: [
+        { host: '127.0.0.1', port: 0 },
+        { host: '127.0.0.1', port: 0 },
+      ],
+      handle: (_, response) => response.end('here'),
+      logger,
+    });
+    onTestFinished(() => listener.close({ drainMs: 0 }));
+    expect(new Set(listener.urls).size).toBe(2);
+    for (const url of listener.urls) {
+      expect(url).toMatch(/^http:\/\/127\.0\.0\.1:\d+$/);
+      expect((await get(url, '/')).body.toString()).toBe('here');
+    }
+  });
+
+  it('takes none when one address is taken, and says which', async () => {
+    const other = createServer().listen(0, '127.0.0.1');
+    await new Promise(resolve => other.once('listening', resolve));
+    onTestFinished(() => void other.close());
+    const address = other.address();
+    const port = typeof address === 'object' && address !== null ? address.port : 0;
+    const opening = Listener.open({
+      addresses: [
+        { host: '127.0.0.1', port: 0 },
+        { host: '127.0.0.1', port },
+      ],
+      handle: () => {},
+      logger,
+    });
+    await expect(opening).rejects.toThrow(`EADDRINUSE: address already in use 127.0.0.1:${port}`);
+  });
+});
