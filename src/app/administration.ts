@@ -2,13 +2,13 @@
 import type { StatsReport } from '../admin/admin.ts';
 import { LocalAdmin } from '../admin/local-admin.ts';
 import type { PullThroughCache } from '../cached/pull-through-cache.ts';
-import type { Surroundings } from './app-context.ts';
+import type { AppContext } from './app-context.ts';
 import { imageHostsOf } from './image-hosts.ts';
-import type { Holdings } from './storage.ts';
+import type { Storage } from './storage.ts';
 import type { OpenedUpstream } from './upstreams.ts';
 
 export interface AdministrationParts {
-  readonly holdings: Holdings;
+  readonly holdings: Storage;
   readonly cache: PullThroughCache;
   readonly upstreams: readonly OpenedUpstream[];
   /** The store was read. */
@@ -18,7 +18,7 @@ export interface AdministrationParts {
 
 export function createAdmin(
   { holdings, cache, upstreams, settled, stats }: AdministrationParts,
-  { config, logger }: Pick<Surroundings, 'config' | 'logger'>,
+  { config, logger }: Pick<AppContext, 'config' | 'logger'>,
 ): LocalAdmin {
   const { capacity, downloads, lastUses, lru, pins, records, store } = holdings;
   const registries = new Map(upstreams.map(({ key, registry }) => [key, registry]));

@@ -4,7 +4,7 @@ import type { Metrics } from '../metrics/metrics.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Lifecycle } from './lifecycle.ts';
 
-export interface Surroundings {
+export interface AppContext {
   readonly config: Config;
   readonly logger: Logger;
   readonly lifecycle: Lifecycle;

@@ -3,12 +3,12 @@ import type { DaemonReport, DownloadReport, StatsReport, UpstreamReport } from '
 import type { DownloadProgress } from '../cached/download/downloads.ts';
 import type { ByOutcome, MetricTotals } from '../metrics/metric-totals.ts';
 import { readVersion } from '../version.ts';
-import type { Surroundings } from './app-context.ts';
-import type { Holdings } from './storage.ts';
+import type { AppContext } from './app-context.ts';
+import type { Storage } from './storage.ts';
 import type { OpenedUpstream } from './upstreams.ts';
 
 export interface DaemonStatsParts {
-  readonly holdings: Holdings;
+  readonly holdings: Storage;
   readonly upstreams: readonly OpenedUpstream[];
   /** Of the LRU index, now. */
   lru(): DaemonReport['lru'];
@@ -17,7 +17,7 @@ export interface DaemonStatsParts {
 /** The start is now. */
 export function createStats(
   { holdings, upstreams, lru }: DaemonStatsParts,
-  { metrics, now }: Pick<Surroundings, 'metrics' | 'now'>,
+  { metrics, now }: Pick<AppContext, 'metrics' | 'now'>,
 ): () => Promise<StatsReport> {
   const { layout, capacity, downloads, pins } = holdings;
   const startedMs = now();

@@ -4,14 +4,14 @@
  */
 import type { Fleet } from '../fleet/fleet.ts';
 import type { RedisConnection } from '../redis/redis-connection.ts';
-import type { Surroundings } from './app-context.ts';
-import type { Holdings } from './storage.ts';
+import type { AppContext } from './app-context.ts';
+import type { Storage } from './storage.ts';
 
 /** Undefined: this mirror stands alone. Waits for no network. The lifecycle closes it. */
-export async function joinFleet(
-  { store, downloads, layout }: Pick<Holdings, 'store' | 'downloads' | 'layout'>,
+export async function setUpFleet(
+  { store, downloads, layout }: Pick<Storage, 'store' | 'downloads' | 'layout'>,
   connection: RedisConnection | undefined,
-  around: Surroundings,
+  around: AppContext,
 ): Promise<Fleet | undefined> {
   const { config, lifecycle, logger, metrics, now } = around;
   const { fleet: settings } = config;
@@ -43,7 +43,7 @@ export async function joinFleet(
   await lifecycle.start(
     'fleet',
     () => {
-      connection.watch(() => fleet.knock());
+      connection.watch(() => fleet.probeRedis());
       fleet.start();
     },
     () => fleet.close(),

@@ -7,7 +7,7 @@ import type { StatsReport } from '../admin/admin.ts';
 import { type AppOptions, createApp, createOpsApp } from '../http/app.ts';
 import { Listener } from '../http/server/listener.ts';
 import { createAccess } from './access.ts';
-import type { Surroundings } from './app-context.ts';
+import type { AppContext } from './app-context.ts';
 
 export interface Serving extends Pick<AppOptions, 'directory' | 'catalog' | 'peers'> {
   /** The store has been read: for `/readyz`. */
@@ -22,7 +22,7 @@ export interface Serving extends Pick<AppOptions, 'directory' | 'catalog' | 'pee
 /** Resolves with the URLs of the main listener. Errors: those of `listen`. */
 export async function listen(
   { isScanned, readStats, redisLru, fleet, ...serving }: Serving,
-  around: Surroundings,
+  around: AppContext,
 ): Promise<readonly string[]> {
   const { config, lifecycle, metrics, logger, now } = around;
   const { path, listen: metricsAddress } = config.metrics;

@@ -17,13 +17,13 @@ import { StoreLayout } from '../store/layout.ts';
 import { StoreOwner } from '../store/owner.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { createAdmin } from './administration.ts';
-import type { Surroundings } from './app-context.ts';
+import type { AppContext } from './app-context.ts';
 import { createStats } from './daemon-stats.ts';
-import { joinFleet } from './fleet-setup.ts';
+import { setUpFleet } from './fleet-setup.ts';
 import { type CloseOptions, Lifecycle } from './lifecycle.ts';
 import { listen } from './listeners.ts';
 import { openRedis } from './open-redis.ts';
-import { openHoldings } from './storage.ts';
+import { openStorage } from './storage.ts';
 import { StoreReading } from './store-scan.ts';
 import { openUpstreams } from './upstreams.ts';
 
@@ -64,12 +64,12 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     };
   };
   const metrics: Metrics = new Metrics({ logger, upstreams: config.upstreams.keys(), sample });
-  const around: Surroundings = { config, logger, lifecycle, metrics, now };
+  const around: AppContext = { config, logger, lifecycle, metrics, now };
 
   const redis = await openRedis(around);
-  const holdings = await openHoldings(layout, redis, around);
+  const holdings = await openStorage(layout, redis, around);
   const { capacity, lru, lruState, lastUses } = holdings;
-  const fleet = await joinFleet(holdings, redis, around);
+  const fleet = await setUpFleet(holdings, redis, around);
   const cache = new PullThroughCache({
     ...holdings,
     tags: config.tags,

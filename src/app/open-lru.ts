@@ -4,7 +4,7 @@ import type { Lru } from '../lru/lru.ts';
 import type { RedisAccess, RedisEntries } from '../lru/redis/redis-entries.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { RedisConnection } from '../redis/redis-connection.ts';
-import type { Surroundings } from './app-context.ts';
+import type { AppContext } from './app-context.ts';
 import { requiredButNot } from './open-redis.ts';
 
 export interface OpenedLru {
@@ -22,7 +22,7 @@ const attempts = 3;
 export async function openLru(
   storeId: string,
   redis: RedisConnection | undefined,
-  { config, lifecycle, logger, now }: Surroundings,
+  { config, lifecycle, logger, now }: AppContext,
 ): Promise<OpenedLru> {
   if (redis === undefined) {
     const lru = new EmbeddedLru({ now });

@@ -4,7 +4,7 @@
  */
 import { ConfigError } from '../config/problem.ts';
 import type { RedisConnection } from '../redis/redis-connection.ts';
-import type { Surroundings } from './app-context.ts';
+import type { AppContext } from './app-context.ts';
 
 /**
  * Waits for the network only when Redis is required; otherwise a Redis that can't be used is a line in the log.
@@ -14,7 +14,7 @@ export async function openRedis({
   config,
   lifecycle,
   logger,
-}: Surroundings): Promise<RedisConnection | undefined> {
+}: AppContext): Promise<RedisConnection | undefined> {
   const { redis, required } = config.lru;
   if (redis === undefined) return undefined;
   const { RedisConnection } = await import('../redis/redis-connection.ts');

@@ -12,10 +12,10 @@ import { removePartial } from '../store/ingest/sweep.ts';
 import type { StoreLayout } from '../store/layout.ts';
 import { PinnedBlobs } from '../store/records/pinned-blobs.ts';
 import { Records } from '../store/records/records.ts';
-import type { Surroundings } from './app-context.ts';
+import type { AppContext } from './app-context.ts';
 import { type OpenedLru, openLru } from './open-lru.ts';
 
-export interface Holdings {
+export interface Storage {
   readonly layout: StoreLayout;
   readonly store: BlobStore;
   readonly quarantine: Quarantine;
@@ -36,11 +36,11 @@ const maxQuarantineShare = 1 / 16;
  * Reads nothing of the store yet. `redis`: the mirror's connection, if there is one. Errors: those of the disk that
  * `Capacity.start` looks at; `ConfigError` for a Redis that is required and can't hold the index.
  */
-export async function openHoldings(
+export async function openStorage(
   layout: StoreLayout,
   redis: RedisConnection | undefined,
-  around: Surroundings,
-): Promise<Holdings> {
+  around: AppContext,
+): Promise<Storage> {
   const { logger, lifecycle, metrics, now } = around;
   const store = new BlobStore({ layout, observer: metrics });
   const { lru, state, pinsChanged } = await openLru(layout.id, redis, around);
@@ -92,8 +92,8 @@ export async function openHoldings(
 }
 
 async function openCapacity(
-  { layout, store, lru, downloads, pins }: Omit<Holdings, 'capacity'>,
-  { config, logger, metrics, now }: Surroundings,
+  { layout, store, lru, downloads, pins }: Omit<Storage, 'capacity'>,
+  { config, logger, metrics, now }: AppContext,
 ): Promise<Capacity> {
   const capacity = new Capacity({
     ...config.store,

@@ -6,7 +6,7 @@ import type { DirectoryEntry } from '../registry/directory.ts';
 import { OfflineOrigin, type Origin, type OriginHealth } from '../registry/origin.ts';
 import type { HealthObserver } from '../upstream/health/health.ts';
 import { openUpstream } from '../upstream/upstream-urls.ts';
-import type { Surroundings } from './app-context.ts';
+import type { AppContext } from './app-context.ts';
 
 export interface OpenedUpstream extends DirectoryEntry {
   health(): OriginHealth;
@@ -16,7 +16,7 @@ export interface OpenedUpstream extends DirectoryEntry {
 export async function openUpstreams(
   cache: PullThroughCache,
   fleet: Fleet | undefined,
-  around: Surroundings,
+  around: AppContext,
 ): Promise<readonly OpenedUpstream[]> {
   const { config, lifecycle } = around;
   const entries: OpenedUpstream[] = [];
@@ -39,7 +39,7 @@ export async function openUpstreams(
 function openOrigin(
   upstream: UpstreamConfig,
   fleet: Fleet | undefined,
-  { config, metrics, logger, now }: Surroundings,
+  { config, metrics, logger, now }: AppContext,
 ): Origin {
   if (config.offline) return new OfflineOrigin(upstream.key);
   const { username, password } = upstream;
@@ -55,7 +55,7 @@ function openOrigin(
 }
 
 /** Metrics, and the nodes that use up the same pull limit. */
-function telling(fleet: Fleet, metrics: Surroundings['metrics']): HealthObserver {
+function telling(fleet: Fleet, metrics: AppContext['metrics']): HealthObserver {
   return {
     upstreamRateLimit: (key, limit) => {
       metrics.upstreamRateLimit(key, limit);

@@ -5,9 +5,11 @@
  */
 import { createHmac, randomBytes } from 'node:crypto';
 import { compare } from 'bcrypt';
-import { LRUCache } from 'lru-cache';
+import { ExpiringMap } from '../lib/expiring-map.ts';
+import { Limit, LimitExceeded } from '../lib/limit.ts';
+import { RegistryError } from '../oci/error.ts';
 import type { Credentials } from './basic.ts';
-import { FewAtOnce } from './few-at-once.ts';
+
 import type { Htpasswd } from './htpasswd.ts';
 
 export interface UsersOptions {
@@ -21,20 +23,21 @@ export interface UsersOptions {
 
 const rememberMs = 60_000;
 const maxRemembered = 1000;
-const atOnce = { most: 2, mostWaiting: 64 };
+const hashingLimit = { maxRunning: 2, maxWaiting: 64 };
 /** Of no password. */
 const nobodysHash = `$2b$10$${'.'.repeat(53)}`;
 
 export class Users {
   readonly #options: UsersOptions;
   readonly #key = randomBytes(32);
-  /** Until when, under the keyed hash. */
-  readonly #verified = new LRUCache<string, number>({ max: maxRemembered });
+  /** Credentials that were right, under the keyed hash. */
+  readonly #verified: ExpiringMap<string, true>;
   readonly #running = new Map<string, Promise<boolean>>();
-  readonly #hashing = new FewAtOnce(atOnce);
+  readonly #hashing = new Limit(hashingLimit);
 
   constructor(options: UsersOptions) {
     this.#options = options;
+    this.#verified = new ExpiringMap({ maxEntries: maxRemembered, ttlMs: rememberMs, now: options.now });
   }
 
   /** Errors: UNAVAILABLE when too many log in at once. */
@@ -42,9 +45,7 @@ export class Users {
     const { hashes } = await this.#options.load();
     const hash = hashes.get(credentials.name);
     const sealed = this.#seal([credentials.name, credentials.password, hash ?? '']);
-    const until = this.#verified.get(sealed);
-    const now = this.#options.now();
-    if (until !== undefined && now < until && until - now <= rememberMs) return true; // a clock may be set back
+    if (this.#verified.has(sealed)) return true;
     let running = this.#running.get(sealed);
     if (running === undefined) {
       const [anyHash = nobodysHash] = hashes.values(); // a name that doesn't exist takes as long as one that does
@@ -52,14 +53,19 @@ export class Users {
       this.#running.set(sealed, running);
     }
     const isRight = await running;
-    if (isRight) this.#verified.set(sealed, now + rememberMs);
+    if (isRight) this.#verified.set(sealed, true);
     return isRight;
   }
 
   async #verify(password: string, hash: string | undefined, anyHash: string): Promise<boolean> {
     const check = this.#options.compare ?? compare;
-    const isSame = await this.#hashing.run(() => check(password, hash ?? anyHash));
-    return isSame && hash !== undefined;
+    try {
+      const isSame = await this.#hashing.run(() => check(password, hash ?? anyHash));
+      return isSame && hash !== undefined;
+    } catch (error) {
+      if (!(error instanceof LimitExceeded)) throw error;
+      throw new RegistryError('UNAVAILABLE', { message: 'too many logins at once, try again in a moment' });
+    }
   }
 
   #seal(parts: readonly string[]): string {

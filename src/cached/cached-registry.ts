@@ -21,13 +21,13 @@ import type {
 } from '../registry/registry.ts';
 import type { Records } from '../store/records/records.ts';
 import type { RepositoryRecord } from '../store/records/repository-record.ts';
-import type { Admission, Wanted } from './access/repository-access.ts';
+import type { RepositoryAccess, Wanted } from './access/repository-access.ts';
 import type { CachedBlob } from './blobs/cached-blob.ts';
 import type { CachedReferrers } from './lists/cached-referrers.ts';
 import type { CachedTagList } from './lists/cached-tag-list.ts';
 import type { CachedManifest } from './manifests/cached-manifest.ts';
 import type { CachedTag } from './manifests/cached-tag.ts';
-import type { ManifestsAtOnce } from './manifests/manifest-from-memory.ts';
+import type { ManifestFromMemory } from './manifests/manifest-from-memory.ts';
 
 export interface CachedRegistryOptions {
   /** The upstream's configured key; records lie under it. */
@@ -35,10 +35,10 @@ export interface CachedRegistryOptions {
   readonly isAllowed: RepositoryPredicate;
   readonly records: Records;
   /** Of an upstream whose credentials aren't for everybody. */
-  readonly admission: Admission | undefined;
+  readonly admission: RepositoryAccess | undefined;
   readonly manifests: CachedManifest;
   readonly tags: CachedTag;
-  readonly atOnce: ManifestsAtOnce;
+  readonly atOnce: ManifestFromMemory;
   readonly blobs: CachedBlob;
   readonly tagList: CachedTagList;
   readonly referrers: CachedReferrers;

@@ -4,8 +4,8 @@
  */
 import { setMaxListeners } from 'node:events';
 import { HeldFiles, type HeldFilesOptions } from '../content/held-files.ts';
-import { HeldManifests } from '../content/hot-manifests.ts';
-import { Suspects } from '../content/recent-mismatches.ts';
+import { HotManifests } from '../content/hot-manifests.ts';
+import { RecentMismatches } from '../content/recent-mismatches.ts';
 import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
 import type { Repository } from '../oci/name.ts';
@@ -20,13 +20,13 @@ import type { Records } from '../store/records/records.ts';
 import type { RepositoryRecord } from '../store/records/repository-record.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
-import { Verdicts } from './access/known-visibility.ts';
+import { KnownVisibility } from './access/known-visibility.ts';
 import { Links } from './access/links.ts';
-import { Admission } from './access/repository-access.ts';
-import { ServedNames } from './access/served-repositories.ts';
-import { VerdictOrigin } from './access/visibility-check.ts';
+import { RepositoryAccess } from './access/repository-access.ts';
+import { ServedRepositories } from './access/served-repositories.ts';
+import { VisibilityCheck } from './access/visibility-check.ts';
 import { CachedBlob } from './blobs/cached-blob.ts';
-import { Passages } from './blobs/passthrough.ts';
+import { Passthrough } from './blobs/passthrough.ts';
 import { CachedPeerContent } from './blobs/peer-content.ts';
 import { CachedRegistry } from './cached-registry.ts';
 import { Download } from './download/download.ts';
@@ -40,9 +40,9 @@ import { CachedManifest } from './manifests/cached-manifest.ts';
 import { CachedTag } from './manifests/cached-tag.ts';
 import { DescriptorSizes } from './manifests/descriptor-sizes.ts';
 import type { TagPolicy } from './manifests/freshness.ts';
-import { Availability } from './manifests/image-completeness.ts';
-import { ManifestsAtOnce } from './manifests/manifest-from-memory.ts';
-import { Absent } from './manifests/negative-cache.ts';
+import { ImageCompleteness } from './manifests/image-completeness.ts';
+import { ManifestFromMemory } from './manifests/manifest-from-memory.ts';
+import { NegativeCache } from './manifests/negative-cache.ts';
 import type { UpstreamPolicy } from './upstream-policy.ts';
 
 export interface PullThroughCacheOptions extends Omit<HeldFilesOptions, 'suspects' | 'signal'> {
@@ -71,14 +71,14 @@ export class PullThroughCache {
   readonly #stop = new AbortController();
   readonly #links = new Links();
   readonly #sizes = new DescriptorSizes();
-  readonly #suspects: Suspects;
-  readonly #absent: Absent;
+  readonly #suspects: RecentMismatches;
+  readonly #absent: NegativeCache;
   readonly #files: HeldFiles;
-  readonly #manifests: HeldManifests;
-  readonly #availability: Availability;
+  readonly #manifests: HotManifests;
+  readonly #availability: ImageCompleteness;
   readonly #tagLists = createTagListMemory();
   readonly #referrers = createReferrersMemory();
-  readonly #served: ServedNames;
+  readonly #served: ServedRepositories;
   /** Of what is held for all upstreams. */
   readonly catalog: RepositoryCatalog;
   /** For other nodes of a fleet. */
@@ -87,18 +87,18 @@ export class PullThroughCache {
   constructor(options: PullThroughCacheOptions) {
     this.#options = options;
     setMaxListeners(0, this.#stop.signal); // one for each question under way: no leak, and no warning on stderr
-    this.#suspects = new Suspects(options.now);
-    this.#served = new ServedNames({ open: name => options.records.open(name) });
-    this.#absent = new Absent(options.tags.negativeTtlMs, options.now);
+    this.#suspects = new RecentMismatches(options.now);
+    this.#served = new ServedRepositories({ open: name => options.records.open(name) });
+    this.#absent = new NegativeCache(options.tags.negativeTtlMs, options.now);
     this.#files = new HeldFiles({ ...options, suspects: this.#suspects, signal: this.#stop.signal });
-    this.#manifests = new HeldManifests({
+    this.#manifests = new HotManifests({
       store: options.store,
       badBlobs: this.#files.bad,
       logger: options.logger,
       touch: options.touch,
       stored: options.manifestStored,
     });
-    this.#availability = new Availability({
+    this.#availability = new ImageCompleteness({
       manifests: this.#manifests,
       links: this.#links,
       isHeld: async digest => options.downloads.isVerified(digest) || (await this.#files.isHeld(digest)),
@@ -155,14 +155,14 @@ export class PullThroughCache {
       admission,
       records,
       manifests: byDigest,
-      atOnce: new ManifestsAtOnce({ ...parts, policy: tags, isAllowed, records }),
+      atOnce: new ManifestFromMemory({ ...parts, policy: tags, isAllowed, records }),
       tags: new CachedTag({ ...parts, policy: tags, offline, byDigest }),
       blobs: new CachedBlob({
         ...parts,
         files: this.#files,
         downloads,
         suspects: this.#suspects,
-        passages: new Passages({ ...parts, policy, suspects: this.#suspects }),
+        passages: new Passthrough({ ...parts, policy, suspects: this.#suspects }),
         touch,
         createDownload: (record, digest, sources, expectedSize) =>
           new Download({
@@ -194,12 +194,12 @@ export class PullThroughCache {
     await Promise.all([this.#options.downloads.drained(), this.#files.checks.drained()]);
   }
 
-  #guard(unguarded: Origin): { readonly origin: Origin; readonly admission: Admission } {
+  #guard(unguarded: Origin): { readonly origin: Origin; readonly admission: RepositoryAccess } {
     const { records, logger, now } = this.#options;
-    const verdicts = new Verdicts({ links: this.#links, logger, now });
+    const verdicts = new KnownVisibility({ links: this.#links, logger, now });
     const open = (repository: Repository) => records.open(`${unguarded.key}/${repository}`);
-    const origin = new VerdictOrigin({ origin: unguarded, verdicts, open });
-    return { origin, admission: new Admission({ origin, verdicts, signal: this.#stop.signal }) };
+    const origin = new VisibilityCheck({ origin: unguarded, verdicts, open });
+    return { origin, admission: new RepositoryAccess({ origin, verdicts, signal: this.#stop.signal }) };
   }
 
   /** What was pulled a moment ago is among them. */

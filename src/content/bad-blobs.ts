@@ -9,13 +9,13 @@ import type { Quarantine } from '../store/blobs/quarantine.ts';
 import { StoreError } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
-import type { Suspects } from './recent-mismatches.ts';
+import type { RecentMismatches } from './recent-mismatches.ts';
 
 const maxStuck = 1000;
 
 export interface BadBlobsOptions {
   readonly quarantine: Pick<Quarantine, 'take'>;
-  readonly suspects: Suspects;
+  readonly suspects: RecentMismatches;
   readonly observer: Pick<Observer, 'storeError'>;
   readonly logger: Logger;
   /** It is no longer held; so many bytes fewer. */

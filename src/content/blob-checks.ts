@@ -11,12 +11,12 @@ import { StoreError } from '../store/store-error.ts';
 import type { BadBlobs } from './bad-blobs.ts';
 
 /** `stopped`: the mirror is shutting down. */
-export type Verdict = 'good' | 'bad' | 'stopped';
+export type CheckResult = 'good' | 'bad' | 'stopped';
 
 export interface BlobCheck {
-  readonly verdict: Promise<Verdict>;
+  readonly verdict: Promise<CheckResult>;
   /** The same, once it is known. */
-  readonly known: Verdict | undefined;
+  readonly known: CheckResult | undefined;
 }
 
 export interface BlobChecksOptions {
@@ -95,7 +95,7 @@ export class BlobChecks {
     return check;
   }
 
-  async #run(digest: Digest, held: HeldBlob): Promise<Verdict> {
+  async #run(digest: Digest, held: HeldBlob): Promise<CheckResult> {
     const { badBlobs, signal, now, verified } = this.#options;
     const isLarge = held.size > verifyFirstBytes;
     try {
@@ -146,10 +146,10 @@ export class BlobChecks {
 }
 
 class RunningCheck implements BlobCheck {
-  readonly verdict: Promise<Verdict>;
-  #known: Verdict | undefined;
+  readonly verdict: Promise<CheckResult>;
+  #known: CheckResult | undefined;
 
-  constructor(verdict: Promise<Verdict>) {
+  constructor(verdict: Promise<CheckResult>) {
     this.verdict = verdict.then(known => {
       this.#known = known;
       return known;
@@ -157,7 +157,7 @@ class RunningCheck implements BlobCheck {
     this.verdict.catch(() => {}); // for those who wait; there may be nobody
   }
 
-  get known(): Verdict | undefined {
+  get known(): CheckResult | undefined {
     return this.#known;
   }
 }

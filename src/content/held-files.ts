@@ -8,7 +8,7 @@ import type { HeldBlob } from '../store/blobs/held-blob.ts';
 import { ifReadable, StoreError } from '../store/store-error.ts';
 import { BadBlobs, type BadBlobsOptions } from './bad-blobs.ts';
 import { BlobChecks, type BlobChecksOptions } from './blob-checks.ts';
-import { Repeats } from './repeat-requests.ts';
+import { RepeatRequests } from './repeat-requests.ts';
 
 export interface HeldFilesOptions extends BadBlobsOptions, Omit<BlobChecksOptions, 'badBlobs'> {
   readonly store: BlobStore;
@@ -19,14 +19,14 @@ export interface HeldFilesOptions extends BadBlobsOptions, Omit<BlobChecksOption
 export class HeldFiles {
   readonly bad: BadBlobs;
   readonly checks: BlobChecks;
-  readonly repeats: Repeats;
+  readonly repeats: RepeatRequests;
   readonly #options: HeldFilesOptions;
 
   constructor(options: HeldFilesOptions) {
     this.#options = options;
     this.bad = new BadBlobs(options);
     this.checks = new BlobChecks({ ...options, badBlobs: this.bad });
-    this.repeats = new Repeats(options.now);
+    this.repeats = new RepeatRequests(options.now);
   }
 
   async isHeld(digest: Digest): Promise<boolean> {

@@ -26,7 +26,7 @@ export interface HeldManifest {
   readonly parsed: ParsedManifest;
 }
 
-export interface HeldManifestsOptions {
+export interface HotManifestsOptions {
   readonly store: BlobStore;
   readonly badBlobs: Pick<BadBlobs, 'damaged' | 'unreadable'>;
   readonly logger: Logger;
@@ -36,14 +36,14 @@ export interface HeldManifestsOptions {
   stored(digest: Digest, bytes: number): void;
 }
 
-export class HeldManifests {
+export class HotManifests {
   readonly #hot = new LRUCache<Digest, HeldManifest>({
     maxSize: hotBytes,
     sizeCalculation: held => held.bytes.length + entryBytes,
   });
-  readonly #options: HeldManifestsOptions;
+  readonly #options: HotManifestsOptions;
 
-  constructor(options: HeldManifestsOptions) {
+  constructor(options: HotManifestsOptions) {
     this.#options = options;
   }
 

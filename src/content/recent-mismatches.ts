@@ -6,7 +6,7 @@ import type { Digest } from '../oci/digest.ts';
 
 const suspectMs = 60_000;
 
-export class Suspects {
+export class RecentMismatches {
   readonly #until = new Map<Digest, number>();
   readonly #now: () => number;
 

@@ -8,7 +8,7 @@ import type { Digest } from '../oci/digest.ts';
 const withinMs = 60_000;
 const maxEntries = 20_000;
 
-export class Repeats {
+export class RepeatRequests {
   readonly #asked = new LRUCache<string, number>({ max: maxEntries });
   readonly #now: () => number;
 

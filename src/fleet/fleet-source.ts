@@ -14,19 +14,19 @@ import type { Digest } from '../oci/digest.ts';
 import type { BlobSource, OpenedSource } from '../registry/registry.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { PeerError } from './peers/peer-client.ts';
-import type { Avoided } from './peers/peer-cooldown.ts';
+import type { PeerCooldown } from './peers/peer-cooldown.ts';
 import type { PeerReading } from './peers/peer-reading.ts';
-import type { Claim, Claims } from './redis/blob-leases.ts';
-import type { Leads } from './redis/lease-renewal.ts';
+import type { BlobLeases, Claim } from './redis/blob-leases.ts';
+import type { LeaseRenewals } from './redis/lease-renewal.ts';
 import type { Peer } from './redis/nodes.ts';
 
 export interface FleetSourceOptions {
-  readonly claims: Claims;
-  readonly leads: Leads;
+  readonly claims: BlobLeases;
+  readonly leads: LeaseRenewals;
   /** Nodes that live and couldn't be reached: nobody waits for them again so soon. */
-  readonly unreachable: Avoided;
+  readonly unreachable: PeerCooldown;
   /** Nodes that hold something and didn't answer just now. */
-  readonly resting: Avoided;
+  readonly resting: PeerCooldown;
   readonly logger: Logger;
   readonly leaseMs: number;
 }

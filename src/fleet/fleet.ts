@@ -11,18 +11,18 @@ import type { FleetObserver } from '../telemetry/fleet-observer.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { FleetOrigin } from './fleet-origin.ts';
 import { PeerClient } from './peers/peer-client.ts';
-import { Avoided } from './peers/peer-cooldown.ts';
+import { PeerCooldown } from './peers/peer-cooldown.ts';
 import { PeerManifests } from './peers/peer-manifests.ts';
 import { Signatures } from './peers/signature.ts';
-import { Claims } from './redis/blob-leases.ts';
+import { BlobLeases } from './redis/blob-leases.ts';
 import { FleetKeys } from './redis/fleet-keys.ts';
 import { FleetRedis, type RedisCaller } from './redis/fleet-redis.ts';
 import { Holders } from './redis/holders.ts';
-import { type Holdings, Leads } from './redis/lease-renewal.ts';
+import { type Holdings, LeaseRenewals } from './redis/lease-renewal.ts';
 import { Nodes } from './redis/nodes.ts';
-import { SharedBudget } from './redis/shared-pull-quota.ts';
+import { SharedPullQuota } from './redis/shared-pull-quota.ts';
 import { SharedTags } from './redis/shared-tags.ts';
-import { Seal } from './redis/signed-value.ts';
+import { SignedValues } from './redis/signed-value.ts';
 import { TagOrigin } from './tag-origin.ts';
 
 export interface FleetOptions {
@@ -61,20 +61,20 @@ const restMs = 10_000;
 export class Fleet {
   readonly redis: FleetRedis;
   readonly keys: FleetKeys;
-  readonly seal: Seal;
+  readonly seal: SignedValues;
   readonly nodes: Nodes;
-  readonly leads: Leads;
+  readonly leads: LeaseRenewals;
   readonly holders: Holders;
   readonly gate: PeerGate;
-  readonly budget: SharedBudget;
+  readonly budget: SharedPullQuota;
   readonly #tags: SharedTags;
   readonly #options: FleetOptions;
   readonly #times: FleetTimes;
-  readonly #claims: Claims;
+  readonly #claims: BlobLeases;
   readonly #client: PeerClient;
-  readonly #distrusted: Avoided;
-  readonly #unreachable: Avoided;
-  readonly #resting: Avoided;
+  readonly #distrusted: PeerCooldown;
+  readonly #unreachable: PeerCooldown;
+  readonly #resting: PeerCooldown;
   readonly #following = new Set<string>();
   #timer: NodeJS.Timeout | undefined;
   #beating: Promise<void> | undefined;
@@ -86,7 +86,7 @@ export class Fleet {
     this.#times = options.times ?? defaultTimes;
     const { leaseMs, heartbeatMs } = this.#times;
     this.keys = new FleetKeys(name);
-    this.seal = new Seal(secret);
+    this.seal = new SignedValues(secret);
     const redis = new FleetRedis({
       redis: options.redis,
       logger,
@@ -99,12 +99,12 @@ export class Fleet {
     const shared = { redis: () => redis.commands(), seal, node, now };
     const { tagTtlMs: ttlMs, onRateLimit: onReading } = options;
     this.#tags = new SharedTags({ ...shared, key: name => keys.tag(name), ttlMs });
-    this.budget = new SharedBudget({ ...shared, key: source => keys.budget(source), onReading });
+    this.budget = new SharedPullQuota({ ...shared, key: source => keys.budget(source), onReading });
     const token = `${node}.${randomBytes(12).toString('hex')}`;
-    this.#claims = new Claims({ redis, keys, nodes: this.nodes, token, leaseMs });
+    this.#claims = new BlobLeases({ redis, keys, nodes: this.nodes, token, leaseMs });
     const { isHeld } = holdings;
     this.holders = new Holders({ redis, keys, node, now, isHeld });
-    this.leads = new Leads({
+    this.leads = new LeaseRenewals({
       claims: this.#claims,
       holdings,
       logger,
@@ -113,9 +113,9 @@ export class Fleet {
     });
     const signatures = new Signatures({ secret, node, now });
     this.#client = new PeerClient({ signatures, observer });
-    this.#distrusted = new Avoided(distrustMs, now);
-    this.#unreachable = new Avoided(unreachableMs, now);
-    this.#resting = new Avoided(restMs, now);
+    this.#distrusted = new PeerCooldown(distrustMs, now);
+    this.#unreachable = new PeerCooldown(unreachableMs, now);
+    this.#resting = new PeerCooldown(restMs, now);
     this.gate = {
       admit: (request, authorization) => {
         const asker = signatures.verify(request, authorization);
@@ -134,7 +134,7 @@ export class Fleet {
   }
 
   /** To be called when Redis may be back: it is asked now, not at the next heartbeat. */
-  knock(): void {
+  probeRedis(): void {
     this.#beat();
   }
 

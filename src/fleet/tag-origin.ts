@@ -12,12 +12,12 @@ import type { Origin, OriginHealth } from '../registry/origin.ts';
 import { PassingOrigin } from '../registry/passing-origin.ts';
 import type { PeerManifest } from '../registry/peer.ts';
 import type { ManifestAnswer, ReadOptions, ResolveAnswer } from '../registry/registry.ts';
-import type { SharedBudget } from './redis/shared-pull-quota.ts';
+import type { SharedPullQuota } from './redis/shared-pull-quota.ts';
 import type { SharedTag, SharedTags } from './redis/shared-tags.ts';
 
 export interface TagOriginOptions {
   readonly tags: SharedTags;
-  readonly budget: SharedBudget;
+  readonly budget: SharedPullQuota;
   /** From a node that holds it, verified. Undefined: none has it. Errors: the signal's reason. */
   findManifest(repository: string, digest: Digest, signal: AbortSignal): Promise<PeerManifest | undefined>;
 }
@@ -69,7 +69,7 @@ export class TagOrigin extends PassingOrigin {
     const own = this.origin.health();
     return {
       away: own.away,
-      budgetLow: own.budgetLow || this.#options.budget.isLow(this.key),
+      quotaLow: own.quotaLow || this.#options.budget.isLow(this.key),
       pausedUntil: kind => own.pausedUntil(kind),
     };
   }

@@ -19,7 +19,7 @@ import type { AppState } from './exchange.ts';
 import { type OpsOptions, opsRouter, refuseOther } from './ops.ts';
 import { answerPeer, type PeerDoor } from './peers.ts';
 import { clientAddressBehind } from './server/client-address.ts';
-import { HotManifests } from './v2/manifest-fast-path.ts';
+import { ManifestFastPath } from './v2/manifest-fast-path.ts';
 import { answerPull } from './v2/pull.ts';
 
 export interface OpsAppOptions extends OpsOptions {
@@ -52,7 +52,7 @@ export function createApp(options: AppOptions): RequestListener {
   if (peers !== undefined)
     app.use((context, next) => (isPeerTarget(context.req.url ?? '') ? answerPeer(context, peers) : next()));
   const handle = addOps(app, options);
-  const hot = new HotManifests({ ...options, log });
+  const hot = new ManifestFastPath({ ...options, log });
   return (request, response) => {
     if (!hot.answer(request, response)) handle(request, response);
   };

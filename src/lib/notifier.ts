@@ -5,7 +5,7 @@ export interface Wait {
   cancel(): void;
 }
 
-export class ChangeBell {
+export class Notifier {
   readonly #waiters = new Set<() => void>();
 
   ring(): void {

@@ -1,7 +1,7 @@
 /** Single flight: while one caller's work runs, others with the same key wait for the same answer. */
 import { waitFor } from './wait.ts';
 
-export class Flights<T> {
+export class SingleFlight<T> {
   readonly #running = new Map<string, { readonly work: Promise<T>; readonly startedMs: number }>();
 
   /** `joined` tells whether somebody else's work was waited for. Errors: those of `work`, or the signal's reason. */

@@ -1,19 +1,17 @@
-/** One caller's wait for work that others share: the caller's signal ends the wait, never the work. */
+/**
+ * Waiting for work that others share. The signal ends this wait, never the work: that is what lets callers share one token
+ * request, and what lets a deadline end a connection attempt that its library can't be asked to leave.
+ */
 
 /** Errors: those of `work`, or the signal's reason. */
-export async function waitFor<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  work.catch(() => {}); // who has left before the wait must not leave its failure to nobody
-  signal.throwIfAborted();
-  let onAbort: () => void = () => {};
-  const aborted = new Promise<never>((_resolve, reject) => {
-    onAbort = () => reject(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
+export function waitFor<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason);
+    if (signal.aborted) onAbort();
+    else signal.addEventListener('abort', onAbort, { once: true });
+    // A result that comes after the abort changes nothing: a promise settles once, and no rejection is left unhandled.
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
   });
-  try {
-    return await Promise.race([work, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
 }
 
 /** Whether `work` settled (either way) within `timeoutMs`. It goes on all the same. */

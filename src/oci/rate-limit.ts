@@ -34,7 +34,7 @@ export function parseRateLimit(headers: HeaderFields): RateLimit | undefined {
 }
 
 /** At most 5 % of the limit is left: what is left is for content that isn't held at all. */
-export function isBudgetLow({ limit = 0, remaining }: RateLimit): boolean {
+export function isQuotaLow({ limit = 0, remaining }: RateLimit): boolean {
   return remaining !== undefined && remaining <= Math.floor(limit * 0.05);
 }
 

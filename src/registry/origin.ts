@@ -12,7 +12,7 @@ export interface OriginHealth {
   /** It failed a moment ago and isn't asked until a probe succeeds. */
   readonly away: boolean;
   /** Few counted requests are left: manifests are only fetched when nothing is held. */
-  readonly budgetLow: boolean;
+  readonly quotaLow: boolean;
   /** Until when it asked not to be asked (Retry-After), in ms since the epoch. */
   pausedUntil(kind: Kind): number | undefined;
 }
@@ -62,7 +62,7 @@ export class OfflineOrigin implements Origin {
   }
 
   health(): OriginHealth {
-    return { away: true, budgetLow: false, pausedUntil: () => undefined };
+    return { away: true, quotaLow: false, pausedUntil: () => undefined };
   }
 
   async close(): Promise<void> {}

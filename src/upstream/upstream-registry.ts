@@ -19,7 +19,7 @@ import type {
   StatAnswer,
   TagsPage,
 } from '../registry/registry.ts';
-import { Desk } from './auth/account.ts';
+import { Account } from './auth/account.ts';
 import { createRealmClient } from './auth/realm-client.ts';
 import { TokenSource } from './auth/token-source.ts';
 import { answerBlob } from './content/blob-answer.ts';
@@ -29,7 +29,7 @@ import { AnonymousHealth } from './health/anonymous-health.ts';
 import { Health } from './health/health.ts';
 import { probe } from './health/probe.ts';
 import type { Operation } from './request/operations.ts';
-import { Failures } from './request/recent-failures.ts';
+import { RecentFailures } from './request/recent-failures.ts';
 import { urlOf } from './request/redirects.ts';
 import { Transport } from './transport/transport.ts';
 import type { Share, UpstreamDependencies, UpstreamOptions, UpstreamSource } from './upstream-options.ts';
@@ -42,17 +42,17 @@ export class UpstreamRegistry implements Origin {
   readonly #options: UpstreamOptions & UpstreamDependencies;
   readonly #transport: Transport;
   readonly #health: Health;
-  readonly #desk: Desk;
+  readonly #desk: Account;
   /** Without the credentials; the same one where there are none. */
-  readonly #anonymous: Desk;
+  readonly #anonymous: Account;
 
   constructor(options: UpstreamOptions & UpstreamDependencies) {
     this.key = options.key;
     this.#options = options;
     const { key, url, observer, logger, now, credentials, timers = systemTimers } = options;
     const budgetMs = options.timeouts.firstByteMs;
-    const failures = new Failures({ ttlMs: failureTtlMs, now });
-    const anonymousFailures = new Failures({ ttlMs: failureTtlMs, now });
+    const failures = new RecentFailures({ ttlMs: failureTtlMs, now });
+    const anonymousFailures = new RecentFailures({ ttlMs: failureTtlMs, now });
     const transport = new Transport({ ...options, ca: options.ca, connectMs: options.timeouts.connectMs });
     const health = new Health({
       key,
@@ -72,11 +72,11 @@ export class UpstreamRegistry implements Origin {
     this.#transport = transport;
     this.#health = health;
     const desk = { ...options, transport, tokens, timers, budgetMs };
-    this.#desk = new Desk({ ...desk, credentials, health, failures });
+    this.#desk = new Account({ ...desk, credentials, health, failures });
     this.#anonymous =
       credentials === undefined
         ? this.#desk
-        : new Desk({
+        : new Account({
             ...desk,
             credentials: undefined,
             health: new AnonymousHealth({ key, health, now }),
@@ -177,7 +177,7 @@ export class UpstreamRegistry implements Origin {
     return { outcome: 'passthrough', checkedAt: this.#options.now(), ...page };
   }
 
-  #deskFor({ anonymous = false }: { readonly anonymous?: boolean }): Desk {
+  #deskFor({ anonymous = false }: { readonly anonymous?: boolean }): Account {
     return anonymous ? this.#anonymous : this.#desk;
   }
 

@@ -20,7 +20,7 @@ import type {
 } from '../registry/registry.ts';
 import type { UpstreamError } from '../registry/upstream-error.ts';
 import { UrlHealth } from './health/url-health.ts';
-import { isRefusal, TurnClock, type TurnsOptions, takeTurns } from './request/failover.ts';
+import { FailoverClock, type FailoverOptions, failOver, isRefusal } from './request/failover.ts';
 import type { UpstreamDependencies, UpstreamOptions, UpstreamSource } from './upstream-options.ts';
 import { UpstreamRegistry } from './upstream-registry.ts';
 
@@ -38,7 +38,7 @@ class UpstreamUrls implements Origin {
   readonly key: string;
   readonly #members: readonly UpstreamRegistry[];
   readonly #health: UrlHealth;
-  readonly #turns: TurnsOptions;
+  readonly #turns: FailoverOptions;
 
   constructor(options: UpstreamOptions & UpstreamDependencies, fallbacks: readonly URL[]) {
     const { credentials: _firstOnly, ...anonymous } = options;
@@ -112,7 +112,7 @@ class UpstreamUrls implements Origin {
   }
 
   #ask<Result>(ask: (member: UpstreamRegistry, budgetMs: number) => Promise<Result>): Promise<Result> {
-    return takeTurns(this.#members, this.#turns, ask);
+    return failOver(this.#members, this.#turns, ask);
   }
 }
 
@@ -121,13 +121,13 @@ class UpstreamUrls implements Origin {
  * it for all. Afterwards each is a source of its own, with the time of its own.
  */
 class TransferStart {
-  readonly #options: TurnsOptions;
+  readonly #options: FailoverOptions;
   readonly #count: number;
-  #clock: TurnClock | undefined;
+  #clock: FailoverClock | undefined;
   #hasGiven = false;
   #refusal: UpstreamError | undefined;
 
-  constructor(options: TurnsOptions, count: number) {
+  constructor(options: FailoverOptions, count: number) {
     this.#options = options;
     this.#count = count;
   }
@@ -154,7 +154,7 @@ class TransferStart {
   /** Work that nobody waits for may queue: its time isn't everybody's. */
   #share(index: number, isBackground = false): { readonly budgetMs?: number } {
     if (isBackground) return {};
-    if (this.#clock === undefined || this.#clock.isOver) this.#clock = new TurnClock(this.#options);
+    if (this.#clock === undefined || this.#clock.isOver) this.#clock = new FailoverClock(this.#options);
     return { budgetMs: this.#clock.share(this.#count - index) };
   }
 }

@@ -1,11 +1,11 @@
 /** Leases and hints of a fleet in a real Redis: who gets a blob from where. */
 import { expect, test } from 'vitest';
-import { Claims } from '../../src/fleet/redis/blob-leases.ts';
+import { BlobLeases } from '../../src/fleet/redis/blob-leases.ts';
 import { FleetKeys } from '../../src/fleet/redis/fleet-keys.ts';
 import { FleetRedis } from '../../src/fleet/redis/fleet-redis.ts';
 import { Holders } from '../../src/fleet/redis/holders.ts';
 import { Nodes } from '../../src/fleet/redis/nodes.ts';
-import { Seal } from '../../src/fleet/redis/signed-value.ts';
+import { SignedValues } from '../../src/fleet/redis/signed-value.ts';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
 import { type RedisServer, startRedis } from '../support/real/redis.ts';
 import { Recorder } from '../support/recorder.ts';
@@ -16,7 +16,7 @@ const digest = digestOf(Buffer.from('a blob'));
 const heartbeatMs = 60_000; // nobody dies by itself here
 
 interface Node {
-  readonly claims: Claims;
+  readonly claims: BlobLeases;
   readonly nodes: Nodes;
   readonly holders: Holders;
   readonly held: Set<Digest>;
@@ -34,12 +34,12 @@ async function join(server: RedisServer, name: string, life = '1', secret = 'the
     onTurn: () => {},
   });
   const self = { node: name.repeat(16), url: `http://${name}.lan:5000` };
-  const nodes = new Nodes({ redis, keys, seal: new Seal(secret), logger, self, heartbeatMs });
+  const nodes = new Nodes({ redis, keys, seal: new SignedValues(secret), logger, self, heartbeatMs });
   await nodes.beat();
   const held = new Set<Digest>();
   const isHeld = async (one: Digest) => held.has(one);
   return {
-    claims: new Claims({ redis, keys, nodes, token: `${self.node}.${life}`, leaseMs: 60_000 }),
+    claims: new BlobLeases({ redis, keys, nodes, token: `${self.node}.${life}`, leaseMs: 60_000 }),
     nodes,
     holders: new Holders({ redis, keys, node: self.node, isHeld, now: () => 1_700_000_000_000 }),
     held,

@@ -3,7 +3,7 @@
  * condition that never holds sends the same requests through the application.
  */
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { ManifestsAtOnce } from '../../src/cached/manifests/manifest-from-memory.ts';
+import { ManifestFromMemory } from '../../src/cached/manifests/manifest-from-memory.ts';
 import { get, request } from '../support/client.ts';
 import { buildImage } from '../support/images.ts';
 import { startTestMirror } from '../support/mirror.ts';
@@ -56,7 +56,7 @@ async function start() {
       },
     },
   });
-  const answers = vi.spyOn(ManifestsAtOnce.prototype, 'answer');
+  const answers = vi.spyOn(ManifestFromMemory.prototype, 'answer');
   onTestFinished(() => answers.mockRestore());
   const observe = async (ask: Ask, more: Readonly<Record<string, string>> = {}) => {
     const { status, headers, body, end } = await request(mirror.url, {

@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { expect, test } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { StoreLayout } from '../../src/store/layout.ts';
-import { formatGuardedLine } from '../../src/store/records/checksummed-line.ts';
+import { formatChecksummedLine } from '../../src/store/records/checksummed-line.ts';
 import { Records } from '../../src/store/records/records.ts';
 import { Recorder } from '../support/recorder.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -37,7 +37,7 @@ test('a record is read and rewritten in slices, and nothing set meanwhile is los
   const layout = await StoreLayout.open(await tempDir());
   const path = layout.recordPath('docker.io/library/large');
   const digests = Array.from({ length: links + 2 }, (_, n) => digestOf(Buffer.from(`${n}`)));
-  const lines = digests.slice(0, links).map(digest => formatGuardedLine({ type: 'link', digest }));
+  const lines = digests.slice(0, links).map(digest => formatChecksummedLine({ type: 'link', digest }));
   await mkdir(dirname(path), { recursive: true });
   await writeFile(path, lines.join(''));
   const { observer, logger, events } = new Recorder();

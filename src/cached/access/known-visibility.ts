@@ -7,17 +7,17 @@ import type { Logger } from '../../telemetry/logger.ts';
 import type { Links } from './links.ts';
 import { type Standing, standingOf } from './visibility.ts';
 
-export interface VerdictsOptions {
+export interface KnownVisibilityOptions {
   readonly links: Links;
   readonly logger: Logger;
   /** Milliseconds since the epoch. */
   now(): number;
 }
 
-export class Verdicts {
-  readonly #options: VerdictsOptions;
+export class KnownVisibility {
+  readonly #options: KnownVisibilityOptions;
 
-  constructor(options: VerdictsOptions) {
+  constructor(options: KnownVisibilityOptions) {
     this.#options = options;
   }
 

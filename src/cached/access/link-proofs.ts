@@ -3,7 +3,7 @@
  * download itself. Asked before a held blob is served or a download that others started is joined.
  */
 
-import { Flights } from '../../lib/single-flight.ts';
+import { SingleFlight } from '../../lib/single-flight.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Repository } from '../../oci/name.ts';
 import type { Origin } from '../../registry/origin.ts';
@@ -23,7 +23,7 @@ export interface LinkProofsOptions {
 
 export class LinkProofs {
   readonly #options: LinkProofsOptions;
-  readonly #heads = new Flights<number | undefined>();
+  readonly #heads = new SingleFlight<number | undefined>();
 
   constructor(options: LinkProofsOptions) {
     this.#options = options;

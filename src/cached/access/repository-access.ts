@@ -4,7 +4,7 @@
  * somebody; without any verdict they are told to come back.
  */
 
-import { Flights } from '../../lib/single-flight.ts';
+import { SingleFlight } from '../../lib/single-flight.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { isDigest } from '../../oci/digest.ts';
 import type { Reference, Repository } from '../../oci/name.ts';
@@ -13,7 +13,7 @@ import type { Origin } from '../../registry/origin.ts';
 import type { ReadOptions } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
-import type { Verdicts } from './known-visibility.ts';
+import type { KnownVisibility } from './known-visibility.ts';
 import { isRefused } from './visibility-check.ts';
 
 /** What the caller wants: the verdict is found out by asking for just that. */
@@ -22,19 +22,19 @@ export type Wanted =
   | { readonly kind: 'blob' | 'referrers'; readonly digest: Digest }
   | { readonly kind: 'tags' };
 
-export interface AdmissionOptions {
-  /** The `VerdictOrigin`. */
+export interface RepositoryAccessOptions {
+  /** The `VisibilityCheck`. */
   readonly origin: Origin;
-  readonly verdicts: Verdicts;
+  readonly verdicts: KnownVisibility;
   /** Ends what outlives its clients. */
   readonly signal: AbortSignal;
 }
 
-export class Admission {
-  readonly #options: AdmissionOptions;
-  readonly #asked = new Flights<boolean | undefined>();
+export class RepositoryAccess {
+  readonly #options: RepositoryAccessOptions;
+  readonly #asked = new SingleFlight<boolean | undefined>();
 
-  constructor(options: AdmissionOptions) {
+  constructor(options: RepositoryAccessOptions) {
     this.#options = options;
   }
 

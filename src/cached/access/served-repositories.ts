@@ -15,15 +15,15 @@ export interface ServedUpstream {
   readonly isGuarded: boolean;
 }
 
-export interface ServedNamesOptions {
+export interface ServedRepositoriesOptions {
   open(canonicalName: string): Promise<RepositoryRecord>;
 }
 
-export class ServedNames {
-  readonly #options: ServedNamesOptions;
+export class ServedRepositories {
+  readonly #options: ServedRepositoriesOptions;
   readonly #upstreams = new Map<string, ServedUpstream>();
 
-  constructor(options: ServedNamesOptions) {
+  constructor(options: ServedRepositoriesOptions) {
     this.#options = options;
   }
 

@@ -21,19 +21,19 @@ import type {
 } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
-import { isKnownPublic, type Verdicts } from './known-visibility.ts';
+import { isKnownPublic, type KnownVisibility } from './known-visibility.ts';
 
-export interface VerdictOriginOptions {
+export interface VisibilityCheckOptions {
   readonly origin: Origin;
-  readonly verdicts: Verdicts;
+  readonly verdicts: KnownVisibility;
   /** The record of one of its repositories. */
   open(repository: Repository): Promise<RepositoryRecord>;
 }
 
-export class VerdictOrigin extends PassingOrigin {
-  readonly #options: VerdictOriginOptions;
+export class VisibilityCheck extends PassingOrigin {
+  readonly #options: VisibilityCheckOptions;
 
-  constructor(options: VerdictOriginOptions) {
+  constructor(options: VisibilityCheckOptions) {
     super(options.origin);
     this.#options = options;
   }

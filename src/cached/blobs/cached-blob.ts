@@ -4,7 +4,7 @@
  */
 
 import type { HeldFiles } from '../../content/held-files.ts';
-import type { Suspects } from '../../content/recent-mismatches.ts';
+import type { RecentMismatches } from '../../content/recent-mismatches.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Repository } from '../../oci/name.ts';
 import type { ByteRange } from '../../oci/range.ts';
@@ -26,7 +26,7 @@ export interface CachedBlobOptions extends Omit<ColdBlobOptions, 'proofs' | 'rea
   readonly origin: Origin;
   readonly files: HeldFiles;
   readonly links: Links;
-  readonly suspects: Suspects;
+  readonly suspects: RecentMismatches;
   isPublic(record: RepositoryRecord): boolean;
   readonly observer: Observer;
   readonly signal: AbortSignal;

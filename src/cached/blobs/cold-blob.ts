@@ -23,15 +23,15 @@ import type { Downloads } from '../download/downloads.ts';
 import { SourceList } from '../download/source-list.ts';
 import type { DescriptorSizes } from '../manifests/descriptor-sizes.ts';
 import { type AskedBlob, spanOf } from './asked-blob.ts';
-import type { FollowingReader } from './follower-reader.ts';
-import { type ClosedRange, type Passages, unsatisfiable, wrongBytes } from './passthrough.ts';
+import type { FollowerReader } from './follower-reader.ts';
+import { type ClosedRange, type Passthrough, unsatisfiable, wrongBytes } from './passthrough.ts';
 import type { Readers } from './readers.ts';
 
 export interface ColdBlobOptions {
   readonly origin: Pick<Origin, 'key'>;
   readonly downloads: Downloads;
   readonly sizes: DescriptorSizes;
-  readonly passages: Passages;
+  readonly passages: Passthrough;
   readonly proofs: LinkProofs;
   readonly readers: Readers;
   createDownload(
@@ -173,7 +173,7 @@ export class ColdBlob {
     { asked, signal }: Joined,
     { first, last }: ClosedRange,
     ingest: Ingest,
-    reader: FollowingReader,
+    reader: FollowerReader,
   ): Promise<Omit<BlobAnswer, 'outcome'> | 'whole'> {
     await this.#options.proofs.require(asked.record, asked.repository, asked.digest, signal);
     const { size } = ingest;

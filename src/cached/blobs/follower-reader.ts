@@ -7,7 +7,7 @@ import type { Follower } from '../../store/ingest/follower.ts';
 import { NoRoomError } from '../../store/ingest/ingest-error.ts';
 import type { PassthroughReader } from './passthrough-reader.ts';
 
-export interface FollowingOptions {
+export interface FollowerReaderOptions {
   /** `promised`: the length that the client was told, in bytes; another one must not be given out. Errors: MismatchError. */
   readonly switchOver: (room: NoRoomError, at: number, promised: number | undefined) => PassthroughReader;
   /** What the download ended with, as an error that may become an answer when no byte has gone out. */
@@ -15,15 +15,15 @@ export interface FollowingOptions {
   readonly onClose: () => void;
 }
 
-export class FollowingReader implements BlobReader {
+export class FollowerReader implements BlobReader {
   readonly preferredBytes: number;
   readonly #follower: Follower;
-  readonly #options: FollowingOptions;
+  readonly #options: FollowerReaderOptions;
   #passthrough: PassthroughReader | undefined;
   #promised: number | undefined;
   #closed = false;
 
-  constructor(follower: Follower, options: FollowingOptions) {
+  constructor(follower: Follower, options: FollowerReaderOptions) {
     this.preferredBytes = follower.preferredBytes;
     this.#follower = follower;
     this.#options = options;

@@ -12,7 +12,7 @@ import { MismatchError } from '../../store/ingest/ingest-error.ts';
 import { verifyFirstBytes } from '../../store/ingest/release-policy.ts';
 import type { Chunk } from '../download/resume.ts';
 
-export interface PassthroughOptions {
+export interface PassthroughReaderOptions {
   readonly digest: Digest;
   /** From the offset that `hash` stands at, or (unverified) from the range's first byte. */
   readonly chunks: AsyncGenerator<Chunk, void, void>;
@@ -28,13 +28,13 @@ export interface PassthroughOptions {
 
 export class PassthroughReader implements BlobReader {
   readonly preferredBytes = 64 * 1024;
-  readonly #options: PassthroughOptions;
+  readonly #options: PassthroughReaderOptions;
   readonly #ready: Chunk[] = [];
   #held: Chunk[] = [];
   #ended = false;
   #closed = false;
 
-  constructor(options: PassthroughOptions) {
+  constructor(options: PassthroughReaderOptions) {
     this.#options = options;
   }
 

@@ -3,7 +3,7 @@
  * for one client, ends with it, and is primed: what fails before the first byte fails before the headers.
  */
 import type { Hash } from 'node:crypto';
-import type { Suspects } from '../../content/recent-mismatches.ts';
+import type { RecentMismatches } from '../../content/recent-mismatches.ts';
 import { waitFor } from '../../lib/wait.ts';
 import { algorithmOf, createDigester, type Digest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';
@@ -17,9 +17,9 @@ import { type Chunk, resumeTransfer, type TransferPolicy } from '../download/res
 import { SourceList } from '../download/source-list.ts';
 import { PassthroughReader } from './passthrough-reader.ts';
 
-export interface PassagesOptions {
+export interface PassthroughOptions {
   readonly policy: TransferPolicy;
-  readonly suspects: Suspects;
+  readonly suspects: RecentMismatches;
   readonly observer: Observer;
   readonly signal: AbortSignal;
   now(): number;
@@ -38,10 +38,10 @@ interface Passage {
   readonly hash: Hash | undefined;
 }
 
-export class Passages {
-  readonly #options: PassagesOptions;
+export class Passthrough {
+  readonly #options: PassthroughOptions;
 
-  constructor(options: PassagesOptions) {
+  constructor(options: PassthroughOptions) {
     this.#options = options;
   }
 

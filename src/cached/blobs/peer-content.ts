@@ -5,7 +5,7 @@
  */
 
 import type { HeldFiles } from '../../content/held-files.ts';
-import type { HeldManifests } from '../../content/hot-manifests.ts';
+import type { HotManifests } from '../../content/hot-manifests.ts';
 import { waitFor } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { octetStream } from '../../oci/media-type.ts';
@@ -20,7 +20,7 @@ const nearBytes = 8 * 1024 * 1024;
 export interface CachedPeerContentOptions {
   readonly files: Pick<HeldFiles, 'open'>;
   readonly downloads: Downloads;
-  readonly manifests: HeldManifests;
+  readonly manifests: HotManifests;
   readonly links: Links;
   /** Undefined: no repository of a configured upstream, or not one that may be pulled. */
   record(canonicalName: string): Promise<RepositoryRecord | undefined>;

@@ -8,12 +8,12 @@ import type { Follower } from '../../store/ingest/follower.ts';
 import { MismatchError, type NoRoomError } from '../../store/ingest/ingest-error.ts';
 import type { Observer } from '../../telemetry/observer.ts';
 import type { Download } from '../download/download.ts';
-import type { Demand } from '../download/range-request.ts';
-import { type FollowingOptions, FollowingReader } from './follower-reader.ts';
-import { type ClosedRange, type Passages, wrongBytes } from './passthrough.ts';
+import type { RangeRequest } from '../download/range-request.ts';
+import { FollowerReader, type FollowerReaderOptions } from './follower-reader.ts';
+import { type ClosedRange, type Passthrough, wrongBytes } from './passthrough.ts';
 
 export interface ReadersOptions {
-  readonly passages: Passages;
+  readonly passages: Passthrough;
   readonly observer: Observer;
 }
 
@@ -25,7 +25,7 @@ export class Readers {
   }
 
   /** To the blob's end, from wherever its client begins. */
-  ofWhole(download: Download, follower: Follower, digest: Digest, source: BlobSource): FollowingReader {
+  ofWhole(download: Download, follower: Follower, digest: Digest, source: BlobSource): FollowerReader {
     const { passages } = this.#options;
     return this.#reader(follower, digest, source, (room, at, promised = room.size) => {
       const isAsPromised = room.front === 0 && room.size === promised;
@@ -37,8 +37,8 @@ export class Readers {
   }
 
   /** A range that ends before the last byte. */
-  ofRange(demand: Demand, { last }: ClosedRange, digest: Digest, source: BlobSource): FollowingReader {
-    const goOn: FollowingOptions['switchOver'] = (room, at, promised = room.size) =>
+  ofRange(demand: RangeRequest, { last }: ClosedRange, digest: Digest, source: BlobSource): FollowerReader {
+    const goOn: FollowerReaderOptions['switchOver'] = (room, at, promised = room.size) =>
       this.#options.passages.restOfRange(digest, source, at, last + 1, promised);
     return this.#reader(demand.follower, digest, source, goOn, () => demand.leave());
   }
@@ -47,12 +47,12 @@ export class Readers {
     follower: Follower,
     digest: Digest,
     source: BlobSource,
-    goOn: FollowingOptions['switchOver'],
+    goOn: FollowerReaderOptions['switchOver'],
     onClose = () => {},
-  ): FollowingReader {
+  ): FollowerReader {
     const { observer } = this.#options;
     observer.followerJoined(source.upstream);
-    return new FollowingReader(follower, {
+    return new FollowerReader(follower, {
       switchOver: (room: NoRoomError, at: number, promised: number | undefined) => {
         if (room.size !== undefined && room.size !== (promised ?? room.size)) throw new MismatchError(digest);
         return goOn(room, at, promised);

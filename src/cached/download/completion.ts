@@ -7,7 +7,7 @@ import type { Ingest } from '../../store/ingest/ingest.ts';
 import { MismatchError } from '../../store/ingest/ingest-error.ts';
 import { verifyFirstBytes } from '../../store/ingest/release-policy.ts';
 import type { DownloadOptions } from './download-options.ts';
-import type { Fill, Filling } from './gap-fetcher.ts';
+import type { Fill, GapFetcher } from './gap-fetcher.ts';
 import { fillAll } from './parallel-transfer.ts';
 import type { ReservedRoom } from './reserved-room.ts';
 
@@ -17,7 +17,7 @@ export interface CompletionOptions
     'digest' | 'expectedSize' | 'sources' | 'observer' | 'logger' | 'onMismatch' | 'now'
   > {
   readonly ingest: Ingest;
-  readonly filling: Filling;
+  readonly filling: GapFetcher;
   readonly room: ReservedRoom;
   readonly fill: Fill;
 }

@@ -16,12 +16,12 @@ import { verifyFirstBytes } from '../../store/ingest/release-policy.ts';
 import { StoreError } from '../../store/store-error.ts';
 import { complete } from './completion.ts';
 import type { DownloadOptions } from './download-options.ts';
-import { type Fill, Filling } from './gap-fetcher.ts';
-import { Demand } from './range-request.ts';
+import { type Fill, GapFetcher } from './gap-fetcher.ts';
+import { RangeRequest } from './range-request.ts';
 import { ReservedRoom } from './reserved-room.ts';
 import type { SourceList } from './source-list.ts';
-import { Leftover, type Transfer } from './transfer-handoff.ts';
-import { Wants } from './waiters.ts';
+import { type Transfer, TransferHandoff } from './transfer-handoff.ts';
+import { Waiters } from './waiters.ts';
 
 /** `held`: it came meanwhile; `no-room`: to be read without storing it. */
 export type Opened = Ingest | 'held' | 'no-room';
@@ -32,15 +32,15 @@ export class Download {
   readonly #resolveOpened: (opened: Opened) => void;
   readonly #upstream: string;
   readonly #room: ReservedRoom;
-  readonly #wants = new Wants();
+  readonly #wants = new Waiters();
   #ingest: Ingest | undefined;
-  #filling: Filling | undefined;
+  #filling: GapFetcher | undefined;
   /** The first open comes before the first follower: somebody waits for it all the same. */
   #wasFollowed = false;
   readonly #abandon = new AbortController();
   /** Ends ranges that are being fetched when the download ends by itself. */
   readonly #end = new AbortController();
-  readonly #leftover = new Leftover(() => this.#abandon.abort());
+  readonly #leftover = new TransferHandoff(() => this.#abandon.abort());
 
   constructor(options: DownloadOptions) {
     this.#options = options;
@@ -92,11 +92,11 @@ export class Download {
   }
 
   /** A closed range, half-open, for a client who has entered. Undefined: nothing was opened. */
-  wantRange(from: number, end: number, source: BlobSource): Demand | undefined {
+  wantRange(from: number, end: number, source: BlobSource): RangeRequest | undefined {
     const [ingest, filling] = [this.#ingest, this.#filling];
     if (ingest === undefined || filling === undefined) return undefined;
     const { finish, signal } = this.#options;
-    const demand = new Demand({
+    const demand = new RangeRequest({
       ingest,
       filling,
       source,
@@ -167,7 +167,7 @@ export class Download {
       ingest.setSize(expectedSize);
     }
     const onWhole = () => void this.wantWhole();
-    const filling = new Filling({ ingest, room: this.#room, policy, observer, now, onWhole });
+    const filling = new GapFetcher({ ingest, room: this.#room, policy, observer, now, onWhole });
     this.#filling = filling;
     this.#resolveOpened(ingest);
     try {
@@ -178,7 +178,7 @@ export class Download {
     }
   }
 
-  #complete(ingest: Ingest, filling: Filling): Promise<void> {
+  #complete(ingest: Ingest, filling: GapFetcher): Promise<void> {
     const fill: Fill = {
       from: 0,
       end: Number.POSITIVE_INFINITY,
@@ -191,7 +191,7 @@ export class Download {
   }
 
   /** Its ranges are there, or can't be had: what came stays for the next ask. */
-  async #keep(ingest: Ingest, filling: Filling): Promise<void> {
+  async #keep(ingest: Ingest, filling: GapFetcher): Promise<void> {
     const reason = new Error('nobody wants more of it for now');
     if (ingest.heldBytes === 0 || filling.isContradicted) return ingest.discard(reason);
     await ingest.pause(reason);

@@ -11,7 +11,7 @@ import { waitFor } from '../../lib/wait.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Ingest } from '../../store/ingest/ingest.ts';
 import type { Observer } from '../../telemetry/observer.ts';
-import { type Claim, Claims, isOpenEnded } from './in-flight-ranges.ts';
+import { type InFlightRange, InFlightRanges, isOpenEnded } from './in-flight-ranges.ts';
 import type { ReservedRoom } from './reserved-room.ts';
 import { type Chunk, resumeTransfer, type TransferPolicy } from './resume.ts';
 import type { SourceList } from './source-list.ts';
@@ -21,7 +21,7 @@ const nearBytes = 8 * 1024 * 1024;
 /** So many bytes that are here already are worth a new request; fewer are read and dropped. */
 const worthBytes = 1024 * 1024;
 
-export interface FillingOptions {
+export interface GapFetcherOptions {
   readonly ingest: Ingest;
   readonly room: ReservedRoom;
   readonly policy: TransferPolicy;
@@ -44,13 +44,13 @@ export interface Fill {
   onLeftover?(first: Chunk, rest: AsyncGenerator<Chunk, void, void>): void;
 }
 
-export class Filling {
-  readonly #options: FillingOptions;
-  readonly #claims = new Claims();
+export class GapFetcher {
+  readonly #options: GapFetcherOptions;
+  readonly #claims = new InFlightRanges();
   #answered = false;
   #isContradicted = false;
 
-  constructor(options: FillingOptions) {
+  constructor(options: GapFetcherOptions) {
     this.#options = options;
   }
 
@@ -144,7 +144,11 @@ export class Filling {
     }
   }
 
-  async #transfer(claim: Claim, fill: Fill, hasBegun: boolean): Promise<'source-ended' | 'left' | 'no-room'> {
+  async #transfer(
+    claim: InFlightRange,
+    fill: Fill,
+    hasBegun: boolean,
+  ): Promise<'source-ended' | 'left' | 'no-room'> {
     const { ingest } = this.#options;
     if (!isOpenEnded(claim) && !(await this.#takeRoom(claim, 0))) return 'no-room';
     const chunks = this.#open(claim, fill, hasBegun);
@@ -169,7 +173,7 @@ export class Filling {
     }
   }
 
-  #open(claim: Claim, fill: Fill, hasBegun: boolean): AsyncGenerator<Chunk, void, void> {
+  #open(claim: InFlightRange, fill: Fill, hasBegun: boolean): AsyncGenerator<Chunk, void, void> {
     const { ingest, policy, observer, now, onWhole } = this.#options;
     const isClosed = !isOpenEnded(claim);
     return resumeTransfer({
@@ -201,7 +205,7 @@ export class Filling {
   }
 
   /** Of a blob that comes as a whole, all of its room at once; else of what is here and on its way. */
-  #takeRoom(claim: Claim, moreBytes: number): Promise<boolean> {
+  #takeRoom(claim: InFlightRange, moreBytes: number): Promise<boolean> {
     const { ingest, room } = this.#options;
     if (isOpenEnded(claim) && ingest.size !== undefined) return room.take(ingest.size, true);
     const open = isOpenEnded(claim) ? moreBytes : 0;
@@ -209,7 +213,7 @@ export class Filling {
   }
 
   /** Writes what of the chunk is neither here nor another's to bring. False: the disk takes no more. */
-  async #store(claim: Claim, chunk: Chunk): Promise<boolean> {
+  async #store(claim: InFlightRange, chunk: Chunk): Promise<boolean> {
     const { ingest, room } = this.#options;
     const end = chunk.at + chunk.bytes.length;
     for (let at = chunk.at; ; ) {
@@ -227,7 +231,7 @@ export class Filling {
   }
 
   /** How many bytes from the claim's front on needn't come by it. */
-  #hereFrom(claim: Claim): number {
+  #hereFrom(claim: InFlightRange): number {
     const { ingest } = this.#options;
     for (let at = claim.at; ; ) {
       const gap = ingest.gapFrom(at).start;

@@ -5,39 +5,39 @@
  * Closed claims are disjoint. An open-ended one gives way: a claim ahead of it takes its bytes out of it, and the transfer
  * ends there or reads over them.
  */
-import { ChangeBell, type Wait } from '../../lib/notifier.ts';
+import { Notifier, type Wait } from '../../lib/notifier.ts';
 
 /** Its transfer moves and widens it; nobody else does. */
-export interface Claim {
+export interface InFlightRange {
   /** The first byte that is still to come. */
   at: number;
   /** One past the last byte; `Infinity`: open-ended. */
   end: number;
 }
 
-export class Claims {
-  readonly #claims = new Set<Claim>();
-  readonly #bell = new ChangeBell();
+export class InFlightRanges {
+  readonly #claims = new Set<InFlightRange>();
+  readonly #bell = new Notifier();
 
-  add(at: number, end: number): Claim {
+  add(at: number, end: number): InFlightRange {
     const claim = { at, end };
     this.#claims.add(claim);
     return claim;
   }
 
   /** Its transfer is over, well or not. Idempotent. */
-  drop(claim: Claim): void {
+  drop(claim: InFlightRange): void {
     this.#claims.delete(claim);
     this.#bell.ring();
   }
 
   /** Whose bytes those at `offset` are: a closed claim's before an open-ended one's. */
-  covering(offset: number): Claim | undefined {
+  covering(offset: number): InFlightRange | undefined {
     return this.closedAt(offset) ?? [...this.#claims].find(claim => covers(claim, offset));
   }
 
   /** The closed claim that brings the byte at `offset`. */
-  closedAt(offset: number): Claim | undefined {
+  closedAt(offset: number): InFlightRange | undefined {
     return [...this.#claims].find(claim => !isOpenEnded(claim) && covers(claim, offset));
   }
 
@@ -63,10 +63,10 @@ export class Claims {
   }
 }
 
-export function isOpenEnded(claim: Claim): boolean {
+export function isOpenEnded(claim: InFlightRange): boolean {
   return claim.end === Number.POSITIVE_INFINITY;
 }
 
-function covers(claim: Claim, offset: number): boolean {
+function covers(claim: InFlightRange, offset: number): boolean {
   return claim.at <= offset && offset < claim.end;
 }

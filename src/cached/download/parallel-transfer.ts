@@ -7,17 +7,17 @@ import type { BlobSource, OpenedSource } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Ingest } from '../../store/ingest/ingest.ts';
 import { ConnectionCount } from './connection-count.ts';
-import type { Fill, Filling } from './gap-fetcher.ts';
+import type { Fill, GapFetcher } from './gap-fetcher.ts';
 import { SourceList } from './source-list.ts';
 
 const minBytes = 32 * 1024 * 1024;
 const minRoundTripMs = 5;
 const pieceBytes = 16 * 1024 * 1024;
 
-/** Resolves when all of it is on disk. False: no room. Errors: as `Filling.fill`. */
+/** Resolves when all of it is on disk. False: no room. Errors: as `GapFetcher.fill`. */
 export async function fillAll(
   ingest: Ingest,
-  filling: Filling,
+  filling: GapFetcher,
   fill: Fill,
   now: () => number,
 ): Promise<boolean> {
@@ -32,7 +32,7 @@ export async function fillAll(
 
 /** Resolves when no piece is left to take, or one failed. False: no room. Errors: others than the upstream's. */
 async function fillBySeveral(
-  filling: Filling,
+  filling: GapFetcher,
   fill: Fill,
   source: BlobSource,
   now: () => number,

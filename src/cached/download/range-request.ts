@@ -6,12 +6,12 @@
 import type { BlobSource } from '../../registry/registry.ts';
 import type { Follower } from '../../store/ingest/follower.ts';
 import type { Ingest } from '../../store/ingest/ingest.ts';
-import type { Filling } from './gap-fetcher.ts';
+import type { GapFetcher } from './gap-fetcher.ts';
 import { SourceList } from './source-list.ts';
 
-export interface DemandOptions {
+export interface RangeRequestOptions {
   readonly ingest: Ingest;
-  readonly filling: Filling;
+  readonly filling: GapFetcher;
   readonly source: BlobSource;
   /** Half-open; `end` may lie beyond a blob whose size isn't known yet. */
   readonly from: number;
@@ -22,18 +22,18 @@ export interface DemandOptions {
   isWholeWanted(): boolean;
 }
 
-export class Demand {
+export class RangeRequest {
   readonly follower: Follower;
   /** It costs a request, and not only a wait. */
   readonly isMiss: boolean;
   /** Resolves when its bytes are there, or won't come. */
   readonly ended: Promise<void>;
-  readonly #options: DemandOptions;
+  readonly #options: RangeRequestOptions;
   readonly #leave = new AbortController();
   #hasLeft = false;
   #failure: Error | undefined;
 
-  constructor(options: DemandOptions) {
+  constructor(options: RangeRequestOptions) {
     const { ingest, filling, from, end } = options;
     this.#options = options;
     this.follower = ingest.follow();

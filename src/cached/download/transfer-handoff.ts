@@ -9,7 +9,7 @@ export interface Transfer {
   abort(): void;
 }
 
-export class Leftover {
+export class TransferHandoff {
   readonly #abort: () => void;
   #transfer: Transfer | undefined;
   #isOffered = false;

@@ -3,10 +3,10 @@
  * is wanted. Who has found it in the table and waits for it to open is a visitor: it doesn't end before they have said
  * what they want.
  */
-import { ChangeBell } from '../../lib/notifier.ts';
+import { Notifier } from '../../lib/notifier.ts';
 
-export class Wants {
-  readonly #bell = new ChangeBell();
+export class Waiters {
+  readonly #bell = new Notifier();
   readonly #ranges = new Set<Promise<void>>();
   #visitors = 0;
   #isWhole = false;

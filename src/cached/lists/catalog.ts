@@ -3,7 +3,7 @@
  * Nobody is asked: it is read from the records on disk each time, and so survives restarts and upstreams alike.
  */
 
-import { Flights } from '../../lib/single-flight.ts';
+import { SingleFlight } from '../../lib/single-flight.ts';
 import type { PageOptions, RepositoriesPage, RepositoryCatalog } from '../../registry/registry.ts';
 import { byText, cutPage } from './page-cut.ts';
 
@@ -16,7 +16,7 @@ export interface CatalogOptions {
 
 export class Catalog implements RepositoryCatalog {
   readonly #options: CatalogOptions;
-  readonly #reads = new Flights<readonly string[]>();
+  readonly #reads = new SingleFlight<readonly string[]>();
 
   constructor(options: CatalogOptions) {
     this.#options = options;

@@ -4,7 +4,7 @@
  * bounded in bytes, the least recently used go first: a restart costs each list one question.
  */
 import { LRUCache } from 'lru-cache';
-import { Flights } from '../../lib/single-flight.ts';
+import { SingleFlight } from '../../lib/single-flight.ts';
 import { settleWithin } from '../../lib/wait.ts';
 import type { Origin } from '../../registry/origin.ts';
 import type { Answer, ReadOptions, StaleReason } from '../../registry/registry.ts';
@@ -42,7 +42,7 @@ export function createListMemory<T>(bytesOf: (value: T) => number): ListMemory<T
 
 export class HeldLists<T> {
   readonly #options: HeldListsOptions<T>;
-  readonly #flights = new Flights<HeldList<T>>();
+  readonly #flights = new SingleFlight<HeldList<T>>();
 
   constructor(options: HeldListsOptions<T>) {
     this.#options = options;

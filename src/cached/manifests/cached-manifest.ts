@@ -3,8 +3,8 @@
  * kept. The link rule holds for them as for blobs; while the upstream is away an image goes out only when it is complete.
  */
 
-import type { HeldManifest, HeldManifests } from '../../content/hot-manifests.ts';
-import { Flights } from '../../lib/single-flight.ts';
+import type { HeldManifest, HotManifests } from '../../content/hot-manifests.ts';
+import { SingleFlight } from '../../lib/single-flight.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { type Digest, isDigest } from '../../oci/digest.ts';
 import { octetStream } from '../../oci/media-type.ts';
@@ -16,14 +16,14 @@ import type { RepositoryRecord } from '../../store/records/repository-record.ts'
 import type { Outcome } from '../../telemetry/observer.ts';
 import type { Links } from '../access/links.ts';
 import type { DescriptorSizes } from './descriptor-sizes.ts';
-import type { Availability } from './image-completeness.ts';
+import type { ImageCompleteness } from './image-completeness.ts';
 
 export interface CachedManifestOptions {
   readonly origin: Origin;
-  readonly manifests: HeldManifests;
+  readonly manifests: HotManifests;
   readonly links: Links;
   readonly sizes: DescriptorSizes;
-  readonly availability: Availability;
+  readonly availability: ImageCompleteness;
   /** Anybody may pull from this repository: its links are public. */
   isPublic(record: RepositoryRecord): boolean;
   readonly signal: AbortSignal;
@@ -41,8 +41,8 @@ export interface FetchedManifest extends Fetched {
 
 export class CachedManifest {
   readonly #options: CachedManifestOptions;
-  readonly #fetches = new Flights<Fetched>();
-  readonly #resolves = new Flights<Descriptor>();
+  readonly #fetches = new SingleFlight<Fetched>();
+  readonly #resolves = new SingleFlight<Descriptor>();
 
   constructor(options: CachedManifestOptions) {
     this.#options = options;

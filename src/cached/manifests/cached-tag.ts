@@ -4,8 +4,8 @@
  * clients ends behind them.
  */
 
-import type { HeldManifest, HeldManifests } from '../../content/hot-manifests.ts';
-import { Flights } from '../../lib/single-flight.ts';
+import type { HeldManifest, HotManifests } from '../../content/hot-manifests.ts';
+import { SingleFlight } from '../../lib/single-flight.ts';
 import { settleWithin } from '../../lib/wait.ts';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { RegistryError } from '../../oci/error.ts';
@@ -17,17 +17,17 @@ import type { Logger } from '../../telemetry/logger.ts';
 import type { Outcome } from '../../telemetry/observer.ts';
 import { type CachedManifest, incomplete } from './cached-manifest.ts';
 import { decide, staleAfter, type TagPolicy } from './freshness.ts';
-import type { Availability } from './image-completeness.ts';
-import { type Absent, isDiscoveryTag } from './negative-cache.ts';
+import type { ImageCompleteness } from './image-completeness.ts';
+import { isDiscoveryTag, type NegativeCache } from './negative-cache.ts';
 
 export interface CachedTagOptions {
   readonly origin: Origin;
   readonly policy: TagPolicy;
   readonly offline: boolean;
-  readonly manifests: HeldManifests;
+  readonly manifests: HotManifests;
   readonly byDigest: CachedManifest;
-  readonly availability: Availability;
-  readonly absent: Absent;
+  readonly availability: ImageCompleteness;
+  readonly absent: NegativeCache;
   readonly logger: Logger;
   readonly signal: AbortSignal;
   now(): number;
@@ -46,8 +46,8 @@ interface Checked extends HeldTag {
 
 export class CachedTag {
   readonly #options: CachedTagOptions;
-  readonly #checks = new Flights<Checked>();
-  readonly #resolves = new Flights<TagEntry>();
+  readonly #checks = new SingleFlight<Checked>();
+  readonly #resolves = new SingleFlight<TagEntry>();
 
   constructor(options: CachedTagOptions) {
     this.#options = options;
@@ -164,7 +164,7 @@ export class CachedTag {
     }
     const already = await byDigest.held(record, descriptor.digest);
     if (already !== undefined) return { entry: point(), held: already, outcome: 'hit' };
-    if (known.held !== undefined && origin.health().budgetLow)
+    if (known.held !== undefined && origin.health().quotaLow)
       return { ...known, outcome: 'stale', stale: 'budget' };
     const { held } = await byDigest.fetch(record, repository, descriptor.digest, signal);
     logger.info('tag moved', {

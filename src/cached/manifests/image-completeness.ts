@@ -3,22 +3,22 @@
  * stays with the source that gave it the manifest, so a manifest whose layers can't be had is worse than none.
  */
 
-import type { HeldManifest, HeldManifests } from '../../content/hot-manifests.ts';
+import type { HeldManifest, HotManifests } from '../../content/hot-manifests.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { isDistributable } from '../../oci/media-type.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
 import type { Links } from '../access/links.ts';
 
-export interface AvailabilityOptions {
-  readonly manifests: HeldManifests;
+export interface ImageCompletenessOptions {
+  readonly manifests: HotManifests;
   readonly links: Links;
   isHeld(digest: Digest): Promise<boolean>;
 }
 
-export class Availability {
-  readonly #options: AvailabilityOptions;
+export class ImageCompleteness {
+  readonly #options: ImageCompletenessOptions;
 
-  constructor(options: AvailabilityOptions) {
+  constructor(options: ImageCompletenessOptions) {
     this.#options = options;
   }
 

@@ -4,7 +4,7 @@
  * `CachedManifest` and `CachedTag`, which would give the same for these.
  */
 
-import type { HeldManifest, HeldManifests } from '../../content/hot-manifests.ts';
+import type { HeldManifest, HotManifests } from '../../content/hot-manifests.ts';
 import { type Digest, isDigest } from '../../oci/digest.ts';
 import type { Reference, Repository, Tag } from '../../oci/name.ts';
 import type { Origin } from '../../registry/origin.ts';
@@ -16,21 +16,21 @@ import type { Links } from '../access/links.ts';
 import type { DescriptorSizes } from './descriptor-sizes.ts';
 import { isFresh, type TagPolicy } from './freshness.ts';
 
-export interface ManifestsAtOnceOptions {
+export interface ManifestFromMemoryOptions {
   readonly origin: Origin;
   readonly isAllowed: RepositoryPredicate;
   readonly records: Pick<Records, 'peek'>;
-  readonly manifests: HeldManifests;
+  readonly manifests: HotManifests;
   readonly links: Links;
   readonly sizes: DescriptorSizes;
   readonly policy: TagPolicy;
   now(): number;
 }
 
-export class ManifestsAtOnce {
-  readonly #options: ManifestsAtOnceOptions;
+export class ManifestFromMemory {
+  readonly #options: ManifestFromMemoryOptions;
 
-  constructor(options: ManifestsAtOnceOptions) {
+  constructor(options: ManifestFromMemoryOptions) {
     this.#options = options;
   }
 

@@ -7,7 +7,7 @@ import type { Tag } from '../../oci/name.ts';
 
 const maxEntries = 10_000;
 
-export class Absent {
+export class NegativeCache {
   readonly #seen = new LRUCache<string, number>({ max: maxEntries });
   readonly #ttlMs: number;
   readonly #now: () => number;

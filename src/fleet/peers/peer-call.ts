@@ -4,7 +4,7 @@
  * nothing comes the lease is looked at; while bytes come, Redis isn't asked.
  */
 import type { Digest } from '../../oci/digest.ts';
-import type { Claims } from '../redis/blob-leases.ts';
+import type { BlobLeases } from '../redis/blob-leases.ts';
 import { PeerError } from './peer-client.ts';
 
 export interface PeerCallOptions {
@@ -17,7 +17,7 @@ export interface PeerCallOptions {
 }
 
 export interface FollowedLease {
-  readonly claims: Claims;
+  readonly claims: BlobLeases;
   readonly digest: Digest;
   /** Of the node that is followed. */
   readonly token: string;

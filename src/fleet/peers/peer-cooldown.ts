@@ -2,7 +2,7 @@
 
 const maxEntries = 1000;
 
-export class Avoided {
+export class PeerCooldown {
   readonly #ttlMs: number;
   readonly #now: () => number;
   readonly #until = new Map<string, number>();

@@ -5,12 +5,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Digest } from '../../oci/digest.ts';
 import type { PeerManifest } from '../../registry/peer.ts';
-import type { Claim, Claims } from '../redis/blob-leases.ts';
+import type { BlobLeases, Claim } from '../redis/blob-leases.ts';
 import type { Holdings } from '../redis/lease-renewal.ts';
 import { type PeerClient, PeerError } from './peer-client.ts';
 
 export interface PeerManifestsOptions {
-  readonly claims: Claims;
+  readonly claims: BlobLeases;
   readonly client: PeerClient;
   readonly holdings: Pick<Holdings, 'isHeld'>;
 }

@@ -8,21 +8,21 @@ import type { OpenedSource } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { FleetObserver } from '../../telemetry/fleet-observer.ts';
 import type { Logger } from '../../telemetry/logger.ts';
-import type { Claims } from '../redis/blob-leases.ts';
+import type { BlobLeases } from '../redis/blob-leases.ts';
 import type { Holders } from '../redis/holders.ts';
 import type { Holdings } from '../redis/lease-renewal.ts';
 import type { Peer } from '../redis/nodes.ts';
 import { PeerCall } from './peer-call.ts';
 import { type PeerClient, PeerError } from './peer-client.ts';
-import type { Avoided } from './peer-cooldown.ts';
+import type { PeerCooldown } from './peer-cooldown.ts';
 
 export interface PeerReadingOptions {
-  readonly claims: Claims;
+  readonly claims: BlobLeases;
   readonly client: PeerClient;
   readonly holders: Holders;
   readonly holdings: Holdings;
   /** `NODE DIGEST` of what was wrong. */
-  readonly distrusted: Avoided;
+  readonly distrusted: PeerCooldown;
   /** `NODE DIGEST` of what is being followed. */
   readonly following: Set<string>;
   readonly observer: FleetObserver;

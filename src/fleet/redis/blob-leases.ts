@@ -24,7 +24,7 @@ export type Claim =
   | { readonly kind: 'nobody'; readonly holders: readonly Peer[] }
   | { readonly kind: 'away' };
 
-export interface ClaimsOptions {
+export interface BlobLeasesOptions {
   readonly redis: FleetRedis;
   readonly keys: FleetKeys;
   readonly nodes: Nodes;
@@ -80,10 +80,10 @@ return 1`;
 
 const current = `return redis.call('GET', KEYS[1]) or ''`;
 
-export class Claims {
-  readonly #options: ClaimsOptions;
+export class BlobLeases {
+  readonly #options: BlobLeasesOptions;
 
-  constructor(options: ClaimsOptions) {
+  constructor(options: BlobLeasesOptions) {
     this.#options = options;
   }
 

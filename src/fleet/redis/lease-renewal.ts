@@ -6,7 +6,7 @@
  */
 import type { Digest } from '../../oci/digest.ts';
 import type { Logger } from '../../telemetry/logger.ts';
-import type { Claims } from './blob-leases.ts';
+import type { BlobLeases } from './blob-leases.ts';
 
 /** What of the store and its downloads is needed. */
 export interface Holdings {
@@ -17,8 +17,8 @@ export interface Holdings {
   ended(digest: Digest): Promise<void>;
 }
 
-export interface LeadsOptions {
-  readonly claims: Claims;
+export interface LeaseRenewalsOptions {
+  readonly claims: BlobLeases;
   readonly holdings: Holdings;
   readonly logger: Logger;
   /** Well below a lease's life. */
@@ -31,14 +31,14 @@ interface Lead {
   isLost: boolean;
 }
 
-export class Leads {
-  readonly #options: LeadsOptions;
+export class LeaseRenewals {
+  readonly #options: LeaseRenewalsOptions;
   readonly #leads = new Map<Digest, Lead>();
   readonly #ends = new Set<Promise<void>>();
   #timer: NodeJS.Timeout | undefined;
   #renewing = false;
 
-  constructor(options: LeadsOptions) {
+  constructor(options: LeaseRenewalsOptions) {
     this.#options = options;
   }
 

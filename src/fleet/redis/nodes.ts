@@ -7,7 +7,7 @@
 import type { Logger } from '../../telemetry/logger.ts';
 import type { FleetKeys } from './fleet-keys.ts';
 import { type FleetRedis, textsOf } from './fleet-redis.ts';
-import type { Seal } from './signed-value.ts';
+import type { SignedValues } from './signed-value.ts';
 
 export interface Peer {
   readonly node: string;
@@ -18,7 +18,7 @@ export interface Peer {
 export interface NodesOptions {
   readonly redis: FleetRedis;
   readonly keys: FleetKeys;
-  readonly seal: Seal;
+  readonly seal: SignedValues;
   readonly logger: Logger;
   readonly self: Peer;
   readonly heartbeatMs: number;

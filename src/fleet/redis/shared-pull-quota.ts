@@ -4,10 +4,10 @@
  *
  * Guarantees: nothing waits for Redis; a node that has never had an answer with a source knows only its own readings.
  */
-import { isBudgetLow, type RateLimit } from '../../oci/rate-limit.ts';
+import { isQuotaLow, type RateLimit } from '../../oci/rate-limit.ts';
 import type { FleetCommands } from './fleet-redis.ts';
 
-export interface SharedBudgetOptions {
+export interface SharedPullQuotaOptions {
   /** Undefined: it is away for now. */
   redis(): FleetCommands | undefined;
   /** `budget:SOURCE` with the fleet's prefix. */
@@ -38,11 +38,11 @@ redis.call('PEXPIRE', KEYS[1], ARGV[4])
 return 1
 `;
 
-export class SharedBudget {
-  readonly #options: SharedBudgetOptions;
+export class SharedPullQuota {
+  readonly #options: SharedPullQuotaOptions;
   readonly #readings = new Map<string, Reading>();
 
-  constructor(options: SharedBudgetOptions) {
+  constructor(options: SharedPullQuotaOptions) {
     this.#options = options;
   }
 
@@ -90,7 +90,7 @@ export class SharedBudget {
   isLow(upstream: string): boolean {
     const reading = this.#readings.get(upstream);
     if (reading === undefined || this.#options.now() - reading.at > windowMs(reading.limit)) return false;
-    return isBudgetLow(reading.limit);
+    return isQuotaLow(reading.limit);
   }
 }
 

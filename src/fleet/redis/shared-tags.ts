@@ -9,14 +9,14 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { isDigest } from '../../oci/digest.ts';
 import type { FleetCommands } from './fleet-redis.ts';
-import type { Seal } from './signed-value.ts';
+import type { SignedValues } from './signed-value.ts';
 
 export interface SharedTagsOptions {
   /** Undefined: it is away for now. */
   redis(): FleetCommands | undefined;
   /** `tag:NAME` with the fleet's prefix. */
   key(name: string): string;
-  readonly seal: Seal;
+  readonly seal: SignedValues;
   /** Who takes the right to ask; random, anew at each start. */
   readonly node: string;
   readonly ttlMs: number;

@@ -6,7 +6,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 
 const macPattern = /^([A-Za-z0-9_-]{43})\.(.*)$/s;
 
-export class Seal {
+export class SignedValues {
   readonly #key: Buffer;
 
   /** `secret`: the fleet's. */

@@ -14,7 +14,7 @@ import type { AccessLog } from '../access-log.ts';
 import { apiVersion, apiVersionHeader, digestHeader, isFitForHeader } from './answer-headers.ts';
 import { formatEntityTag } from './conditional.ts';
 
-export interface HotManifestsOptions {
+export interface ManifestFastPathOptions {
   readonly directory: Pick<Directory, 'find'>;
   readonly access: Pick<Access, 'stranger'>;
   readonly log: AccessLog;
@@ -37,11 +37,11 @@ const maxTargets = 4096;
 /** A query may hold anything, and is part of what is remembered. */
 const maxKeyLength = 1024;
 
-export class HotManifests {
-  readonly #options: HotManifestsOptions;
+export class ManifestFastPath {
+  readonly #options: ManifestFastPathOptions;
   readonly #targets = new Map<string, Target>();
 
-  constructor(options: HotManifestsOptions) {
+  constructor(options: ManifestFastPathOptions) {
     this.#options = options;
   }
 

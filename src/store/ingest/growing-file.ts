@@ -4,10 +4,10 @@
  * over a segment of its own). Rings its bell whenever there is more of it.
  */
 import type { FileHandle } from 'node:fs/promises';
-import type { ChangeBell } from '../../lib/notifier.ts';
+import type { Notifier } from '../../lib/notifier.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { guardDisk, StoreError, type StoreObserver } from '../store-error.ts';
-import { DigestFront } from './running-hash.ts';
+import { RunningHash } from './running-hash.ts';
 import type { Segments } from './segments.ts';
 
 const rehashBlockBytes = 1024 * 1024;
@@ -17,7 +17,7 @@ export interface GrowingFileOptions {
   readonly handle: FileHandle;
   /** What of the file is there already. */
   readonly segments: Segments;
-  readonly bell: ChangeBell;
+  readonly bell: Notifier;
   readonly observer: StoreObserver;
   /** Reading back failed: the front stays where it is. */
   onError(error: Error): void;
@@ -25,7 +25,7 @@ export interface GrowingFileOptions {
 
 export class GrowingFile {
   readonly segments: Segments;
-  readonly front: DigestFront;
+  readonly front: RunningHash;
   readonly #options: GrowingFileOptions;
   #generation = 0;
   #advancing: Promise<void> | undefined;
@@ -35,7 +35,7 @@ export class GrowingFile {
   constructor(options: GrowingFileOptions) {
     this.#options = options;
     this.segments = options.segments;
-    this.front = new DigestFront(options.digest);
+    this.front = new RunningHash(options.digest);
   }
 
   /** Until then the front stays at 0. Idempotent. */

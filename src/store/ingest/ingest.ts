@@ -8,7 +8,7 @@
  */
 import { constants } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
-import { ChangeBell, type Wait } from '../../lib/notifier.ts';
+import { Notifier, type Wait } from '../../lib/notifier.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { guardDisk } from '../store-error.ts';
 import { Follower } from './follower.ts';
@@ -24,7 +24,7 @@ export class Ingest {
   readonly #options: IngestOptions;
   readonly #handle: FileHandle;
   readonly #journal: IngestJournal;
-  readonly #bell = new ChangeBell();
+  readonly #bell = new Notifier();
   readonly #file: GrowingFile;
   readonly #users: IngestUsers;
   #size: number | undefined;

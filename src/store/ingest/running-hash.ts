@@ -2,7 +2,7 @@
 import type { Hash } from 'node:crypto';
 import { algorithmOf, createDigester, type Digest, finishDigest } from '../../oci/digest.ts';
 
-export class DigestFront {
+export class RunningHash {
   readonly #digest: Digest;
   #hash: Hash;
   #offset = 0;

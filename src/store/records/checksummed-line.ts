@@ -4,13 +4,13 @@
  */
 import { createHash } from 'node:crypto';
 
-export function formatGuardedLine(value: unknown): string {
+export function formatChecksummedLine(value: unknown): string {
   const text = JSON.stringify(value);
   return `${guardOf(text)} ${text}\n`;
 }
 
 /** Undefined: not a whole line. `line` without its end. */
-export function parseGuardedLine(line: string): unknown {
+export function parseChecksummedLine(line: string): unknown {
   const text = line.slice(9);
   if (line[8] !== ' ' || line.slice(0, 8) !== guardOf(text)) return undefined;
   try {

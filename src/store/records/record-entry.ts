@@ -14,10 +14,10 @@ export type RecordEntry =
   | { readonly type: 'link'; readonly digest: Digest }
   | { readonly type: 'unlink'; readonly digest: Digest }
   | { readonly type: 'pin' | 'unpin'; readonly reference: Reference }
-  | { readonly type: 'visibility'; readonly verdict: Verdict; readonly checkedAt: number };
+  | { readonly type: 'visibility'; readonly verdict: RepositoryVisibility; readonly checkedAt: number };
 
 /** Whether the upstream gives a repository to anybody, or only to those with its credentials. */
-export type Verdict = 'public' | 'private';
+export type RepositoryVisibility = 'public' | 'private';
 
 /** `foreign`: well-formed, of a type that this version doesn't know. Undefined: nonsense. */
 export function parseRecordEntry(value: unknown): RecordEntry | 'foreign' | undefined {

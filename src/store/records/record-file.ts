@@ -6,7 +6,7 @@ import { appendFile, mkdir, readFile, rename, unlink, writeFile } from 'node:fs/
 import { dirname } from 'node:path';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { guardDisk, isMissing, StoreError, type StoreObserver } from '../store-error.ts';
-import { formatGuardedLine, parseGuardedLine } from './checksummed-line.ts';
+import { formatChecksummedLine, parseChecksummedLine } from './checksummed-line.ts';
 import { parseRecordEntry, type RecordEntry } from './record-entry.ts';
 
 export interface RecordFileOptions {
@@ -54,7 +54,7 @@ export class RecordFile {
     let damaged = 0;
     for (const [index, line] of lines.entries()) {
       if (index % linesPerTurn === linesPerTurn - 1) await nextTurn();
-      const entry = parseRecordEntry(parseGuardedLine(line));
+      const entry = parseRecordEntry(parseChecksummedLine(line));
       if (entry === undefined) damaged += 1;
       else if (entry === 'foreign') this.#foreign.push(`${line}\n`);
       else entries.push(entry);
@@ -66,7 +66,7 @@ export class RecordFile {
 
   /** `state` gives all that is worth keeping, should the file be rewritten instead. */
   append(entry: RecordEntry, state: () => Iterable<RecordEntry>): void {
-    this.#pending.push(formatGuardedLine(entry));
+    this.#pending.push(formatChecksummedLine(entry));
     this.#compactTo = state;
     this.#running ??= Promise.resolve()
       .then(() => this.#writeAll())
@@ -119,7 +119,7 @@ export class RecordFile {
     this.#pending = []; // the state has it all; what changes from here on is appended to the new file
     const lines = [...this.#foreign];
     for (const entry of this.#compactTo?.() ?? []) {
-      lines.push(formatGuardedLine(entry));
+      lines.push(formatChecksummedLine(entry));
       if (lines.length % linesPerTurn === 0) await nextTurn();
     }
     const text = lines.join('');

@@ -7,7 +7,7 @@
 import type { Descriptor } from '../../oci/descriptor.ts';
 import { type Digest, isDigest } from '../../oci/digest.ts';
 import type { Reference, Tag } from '../../oci/name.ts';
-import type { RecordEntry, Verdict } from './record-entry.ts';
+import type { RecordEntry, RepositoryVisibility } from './record-entry.ts';
 import type { RecordFile } from './record-file.ts';
 
 export interface TagEntry {
@@ -17,7 +17,7 @@ export interface TagEntry {
 }
 
 export interface VisibilityEntry {
-  readonly verdict: Verdict;
+  readonly verdict: RepositoryVisibility;
   /** When the upstream last said so: milliseconds since the epoch. */
   readonly checkedAt: number;
 }

@@ -10,16 +10,16 @@ import { Blobs } from '../content/blobs.ts';
 import { Manifests } from '../content/manifests.ts';
 import type { HostHealth } from '../health/anonymous-health.ts';
 import { Operations } from '../request/operations.ts';
-import type { Failures } from '../request/recent-failures.ts';
+import type { RecentFailures } from '../request/recent-failures.ts';
 import { Requester } from '../request/requester.ts';
 import type { Transport } from '../transport/transport.ts';
 import { Authorizer, type AuthorizerOptions } from './authorizer.ts';
 
-export interface DeskOptions extends AuthorizerOptions {
+export interface AccountOptions extends AuthorizerOptions {
   readonly key: string;
   readonly transport: Transport;
   readonly health: HostHealth;
-  readonly failures: Failures;
+  readonly failures: RecentFailures;
   readonly observer: Observer;
   readonly logger: Logger;
   readonly timers: Timers;
@@ -29,13 +29,13 @@ export interface DeskOptions extends AuthorizerOptions {
   now(): number;
 }
 
-export class Desk {
+export class Account {
   readonly requester: Requester;
   readonly operations: Operations;
   readonly manifests: Manifests;
   readonly blobs: Blobs;
 
-  constructor(options: DeskOptions) {
+  constructor(options: AccountOptions) {
     this.requester = new Requester({ ...options, authorizer: new Authorizer(options) });
     const { requester } = this;
     this.operations = new Operations(options);

@@ -7,8 +7,8 @@
 import { type Timers, wait } from '../../lib/timers.ts';
 import { UpstreamError, type UpstreamFailure } from '../../registry/upstream-error.ts';
 import type { Health } from '../health/health.ts';
-import { Budget } from '../request/deadline.ts';
-import { type Failures, failAs } from '../request/recent-failures.ts';
+import { Deadline } from '../request/deadline.ts';
+import { failAs, type RecentFailures } from '../request/recent-failures.ts';
 import { isTransient, retryDelayMs, slowMs } from '../request/retry.ts';
 import { BodyTooLarge, drain, readBody, readComplaint } from '../transport/body.ts';
 import { DialRefusal, hostAndPort } from '../transport/dial.ts';
@@ -19,7 +19,7 @@ export interface RealmClientOptions {
   readonly key: string;
   readonly transport: Transport;
   readonly health: Health;
-  readonly failures: Failures;
+  readonly failures: RecentFailures;
   readonly timers: Timers;
   readonly budgetMs: number;
   now(): number;
@@ -44,7 +44,7 @@ export function createRealmClient(options: RealmClientOptions): TokenOptions['as
     if (health.pausedUntil('token') !== undefined)
       throw fail('paused', `not asked: ${url.host} asked for a pause`);
     const startedMs = options.now();
-    const budget = new Budget({
+    const budget = new Deadline({
       budgetMs: options.budgetMs,
       timers: options.timers,
       caller: nobody,
@@ -73,7 +73,7 @@ export function createRealmClient(options: RealmClientOptions): TokenOptions['as
     }
   };
 
-  function explain(error: unknown, budget: Budget): unknown {
+  function explain(error: unknown, budget: Deadline): unknown {
     if (budget.signal.aborted) return budget.signal.reason;
     if (error instanceof DialRefusal) return fail('blocked', error.message);
     if (error instanceof BodyTooLarge) return fail('status', `${error.message} for a token`);
@@ -87,7 +87,7 @@ async function askTwice(
   options: RealmClientOptions,
   url: URL,
   headers: Readonly<Record<string, string>>,
-  budget: Budget,
+  budget: Deadline,
 ): Promise<HopAnswer> {
   const { signal } = budget;
   const hop = { url, method: 'GET', kind: 'token', lane: 'control', headers, signal } as const;

@@ -2,8 +2,9 @@
  * Bearer tokens (the distribution project's token specification): asked at the realm with service and scope, kept until
  * shortly before they expire, asked once for however many wait. Only memory holds them.
  */
+
+import { waitFor } from '../../lib/wait.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
-import { abortable } from '../request/abortable.ts';
 
 export interface TokenOptions {
   readonly upstream: string;
@@ -69,7 +70,7 @@ export class TokenSource {
       running = this.#fetch(key, request).finally(() => this.#running.delete(key));
       this.#running.set(key, running);
     }
-    return { value: await abortable(running, signal), isFresh: true };
+    return { value: await waitFor(running, signal), isFresh: true };
   }
 
   async #fetch(key: string, request: TokenRequest): Promise<string> {

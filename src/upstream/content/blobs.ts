@@ -2,6 +2,8 @@
  * Blobs of one upstream (OCI distribution-spec end-2): whether one is there, and transfers of all or a part of it.
  * Every opening asks the registry anew, so that a signed URL is always a fresh one.
  */
+
+import { Limit } from '../../lib/limit.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { buildEndpoint, parseEndpoint } from '../../oci/endpoint.ts';
 import type { Repository } from '../../oci/name.ts';
@@ -9,8 +11,7 @@ import { type ByteRange, formatRange } from '../../oci/range.ts';
 import type { OpenedSource } from '../../registry/registry.ts';
 import { UpstreamError, type UpstreamFailure } from '../../registry/upstream-error.ts';
 import type { Observer } from '../../telemetry/observer.ts';
-import { Slots } from '../request/background-slots.ts';
-import type { Budget } from '../request/deadline.ts';
+import type { Deadline } from '../request/deadline.ts';
 import type { Operations } from '../request/operations.ts';
 import { isRedirect } from '../request/redirect.ts';
 import type { Question, Reply } from '../request/request-kind.ts';
@@ -57,11 +58,12 @@ export class UnsatisfiableRange extends UpstreamError {
 
 export class Blobs {
   readonly #options: BlobsOptions;
-  readonly #background: Slots;
+  /** An eighth of the connections, so that live transfers never queue behind transfers that no client waits for. */
+  readonly #backgroundLimit: Limit;
 
   constructor(options: BlobsOptions) {
     this.#options = options;
-    this.#background = new Slots(options.maxTransfers);
+    this.#backgroundLimit = new Limit({ maxRunning: Math.max(1, Math.floor(options.maxTransfers / 8)) });
   }
 
   /** HEAD. The size; undefined when a redirect to a store proves the blob's existence. Errors: `UpstreamError`. */
@@ -94,7 +96,7 @@ export class Blobs {
     options: OpenOptions,
   ): Promise<OpenedTransfer> {
     const { signal, budgetMs, ignoreBreaker = false, target } = options;
-    const giveBack = options.background === true ? await this.#background.take(signal) : undefined;
+    const giveBack = options.background === true ? await this.#backgroundLimit.acquire(signal) : undefined;
     const operation = {
       kind: 'blob',
       subject: `${repository} ${digest}`,
@@ -155,7 +157,7 @@ export class Blobs {
     throw new UnsatisfiableRange(key, message, size === undefined ? undefined : Number(size));
   }
 
-  #stream(reply: Reply, extent: Extent, digest: Digest, budget: Budget): AsyncIterable<Buffer> {
+  #stream(reply: Reply, extent: Extent, digest: Digest, budget: Deadline): AsyncIterable<Buffer> {
     const { key, observer, transport } = this.#options;
     return streamBody(reply.body, {
       extent,

@@ -18,7 +18,7 @@ import type { Reference, Repository } from '../../oci/name.ts';
 import { UpstreamError, type UpstreamFailure } from '../../registry/upstream-error.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Kind, Observer } from '../../telemetry/observer.ts';
-import type { Budget } from '../request/deadline.ts';
+import type { Deadline } from '../request/deadline.ts';
 import type { Question } from '../request/request-kind.ts';
 import type { Requester } from '../request/requester.ts';
 import { BodyTooLarge, drain, readBody } from '../transport/body.ts';
@@ -52,7 +52,7 @@ export class Manifests {
   }
 
   /** HEAD; GET where HEAD doesn't tell all of a descriptor. Errors: `UpstreamError`. */
-  async resolve(repository: Repository, reference: Reference, budget: Budget): Promise<Descriptor> {
+  async resolve(repository: Repository, reference: Reference, budget: Deadline): Promise<Descriptor> {
     const question = { ...this.#question('manifest', 'HEAD', repository, reference), accepts: acceptsNoHead };
     const reply = await this.#options.requester.ask(question, budget);
     drain(reply.body);
@@ -67,7 +67,7 @@ export class Manifests {
   async fetch(
     repository: Repository,
     reference: Reference,
-    budget: Budget,
+    budget: Deadline,
     kind: Kind = 'manifest',
   ): Promise<FetchedManifest> {
     for (let attempt = 1; ; attempt += 1) {

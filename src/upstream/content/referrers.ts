@@ -9,7 +9,7 @@ import { isIndexType } from '../../oci/media-type.ts';
 import { parseTag, type Repository, type Tag } from '../../oci/name.ts';
 import { emptyReferrers, filterReferrers, parseReferrers } from '../../oci/referrer-list.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
-import type { Budget } from '../request/deadline.ts';
+import type { Deadline } from '../request/deadline.ts';
 import type { Reply } from '../request/request-kind.ts';
 import type { Requester } from '../request/requester.ts';
 import { drain, readBody } from '../transport/body.ts';
@@ -42,7 +42,7 @@ export interface ReferrersQuestion {
 export async function fetchReferrers(
   options: ReferrersOptions,
   question: ReferrersQuestion,
-  budget: Budget,
+  budget: Deadline,
 ): Promise<ReferrersPage> {
   const { repository, artifactType } = question;
   const reply = await options.requester.ask(
@@ -90,7 +90,7 @@ async function readPage(
   options: ReferrersOptions,
   question: ReferrersQuestion,
   reply: Reply,
-  budget: Budget,
+  budget: Deadline,
 ): Promise<Buffer> {
   try {
     return await readBody(reply, maxManifestBytes);
@@ -104,7 +104,7 @@ async function readPage(
 async function fetchByTag(
   options: ReferrersOptions,
   { repository, digest }: ReferrersQuestion,
-  budget: Budget,
+  budget: Deadline,
 ): Promise<Buffer> {
   try {
     const found = await options.manifests.fetch(repository, referrersTag(digest), budget, 'referrers');

@@ -3,7 +3,7 @@ import { buildEndpoint } from '../../oci/endpoint.ts';
 import { parseNextLink } from '../../oci/link.ts';
 import { isTag, type Repository } from '../../oci/name.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
-import type { Budget } from '../request/deadline.ts';
+import type { Deadline } from '../request/deadline.ts';
 import type { Requester } from '../request/requester.ts';
 import { BodyTooLarge, readBody } from '../transport/body.ts';
 import { headerOf, type Transport } from '../transport/transport.ts';
@@ -27,7 +27,7 @@ export async function fetchTags(
   options: TagListOptions,
   repository: Repository,
   page: { readonly n?: number; readonly last?: string },
-  budget: Budget,
+  budget: Deadline,
 ): Promise<TagPage> {
   const path = buildEndpoint({
     kind: 'tags',

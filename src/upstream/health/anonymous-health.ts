@@ -5,10 +5,10 @@
  */
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Kind } from '../../telemetry/observer.ts';
-import type { Budget } from '../request/deadline.ts';
+import type { Deadline } from '../request/deadline.ts';
 import type { Trouble } from './breaker.ts';
 import type { Health } from './health.ts';
-import { Pauses } from './rate-limit-pause.ts';
+import { RateLimitPauses } from './rate-limit-pause.ts';
 
 /** What asking needs to know, and tells. */
 export type HostHealth = Pick<Health, 'admit' | 'watch' | 'answers' | 'answered' | 'failed' | 'limited'>;
@@ -16,14 +16,14 @@ export type HostHealth = Pick<Health, 'admit' | 'watch' | 'answers' | 'answered'
 export class AnonymousHealth implements HostHealth {
   readonly #key: string;
   readonly #health: Health;
-  readonly #pauses: Pauses;
+  readonly #pauses: RateLimitPauses;
   readonly #now: () => number;
 
   constructor(options: { readonly key: string; readonly health: Health; now(): number }) {
     this.#key = options.key;
     this.#health = options.health;
     this.#now = () => options.now();
-    this.#pauses = new Pauses(this.#now);
+    this.#pauses = new RateLimitPauses(this.#now);
   }
 
   get answers(): number {
@@ -46,7 +46,7 @@ export class AnonymousHealth implements HostHealth {
     });
   }
 
-  watch(budget: Budget, kind: Kind): () => void {
+  watch(budget: Deadline, kind: Kind): () => void {
     return this.#health.watch(budget, kind);
   }
 

@@ -8,10 +8,10 @@ import type { OriginHealth } from '../../registry/origin.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Kind, Observer } from '../../telemetry/observer.ts';
-import type { Budget } from '../request/deadline.ts';
+import type { Deadline } from '../request/deadline.ts';
 import type { Headers } from '../transport/transport.ts';
 import { Breaker, type Trouble } from './breaker.ts';
-import { Pauses } from './rate-limit-pause.ts';
+import { RateLimitPauses } from './rate-limit-pause.ts';
 import { RateLimitState } from './rate-limit-state.ts';
 
 /** What the world is told about it: see `url-health.ts` for several URLs of one upstream. */
@@ -34,16 +34,16 @@ export interface HealthOptions {
 export class Health implements OriginHealth {
   readonly #options: HealthOptions;
   readonly #breaker: Breaker;
-  readonly #pauses: Pauses;
+  readonly #pauses: RateLimitPauses;
   readonly #rateLimit: RateLimitState;
   /** Operations without an answer yet. */
-  readonly #waiting = new Map<Budget, Kind>();
+  readonly #waiting = new Map<Deadline, Kind>();
   #isUp: boolean | undefined;
 
   constructor(options: HealthOptions) {
     this.#options = options;
     const { key, observer, timers, now } = options;
-    this.#pauses = new Pauses(now);
+    this.#pauses = new RateLimitPauses(now);
     this.#rateLimit = new RateLimitState({ now, onReading: limit => observer.upstreamRateLimit(key, limit) });
     this.#breaker = new Breaker({
       timers,
@@ -57,8 +57,8 @@ export class Health implements OriginHealth {
     return this.#breaker.isOpen;
   }
 
-  get budgetLow(): boolean {
-    return this.#rateLimit.budgetLow;
+  get quotaLow(): boolean {
+    return this.#rateLimit.quotaLow;
   }
 
   pausedUntil(kind: Kind): number | undefined {
@@ -86,7 +86,7 @@ export class Health implements OriginHealth {
   }
 
   /** While the host is found silent by another operation, this one needn't wait longer. The answer ends the watch. */
-  watch(budget: Budget, kind: Kind): () => void {
+  watch(budget: Deadline, kind: Kind): () => void {
     this.#waiting.set(budget, kind);
     return () => this.#waiting.delete(budget);
   }

@@ -1,7 +1,7 @@
 /** The breaker's own question to the upstream: the API's root (OCI distribution-spec end-1), without credentials. */
 
 import type { Timers } from '../../lib/timers.ts';
-import { Budget } from '../request/deadline.ts';
+import { Deadline } from '../request/deadline.ts';
 import { drain } from '../transport/body.ts';
 import type { Transport } from '../transport/transport.ts';
 
@@ -18,7 +18,7 @@ const nobody = new AbortController().signal;
 export async function probe(options: ProbeOptions): Promise<number | undefined> {
   const { transport, url, timers, budgetMs } = options;
   const expired = (): Error => new Error(`expected an answer to a probe within ${budgetMs} ms, got none`);
-  const budget = new Budget({ budgetMs, timers, caller: nobody, expired });
+  const budget = new Deadline({ budgetMs, timers, caller: nobody, expired });
   const { signal } = budget;
   try {
     const answer = await transport.send({

@@ -9,7 +9,7 @@ import type { Kind } from '../../telemetry/observer.ts';
 const defaultPauseMs = 10_000;
 const maxPauseMs = 10 * 60_000;
 
-export class Pauses {
+export class RateLimitPauses {
   readonly #now: () => number;
   readonly #until = new Map<Kind, number>();
 

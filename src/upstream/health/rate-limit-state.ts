@@ -2,7 +2,7 @@
  * What the upstream last said about its rate limit, from every answer of its own host. A reading older than its window
  * says nothing any more: the upstream has given a new budget since.
  */
-import { isBudgetLow, parseRateLimit, type RateLimit } from '../../oci/rate-limit.ts';
+import { isQuotaLow, parseRateLimit, type RateLimit } from '../../oci/rate-limit.ts';
 import type { Headers } from '../transport/transport.ts';
 
 /** Docker Hub's, for a reading that doesn't name its own. */
@@ -30,8 +30,8 @@ export class RateLimitState {
   }
 
   /** Nearly used up, as of the last reading. */
-  get budgetLow(): boolean {
+  get quotaLow(): boolean {
     if (this.#reading === undefined || this.#reading.untilMs <= this.#options.now()) return false;
-    return isBudgetLow(this.#reading.limit);
+    return isQuotaLow(this.#reading.limit);
   }
 }

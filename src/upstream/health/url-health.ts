@@ -47,8 +47,8 @@ export class UrlHealth implements OriginHealth {
   }
 
   /** Of the URL that would be asked. */
-  get budgetLow(): boolean {
-    return this.#members.find(member => !member.away)?.budgetLow ?? false;
+  get quotaLow(): boolean {
+    return this.#members.find(member => !member.away)?.quotaLow ?? false;
   }
 
   /** Of those that are not away: until the first of them may be asked again. */

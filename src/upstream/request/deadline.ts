@@ -4,7 +4,7 @@
  */
 import type { Timers } from '../../lib/timers.ts';
 
-export interface BudgetOptions {
+export interface DeadlineOptions {
   readonly budgetMs: number;
   readonly timers: Timers;
   /** The caller's signal: its abort is passed on with its own reason. */
@@ -13,7 +13,7 @@ export interface BudgetOptions {
   expired(): Error;
 }
 
-export class Budget {
+export class Deadline {
   readonly signal: AbortSignal;
   readonly #controller = new AbortController();
   readonly #caller: AbortSignal;
@@ -21,7 +21,7 @@ export class Budget {
   #isExpired = false;
   readonly #onCallerAbort = (): void => this.abort(this.#caller.reason);
 
-  constructor(options: BudgetOptions) {
+  constructor(options: DeadlineOptions) {
     this.signal = this.#controller.signal;
     this.#caller = options.caller;
     this.#stopClock = options.timers.after(options.budgetMs, () => {

@@ -5,7 +5,7 @@
  */
 import { UpstreamError, type UpstreamFailure } from '../../registry/upstream-error.ts';
 
-export interface TurnsOptions {
+export interface FailoverOptions {
   /** Of the whole operation. */
   readonly budgetMs: number;
   now(): number;
@@ -36,11 +36,11 @@ export function isRefusal(error: unknown): error is UpstreamError {
 }
 
 /** The time of one operation over `count` URLs. */
-export class TurnClock {
-  readonly #options: TurnsOptions;
+export class FailoverClock {
+  readonly #options: FailoverOptions;
   readonly #deadline: number;
 
-  constructor(options: TurnsOptions) {
+  constructor(options: FailoverOptions) {
     this.#options = options;
     this.#deadline = options.now() + options.budgetMs;
   }
@@ -57,12 +57,12 @@ export class TurnClock {
 }
 
 /** Errors: the one that ends it; when all have handed on, the most telling one. */
-export async function takeTurns<Member, Result>(
+export async function failOver<Member, Result>(
   members: readonly Member[],
-  options: TurnsOptions,
+  options: FailoverOptions,
   ask: (member: Member, budgetMs: number) => Promise<Result>,
 ): Promise<Result> {
-  const clock = new TurnClock(options);
+  const clock = new FailoverClock(options);
   const failures: UpstreamError[] = [];
   for (const [index, member] of members.entries()) {
     if (index > 0 && clock.isOver) break;

@@ -6,12 +6,12 @@
 import type { Timers } from '../../lib/timers.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Kind } from '../../telemetry/observer.ts';
-import { Budget } from './deadline.ts';
-import { type Failures, failAs } from './recent-failures.ts';
+import { Deadline } from './deadline.ts';
+import { failAs, type RecentFailures } from './recent-failures.ts';
 
 export interface OperationsOptions {
   readonly key: string;
-  readonly failures: Failures;
+  readonly failures: RecentFailures;
   readonly timers: Timers;
   readonly budgetMs: number;
 }
@@ -37,7 +37,7 @@ export class Operations {
   }
 
   /** Errors: what `work` throws; the signal's reason; `UpstreamError` timeout when the budget runs out. */
-  async run<T>(operation: Operation, work: (budget: Budget) => Promise<T>): Promise<T> {
+  async run<T>(operation: Operation, work: (budget: Deadline) => Promise<T>): Promise<T> {
     const { kind, signal } = operation;
     const { failures, timers, key } = this.#options;
     const budgetMs = operation.budgetMs ?? this.#options.budgetMs;
@@ -47,7 +47,7 @@ export class Operations {
     if (failed !== undefined) throw failAs(kind, failed, ' (a moment ago)');
     const message = `expected an answer of ${key} within ${budgetMs} ms, got none`;
     const expired = (): Error => new UpstreamError({ upstream: key, kind, failure: 'timeout', message });
-    const budget = new Budget({ budgetMs, timers, caller: signal, expired });
+    const budget = new Deadline({ budgetMs, timers, caller: signal, expired });
     let isKept = false;
     try {
       const result = await work(budget);

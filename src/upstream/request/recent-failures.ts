@@ -6,7 +6,7 @@
 import { UpstreamError, type UpstreamFailure } from '../../registry/upstream-error.ts';
 import type { Kind } from '../../telemetry/observer.ts';
 
-export interface FailuresOptions {
+export interface RecentFailuresOptions {
   readonly ttlMs: number;
   now(): number;
 }
@@ -20,11 +20,11 @@ const kept: ReadonlySet<UpstreamFailure> = new Set(['denied', 'status', 'unreach
 /** A client that asks for names at random must not fill the memory. */
 const maxEntries = 4096;
 
-export class Failures {
-  readonly #options: FailuresOptions;
+export class RecentFailures {
+  readonly #options: RecentFailuresOptions;
   readonly #entries = new Map<string, Remembered>();
 
-  constructor(options: FailuresOptions) {
+  constructor(options: RecentFailuresOptions) {
     this.#options = options;
   }
 

@@ -8,17 +8,17 @@ import type { HostHealth } from '../health/anonymous-health.ts';
 import { drain } from '../transport/body.ts';
 import { DialRefusal, hostAndPort } from '../transport/dial.ts';
 import { headerOf, type Transport } from '../transport/transport.ts';
-import type { Budget } from './deadline.ts';
-import { type Failures, failAs } from './recent-failures.ts';
+import type { Deadline } from './deadline.ts';
+import { failAs, type RecentFailures } from './recent-failures.ts';
 import { headersFor, isRedirect, maxRedirects, redirectTarget } from './redirect.ts';
 import type { Question, Reply, Trip } from './request-kind.ts';
 
-export interface JourneyOptions {
+export interface RedirectOptions {
   readonly url: URL;
   readonly transport: Transport;
   readonly health: HostHealth;
   /** Of hosts that redirects lead to, under `host HOST:PORT`. */
-  readonly failures: Failures;
+  readonly failures: RecentFailures;
   now(): number;
 }
 
@@ -29,11 +29,11 @@ export function urlOf(upstream: URL, path: string): URL {
 }
 
 /** The answer at the end of all redirects. Errors: as `Transport.send`; `DialRefusal`; `UpstreamError` of a store that rests. */
-export async function travel(
-  options: JourneyOptions,
+export async function followRedirects(
+  options: RedirectOptions,
   question: Question,
   used: Authorization | undefined,
-  budget: Budget,
+  budget: Deadline,
   trip: Trip,
 ): Promise<Reply> {
   const own = options.url;
@@ -52,11 +52,11 @@ export async function travel(
 }
 
 async function hop(
-  options: JourneyOptions,
+  options: RedirectOptions,
   question: Question,
   url: URL,
   headers: Readonly<Record<string, string>>,
-  budget: Budget,
+  budget: Deadline,
   trip: Trip,
 ): Promise<Reply> {
   const { health, failures, transport, url: own } = options;

@@ -12,13 +12,13 @@ import type { Authorization, Authorizer } from '../auth/authorizer.ts';
 import { drain, readComplaint } from '../transport/body.ts';
 import { DialRefusal } from '../transport/dial.ts';
 import { headerOf, TransportError } from '../transport/transport.ts';
-import type { Budget } from './deadline.ts';
+import type { Deadline } from './deadline.ts';
 import { failAs } from './recent-failures.ts';
-import { type JourneyOptions, travel } from './redirects.ts';
+import { followRedirects, type RedirectOptions } from './redirects.ts';
 import type { Question, Reply, Trip } from './request-kind.ts';
 import { isTransient, retryDelayMs, slowMs } from './retry.ts';
 
-export interface RequesterOptions extends JourneyOptions {
+export interface RequesterOptions extends RedirectOptions {
   readonly key: string;
   readonly authorizer: Authorizer;
   readonly logger: Logger;
@@ -33,7 +33,7 @@ export class Requester {
   }
 
   /** The answer, its body unread. Errors: `UpstreamError`; the caller's abort reason. */
-  async ask(question: Question, budget: Budget): Promise<Reply> {
+  async ask(question: Question, budget: Deadline): Promise<Reply> {
     const { kind, ignoreBreaker = false } = question;
     const { health } = this.#options;
     health.admit(kind, ignoreBreaker);
@@ -50,7 +50,7 @@ export class Requester {
     }
   }
 
-  async #askAuthorized(question: Question, budget: Budget, trip: Trip): Promise<Reply> {
+  async #askAuthorized(question: Question, budget: Deadline, trip: Trip): Promise<Reply> {
     const { authorizer } = this.#options;
     const { repository } = question;
     const used = await this.#authorize(question, authorizer.prepare(repository, budget.signal));
@@ -79,12 +79,12 @@ export class Requester {
   async #persist(
     question: Question,
     used: Authorization | undefined,
-    budget: Budget,
+    budget: Deadline,
     trip: Trip,
   ): Promise<Reply> {
     while (true) {
       try {
-        const reply = await travel(this.#options, question, used, budget, trip);
+        const reply = await followRedirects(this.#options, question, used, budget, trip);
         if (!isTransient(reply.status) || trip.retriesLeft === 0) return reply;
         drain(reply.body);
       } catch (error) {
@@ -112,7 +112,7 @@ export class Requester {
     });
   }
 
-  #explain(error: unknown, question: Question, budget: Budget, trip: Trip): unknown {
+  #explain(error: unknown, question: Question, budget: Deadline, trip: Trip): unknown {
     const { kind } = question;
     if (budget.signal.aborted) {
       const reason: unknown = budget.signal.reason;

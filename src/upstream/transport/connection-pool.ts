@@ -13,14 +13,14 @@ import {
 } from './proxy.ts';
 import { Agent } from './undici-parts.ts';
 
-export interface LaneOptions extends DialOptions {
+export interface ConnectionPoolOptions extends DialOptions {
   readonly proxy?: ProxyOptions;
 }
 
 const idleConnectionMs = 15_000;
 
-export class Lane {
-  readonly #options: LaneOptions;
+export class ConnectionPool {
+  readonly #options: ConnectionPoolOptions;
   readonly #reused: ReusedErrors;
   /** Our budgets and the stall deadline of whoever reads govern the time, undici's own clocks are off. */
   readonly #base: AgentOptions;
@@ -29,7 +29,7 @@ export class Lane {
   readonly #proxied = new Map<URL, Dispatcher>();
 
   /** `connections`: at once, per host. */
-  constructor(options: LaneOptions, connections: number, reused: ReusedErrors) {
+  constructor(options: ConnectionPoolOptions, connections: number, reused: ReusedErrors) {
     this.#options = options;
     this.#reused = reused;
     this.#base = { connections, headersTimeout: 0, bodyTimeout: 0, keepAliveTimeout: idleConnectionMs };

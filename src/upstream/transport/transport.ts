@@ -4,16 +4,16 @@
  * retried or timed here except the connection attempt; every hop that was dialled is reported to the observer.
  */
 import type { Dispatcher } from 'undici';
+import { waitFor } from '../../lib/wait.ts';
 import type { Kind, Observer } from '../../telemetry/observer.ts';
-import { abortable } from '../request/abortable.ts';
-import { Lane, type LaneOptions } from './connection-pool.ts';
+import { ConnectionPool, type ConnectionPoolOptions } from './connection-pool.ts';
 import { checkWrittenHost, DialRefusal, type ReusedErrors } from './dial.ts';
 import { RoundTrip } from './round-trip.ts';
 import { errors } from './undici-parts.ts';
 
 export type Method = 'GET' | 'HEAD';
 
-export interface TransportOptions extends LaneOptions {
+export interface TransportOptions extends ConnectionPoolOptions {
   readonly key: string;
   readonly maxTransfers: number;
   readonly userAgent: string;
@@ -60,16 +60,16 @@ const transferBufferBytes = 256 * 1024;
 
 export class Transport {
   readonly #options: TransportOptions;
-  readonly #control: Lane;
-  readonly #transfer: Lane;
+  readonly #control: ConnectionPool;
+  readonly #transfer: ConnectionPool;
   readonly #reused: ReusedErrors = new WeakSet();
   readonly roundTrip = new RoundTrip();
   #closing: Promise<void> | undefined;
 
   constructor(options: TransportOptions) {
     this.#options = options;
-    this.#control = new Lane(options, controlConnections, this.#reused);
-    this.#transfer = new Lane(options, options.maxTransfers, this.#reused);
+    this.#control = new ConnectionPool(options, controlConnections, this.#reused);
+    this.#transfer = new ConnectionPool(options, options.maxTransfers, this.#reused);
   }
 
   /** Errors: `TransportError`, `DialRefusal`, the signal's reason. */
@@ -89,7 +89,7 @@ export class Transport {
         reset: false, // undici would close the connection after each HEAD
         ...(hop.lane === 'transfer' ? { highWaterMark: transferBufferBytes } : {}),
       });
-      const { statusCode, headers, body } = await abortable(sent, hop.signal);
+      const { statusCode, headers, body } = await waitFor(sent, hop.signal);
       body.on('error', () => undefined); // whoever reads gets it too; nobody reads: no reason to end the process
       observer.upstreamAnswered(key, hop.kind, hop.method, statusCode);
       this.roundTrip.add(hop.url, performance.now() - sentAt);

@@ -4,11 +4,9 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Access } from '../../../src/auth/access.ts';
 import { parseBasic } from '../../../src/auth/basic.ts';
-import { FewAtOnce } from '../../../src/auth/few-at-once.ts';
 import { type Htpasswd, parseHtpasswd } from '../../../src/auth/htpasswd.ts';
 import { Rules } from '../../../src/auth/rules.ts';
 import { Users } from '../../../src/auth/users.ts';
-import { deferred } from '../../support/gates.ts';
 
 const tail = `$05$${'a'.repeat(53)}`;
 
@@ -129,26 +127,6 @@ describe('a login', () => {
     expect(all.every(Boolean)).toBe(true);
     expect(asked.length).toBe(1);
   });
-});
-
-test('two at once, the others in line, and who finds the line full is turned away', async () => {
-  const few = new FewAtOnce({ most: 2, mostWaiting: 3 });
-  const gate = deferred();
-  let running = 0;
-  let peak = 0;
-  const work = async () => {
-    running += 1;
-    peak = Math.max(peak, running);
-    await gate.promise;
-    running -= 1;
-  };
-  const taken = Array.from({ length: 5 }, () => few.run(work));
-  await expect(few.run(work)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
-  gate.resolve();
-  await Promise.all(taken);
-  expect(peak).toBe(2);
-  await expect(few.run(async () => Promise.reject(new Error('x')))).rejects.toThrow('x');
-  await few.run(work);
 });
 
 test('without users nobody’s credentials are looked at', async () => {

@@ -1,10 +1,10 @@
 /** The real store in a temporary folder, with records, held manifests and links over it; and an origin in memory. */
 
 import { Links } from '../../../src/cached/access/links.ts';
-import { Availability } from '../../../src/cached/manifests/image-completeness.ts';
+import { ImageCompleteness } from '../../../src/cached/manifests/image-completeness.ts';
 import { BadBlobs } from '../../../src/content/bad-blobs.ts';
-import { HeldManifests } from '../../../src/content/hot-manifests.ts';
-import { Suspects } from '../../../src/content/recent-mismatches.ts';
+import { HotManifests } from '../../../src/content/hot-manifests.ts';
+import { RecentMismatches } from '../../../src/content/recent-mismatches.ts';
 import type { Digest } from '../../../src/oci/digest.ts';
 import type { Repository } from '../../../src/oci/name.ts';
 import type { Origin, OriginHealth } from '../../../src/registry/origin.ts';
@@ -27,11 +27,11 @@ export class StoreRig {
   readonly layout: StoreLayout;
   readonly store: BlobStore;
   readonly records: Records;
-  readonly suspects = new Suspects(Date.now);
+  readonly suspects = new RecentMismatches(Date.now);
   readonly links = new Links();
   readonly badBlobs: BadBlobs;
-  readonly manifests: HeldManifests;
-  readonly availability: Availability;
+  readonly manifests: HotManifests;
+  readonly availability: ImageCompleteness;
   /** In order. */
   readonly touched: Digest[] = [];
   /** `DIGEST SIZE`, in order. */
@@ -59,7 +59,7 @@ export class StoreRig {
     });
     this.manifests = this.freshManifests();
     const isHeld = async (digest: Digest) => this.held.has(digest);
-    this.availability = new Availability({ manifests: this.manifests, links: this.links, isHeld });
+    this.availability = new ImageCompleteness({ manifests: this.manifests, links: this.links, isHeld });
   }
 
   static async create(): Promise<StoreRig> {
@@ -67,8 +67,8 @@ export class StoreRig {
   }
 
   /** As after a restart: nothing is in memory. */
-  freshManifests(): HeldManifests {
-    return new HeldManifests({
+  freshManifests(): HotManifests {
+    return new HotManifests({
       store: this.store,
       badBlobs: this.badBlobs,
       logger: this.recorder.logger,
@@ -107,7 +107,7 @@ const methods: Readonly<Record<string, string>> = {
 export class MemoryOrigin extends MemoryRegistry implements Origin {
   readonly key = 'docker.io';
   away = false;
-  budgetLow = false;
+  quotaLow = false;
   paused: number | undefined;
 
   /** `HEAD latest`, `GET sha256:0123456789ab…`, in order. */
@@ -131,8 +131,8 @@ export class MemoryOrigin extends MemoryRegistry implements Origin {
   }
 
   health(): OriginHealth {
-    const { away, budgetLow } = this;
-    return { away, budgetLow, pausedUntil: () => this.paused };
+    const { away, quotaLow } = this;
+    return { away, quotaLow, pausedUntil: () => this.paused };
   }
 
   async close(): Promise<void> {}

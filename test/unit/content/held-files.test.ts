@@ -2,7 +2,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import { HeldFiles } from '../../../src/content/held-files.ts';
-import { Suspects } from '../../../src/content/recent-mismatches.ts';
+import { RecentMismatches } from '../../../src/content/recent-mismatches.ts';
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';
 import { Quarantine } from '../../../src/store/blobs/quarantine.ts';
 import { StoreError } from '../../../src/store/store-error.ts';
@@ -16,7 +16,7 @@ class Rig {
   readonly files: HeldFiles;
   readonly sizes = new Map<Digest, number>();
   readonly removed: string[] = [];
-  readonly suspects = new Suspects(Date.now);
+  readonly suspects = new RecentMismatches(Date.now);
 
   private constructor(store: StoreRig) {
     this.store = store;

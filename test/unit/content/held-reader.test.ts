@@ -1,6 +1,6 @@
 /** One held file on its way to a client, with a file that fails where the test says and a check that ends when it says. */
 import { expect, test } from 'vitest';
-import type { BlobCheck, Verdict } from '../../../src/content/blob-checks.ts';
+import type { BlobCheck, CheckResult } from '../../../src/content/blob-checks.ts';
 import { HeldReader } from '../../../src/content/held-reader.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
 import type { BlobReader } from '../../../src/registry/registry.ts';
@@ -38,11 +38,11 @@ class MemoryReader implements BlobReader {
 }
 
 class HandCheck implements BlobCheck {
-  readonly #verdict = deferred<Verdict>();
+  readonly #verdict = deferred<CheckResult>();
   readonly verdict = this.#verdict.promise;
-  known: Verdict | undefined;
+  known: CheckResult | undefined;
 
-  end(verdict: Verdict): void {
+  end(verdict: CheckResult): void {
     this.known = verdict;
     this.#verdict.resolve(verdict);
   }

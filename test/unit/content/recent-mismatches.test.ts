@@ -1,11 +1,11 @@
 /** For how long a digest is under suspicion. */
 import { expect, test } from 'vitest';
-import { Suspects } from '../../../src/content/recent-mismatches.ts';
+import { RecentMismatches } from '../../../src/content/recent-mismatches.ts';
 import { digestWith, HandClock } from '../cached/rig.ts';
 
 test('a digest is suspect for a minute after its last mismatch, others are not', () => {
   const clock = new HandClock();
-  const suspects = new Suspects(clock.now);
+  const suspects = new RecentMismatches(clock.now);
   const digest = digestWith('a');
   const seen = [suspects.has(digest)];
   suspects.add(digest);
@@ -21,7 +21,7 @@ test('a digest is suspect for a minute after its last mismatch, others are not',
 
 test('a new suspect does not clear the others', () => {
   const clock = new HandClock();
-  const suspects = new Suspects(clock.now);
+  const suspects = new RecentMismatches(clock.now);
   suspects.add(digestWith('a'));
   clock.advance(59_999);
   suspects.add(digestWith('b'));

@@ -1,12 +1,12 @@
 /** Single flight: how often work runs, and who hears of its end. */
 import { expect, test } from 'vitest';
-import { Flights } from '../../../src/lib/single-flight.ts';
+import { SingleFlight } from '../../../src/lib/single-flight.ts';
 import { deferred } from '../../support/gates.ts';
 
 const never = new AbortController().signal;
 
 test('those who ask while work runs share it, and all but the first have joined', async () => {
-  const flights = new Flights<number>();
+  const flights = new SingleFlight<number>();
   const work = deferred<number>();
   let runs = 0;
   const ask = () =>
@@ -25,13 +25,13 @@ test('those who ask while work runs share it, and all but the first have joined'
 });
 
 test('other keys are other work', async () => {
-  const flights = new Flights<string>();
+  const flights = new SingleFlight<string>();
   const asked = ['a', 'b'].map(key => flights.run(key, never, async () => key));
   expect((await Promise.all(asked)).map(({ value }) => value)).toEqual(['a', 'b']);
 });
 
 test('nothing is remembered: after the end, good or bad, the next one runs again', async () => {
-  const flights = new Flights<number>();
+  const flights = new SingleFlight<number>();
   const failing = flights.run('key', never, () => Promise.reject(new Error('broken')));
   const joined = flights.run('key', never, async () => 1);
   await expect(failing).rejects.toThrow('broken');
@@ -41,7 +41,7 @@ test('nothing is remembered: after the end, good or bad, the next one runs again
 });
 
 test('the one who started it may leave: the others get the answer', async () => {
-  const flights = new Flights<number>();
+  const flights = new SingleFlight<number>();
   const work = deferred<number>();
   const controller = new AbortController();
   const first = flights.run('key', controller.signal, () => work.promise);
@@ -54,7 +54,7 @@ test('the one who started it may leave: the others get the answer', async () => 
 });
 
 test('work whose callers have all left ends by itself, and its failure disturbs nobody', async () => {
-  const flights = new Flights<number>();
+  const flights = new SingleFlight<number>();
   const work = deferred<number>();
   const controller = new AbortController();
   const asked = flights.run('key', controller.signal, () => work.promise);
@@ -66,7 +66,7 @@ test('work whose callers have all left ends by itself, and its failure disturbs 
 });
 
 test('the age is that of the running work, and 0 when none runs', async () => {
-  const flights = new Flights<number>();
+  const flights = new SingleFlight<number>();
   const work = deferred<number>();
   expect(flights.ageMs('key')).toBe(0);
   const asked = flights.run('key', never, () => work.promise);

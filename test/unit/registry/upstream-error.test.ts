@@ -94,7 +94,7 @@ test('an origin that is offline answers every question with that, and dials nobo
   const source = origin.blobSource(parseRepository('library/alpine'));
   expect([source.upstream, source.repository]).toEqual(['docker.io', 'library/alpine']);
   await expect(source.open(0, { signal: new AbortController().signal })).rejects.toMatchObject(offline);
-  expect(origin.health()).toMatchObject({ away: true, budgetLow: false });
+  expect(origin.health()).toMatchObject({ away: true, quotaLow: false });
   expect(origin.health().pausedUntil('manifest')).toBeUndefined();
   await origin.close();
 });

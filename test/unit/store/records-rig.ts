@@ -5,7 +5,7 @@ import type { Descriptor } from '../../../src/oci/descriptor.ts';
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';
 import { parseTag, type Tag } from '../../../src/oci/name.ts';
 import { StoreLayout } from '../../../src/store/layout.ts';
-import { parseGuardedLine } from '../../../src/store/records/checksummed-line.ts';
+import { parseChecksummedLine } from '../../../src/store/records/checksummed-line.ts';
 import { Records } from '../../../src/store/records/records.ts';
 import type { RepositoryRecord, TagEntry } from '../../../src/store/records/repository-record.ts';
 import { Recorder } from '../../support/recorder.ts';
@@ -44,7 +44,7 @@ export class RecordsRig {
   }
 
   async lines(): Promise<unknown[]> {
-    return (await readFile(this.path, 'utf8')).split('\n').slice(0, -1).map(parseGuardedLine);
+    return (await readFile(this.path, 'utf8')).split('\n').slice(0, -1).map(parseChecksummedLine);
   }
 
   async place(text: string): Promise<void> {

@@ -2,9 +2,9 @@
 import { expect, test } from 'vitest';
 import { parseTag } from '../../../src/oci/name.ts';
 import { UpstreamError } from '../../../src/registry/upstream-error.ts';
-import { Pauses } from '../../../src/upstream/health/rate-limit-pause.ts';
+import { RateLimitPauses } from '../../../src/upstream/health/rate-limit-pause.ts';
 import { RateLimitState } from '../../../src/upstream/health/rate-limit-state.ts';
-import { Failures } from '../../../src/upstream/request/recent-failures.ts';
+import { RecentFailures } from '../../../src/upstream/request/recent-failures.ts';
 import {
   alpine,
   blobDigest,
@@ -79,7 +79,7 @@ test('429 of the realm pauses tokens only', async () => {
 
 test('a later Retry-After replaces the earlier one', () => {
   const clock = new ManualClock();
-  const pauses = new Pauses(clock.now);
+  const pauses = new RateLimitPauses(clock.now);
   pauses.pause('manifest', '100');
   pauses.pause('manifest', '1');
   expect(pauses.pausedUntil('manifest')).toBe(clock.now() + 1000);
@@ -96,10 +96,10 @@ test('the rate limit is read from every answer, 429 included', async () => {
     else sendManifest(request, response, headers);
   });
   const { registry, clock, recorder } = connect(server.url);
-  const low: boolean[] = [registry.health().budgetLow];
+  const low: boolean[] = [registry.health().quotaLow];
   for (const name of ['a', 'b', 'c', 'd']) {
     await registry.manifest(alpine, parseTag(name), read).catch(() => undefined);
-    low.push(registry.health().budgetLow);
+    low.push(registry.health().quotaLow);
   }
   expect(low).toEqual([false, false, false, true, true]);
   expect(recorder.of('upstreamRateLimit')).toEqual([
@@ -109,9 +109,9 @@ test('the rate limit is read from every answer, 429 included', async () => {
     'upstreamRateLimit up {"limit":100,"remaining":0,"windowSeconds":21600,"source":"192.0.2.1"}',
   ]);
   clock.advance(21_599_999);
-  expect(registry.health().budgetLow).toBe(true);
+  expect(registry.health().quotaLow).toBe(true);
   clock.advance(1);
-  expect(registry.health().budgetLow).toBe(false);
+  expect(registry.health().quotaLow).toBe(false);
 });
 
 test.each([
@@ -123,7 +123,7 @@ test.each([
 ])('with %j the budget is low: %s', (headers, expected) => {
   const state = new RateLimitState({ now: () => 0, onReading: () => undefined });
   state.read(headers);
-  expect(state.budgetLow).toBe(expected);
+  expect(state.quotaLow).toBe(expected);
 });
 
 test('a failed question is not asked again for 10 s, by HEAD or GET', async () => {
@@ -167,7 +167,7 @@ test('404 is not remembered here, and neither is a caller who left', async () =>
 });
 
 test('the memory is bounded, and connection failures leave it when the host is back', () => {
-  const failures = new Failures({ ttlMs: 10, now: () => 0 });
+  const failures = new RecentFailures({ ttlMs: 10, now: () => 0 });
   const fail = (failure: 'unreachable' | 'timeout'): UpstreamError =>
     new UpstreamError({ upstream: 'up', kind: 'manifest', failure, message: failure });
   for (let at = 0; at <= 4096; at += 1)

@@ -1,8 +1,8 @@
 /** How an upstream with credentials is asked, and what is learnt of its answers. */
 import { expect, test } from 'vitest';
-import { Verdicts } from '../../../../src/cached/access/known-visibility.ts';
+import { KnownVisibility } from '../../../../src/cached/access/known-visibility.ts';
 import { verdictTtlMs } from '../../../../src/cached/access/visibility.ts';
-import { VerdictOrigin } from '../../../../src/cached/access/visibility-check.ts';
+import { VisibilityCheck } from '../../../../src/cached/access/visibility-check.ts';
 import { parseRepository, parseTag } from '../../../../src/oci/name.ts';
 import { UpstreamError, type UpstreamFailure } from '../../../../src/registry/upstream-error.ts';
 import { Recorder } from '../../../support/recorder.ts';
@@ -22,7 +22,11 @@ async function rig(says: Says) {
   const store = await StoreRig.create();
   const record = await store.record('r.lan/team/app');
   const clock = { ms: 1_700_000_000_000 };
-  const verdicts = new Verdicts({ links: store.links, logger: new Recorder().logger, now: () => clock.ms });
+  const verdicts = new KnownVisibility({
+    links: store.links,
+    logger: new Recorder().logger,
+    now: () => clock.ms,
+  });
   const asked: string[] = [];
   const inner = new MemoryOrigin();
   inner.addManifest(
@@ -37,7 +41,7 @@ async function rig(says: Says) {
     if (failure === undefined) return;
     throw new UpstreamError({ upstream: 'r.lan', kind: 'manifest', failure, message: who });
   };
-  const origin = new VerdictOrigin({ origin: inner, verdicts, open: async () => record });
+  const origin = new VisibilityCheck({ origin: inner, verdicts, open: async () => record });
   const resolve = () =>
     origin.resolve(repository, tag, { signal }).then(
       () => 'found',

@@ -502,7 +502,7 @@ test('headers of a small blob go out when all of it is right', async () => {
   await running;
 });
 
-/** Wants a closed range instead of all of it. */
+/** Waiters a closed range instead of all of it. */
 async function ranged(script: readonly Act[], from: number, end: number, rig?: IngestRig) {
   const started = await download([script], {
     expectedSize: undefined,

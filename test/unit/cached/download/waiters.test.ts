@@ -1,11 +1,11 @@
 /** How long a download goes on: as long as somebody wants something of it. */
 import { expect, test } from 'vitest';
-import { Wants } from '../../../../src/cached/download/waiters.ts';
+import { Waiters } from '../../../../src/cached/download/waiters.ts';
 import { deferred } from '../../../support/gates.ts';
 import { isPending } from '../rig.ts';
 
 test('it goes on while a range is fetched or somebody is about to say what they want, and then takes nobody in', async () => {
-  const wants = new Wants();
+  const wants = new Waiters();
   expect(wants.enter()).toBe(true);
   const decided = wants.decided();
   const range = deferred();
@@ -21,7 +21,7 @@ test('it goes on while a range is fetched or somebody is about to say what they 
 });
 
 test('as soon as all of it is wanted it is all of it, whatever else runs', async () => {
-  const wants = new Wants();
+  const wants = new Waiters();
   wants.enter();
   wants.addRange(new Promise(() => {}));
   const decided = wants.decided();
@@ -31,7 +31,7 @@ test('as soon as all of it is wanted it is all of it, whatever else runs', async
 });
 
 test('its end waits for the ranges', async () => {
-  const wants = new Wants();
+  const wants = new Waiters();
   const range = deferred();
   wants.addRange(range.promise);
   const ended = wants.rangesEnded();

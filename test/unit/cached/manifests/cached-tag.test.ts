@@ -5,7 +5,7 @@ import { CachedManifest } from '../../../../src/cached/manifests/cached-manifest
 import { CachedTag } from '../../../../src/cached/manifests/cached-tag.ts';
 import { DescriptorSizes } from '../../../../src/cached/manifests/descriptor-sizes.ts';
 import type { TagPolicy } from '../../../../src/cached/manifests/freshness.ts';
-import { Absent } from '../../../../src/cached/manifests/negative-cache.ts';
+import { NegativeCache } from '../../../../src/cached/manifests/negative-cache.ts';
 import { parseRepository, parseTag, type Tag } from '../../../../src/oci/name.ts';
 import type { ReadOptions, StaleReason } from '../../../../src/registry/registry.ts';
 import type { UpstreamError, UpstreamFailure } from '../../../../src/registry/upstream-error.ts';
@@ -59,7 +59,7 @@ async function setUp(policy: Partial<TagPolicy> = {}, offline = false) {
     policy: fullPolicy,
     offline,
     byDigest: new CachedManifest(parts),
-    absent: new Absent(fullPolicy.negativeTtlMs, clock.now),
+    absent: new NegativeCache(fullPolicy.negativeTtlMs, clock.now),
     logger,
     now: clock.now,
   });
@@ -152,11 +152,11 @@ test('with a low budget a moved tag keeps what is held, and says so', async () =
   await warm();
   const checkedAt = clock.now();
   origin.put(two, 'latest');
-  origin.budgetLow = true;
+  origin.quotaLow = true;
   clock.advance(minuteMs);
   expect(await get()).toMatchObject({ outcome: 'stale', stale: 'budget', bytes: one.bytes, checkedAt });
   expect(origin.lines).toEqual(['HEAD latest']);
-  origin.budgetLow = false;
+  origin.quotaLow = false;
   expect(await get()).toMatchObject({ outcome: 'miss', bytes: two.bytes });
 });
 

@@ -1,7 +1,7 @@
 /** Manifests that go out without any waiting: only what `CachedTag` and `CachedManifest` would give out unasked. */
 import { expect, test } from 'vitest';
 import { DescriptorSizes } from '../../../../src/cached/manifests/descriptor-sizes.ts';
-import { ManifestsAtOnce } from '../../../../src/cached/manifests/manifest-from-memory.ts';
+import { ManifestFromMemory } from '../../../../src/cached/manifests/manifest-from-memory.ts';
 import { parseRepository, parseTag } from '../../../../src/oci/name.ts';
 import { buildImage } from '../../../support/images.ts';
 import { HandClock } from '../rig.ts';
@@ -26,7 +26,7 @@ async function setUp({ isAllowed = true } = {}) {
     negativeTtlMs: minuteMs,
   };
   const { links, manifests } = rig;
-  const atOnce = new ManifestsAtOnce({
+  const atOnce = new ManifestFromMemory({
     ...{ origin, links, manifests, sizes, policy, now: clock.now },
     isAllowed: () => isAllowed,
     records: { peek: name => (name === record.name ? record : undefined) },

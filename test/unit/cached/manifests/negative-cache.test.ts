@@ -1,12 +1,12 @@
 /** The memory of misses, and the tags it is for. */
 import { expect, test } from 'vitest';
-import { Absent, isDiscoveryTag } from '../../../../src/cached/manifests/negative-cache.ts';
+import { isDiscoveryTag, NegativeCache } from '../../../../src/cached/manifests/negative-cache.ts';
 import { parseTag } from '../../../../src/oci/name.ts';
 import { HandClock } from '../rig.ts';
 
 test('a miss is fresh for its ttl, then stale for as long as it is remembered', () => {
   const clock = new HandClock();
-  const absent = new Absent(60_000, clock.now);
+  const absent = new NegativeCache(60_000, clock.now);
   expect(absent.get('a')).toBeUndefined();
   absent.remember('a');
   const at = clock.now();
@@ -21,7 +21,7 @@ test('a miss is fresh for its ttl, then stale for as long as it is remembered', 
 
 test('a miss seen again is fresh again, and one that was found is forgotten', () => {
   const clock = new HandClock();
-  const absent = new Absent(60_000, clock.now);
+  const absent = new NegativeCache(60_000, clock.now);
   absent.remember('a');
   clock.advance(60_000);
   absent.remember('a');
@@ -32,13 +32,13 @@ test('a miss seen again is fresh again, and one that was found is forgotten', ()
 
 test('with a ttl of 0 every miss is asked for again, and still answers while nobody can be asked', () => {
   const clock = new HandClock();
-  const absent = new Absent(0, clock.now);
+  const absent = new NegativeCache(0, clock.now);
   absent.remember('a');
   expect(absent.get('a')?.kind).toBe('stale');
 });
 
 test('the memory is bounded: the oldest misses make room', () => {
-  const absent = new Absent(60_000, () => 0);
+  const absent = new NegativeCache(60_000, () => 0);
   for (let count = 0; count < 10_001; count += 1) absent.remember(`key ${count}`);
   expect(absent.get('key 0')).toBeUndefined();
   expect(absent.get('key 1')).toBeDefined();

@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from 'vitest';
-import { SharedBudget } from '../../../../src/fleet/redis/shared-pull-quota.ts';
+import { SharedPullQuota } from '../../../../src/fleet/redis/shared-pull-quota.ts';
 import type { RateLimit } from '../../../../src/oci/rate-limit.ts';
 import { type RedisServer, startRedis } from '../../../support/real/redis.ts';
 import { requires } from '../../../support/requires.ts';
@@ -19,9 +19,9 @@ requires('redis-server')('a pull limit that nodes use up together', () => {
     told = [];
   });
 
-  function node(name: string): SharedBudget {
+  function node(name: string): SharedPullQuota {
     const client = redis.client();
-    return new SharedBudget({
+    return new SharedPullQuota({
       redis: () => client,
       key: keyOf,
       onReading: (upstream, limit) => told.push([name, upstream, limit]),

@@ -2,7 +2,10 @@
 import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { formatGuardedLine, parseGuardedLine } from '../../../../src/store/records/checksummed-line.ts';
+import {
+  formatChecksummedLine,
+  parseChecksummedLine,
+} from '../../../../src/store/records/checksummed-line.ts';
 import type { RepositoryRecord } from '../../../../src/store/records/repository-record.ts';
 import { filesUnder } from '../../../support/temp-dir.ts';
 import { alpine, descriptor, digest, everything, latest, minuteMs, RecordsRig } from '../records-rig.ts';
@@ -93,7 +96,7 @@ describe('the file of a record', () => {
 
   test('torn right before the end of a line loses nothing, now or later', async () => {
     const rig = await RecordsRig.create();
-    await rig.place(formatGuardedLine({ type: 'link', digest: digest(1) }).trimEnd());
+    await rig.place(formatChecksummedLine({ type: 'link', digest: digest(1) }).trimEnd());
     const record = await rig.open();
     expect([record.isLinked(digest(1)), rig.recorder.logged]).toEqual([true, []]);
     record.unlink(digest(1));
@@ -104,7 +107,7 @@ describe('the file of a record', () => {
 
   test('with any damaged byte loses that line and at most the one after it', async () => {
     const rig = await RecordsRig.create();
-    const lines = [1, 2, 3, 4].map(n => formatGuardedLine({ type: 'link', digest: digest(n) }));
+    const lines = [1, 2, 3, 4].map(n => formatChecksummedLine({ type: 'link', digest: digest(n) }));
     const whole = Buffer.from(lines.join(''));
     const at = fc.nat(whole.length - 1);
     await fc.assert(
@@ -139,7 +142,9 @@ describe('the file of a record', () => {
     { what: 'an untag of nothing', value: { type: 'untag' } },
   ])('a whole line that says nonsense ($what) is skipped and counted', async ({ value }) => {
     const rig = await RecordsRig.create();
-    await rig.place(formatGuardedLine(value) + formatGuardedLine({ type: 'link', digest: digest(2) }));
+    await rig.place(
+      formatChecksummedLine(value) + formatChecksummedLine({ type: 'link', digest: digest(2) }),
+    );
     const record = await rig.open();
     expect(everything(record)).toEqual({
       tags: new Map(),
@@ -185,9 +190,9 @@ describe('compaction', () => {
     const foreign = { type: 'later', verdict: 'private', until: 12345 };
     const other = { type: 'lease', digest: digest(7) };
     await rig.place(
-      formatGuardedLine(foreign) +
-        formatGuardedLine({ type: 'link', digest: digest(2) }) +
-        formatGuardedLine(other),
+      formatChecksummedLine(foreign) +
+        formatChecksummedLine({ type: 'link', digest: digest(2) }) +
+        formatChecksummedLine(other),
     );
     const record = await rig.open();
     await waste(record);
@@ -233,17 +238,17 @@ describe('compaction', () => {
 test('a guarded line gives back any value, and nothing for any other text', () => {
   fc.assert(
     fc.property(fc.jsonValue(), fc.nat(), (value, at) => {
-      const line = formatGuardedLine(value);
+      const line = formatChecksummedLine(value);
       expect(line.indexOf('\n')).toBe(line.length - 1);
       const text = line.slice(0, -1);
-      expect(parseGuardedLine(text)).toEqual(JSON.parse(JSON.stringify(value)));
-      expect(parseGuardedLine(text.slice(0, at % text.length))).toBeUndefined();
-      expect(parseGuardedLine(`${text} `)).toBeUndefined();
+      expect(parseChecksummedLine(text)).toEqual(JSON.parse(JSON.stringify(value)));
+      expect(parseChecksummedLine(text.slice(0, at % text.length))).toBeUndefined();
+      expect(parseChecksummedLine(`${text} `)).toBeUndefined();
     }),
   );
   fc.assert(
     fc.property(fc.string(), text => {
-      expect(parseGuardedLine(text)).toBeUndefined();
+      expect(parseChecksummedLine(text)).toBeUndefined();
     }),
   );
 });

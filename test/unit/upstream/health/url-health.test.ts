@@ -17,7 +17,7 @@ function rig() {
 }
 
 function member(state: Partial<OriginHealth> & { until?: number } = {}): OriginHealth {
-  return { away: false, budgetLow: false, pausedUntil: () => state.until, ...state };
+  return { away: false, quotaLow: false, pausedUntil: () => state.until, ...state };
 }
 
 test('it is down when all are, and up with the first that answers', () => {
@@ -41,12 +41,12 @@ test('its breaker is open while all are', () => {
 
 test('it is away when all are, and rests when all do that are not away', () => {
   const { health } = rig();
-  health.watch([member({ away: true, budgetLow: true }), member({ until: 20 })]);
-  expect([health.away, health.pausedUntil('manifest'), health.budgetLow]).toEqual([false, 20, false]);
+  health.watch([member({ away: true, quotaLow: true }), member({ until: 20 })]);
+  expect([health.away, health.pausedUntil('manifest'), health.quotaLow]).toEqual([false, 20, false]);
   health.watch([member({ until: 30 }), member({ until: 20 })]);
   expect(health.pausedUntil('manifest')).toBe(20);
-  health.watch([member({ until: 30, budgetLow: true }), member()]);
-  expect([health.pausedUntil('manifest'), health.budgetLow]).toEqual([undefined, true]);
+  health.watch([member({ until: 30, quotaLow: true }), member()]);
+  expect([health.pausedUntil('manifest'), health.quotaLow]).toEqual([undefined, true]);
   health.watch([member({ away: true }), member({ away: true })]);
   expect([health.away, health.pausedUntil('manifest')]).toEqual([true, undefined]);
 });

@@ -1,7 +1,7 @@
 /** Whose turn it is among several URLs, with how much time, and what all of them together fail with. */
 import { expect, test } from 'vitest';
 import { UpstreamError, type UpstreamFailure } from '../../../../src/registry/upstream-error.ts';
-import { isRefusal, takeTurns } from '../../../../src/upstream/request/failover.ts';
+import { failOver, isRefusal } from '../../../../src/upstream/request/failover.ts';
 import { failureOf } from '../rig.ts';
 
 function failure(failure: UpstreamFailure, upstreamStatus?: number): UpstreamError {
@@ -13,7 +13,7 @@ function failure(failure: UpstreamFailure, upstreamStatus?: number): UpstreamErr
 async function run(turns: readonly { error?: UpstreamError; costMs?: number }[], budgetMs = 8000) {
   let ms = 0;
   const asked: number[] = [];
-  const work = takeTurns(turns, { budgetMs, now: () => ms }, async ({ error, costMs = 0 }, shareMs) => {
+  const work = failOver(turns, { budgetMs, now: () => ms }, async ({ error, costMs = 0 }, shareMs) => {
     asked.push(shareMs);
     ms += costMs;
     if (error !== undefined) throw error;
@@ -76,7 +76,7 @@ test('of several failures the one that was said now is told, and of those not as
 test('what is no failure of an upstream is nobody else’s turn', async () => {
   const left = new Error('the caller left');
   const asked: string[] = [];
-  const work = takeTurns(['a', 'b'], { budgetMs: 1, now: () => 0 }, async member => {
+  const work = failOver(['a', 'b'], { budgetMs: 1, now: () => 0 }, async member => {
     asked.push(member);
     throw left;
   });

@@ -1,0 +1,70 @@
+/**
+ * A bounded map whose entries expire. The least recently set entry goes when the map is full. The clock is handed in, so that a
+ * test moves time by itself; a clock that was set back counts as expired and never keeps an entry for longer than its ttl.
+ */
+import { LRUCache } from 'lru-cache';
+
+export interface ExpiringMapOptions {
+  readonly maxEntries: number;
+  readonly ttlMs: number;
+  /** Milliseconds since the epoch. */
+  now(): number;
+}
+
+interface Entry<Value> {
+  readonly value: Value;
+  readonly setAtMs: number;
+  readonly ttlMs: number;
+}
+
+export class ExpiringMap<Key extends string, Value> {
+  readonly #options: ExpiringMapOptions;
+  readonly #entries: LRUCache<Key, Entry<Value>>;
+
+  constructor(options: ExpiringMapOptions) {
+    this.#options = options;
+    this.#entries = new LRUCache({ max: options.maxEntries });
+  }
+
+  /** `ttlMs` instead of the map's own. */
+  set(key: Key, value: Value, ttlMs = this.#options.ttlMs): void {
+    this.#entries.set(key, { value, setAtMs: this.#options.now(), ttlMs });
+  }
+
+  /** Undefined once the entry has expired, although `getExpired` may still find it. */
+  get(key: Key): Value | undefined {
+    const entry = this.#entries.peek(key);
+    return entry !== undefined && this.#isFresh(entry) ? entry.value : undefined;
+  }
+
+  has(key: Key): boolean {
+    return this.get(key) !== undefined;
+  }
+
+  /** The entry whether it has expired or not, for as long as there is room for it. */
+  getExpired(
+    key: Key,
+  ): { readonly value: Value; readonly setAtMs: number; readonly isFresh: boolean } | undefined {
+    const entry = this.#entries.peek(key);
+    return entry === undefined
+      ? undefined
+      : { value: entry.value, setAtMs: entry.setAtMs, isFresh: this.#isFresh(entry) };
+  }
+
+  delete(key: Key): void {
+    this.#entries.delete(key);
+  }
+
+  deleteWhere(matches: (value: Value, key: Key) => boolean): void {
+    for (const [key, entry] of this.#entries) if (matches(entry.value, key)) this.#entries.delete(key);
+  }
+
+  clear(): void {
+    this.#entries.clear();
+  }
+
+  #isFresh({ setAtMs, ttlMs }: Entry<Value>): boolean {
+    const ageMs = this.#options.now() - setAtMs;
+    return ageMs >= 0 && ageMs < ttlMs;
+  }
+}
