@@ -96,9 +96,10 @@ test('in the middle of a far range: what came of it is not fetched again', async
   expect(upstream.contentBytes('blob')).toBe(30_000_000 + size - from);
 });
 
-test('after the last byte, before the rename: nobody is asked', async () => {
+test('after the last byte, before the rename: the upstream is not asked', async () => {
   const { upstream, mirror } = await start();
   await get(mirror.url, path, { keep: false });
+  await expect.poll(() => mirror.metric('cistern_store_blobs'), { timeout: 30_000 }).toBe(1); // the commit follows the last byte
   await mirror.process.stop('SIGKILL');
   // The state between the last byte and the rename, made by hand: the whole partial under its journal.
   const { rename, writeFile, mkdir } = await import('node:fs/promises');
