@@ -148,7 +148,9 @@ export interface BlobSource {
   readonly repository: string;
   /** The same blob at further URLs of the same upstream, in the order in which to ask. They have none of their own. */
   readonly alternatives?: readonly BlobSource[];
-  /** How far away it is, in milliseconds; undefined: not known. Absent: not worth several connections. */
+  /** False: one transfer at a time, however far away it is. Absent: several may share a large blob. */
+  readonly parallel?: boolean;
+  /** How far away it is, in milliseconds; absent or undefined: not known, so one transfer has to do. */
   roundTripMs?(): number | undefined;
   /**
    * Opens the blob at `offset` (> 0: with `Range: bytes=offset-`, on a fresh redirect), or `offset` … `end - 1`.
