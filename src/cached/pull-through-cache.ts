@@ -10,6 +10,7 @@ import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
 import type { Repository } from '../oci/name.ts';
 import { anybody } from '../registry/caller.ts';
+import { mapOrigin } from '../registry/map-origin.ts';
 import type { Origin } from '../registry/origin.ts';
 import { allowRepositories } from '../registry/pattern.ts';
 import type { PeerContent } from '../registry/peer.ts';
@@ -198,7 +199,7 @@ export class PullThroughCache {
     const { records, logger, now } = this.#options;
     const verdicts = new KnownVisibility({ links: this.#links, logger, now });
     const open = (repository: Repository) => records.open(`${unguarded.key}/${repository}`);
-    const origin = new VisibilityCheck({ origin: unguarded, verdicts, open });
+    const origin = mapOrigin(unguarded, new VisibilityCheck({ origin: unguarded, verdicts, open }));
     return { origin, admission: new RepositoryAccess({ origin, verdicts, signal: this.#stop.signal }) };
   }
 
