@@ -117,9 +117,9 @@ export class Fleet {
     this.#unreachable = new PeerCooldown(unreachableMs, now);
     this.#resting = new PeerCooldown(restMs, now);
     this.gate = {
-      admit: (request, authorization) => {
+      authenticate: (request, authorization) => {
         const asker = signatures.verify(request, authorization);
-        if (asker === undefined) observer.strangerRefused();
+        if (asker === undefined) observer.unsignedRefused();
         return asker;
       },
       isFollowing: (asker, digest) => this.#following.has(`${asker} ${digest}`),

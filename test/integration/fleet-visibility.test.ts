@@ -108,13 +108,13 @@ requires('redis-server')('what is private in a fleet', () => {
       kind: 'blob' | 'manifest',
       digest: typeof open.digest,
       name: string,
-      forAnybody: boolean,
+      publicOnly: boolean,
     ) => {
       const target = buildPeerTarget({
         kind,
         digest,
         repository: `docker.io/library/${name}`,
-        forAnybody,
+        publicOnly,
         heldOnly: true,
       });
       const authorization = signatures.sign({ method: 'GET', target, range: undefined }, node);

@@ -265,7 +265,7 @@ requires('redis-server')('the door for nodes', () => {
       kind: 'blob',
       digest: blob.digest,
       repository: 'docker.io/library/big',
-      forAnybody: false,
+      publicOnly: false,
       heldOnly: true,
     } as const;
     const target = buildPeerTarget(question);
@@ -310,7 +310,7 @@ requires('redis-server')('the door for nodes', () => {
       kind: 'blob',
       digest: blob.digest,
       repository: 'docker.io/library/big',
-      forAnybody: false,
+      publicOnly: false,
       heldOnly: false,
     });
     const [leader, follower] = [await nameOf(redis, first), await nameOf(redis, second)];

@@ -165,7 +165,7 @@ export class CachedTag {
     const already = await byDigest.held(record, descriptor.digest);
     if (already !== undefined) return { entry: point(), held: already, outcome: 'hit' };
     if (known.held !== undefined && origin.health().quotaLow)
-      return { ...known, outcome: 'stale', stale: 'budget' };
+      return { ...known, outcome: 'stale', stale: 'pull-quota' };
     const { held } = await byDigest.fetch(record, repository, descriptor.digest, signal);
     logger.info('tag moved', {
       repository: record.name,

@@ -6,7 +6,7 @@ import { Agent } from 'undici';
 import { algorithmOf, digestOf } from '../../oci/digest.ts';
 import { maxManifestBytes } from '../../oci/manifest.ts';
 import { formatRange, parseContentRange } from '../../oci/range.ts';
-import { buildPeerTarget, type PeerManifest, type PeerQuestion } from '../../registry/peer.ts';
+import { buildPeerTarget, type PeerManifest, type PeerRequest } from '../../registry/peer.ts';
 import type { OpenedSource } from '../../registry/registry.ts';
 import type { FleetObserver, PeerResult } from '../../telemetry/fleet-observer.ts';
 import type { Peer } from '../redis/nodes.ts';
@@ -65,7 +65,7 @@ export class PeerClient {
   /** A blob from an offset on, or a part of it. Errors: PeerError; the signal's reason. */
   async blob(
     peer: Peer,
-    question: PeerQuestion,
+    question: PeerRequest,
     { offset, end }: PeerRange,
     signal: AbortSignal,
   ): Promise<PeerTransfer> {
@@ -92,7 +92,7 @@ export class PeerClient {
   }
 
   /** Whole and verified. Errors: PeerError; the signal's reason. */
-  async manifest(peer: Peer, question: PeerQuestion, signal: AbortSignal): Promise<PeerManifest> {
+  async manifest(peer: Peer, question: PeerRequest, signal: AbortSignal): Promise<PeerManifest> {
     const { status, headers, body } = await this.#ask(peer, question, undefined, signal);
     const { digest } = question;
     try {
@@ -120,7 +120,7 @@ export class PeerClient {
     await this.#agent.destroy();
   }
 
-  async #ask(peer: Peer, question: PeerQuestion, range: string | undefined, signal: AbortSignal) {
+  async #ask(peer: Peer, question: PeerRequest, range: string | undefined, signal: AbortSignal) {
     signal.throwIfAborted();
     const target = buildPeerTarget(question);
     const url = new URL(peer.url + target); // which may have a path in front, for a proxy that takes it away
@@ -146,7 +146,7 @@ export class PeerClient {
     throw this.#answered(question, new PeerError(result, `${peer.url} answered ${status}`));
   }
 
-  #answered({ kind }: PeerQuestion, error: PeerError): PeerError {
+  #answered({ kind }: PeerRequest, error: PeerError): PeerError {
     const { observer } = this.#options;
     if (error.result === 'wrong') observer.peerWrong();
     else observer.peerAnswered(kind, error.result === 'silent' ? 'unreachable' : error.result);

@@ -97,7 +97,7 @@ export class PeerManifests {
     missing: string[],
     signal: AbortSignal,
   ): Promise<PeerManifest | undefined> {
-    const question = { kind: 'manifest', digest, repository, forAnybody: false, heldOnly: true } as const;
+    const question = { kind: 'manifest', digest, repository, publicOnly: false, heldOnly: true } as const;
     for (const peer of 'holders' in claim ? claim.holders : []) {
       const bound = AbortSignal.any([signal, AbortSignal.timeout(answerMs)]);
       try {

@@ -96,7 +96,7 @@ export class PeerReading {
       kind: 'blob',
       digest,
       repository,
-      forAnybody: options.anonymous === true,
+      publicOnly: options.anonymous === true,
       heldOnly: lease === undefined,
     } as const;
     try {

@@ -28,7 +28,7 @@ const reasons: Readonly<Record<StaleReason, string>> = {
   refused: 'the upstream refused to answer',
   gone: 'the upstream no longer has it',
   'rate-limited': 'the upstream limits requests',
-  budget: 'little is left of the upstream pull limit',
+  'pull-quota': 'little is left of the upstream pull limit',
 };
 
 /** Digest and entity tag of the content: on 200, 206 and 304 alike. */
