@@ -3,7 +3,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hash } from 'bcrypt';
 import { expect, test } from 'vitest';
-import { Signatures } from '../../src/fleet/peers/signature.ts';
+import { RequestSignatures } from '../../src/fleet/signature.ts';
 import { buildPeerTarget } from '../../src/registry/peer.ts';
 import { get } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';
@@ -103,7 +103,11 @@ requires('redis-server')('what is private in a fleet', () => {
     for (const part of [...partsOf(closed), ...partsOf(open)]) await held(redis, part, 1);
     const entries = await redis.client().hgetall('cistern:{lab}:nodes');
     const [node = ''] = Object.entries(entries).find(([, entry]) => entry.includes(first.front.url)) ?? [];
-    const signatures = new Signatures({ secret: fleetSecret, node: '0123456789abcdef', now: Date.now });
+    const signatures = new RequestSignatures({
+      secret: fleetSecret,
+      node: '0123456789abcdef',
+      now: Date.now,
+    });
     const ask = async (
       kind: 'blob' | 'manifest',
       digest: typeof open.digest,

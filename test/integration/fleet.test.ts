@@ -2,7 +2,7 @@
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { Signatures } from '../../src/fleet/peers/signature.ts';
+import { RequestSignatures } from '../../src/fleet/signature.ts';
 import type { Digest } from '../../src/oci/digest.ts';
 import { buildPeerTarget } from '../../src/registry/peer.ts';
 import { get, request } from '../support/client.ts';
@@ -260,7 +260,7 @@ requires('redis-server')('the door for nodes', () => {
     await held(redis, blob.digest, 1); // until then it is being put into its place
     const node = await nameOf(redis, first);
     const by = (secret: string, now = Date.now()) =>
-      new Signatures({ secret, node: '0123456789abcdef', now: () => now });
+      new RequestSignatures({ secret, node: '0123456789abcdef', now: () => now });
     const question = {
       kind: 'blob',
       digest: blob.digest,
@@ -315,7 +315,7 @@ requires('redis-server')('the door for nodes', () => {
     });
     const [leader, follower] = [await nameOf(redis, first), await nameOf(redis, second)];
     const askAs = (node: string) => {
-      const signatures = new Signatures({ secret: fleetSecret, node, now: Date.now });
+      const signatures = new RequestSignatures({ secret: fleetSecret, node, now: Date.now });
       const authorization = signatures.sign({ method: 'GET', target, range: undefined }, follower);
       return request(second.url, { path: target, headers: { authorization }, keep: false });
     };

@@ -1,6 +1,6 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { type SharedTag, SharedTags } from '../../../../src/fleet/redis/shared-tags.ts';
-import { SignedValues } from '../../../../src/fleet/redis/signed-value.ts';
+import { SignedValues } from '../../../../src/fleet/signature.ts';
 import { digestOf } from '../../../../src/oci/digest.ts';
 import { ociManifest } from '../../../../src/oci/media-type.ts';
 import { deferred } from '../../../support/gates.ts';
@@ -33,7 +33,13 @@ requires('redis-server')('tags shared by a fleet', () => {
 
   function node(id: string, secret = 'together'): SharedTags {
     const client = redis.client();
-    const options = { redis: () => client, key: keyOf, seal: new SignedValues(secret), node: id, ttlMs };
+    const options = {
+      redis: () => client,
+      key: keyOf,
+      signedValues: new SignedValues(secret),
+      node: id,
+      ttlMs,
+    };
     return new SharedTags({ ...options, now: () => nowMs });
   }
 
