@@ -14,7 +14,7 @@ export interface Caller {
 }
 
 /** Gets what is public, and nothing else. */
-export const anonymousCaller: Caller = { mayPull: (_name, visibility) => visibility === 'public' };
+export const anonymous: Caller = { mayPull: (_name, visibility) => visibility === 'public' };
 
 export type RepositoryPredicate = (repository: string) => boolean;
 

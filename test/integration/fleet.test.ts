@@ -1,4 +1,4 @@
-/** Several mirrors as one: what one downloads or holds, the others take from it, and nobody else does. */
+/** Several mirrors as one: what one downloads or holds, the other nodes take from it, and no one else does. */
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
@@ -181,7 +181,7 @@ requires('redis-server')('a fleet', () => {
     expect(upstream.contentBytes('blob') - size + fromPeer).toBe(size);
   });
 
-  test('waits once for a node that lives and cannot be reached, and says so', async () => {
+  test('waits once for a node that is alive and cannot be reached, and says so', async () => {
     const { upstream, first, second } = await startPair();
     const other = patternBlob('fleet other', 2_000_000);
     upstream.putBlob('library/big', other.digest, other);
@@ -248,7 +248,7 @@ requires('redis-server')('a fleet', () => {
 });
 
 requires('redis-server')('the door for nodes', () => {
-  test('is open to signed questions alone, once, for what is linked', async () => {
+  test('answers signed requests alone, each once, for what is linked', async () => {
     const { redis, upstream, first } = await startPair();
     upstream.putBlob('library/other', blob.digest, 'never asked for');
     const ask = (target: string, authorization?: string, headers: Record<string, string> = {}) =>

@@ -51,17 +51,9 @@ export class SharedPullQuota {
     const reading = { limit, at: now() };
     this.#readings.set(upstream, reading);
     if (limit.source === undefined) return;
-    const text = JSON.stringify(reading);
+    const values = [upstream, JSON.stringify(reading), `${reading.at}`, `${windowMs(limit)}`];
     try {
-      await redis()?.eval(
-        reportScript,
-        1,
-        key(limit.source),
-        upstream,
-        text,
-        `${reading.at}`,
-        `${windowMs(limit)}`,
-      );
+      await redis()?.eval(reportScript, 1, key(limit.source), ...values);
     } catch {
       // away: the next answer of the upstream brings the next reading
     }

@@ -1,3 +1,4 @@
+/** Guards src/fleet/redis/shared-pull-quota.ts with a real Redis. */
 import { beforeEach, expect, test } from 'vitest';
 import { SharedPullQuota } from '../../../../src/fleet/redis/shared-pull-quota.ts';
 import type { RateLimit } from '../../../../src/oci/rate-limit.ts';
@@ -8,7 +9,7 @@ const hub = 'docker.io';
 const source = '203.0.113.7';
 const keyOf = (name: string) => `cistern:{lab}:budget:${name}`;
 
-requires('redis-server')('a pull limit that nodes use up together', () => {
+requires('redis-server')('a pull quota that nodes use up together', () => {
   let redis: RedisServer;
   let nowMs: number;
   let told: (readonly [node: string, upstream: string, limit: RateLimit])[];
@@ -86,7 +87,7 @@ requires('redis-server')('a pull limit that nodes use up together', () => {
   });
 
   test.each(['no JSON', '[]', '{"limit":{"remaining":"none"},"at":"now"}'])(
-    '%s in its place harms nobody and is written over',
+    '%s in its place does no harm and is written over',
     async junk => {
       const [a, b] = [node('a'), node('b')];
       await a.report(hub, reading(90));
