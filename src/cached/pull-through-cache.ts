@@ -9,9 +9,9 @@ import { RecentMismatches } from '../content/recent-mismatches.ts';
 import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
 import type { Repository } from '../oci/name.ts';
-import { anybody } from '../registry/caller.ts';
+import { allowRepositories, anonymous } from '../registry/caller.ts';
+import { mapOrigin } from '../registry/map-origin.ts';
 import type { Origin } from '../registry/origin.ts';
-import { allowRepositories } from '../registry/pattern.ts';
 import type { PeerContent } from '../registry/peer.ts';
 import type { RegistryReader, RepositoryCatalog } from '../registry/registry.ts';
 import { Ingest } from '../store/ingest/ingest.ts';
@@ -105,7 +105,7 @@ export class PullThroughCache {
     });
     this.catalog = new Catalog({
       names: () => this.#recordNames(),
-      mayPull: (name, { caller = anybody }) => this.#served.mayPull(name, caller),
+      mayPull: (name, { caller = anonymous }) => this.#served.mayPull(name, caller),
     });
     this.peers = new CachedPeerContent({
       ...options,
@@ -198,7 +198,7 @@ export class PullThroughCache {
     const { records, logger, now } = this.#options;
     const verdicts = new KnownVisibility({ links: this.#links, logger, now });
     const open = (repository: Repository) => records.open(`${unguarded.key}/${repository}`);
-    const origin = new VisibilityCheck({ origin: unguarded, verdicts, open });
+    const origin = mapOrigin(unguarded, new VisibilityCheck({ origin: unguarded, verdicts, open }));
     return { origin, admission: new RepositoryAccess({ origin, verdicts, signal: this.#stop.signal }) };
   }
 

@@ -6,6 +6,7 @@
 import { SingleFlight } from '../../lib/single-flight.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Repository } from '../../oci/name.ts';
+import { wrapSource } from '../../registry/map-origin.ts';
 import type { Origin } from '../../registry/origin.ts';
 import type { BlobSource } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
@@ -65,17 +66,12 @@ export class LinkProofs {
   /** A source whose first answer links the blob to the repository it was asked through. */
   linkingSource(record: RepositoryRecord, repository: Repository, digest: Digest): BlobSource {
     const { origin, links } = this.#options;
-    const linking = (source: BlobSource): BlobSource => ({
-      upstream: source.upstream,
-      repository: source.repository,
-      ...(source.roundTripMs === undefined ? {} : { roundTripMs: () => source.roundTripMs?.() }),
-      ...(source.alternatives === undefined ? {} : { alternatives: source.alternatives.map(linking) }),
+    return wrapSource(origin.blobSource(repository, digest), source => ({
       open: async (offset, options) => {
         const opened = await source.open(offset, options);
         links.link(record, digest, this.#options.isPublic(record));
         return opened;
       },
-    });
-    return linking(origin.blobSource(repository, digest));
+    }));
   }
 }

@@ -3,8 +3,7 @@
  * pulled. Records of a host that is no longer configured lead nowhere.
  */
 import { isRepository } from '../../oci/name.ts';
-import type { Caller } from '../../registry/caller.ts';
-import type { RepositoryPredicate } from '../../registry/pattern.ts';
+import type { Caller, RepositoryPredicate } from '../../registry/caller.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
 import { isKnownPublic } from './known-visibility.ts';
 

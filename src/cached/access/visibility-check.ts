@@ -9,8 +9,8 @@ import type { Digest } from '../../oci/digest.ts';
 import { isDigest } from '../../oci/digest.ts';
 import type { Reference, Repository } from '../../oci/name.ts';
 import type { ByteRange } from '../../oci/range.ts';
+import { wrapSource } from '../../registry/map-origin.ts';
 import type { Origin } from '../../registry/origin.ts';
-import { PassingOrigin } from '../../registry/passing-origin.ts';
 import type {
   BlobAnswer,
   BlobSource,
@@ -30,23 +30,21 @@ export interface VisibilityCheckOptions {
   open(repository: Repository): Promise<RepositoryRecord>;
 }
 
-export class VisibilityCheck extends PassingOrigin {
+/** For `mapOrigin`: what it answers otherwise than the origin. */
+export class VisibilityCheck {
+  readonly #origin: Origin;
   readonly #options: VisibilityCheckOptions;
 
   constructor(options: VisibilityCheckOptions) {
-    super(options.origin);
+    this.#origin = options.origin;
     this.#options = options;
   }
 
   /** Of a tag: also the check of the verdict. Errors: UpstreamError. */
-  override async resolve(
-    repository: Repository,
-    reference: Reference,
-    options: ReadOptions,
-  ): Promise<ResolveAnswer> {
+  async resolve(repository: Repository, reference: Reference, options: ReadOptions): Promise<ResolveAnswer> {
     const { verdicts, open } = this.#options;
     const record = await open(repository);
-    const ask = (asked: ReadOptions) => this.origin.resolve(repository, reference, asked);
+    const ask = (asked: ReadOptions) => this.#origin.resolve(repository, reference, asked);
     const { verdict, isFresh } = verdicts.standing(record);
     if (isFresh && verdict === 'private') return ask(options);
     if (isFresh && isDigest(reference)) return ask({ ...options, anonymous: true });
@@ -54,39 +52,34 @@ export class VisibilityCheck extends PassingOrigin {
   }
 
   /** GET. Within a fresh verdict with the credentials: they have the larger pull limit. Errors: UpstreamError. */
-  override async manifest(
+  async manifest(
     repository: Repository,
     reference: Reference,
     options: ReadOptions,
   ): Promise<ManifestAnswer> {
     const { verdicts, open } = this.#options;
     const record = await open(repository);
-    const ask = (asked: ReadOptions) => this.origin.manifest(repository, reference, asked);
+    const ask = (asked: ReadOptions) => this.#origin.manifest(repository, reference, asked);
     return verdicts.standing(record).isFresh ? ask(options) : this.#findOut(record, options, ask);
   }
 
-  override async stat(repository: Repository, digest: Digest, options: ReadOptions): Promise<StatAnswer> {
-    return this.origin.stat(repository, digest, await this.#asBlob(repository, options));
+  async stat(repository: Repository, digest: Digest, options: ReadOptions): Promise<StatAnswer> {
+    return this.#origin.stat(repository, digest, await this.#asBlob(repository, options));
   }
 
-  override async blob(
+  async blob(
     repository: Repository,
     digest: Digest,
     range: ByteRange | undefined,
     options: ReadOptions,
   ): Promise<BlobAnswer> {
-    return this.origin.blob(repository, digest, range, await this.#asBlob(repository, options));
+    return this.#origin.blob(repository, digest, range, await this.#asBlob(repository, options));
   }
 
-  override blobSource(repository: Repository, digest: Digest): BlobSource {
-    const guard = (source: BlobSource): BlobSource => ({
-      upstream: source.upstream,
-      repository: source.repository,
-      ...(source.roundTripMs !== undefined && { roundTripMs: () => source.roundTripMs?.() }),
-      ...(source.alternatives !== undefined && { alternatives: source.alternatives.map(guard) }),
+  blobSource(repository: Repository, digest: Digest): BlobSource {
+    return wrapSource(this.#origin.blobSource(repository, digest), source => ({
       open: async (offset, options) => source.open(offset, await this.#asBlob(repository, options)),
-    });
-    return guard(this.origin.blobSource(repository, digest));
+    }));
   }
 
   /** Anonymously, then with the credentials; the answer is the verdict. */

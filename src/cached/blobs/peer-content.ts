@@ -9,7 +9,7 @@ import type { HotManifests } from '../../content/hot-manifests.ts';
 import { waitFor } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { octetStream } from '../../oci/media-type.ts';
-import type { PeerBlob, PeerContent, PeerManifest, PeerQuestion } from '../../registry/peer.ts';
+import type { PeerBlob, PeerContent, PeerManifest, PeerRequest } from '../../registry/peer.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
 import type { Links } from '../access/links.ts';
 import type { Downloads } from '../download/downloads.ts';
@@ -35,7 +35,7 @@ export class CachedPeerContent implements PeerContent {
   }
 
   async blob(
-    question: PeerQuestion,
+    question: PeerRequest,
     partFrom: number | undefined,
     signal: AbortSignal,
   ): Promise<PeerBlob | undefined> {
@@ -50,7 +50,7 @@ export class CachedPeerContent implements PeerContent {
   }
 
   /** Verified by who asks. */
-  async manifest(question: PeerQuestion): Promise<PeerManifest | undefined> {
+  async manifest(question: PeerRequest): Promise<PeerManifest | undefined> {
     const record = await this.#options.record(question.repository);
     if (record === undefined || !this.#mayHave(record, question)) return undefined;
     const known = record.manifest(question.digest);
@@ -60,7 +60,7 @@ export class CachedPeerContent implements PeerContent {
   /** A reader like any client's: it sees no byte that the front hasn't passed, and no last byte that isn't verified. */
   async #growing(
     record: RepositoryRecord,
-    question: PeerQuestion,
+    question: PeerRequest,
     partFrom: number | undefined,
     signal: AbortSignal,
   ): Promise<PeerBlob | undefined> {
@@ -92,9 +92,9 @@ export class CachedPeerContent implements PeerContent {
   /** For anybody: only from a repository that is public here, too. Otherwise the asking node knows who asks. */
   #mayHave(
     record: RepositoryRecord,
-    { digest, forAnybody }: { digest: Digest; forAnybody: boolean },
+    { digest, publicOnly }: { digest: Digest; publicOnly: boolean },
   ): boolean {
     const { links, isPublic } = this.#options;
-    return links.mayServe(record, digest) && (!forAnybody || isPublic(record));
+    return links.mayServe(record, digest) && (!publicOnly || isPublic(record));
   }
 }

@@ -23,7 +23,8 @@ export async function fillAll(
 ): Promise<boolean> {
   const source = fill.sources.current();
   const isLarge = (ingest.size ?? 0) - ingest.heldBytes >= minBytes;
-  if (isLarge && (source.roundTripMs?.() ?? 0) >= minRoundTripMs) {
+  const isFar = (source.roundTripMs?.() ?? 0) >= minRoundTripMs;
+  if (isLarge && isFar && source.parallel !== false) {
     const isFilled = await fillBySeveral(filling, fill, new RedirectedSource(source), now);
     if (!isFilled) return false;
   }
