@@ -6,7 +6,7 @@ import { formatListenAddress } from '../config/address.ts';
 import type { Config, ProxyConfig, RedisConfig, UpstreamConfig } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
-import { formatDuration, formatSize } from '../config/quantity.ts';
+import { formatDuration, formatSize } from '../lib/format.ts';
 
 export interface CheckOptions {
   /** `--config`. */

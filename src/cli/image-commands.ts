@@ -4,9 +4,9 @@
  */
 import type { Admin, EvictReport, PinReport, RefreshReport } from '../admin/admin.ts';
 import { parseImage, parseImageOrBlob } from '../admin/image-name.ts';
+import { formatBytes } from '../lib/format.ts';
 import { isDigest } from '../oci/digest.ts';
 import { asCommandError, CommandError } from './command-error.ts';
-import { formatBytes } from './text-table.ts';
 import { type AdminOptions, withAdmin } from './with-admin.ts';
 
 export type ImageCommand = 'refresh' | 'evict' | 'pin' | 'unpin';

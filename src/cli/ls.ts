@@ -1,7 +1,7 @@
 /** `cistern ls [PATTERN]`: what is held, image by image. */
 import type { ListedImage } from '../admin/admin.ts';
+import { formatAgo, formatBytes, formatTable } from '../lib/format.ts';
 import { CommandError } from './command-error.ts';
-import { formatAgo, formatBytes, formatTable } from './text-table.ts';
 import { type AdminOptions, withAdmin } from './with-admin.ts';
 
 /** Resolves with the exit code. `pattern`: over canonical names, as in the configuration. */

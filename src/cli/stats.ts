@@ -6,7 +6,7 @@ import type {
   StoreReport,
   UpstreamReport,
 } from '../admin/admin.ts';
-import { formatBytes, formatShare, formatSpan, formatTable } from './text-table.ts';
+import { formatBytes, formatShare, formatSpan, formatTable } from '../lib/format.ts';
 import { type AdminOptions, withAdmin } from './with-admin.ts';
 
 /** Resolves with the exit code. */

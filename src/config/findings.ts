@@ -3,8 +3,7 @@
  * column in the file, else the nearest section above that the file has.
  */
 import type { ConfigDocument, Place } from './document.ts';
-import { formatPath, type Path, valueAt } from './path.ts';
-import type { Problem } from './problem.ts';
+import { formatPath, type Path, type Problem, valueAt } from './problem.ts';
 
 /** Which end of a setting is to blame: a wrong value, or a key that shouldn't be there at all. */
 export type Blame = 'key' | 'value';

@@ -6,8 +6,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Findings } from './findings.ts';
-import { formatPath, isSection, type Path, valueAt } from './path.ts';
-import { ValueError } from './value-error.ts';
+import { formatPath, isSection, type Path, ValueError, valueAt } from './problem.ts';
 
 const keysOfFiles = [
   ['password_file', parsePassword],
