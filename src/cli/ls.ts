@@ -1,8 +1,8 @@
-/** `cistern ls [PATTERN]`: what is held, image by image. */
+/** `cistern ls [PATTERN]`: the held images, one a line. */
 import type { ListedImage } from '../admin/admin.ts';
 import { formatAgo, formatBytes, formatTable } from '../lib/format.ts';
-import { CommandError } from './command-error.ts';
-import { type AdminOptions, withAdmin } from './with-admin.ts';
+import { type AdminOptions, withAdmin } from './admin-client.ts';
+import { CommandError } from './command-line.ts';
 
 /** Resolves with the exit code. `pattern`: over canonical names, as in the configuration. */
 export function runLs(
@@ -25,7 +25,7 @@ export function runLs(
   });
 }
 
-/** Whatever else is in it could match no name. */
+/** Any other character could match no name. */
 function requirePattern(pattern: string): void {
   if (/^[a-z0-9._:/*-]+$/.test(pattern)) return;
   const message = `expected a pattern over names like docker.io/library/alpine, such as docker.io/**, got ${JSON.stringify(pattern)}`;

@@ -1,8 +1,7 @@
 /**
- * `cistern serve`: configuration, logger, mirror, signals. Resolves when the process is to end, with its exit code:
- * 0 after a drain, 1 after a failure, 2 for a configuration that can't be used (its problems go to `writeError`).
+ * `cistern serve`: configuration, logger, mirror, signals. Resolves with the exit code when the process is to end: 0 after a
+ * drain, 1 after a failure, 2 for a configuration that can't be used.
  */
-
 import { type ProcessEvents, runUntilSignal } from '../app/lifecycle.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
@@ -15,7 +14,7 @@ export interface ServeOptions {
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;
   readonly process: ProcessEvents & { readonly pid: number };
-  /** Gets the lines of a configuration that can't be used. */
+  /** Gets the problems of a configuration that can't be used. */
   readonly writeError: (text: string) => void;
   /** Gets the lines of the log. Left out: standard output. */
   readonly writeLog?: (line: string) => void;

@@ -1,11 +1,11 @@
 /**
- * Collects the problems of one load and gives each its place: the variable that set the value, else the line and
- * column in the file, else the nearest section above that the file has.
+ * Collects the problems of one load and gives each its place: the variable that set the value, else line and column in
+ * the file, else the nearest section above that the file has.
  */
 import type { ConfigDocument, Place } from './document.ts';
 import { formatPath, type Path, type Problem, valueAt } from './problem.ts';
 
-/** Which end of a setting is to blame: a wrong value, or a key that shouldn't be there at all. */
+/** What is wrong: the value, or that the key is there at all. */
 export type Blame = 'key' | 'value';
 
 /** Where problems without a line are sorted. */
