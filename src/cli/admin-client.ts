@@ -34,7 +34,7 @@ export interface AdminWork {
   /** It changes the store. */
   readonly isChange: boolean;
   /** Checks the arguments before anything is asked or opened. Errors: NAME_INVALID and its like. */
-  check(hosts: ImageHosts): void;
+  check?(hosts: ImageHosts): void;
   /** Resolves with the exit code. */
   run(admin: Admin, signal: AbortSignal): Promise<number>;
 }
@@ -55,7 +55,7 @@ export async function withAdmin(options: AdminOptions, work: AdminWork): Promise
   try {
     const { config, warnings } = await loadConfig(options);
     for (const warning of warnings) writeError(`warning: ${warning}\n`);
-    work.check(imageHostsOf(config));
+    work.check?.(imageHostsOf(config));
     const { admin, close } = await openAdmin(config, work.isChange, warningsTo(writeError));
     try {
       return await work.run(admin, new AbortController().signal);
@@ -72,6 +72,15 @@ export async function withAdmin(options: AdminOptions, work: AdminWork): Promise
     writeError(`error: ${known.message}\n`);
     return known.exitCode;
   }
+}
+
+/** One JSON document with `--json`, else text. */
+export function writeReport<T>(
+  { json, write }: AdminOptions,
+  report: T,
+  render: (report: T) => string,
+): void {
+  write(json === true ? `${JSON.stringify(report, null, 2)}\n` : render(report));
 }
 
 /** The daemon if one has the store, else the store. */

@@ -4,26 +4,24 @@ import type { Config, ProxyConfig, RedisConfig, UpstreamConfig } from '../config
 import { loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
 import { formatDuration, formatSize, formatTable } from '../lib/format.ts';
+import type { Place } from './command-line.ts';
 
-export interface CheckOptions {
-  /** `--config`. */
-  readonly file?: string;
+export interface CheckOptions extends Place {
   /** `--upstreams`: refused, not in this version. */
   readonly upstreams?: boolean;
-  readonly env: NodeJS.ProcessEnv;
-  readonly cwd: string;
   /** Gets the report, line ends included. */
   readonly write: (text: string) => void;
 }
 
 /** Resolves with the exit code: 0 usable, 2 not. */
-export async function runCheck({ file, upstreams, env, cwd, write }: CheckOptions): Promise<number> {
+export async function runCheck(options: CheckOptions): Promise<number> {
+  const { upstreams, write } = options;
   if (upstreams === true) {
     write('--upstreams is not available in this version; run check without it\n');
     return 2;
   }
   try {
-    const { config, warnings, source } = await loadConfig({ ...(file !== undefined && { file }), env, cwd });
+    const { config, warnings, source } = await loadConfig(options);
     for (const warning of warnings) write(`warning: ${warning}\n`);
     write(
       `the configuration is valid (${source === 'defaults' ? 'no mirror.yml found, all defaults' : source})\n`,
@@ -39,13 +37,13 @@ export async function runCheck({ file, upstreams, env, cwd, write }: CheckOption
 
 function summarize(config: Config): string {
   const { http, store, tags, metrics, log } = config;
-  const rows: [string, string][] = [
+  const rows = [
     ['listen', http.listen.map(formatListenAddress).join(', ')],
-    ...(http.publicUrl === undefined ? [] : [['public url', http.publicUrl] satisfies [string, string]]),
-    ...(http.names.length === 0 ? [] : [['own names', http.names.join(', ')] satisfies [string, string]]),
+    ...(http.publicUrl === undefined ? [] : [['public url', http.publicUrl]]),
+    ...(http.names.length === 0 ? [] : [['own names', http.names.join(', ')]]),
     ['store', `${store.path}, ${describeRoom(store)}`],
     ['lru', describeLru(config.lru)],
-    ...[...config.upstreams.values()].map((upstream): [string, string] => [
+    ...[...config.upstreams.values()].map(upstream => [
       `upstream ${upstream.key}`,
       describeUpstream(upstream),
     ]),

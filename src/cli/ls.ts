@@ -1,7 +1,7 @@
 /** `cistern ls [PATTERN]`: the held images, one a line. */
 import type { ListedImage } from '../admin/admin.ts';
 import { formatAgo, formatBytes, formatTable } from '../lib/format.ts';
-import { type AdminOptions, withAdmin } from './admin-client.ts';
+import { type AdminOptions, withAdmin, writeReport } from './admin-client.ts';
 import { CommandError } from './command-line.ts';
 
 /** Resolves with the exit code. `pattern`: over canonical names, as in the configuration. */
@@ -17,9 +17,7 @@ export function runLs(
     },
     run: async (admin, signal) => {
       const { images } = await admin.list(pattern, signal);
-      options.write(
-        options.json === true ? `${JSON.stringify({ images }, null, 2)}\n` : render(images, nowMs),
-      );
+      writeReport(options, { images }, () => render(images, nowMs));
       return 0;
     },
   });

@@ -7,12 +7,9 @@ import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
 import { createLogger, type RootLogger } from '../log.ts';
+import type { Place } from './command-line.ts';
 
-export interface ServeOptions {
-  /** `--config`. */
-  readonly file?: string;
-  readonly env: NodeJS.ProcessEnv;
-  readonly cwd: string;
+export interface ServeOptions extends Place {
   readonly process: ProcessEvents & { readonly pid: number };
   /** Gets the problems of a configuration that can't be used. */
   readonly writeError: (text: string) => void;
@@ -21,15 +18,10 @@ export interface ServeOptions {
 }
 
 export async function serve(options: ServeOptions): Promise<number> {
-  const { env } = options;
   let config: Config;
   let logger: RootLogger;
   try {
-    const loaded = await loadConfig({
-      ...(options.file !== undefined && { file: options.file }),
-      env,
-      cwd: options.cwd,
-    });
+    const loaded = await loadConfig(options);
     config = loaded.config;
     const { level, format } = config.log;
     logger = createLogger({

@@ -7,16 +7,14 @@ import type {
   UpstreamReport,
 } from '../admin/admin.ts';
 import { formatBytes, formatShare, formatSpan, formatTable } from '../lib/format.ts';
-import { type AdminOptions, withAdmin } from './admin-client.ts';
+import { type AdminOptions, withAdmin, writeReport } from './admin-client.ts';
 
 /** Resolves with the exit code. */
 export function runStats(options: AdminOptions): Promise<number> {
   return withAdmin(options, {
     isChange: false,
-    check: () => {},
     run: async admin => {
-      const report = await admin.stats();
-      options.write(options.json === true ? `${JSON.stringify(report, null, 2)}\n` : renderStats(report));
+      writeReport(options, await admin.stats(), renderStats);
       return 0;
     },
   });

@@ -1,4 +1,4 @@
-/** The `fleet` section: its keys, the rules between them, and the configuration that they come to. */
+/** The `fleet` section: its keys, the rules between them, and the configuration made of them. */
 import { z } from 'zod';
 import { parsePublicUrl } from './address.ts';
 import type { FleetConfig } from './config.ts';
@@ -14,7 +14,7 @@ export const fleetSchema = z.strictObject({
   hosted_on: later('hosted repositories'),
 });
 
-/** A shorter secret can be found by trial. */
+/** Shorter secrets can be found by trial. */
 const goodSecretLength = 16;
 
 /** A node needs all keys, and a Redis. Reads the raw tree, so that a bad value elsewhere hides nothing. */

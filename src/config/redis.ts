@@ -1,11 +1,11 @@
 /**
  * `lru.redis`: a URL, or a section for what doesn't fit into one (Sentinel, Cluster, secrets in files). Its keys, the rules
- * between them, and the one configuration that all forms come to. No message repeats a value that may hold a password.
+ * between them, and the configuration made of them, whatever its form. No message repeats a value that may hold a password.
  */
 import { z } from 'zod';
 import { parseHost } from './address.ts';
 import type { ListenAddress, RedisConfig } from './config.ts';
-import type { Findings } from './findings.ts';
+import { checkPassword, type Findings } from './findings.ts';
 import { formatPath, isSection, ValueError, valueAt } from './problem.ts';
 import { parsed, secret, text } from './schema-values.ts';
 
@@ -105,7 +105,7 @@ export function checkRedis(tree: unknown, findings: Findings): void {
   }
   if (isGiven('cluster') && isGiven('database') && redis['database'] !== 0)
     refuse('database', 'a Redis Cluster has only database 0');
-  for (const prefix of ['', 'sentinel_']) checkCredentials(prefix, isGiven, refuse);
+  for (const prefix of ['', 'sentinel_']) checkPassword(above, redis, prefix, findings);
 }
 
 /** `files`: text of the files that keys name, by the formatted path of the key. */
@@ -149,15 +149,4 @@ function decode(part: string): string {
 function parseAddress(value: unknown, defaultPort: number): ListenAddress {
   const [, address, name = '', port] = /^(?:\[(.+)\]|([^:]+))(?::(\d+))?$/.exec(parseHost(value)) ?? [];
   return { host: address ?? name, port: port === undefined ? defaultPort : Number(port) };
-}
-
-function checkCredentials(
-  prefix: string,
-  isGiven: (key: string) => boolean,
-  refuse: (key: string, message: string) => void,
-): void {
-  const [username, password, file] = [`${prefix}username`, `${prefix}password`, `${prefix}password_file`];
-  if (isGiven(password) && isGiven(file)) refuse(file, `give either ${password} or ${file}, not both`);
-  if (isGiven(username) && !isGiven(password) && !isGiven(file))
-    refuse(username, `needs ${password} or ${file}`);
 }

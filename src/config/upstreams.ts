@@ -5,7 +5,7 @@
 import { canonicalHost, HUB } from '../oci/name.ts';
 import { parseHost, parseRegistryHost } from './address.ts';
 import type { ProxyConfig, UpstreamConfig } from './config.ts';
-import type { Findings } from './findings.ts';
+import { checkPassword, type Findings } from './findings.ts';
 import { formatPath, isSection, type Path, ValueError, valueAt } from './problem.ts';
 import type { ParsedUpstream } from './schema.ts';
 import { formatSuggestion } from './suggestion.ts';
@@ -24,7 +24,12 @@ export function checkUpstreams(tree: unknown, findings: Findings): void {
   }
   const pathsByHost = checkHosts(upstreams ?? { [HUB]: {} }, findings);
   for (const [key, entry] of Object.entries(upstreams ?? {})) {
-    if (isSection(entry)) checkCredentials(['upstreams', key], entry, findings);
+    if (!isSection(entry)) continue;
+    const path = ['upstreams', key];
+    checkPassword(path, entry, '', findings);
+    const given = ['password', 'password_file'].find(name => entry[name] !== undefined);
+    if (given !== undefined && entry['username'] === undefined)
+      findings.report([...path, given], 'needs a username', 'key');
   }
   checkDefault(
     tree,
@@ -98,7 +103,7 @@ function checkHosts(upstreams: Section, findings: Findings): ReadonlyMap<string,
   const pathsByHost = new Map<string, Path>();
   for (const key of Object.keys(upstreams)) {
     const path = ['upstreams', key];
-    const host = readHost(key, message => findings.report(path, message, 'key'));
+    const host = readHost(key, parseRegistryHost, message => findings.report(path, message, 'key'));
     if (host === undefined) continue;
     const earlier = pathsByHost.get(host);
     if (earlier === undefined) pathsByHost.set(host, path);
@@ -108,7 +113,7 @@ function checkHosts(upstreams: Section, findings: Findings): ReadonlyMap<string,
     const aliases = valueAt(entry, ['aliases']);
     for (const [index, alias] of (Array.isArray(aliases) ? aliases : []).entries()) {
       const path = ['upstreams', key, 'aliases', index];
-      const host = readHost(alias); // its grammar is the schema's business
+      const host = readHost(alias, parseRegistryHost); // the schema reports a bad one
       const earlier = host === undefined ? undefined : pathsByHost.get(host);
       if (earlier !== undefined && earlier[1] !== key) {
         findings.report(
@@ -121,21 +126,8 @@ function checkHosts(upstreams: Section, findings: Findings): ReadonlyMap<string,
   return pathsByHost;
 }
 
-function checkCredentials(path: Path, entry: Section, findings: Findings): void {
-  const { username, password, password_file: passwordFile } = entry;
-  const given = ['username', 'password', 'password_file'].find(key => entry[key] !== undefined);
-  if (given === undefined) return;
-  if (password !== undefined && passwordFile !== undefined) {
-    findings.report([...path, 'password_file'], 'give either password or password_file, not both', 'key');
-  }
-  if (username === undefined) findings.report([...path, given], 'needs a username', 'key');
-  if (username !== undefined && password === undefined && passwordFile === undefined) {
-    findings.report([...path, 'username'], 'needs password or password_file', 'key');
-  }
-}
-
 function checkDefault(tree: unknown, hosts: ReadonlySet<string>, findings: Findings): void {
-  const host = readHost(valueAt(tree, ['default_upstream']));
+  const host = readHost(valueAt(tree, ['default_upstream']), parseRegistryHost);
   if (host === undefined || hosts.has(host)) return;
   const hint = formatSuggestion(host, hosts);
   findings.report(
@@ -154,9 +146,9 @@ function checkOwnNames(tree: unknown, pathsByHost: ReadonlyMap<string, Path>, fi
   ]);
   if (typeof publicUrl === 'string' && URL.canParse(publicUrl))
     own.push([['http', 'public_url'], new URL(publicUrl).host]);
-  checkLoops(tree, new Set(own.map(([, name]) => readName(name))), findings);
+  checkLoops(tree, new Set(own.map(([, name]) => readHost(name, parseHost))), findings);
   for (const [path, name] of own) {
-    const host = readName(name);
+    const host = readHost(name, parseHost);
     const upstream = host === undefined ? undefined : pathsByHost.get(canonicalHost(host))?.[1];
     if (upstream !== undefined)
       findings.report(path, `${host} means the upstream ${upstream}, so it cannot be a name of this mirror`);
@@ -177,18 +169,11 @@ function checkLoops(tree: unknown, ownNames: ReadonlySet<string | undefined>, fi
   }
 }
 
-function readHost(value: unknown, report: (message: string) => void = () => {}): string | undefined {
-  return value === undefined ? undefined : read(value, parseRegistryHost, report);
-}
-
-function readName(value: unknown): string | undefined {
-  return read(value, parseHost, () => {});
-}
-
-function read(
+/** The canonical host that `value` means; undefined when `parse` refuses it. */
+function readHost(
   value: unknown,
   parse: (value: unknown) => string,
-  report: (message: string) => void,
+  report: (message: string) => void = () => {},
 ): string | undefined {
   try {
     return canonicalHost(parse(value));

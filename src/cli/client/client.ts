@@ -6,6 +6,7 @@ import { networkInterfaces } from 'node:os';
 import { resolve } from 'node:path';
 import { loadConfig } from '../../config/load.ts';
 import { ConfigError } from '../../config/problem.ts';
+import type { Place } from '../command-line.ts';
 import { formatSetup, formatSetupJson, formatWritten, writeClientFiles } from './client-files.ts';
 import { ClientRefusal, type ClientSetup, type MirrorForClients } from './client-setup.ts';
 import { setUpContainerd, setUpK3s, setUpKind } from './containerd-k3s-kind.ts';
@@ -13,11 +14,9 @@ import { setUpBuildkit, setUpDocker } from './docker-buildkit.ts';
 import { describeForClients, findMirrorUrl, type NetworkInterfaces } from './mirror-url.ts';
 import { setUpCrio, setUpPodman } from './podman-crio.ts';
 
-export interface ClientOptions {
+export interface ClientOptions extends Place {
   /** `docker`, `containerd` … */
   readonly client: string;
-  /** `--config`. */
-  readonly file?: string;
   /** `--url`. */
   readonly url?: string;
   /** `--default`: one entry for all registries, also those that the mirror doesn't know. */
@@ -25,8 +24,6 @@ export interface ClientOptions {
   readonly json?: boolean;
   /** `--write`: the folder that stands for `/`. */
   readonly writeTo?: string;
-  readonly env: NodeJS.ProcessEnv;
-  readonly cwd: string;
   readonly write: (text: string) => void;
   readonly writeError: (text: string) => void;
   /** Left out: those of this machine. */
@@ -67,13 +64,13 @@ export async function runClient(options: ClientOptions): Promise<number> {
 
 /** Errors: `ConfigError`, `ClientRefusal`. */
 async function makeSetup(options: ClientOptions): Promise<{ mirror: MirrorForClients; setup: ClientSetup }> {
-  const { client, forAll = false, file, env, cwd, url: given, interfaces = networkInterfaces } = options;
+  const { client, forAll = false, url: given, interfaces = networkInterfaces } = options;
   const kind = Object.hasOwn(clients, client) ? clients[client] : undefined;
   if (kind === undefined)
     throw new ClientRefusal(`expected one of ${Object.keys(clients).join(', ')}, got ${client}`);
   if (forAll && !kind.takesAll)
     throw new ClientRefusal(`--default: ${client} has no entry for all registries`);
-  const { config, warnings } = await loadConfig({ ...(file === undefined ? {} : { file }), env, cwd });
+  const { config, warnings } = await loadConfig(options);
   for (const warning of warnings) options.writeError(`warning: ${warning}\n`);
   const { url, isGuess } = findMirrorUrl({ given, http: config.http, interfaces });
   const mirror = describeForClients(config, url);
