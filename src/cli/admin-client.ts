@@ -14,15 +14,15 @@ import type {
 import type { ImageHosts } from '../admin/image-name.ts';
 import { imageHostsOf } from '../app/image-hosts.ts';
 import type { Config } from '../config/config.ts';
-import { loadConfig } from '../config/load.ts';
+import { type LoadOptions, loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
 import { parseErrorBody } from '../oci/error.ts';
 import { type OwnerAddress, openOwnerAddress } from '../store/owner-address.ts';
 import { isMissing, systemCodeOf } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import { asCommandError, CommandError, type Place } from './command-line.ts';
+import { asCommandError, CommandError } from './command-line.ts';
 
-export interface AdminOptions extends Place {
+export interface AdminOptions extends LoadOptions {
   /** One JSON document instead of text. */
   readonly json?: boolean;
   /** Both get whole lines. */

@@ -1,12 +1,11 @@
 /** `cistern check`: prints every problem of the configuration, or a summary of it. No network, no secrets in the output. */
 import { formatListenAddress } from '../config/address.ts';
 import type { Config, ProxyConfig, RedisConfig, UpstreamConfig } from '../config/config.ts';
-import { loadConfig } from '../config/load.ts';
+import { type LoadOptions, loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
 import { formatDuration, formatSize, formatTable } from '../lib/format.ts';
-import type { Place } from './command-line.ts';
 
-export interface CheckOptions extends Place {
+export interface CheckOptions extends LoadOptions {
   /** `--upstreams`: refused, not in this version. */
   readonly upstreams?: boolean;
   /** Gets the report, line ends included. */

@@ -3,18 +3,12 @@
  * imports what it needs when it runs, so that one doesn't pay for another.
  */
 import type { Command } from 'commander';
+import type { LoadOptions } from '../config/load.ts';
 import { RegistryError } from '../oci/error.ts';
 import { StoreError, systemCodeOf } from '../store/store-error.ts';
 
 export interface ConfigFlags {
   readonly config?: string;
-}
-
-/** As `loadConfig` takes it. */
-export interface Place {
-  readonly file?: string;
-  readonly env: NodeJS.ProcessEnv;
-  readonly cwd: string;
 }
 
 export class CommandLine {
@@ -23,7 +17,7 @@ export class CommandLine {
   readonly #cwd: string;
   #code = 0;
 
-  constructor(program: Command, { env, cwd }: Place) {
+  constructor(program: Command, { env, cwd }: LoadOptions) {
     this.program = program;
     this.#env = env;
     this.#cwd = cwd;
@@ -42,7 +36,8 @@ export class CommandLine {
       .option('-c, --config <file>', 'configuration file (default: $CISTERN_CONFIG, then ./mirror.yml)');
   }
 
-  place({ config }: ConfigFlags): Place {
+  /** What `loadConfig` takes. */
+  loadOptions({ config }: ConfigFlags): LoadOptions {
     return { ...(config !== undefined && { file: config }), env: this.#env, cwd: this.#cwd };
   }
 

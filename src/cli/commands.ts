@@ -41,7 +41,7 @@ function defineServe(line: CommandLine): void {
         const [word] = command.args;
         if (word !== undefined) command.error(`error: unknown command '${word}'`);
         const { serve } = await import('./serve.ts');
-        return serve({ ...line.place(flags), process, writeError });
+        return serve({ ...line.loadOptions(flags), process, writeError });
       }),
     );
 }
@@ -53,7 +53,7 @@ function defineCheck(line: CommandLine): void {
     .action((flags: ConfigFlags & { upstreams?: boolean }) =>
       line.run(async () => {
         const { runCheck } = await import('./check.ts');
-        return runCheck({ ...line.place(flags), upstreams: flags.upstreams ?? false, write });
+        return runCheck({ ...line.loadOptions(flags), upstreams: flags.upstreams ?? false, write });
       }),
     );
 }
@@ -108,7 +108,7 @@ function defineClient(line: CommandLine): void {
       line.run(async () => {
         const { runClient } = await import('./client/client.ts');
         return runClient({
-          ...line.place(flags),
+          ...line.loadOptions(flags),
           client,
           ...(flags.url !== undefined && { url: flags.url }),
           ...(flags.write !== undefined && { writeTo: flags.write }),
@@ -124,7 +124,7 @@ function defineClient(line: CommandLine): void {
 function adminOptionsOf(line: CommandLine, flags: AdminFlags): AdminOptions {
   process.stdout.on('error', ignoreClosedPipe);
   process.stderr.on('error', ignoreClosedPipe);
-  return { ...line.place(flags), json: flags.json ?? false, write, writeError };
+  return { ...line.loadOptions(flags), json: flags.json ?? false, write, writeError };
 }
 
 /** `cistern ls | head`: the reader has closed the pipe, and the command still ends with its own exit code. */

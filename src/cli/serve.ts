@@ -4,12 +4,11 @@
  */
 import { type ProcessEvents, runUntilSignal } from '../app/lifecycle.ts';
 import type { Config } from '../config/config.ts';
-import { loadConfig } from '../config/load.ts';
+import { type LoadOptions, loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
 import { createLogger, type RootLogger } from '../log.ts';
-import type { Place } from './command-line.ts';
 
-export interface ServeOptions extends Place {
+export interface ServeOptions extends LoadOptions {
   readonly process: ProcessEvents & { readonly pid: number };
   /** Gets the problems of a configuration that can't be used. */
   readonly writeError: (text: string) => void;

@@ -28,6 +28,9 @@ const wellKnownHosts: readonly string[] = [
 /** No proxy can mean the same by these as we do. */
 const ownMachine: readonly string[] = ['localhost', '127.0.0.0/8', '::1'];
 
+/** `lru.redis` may be a URL alone, in the file and as a variable; with further keys it is a section. */
+const shortRedis: Path = ['lru', 'redis'];
+
 export interface Overlay {
   /** The file's tree with the variables' values in it. */
   readonly tree: unknown;
@@ -56,13 +59,9 @@ export function overlayEnvironment(fileTree: unknown, env: NodeJS.ProcessEnv): O
   )) {
     if (!variable.startsWith('CISTERN_') || variable === fileVariable || text === '') continue;
     const [path, other] = settings.get(variable) ?? [];
-    const isKnownHost = unconfigured.has(variable) && !settings.has(variable);
+    const [knownPath] = unconfigured.get(variable) ?? [];
     if (path === undefined) {
-      warnings.push(
-        isKnownHost
-          ? describeUnconfigured(variable, unconfigured.get(variable)?.[0])
-          : describeUnknown(variable, settings.keys()),
-      );
+      warnings.push(describeIgnored(variable, knownPath, settings.keys()));
     } else if (other !== undefined) {
       ambiguous.push({
         variable,
@@ -104,9 +103,6 @@ function spellings(host: string): readonly string[] {
   return [...new Set([host, canonicalHost(host)])];
 }
 
-/** `lru.redis` may be a URL alone, in the file and as a variable; with further keys it is a section. */
-const shortRedis: Path = ['lru', 'redis'];
-
 function expandShort(tree: unknown): unknown {
   const value = valueAt(tree, shortRedis);
   return value === undefined || isSection(value) ? tree : withValue(tree, shortRedis, { url: value });
@@ -147,28 +143,20 @@ function withValue(tree: unknown, path: Path, value: unknown): unknown {
 
 /** A secret from the environment takes the place of the file's, whichever of its two keys the file uses. */
 function withoutRival(tree: unknown, path: Path, variables: ReadonlyMap<string, string>): unknown {
-  const rivals: ReadonlyMap<unknown, string> = new Map([
-    ['password', 'password_file'],
-    ['password_file', 'password'],
-    ['sentinel_password', 'sentinel_password_file'],
-    ['sentinel_password_file', 'sentinel_password'],
-    ['secret', 'secret_file'],
-    ['secret_file', 'secret'],
-  ]);
-  const rival = rivals.get(path.at(-1));
-  if (rival === undefined) return tree;
-  const rivalPath = [...path.slice(0, -1), rival];
+  const [, secret, suffix] = /^((?:sentinel_)?password|secret)(_file)?$/.exec(String(path.at(-1))) ?? [];
+  if (secret === undefined) return tree;
+  const rivalPath = [...path.slice(0, -1), suffix === undefined ? `${secret}_file` : secret];
   return variables.has(formatPath(rivalPath)) ? tree : withValue(tree, rivalPath, undefined);
 }
 
-function describeUnconfigured(variable: string, path: Path | undefined): string {
-  const host = String(path?.[1]);
-  return `environment:${variable}: ignored, because ${host} is not among the upstreams; add "${host}:" to them in the file`;
-}
-
-function describeUnknown(variable: string, known: Iterable<string>): string {
-  const nearest = nearestWord(variable, known);
-  return `environment:${variable}: ignored, not a setting${nearest === undefined ? '' : `; did you mean ${nearest}?`}`;
+/** `knownPath`: what it would set if that upstream were in the file. */
+function describeIgnored(variable: string, knownPath: Path | undefined, settings: Iterable<string>): string {
+  const ignored = `environment:${variable}: ignored`;
+  const host = knownPath?.[1];
+  if (host !== undefined)
+    return `${ignored}, because ${host} is not among the upstreams; add "${host}:" to them in the file`;
+  const nearest = nearestWord(variable, settings);
+  return `${ignored}, not a setting${nearest === undefined ? '' : `; did you mean ${nearest}?`}`;
 }
 
 function readProxy(env: NodeJS.ProcessEnv, name: string, findings: Findings): URL | undefined {

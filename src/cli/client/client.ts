@@ -4,9 +4,8 @@
  */
 import { networkInterfaces } from 'node:os';
 import { resolve } from 'node:path';
-import { loadConfig } from '../../config/load.ts';
+import { type LoadOptions, loadConfig } from '../../config/load.ts';
 import { ConfigError } from '../../config/problem.ts';
-import type { Place } from '../command-line.ts';
 import { formatSetup, formatSetupJson, formatWritten, writeClientFiles } from './client-files.ts';
 import { ClientRefusal, type ClientSetup, type MirrorForClients } from './client-setup.ts';
 import { setUpContainerd, setUpK3s, setUpKind } from './containerd-k3s-kind.ts';
@@ -14,7 +13,7 @@ import { setUpBuildkit, setUpDocker } from './docker-buildkit.ts';
 import { describeForClients, findMirrorUrl, type NetworkInterfaces } from './mirror-url.ts';
 import { setUpCrio, setUpPodman } from './podman-crio.ts';
 
-export interface ClientOptions extends Place {
+export interface ClientOptions extends LoadOptions {
   /** `docker`, `containerd` … */
   readonly client: string;
   /** `--url`. */
