@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { formatAgo, formatBytes, formatShare, formatSpan, formatTable } from '../../../src/cli/text-table.ts';
+import { formatAgo, formatBytes, formatShare, formatSpan, formatTable } from '../../../src/lib/format.ts';
 
 test('columns are as wide as their widest cell, right-aligned where asked, without blanks at the end', () => {
   expect(

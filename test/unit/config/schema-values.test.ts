@@ -1,13 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  formatDuration,
-  formatSize,
-  parseDuration,
-  parsePercentage,
-  parseSize,
-} from '../../../src/config/quantity.ts';
-import { ValueError } from '../../../src/config/value-error.ts';
+import { ValueError } from '../../../src/config/problem.ts';
+import { parseDuration, parsePercentage, parseSize } from '../../../src/config/schema-values.ts';
+import { formatDuration, formatSize } from '../../../src/lib/format.ts';
 
 describe('sizes', () => {
   it.each([

@@ -1,18 +1,70 @@
 /**
- * `cistern client … --write`: puts the files of a set-up below a folder. What is there already is never lost: a JSON file gets
- * the settings added, a file that says the same is left alone, and any other one is refused with what it lacks.
+ * The files of a client's set-up: printed as text or JSON, or written below a folder. Content that exists is never lost: a JSON
+ * file gets the settings added, a file that says the same is left alone, and any other one is refused with what it lacks.
  */
 import { mkdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import type { ClientFile } from './client-setup.ts';
-import type { WrittenFile } from './client-text.ts';
+import type { ClientFile, ClientSetup } from './client-setup.ts';
+
+/** A file after `--write`. */
+export interface WrittenFile {
+  readonly path: string;
+  /** `refused`: it was left as it is. */
+  readonly outcome: 'written' | 'unchanged' | 'refused';
+  /** Why it was refused. */
+  readonly reason?: string;
+}
+
+/** Each path as a comment above its file. `url`: of the mirror. */
+export function formatSetup(client: string, url: string, setup: ClientSetup): string {
+  return [`# ${client}, through ${url}\n`, ...setup.files.map(formatFile), ...formatRest(setup)].join('\n');
+}
+
+/** After `--write`: what was done instead of what to do. */
+export function formatWritten(files: readonly WrittenFile[], setup: ClientSetup): string {
+  const done = files.map(({ path, outcome, reason }) =>
+    reason === undefined ? `${outcome} ${path}` : `${outcome} ${path}: ${reason}`,
+  );
+  return [formatLines(done), ...formatRest(setup)].join('\n');
+}
+
+/** `client`, `files`, `then` (commands), `notes`; and `written` after `--write`. */
+export function formatSetupJson(
+  client: string,
+  { files, commands, notes }: ClientSetup,
+  written?: readonly WrittenFile[],
+): string {
+  const entries: [string, unknown][] = [
+    ['client', client],
+    ['files', files.map(({ path, content, mode }) => ({ path, content, mode }))],
+    ['then', commands],
+    ['notes', notes],
+    ...(written === undefined ? [] : [['written', written] satisfies [string, unknown]]),
+  ];
+  return `${JSON.stringify(Object.fromEntries(entries), undefined, 2)}\n`;
+}
 
 /** Goes on after a refusal. Errors: those of the file system, with the path in them. */
 export async function writeClientFiles(folder: string, files: readonly ClientFile[]): Promise<WrittenFile[]> {
   const written: WrittenFile[] = [];
   for (const file of files) written.push(await writeOne(join(folder, file.path), file));
   return written;
+}
+
+function formatFile({ path, content, mode }: ClientFile): string {
+  return `# ${path}${mode === 'merge' ? ' (merge into existing content)' : ''}\n${content}`;
+}
+
+function formatRest({ commands, notes }: ClientSetup): string[] {
+  return [
+    ...(commands.length === 0 ? [] : [`# then\n${formatLines(commands)}`]),
+    ...(notes.length === 0 ? [] : [formatLines(notes.map(note => `# - ${note}`))]),
+  ];
+}
+
+function formatLines(texts: readonly string[]): string {
+  return texts.map(text => `${text}\n`).join('');
 }
 
 async function writeOne(path: string, file: ClientFile): Promise<WrittenFile> {
@@ -27,7 +79,7 @@ async function writeOne(path: string, file: ClientFile): Promise<WrittenFile> {
   const merged = path.endsWith('.json') ? mergeJson(present, file.content) : undefined;
   if (merged === undefined) {
     const lacks = file.content.trimEnd().replaceAll(/^/gm, '    ');
-    return { path, outcome: 'refused', reason: `it says something else; put this in by hand:\n${lacks}` };
+    return { path, outcome: 'refused', reason: `it has other content; add this by hand:\n${lacks}` };
   }
   if (merged === present) return { path, outcome: 'unchanged' };
   await replaceFile(await realpath(path), merged);
@@ -80,11 +132,11 @@ function parseObject(text: string): Record<string, unknown> | undefined {
     const value: unknown = text.trim() === '' ? {} : JSON.parse(text);
     return typeof value === 'object' && value !== null && !Array.isArray(value) ? { ...value } : undefined;
   } catch {
-    return undefined; // it is not JSON: refused
+    return undefined; // not JSON: refused
   }
 }
 
-/** At no time is there half a file. It keeps neither owner nor mode of its own: those of a new file. */
+/** Never leaves half a file. Owner and mode become those of a new file. */
 async function replaceFile(path: string, content: string): Promise<void> {
   const temporary = `${path}.cistern-${process.pid}`;
   try {
