@@ -6,7 +6,10 @@ FROM ${BASE} AS build
 WORKDIR /build
 COPY package.json package-lock.json tsconfig.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
+COPY scripts ./scripts
 COPY src ./src
+# For `cistern --version`: --build-arg COMMIT=$(git rev-parse --short HEAD)
+ARG COMMIT
 RUN npm run build && npm prune --omit=dev --ignore-scripts --no-audit --no-fund
 
 FROM ${BASE}

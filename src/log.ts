@@ -11,18 +11,22 @@ import { formatTextLine } from './text-line.ts';
 export interface LogOptions {
   readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent';
   readonly format: 'json' | 'text';
+  /** Of text: for a terminal. */
+  readonly colour?: boolean;
   /** Gets each line with its end. Left out: standard output. */
   readonly write?: (line: string) => void;
 }
 
 export interface RootLogger extends Logger {
   flush(): void;
+  /** A text that is no line of the log, in order with those. */
+  print(text: string): void;
 }
 
 export function createLogger(options: LogOptions): RootLogger {
   const sink = options.write === undefined ? standardOutput() : { write: options.write, flush: () => {} };
   const stream: DestinationStream =
-    options.format === 'text' ? { write: line => sink.write(formatTextLine(line)) } : sink;
+    options.format === 'text' ? { write: line => sink.write(formatTextLine(line, options.colour)) } : sink;
   const root = pino(
     {
       level: options.level,
@@ -32,7 +36,7 @@ export function createLogger(options: LogOptions): RootLogger {
     },
     stream,
   );
-  return Object.assign(new PinoLogger(root), { flush: sink.flush });
+  return Object.assign(new PinoLogger(root), { flush: sink.flush, print: sink.write });
 }
 
 class PinoLogger implements Logger {

@@ -3,10 +3,25 @@
  * the values hold. It reads the JSON line that pino made, so both formats say the same.
  */
 
-export function formatTextLine(jsonLine: string): string {
+const colours: ReadonlyMap<string, number> = new Map([
+  ['debug', 90],
+  ['info', 32],
+  ['warn', 33],
+  ['error', 31],
+]);
+/** Bright black: times and names of fields stand back. */
+const quiet = 90;
+
+/** `colour`: for a terminal. */
+export function formatTextLine(jsonLine: string, colour = false): string {
+  const paint = (code: number | undefined, text: string): string =>
+    colour && code !== undefined ? `\u001b[${code}m${text}\u001b[0m` : text;
   const { time, level, msg, ...fields } = parseObject(jsonLine);
-  const head = `${String(time)} ${String(level).toUpperCase().padEnd(5)} ${oneLine(String(msg))}`;
-  const pairs = Object.entries(fields).map(([name, value]) => `${name}=${formatValue(value)}`);
+  const name = paint(colours.get(String(level)), String(level).toUpperCase().padEnd(5));
+  const head = `${paint(quiet, String(time))} ${name} ${oneLine(String(msg))}`;
+  const pairs = Object.entries(fields).map(
+    ([key, value]) => `${paint(quiet, `${key}=`)}${formatValue(value)}`,
+  );
   return `${[head, ...pairs].join(' ')}\n`;
 }
 

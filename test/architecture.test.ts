@@ -63,7 +63,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
   },
   ui: { may: '', because: 'the page runs in a browser' },
   cli: {
-    may: 'oci telemetry lib admin config store commander app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/image-hosts.ts',
+    may: 'oci telemetry lib admin config store commander app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/image-hosts.ts app/upstream-check.ts',
     because: 'commands call the daemon, not its rooms; without one, what app/store-admin.ts puts together',
   },
   'redact.ts': { may: '', because: 'one redaction serves every log line' },
@@ -127,6 +127,10 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
   'app/store-admin.ts': {
     may: 'oci telemetry config admin store app/image-hosts.ts app/store-stats.ts',
     because: 'the composition of a store without a daemon',
+  },
+  'app/upstream-check.ts': {
+    may: 'oci telemetry config registry upstream',
+    because: 'it asks upstreams without a mirror around them',
   },
   'app/store-stats.ts': {
     may: 'oci config admin capacity store version.ts',

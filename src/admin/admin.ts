@@ -11,7 +11,7 @@ import type { Outcome } from '../telemetry/observer.ts';
 
 export interface Admin {
   stats(): Promise<StatsReport>;
-  /** All that is held, or what of it matches a pattern over canonical names (`docker.io/**`); sorted. */
+  /** All that is held, or what of it matches a pattern as clients write images (`busybox:*`, `ghcr.io/**`); sorted. */
   list(pattern: string | undefined, signal: AbortSignal): Promise<ListReport>;
   /** Checks a tag now. UNSUPPORTED where no upstream can be asked. */
   refresh(image: string, signal: AbortSignal): Promise<RefreshReport>;

@@ -3,11 +3,11 @@
  * anything that depends on all of the store having been read.
  */
 import { RegistryError } from '../oci/error.ts';
-import { allowRepositories } from '../registry/caller.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Admin, EvictReport, ListReport, PinReport, RefreshReport, StatsReport } from './admin.ts';
 import { type EvictionOptions, ImageEviction } from './image-eviction.ts';
 import { type ImageHosts, parseImage, parseImageOrBlob } from './image-name.ts';
+import { parseImagePattern } from './image-pattern.ts';
 import { listImages } from './inventory.ts';
 import { type PinningOptions, pinImage, unpinImage } from './pinning.ts';
 import { type RefreshingOptions, refreshTag } from './refreshing.ts';
@@ -41,8 +41,10 @@ export class LocalAdmin implements Admin {
 
   async list(pattern: string | undefined, signal: AbortSignal): Promise<ListReport> {
     await this.#options.flush();
-    const isWanted = allowRepositories(pattern === undefined ? [] : [pattern], []);
-    return { images: await listImages(this.#options, isWanted, signal) };
+    if (pattern === undefined) return { images: await listImages(this.#options, () => true, signal) };
+    const wanted = parseImagePattern(pattern, this.#options.hosts);
+    const images = await listImages(this.#options, name => wanted.matchesRepository(name), signal);
+    return { images: images.filter(image => wanted.matches(image)) };
   }
 
   async refresh(text: string, signal: AbortSignal): Promise<RefreshReport> {

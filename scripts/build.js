@@ -1,0 +1,64 @@
+#!/usr/bin/env node
+/**
+ * Builds `dist` from `src` and writes down the commit that it was built from. With --if-needed (`prepare`, and before a
+ * start) only where `dist` is missing or older than `src`. An installed package has no `src`: its `dist` is complete.
+ */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const stamp = join(root, 'dist', 'build.json');
+const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+
+/** Why `dist` can't be run as it is; undefined: it can. */
+function findFault() {
+  if (!existsSync(stamp)) return 'dist is not built';
+  const builtMs = statSync(stamp).mtimeMs;
+  const isNewer = path => existsSync(path) && statSync(path).mtimeMs > builtMs;
+  const sources = existsSync(join(root, 'src')) ? readdirSync(join(root, 'src'), { recursive: true }) : [];
+  if (sources.length === 0) return undefined;
+  const files = [join(root, 'package.json'), ...sources.map(name => join(root, 'src', name))];
+  return files.some(isNewer) ? 'dist is older than src' : undefined;
+}
+
+/** Builds where that is needed. False: it is needed and not possible; one line on standard error says what to do. */
+export function ensureBuilt() {
+  const fault = findFault();
+  if (fault === undefined) return true;
+  if (existsSync(compiler)) return build();
+  process.stderr.write(`${fault}, and the compiler is not installed: run npm ci in ${root}\n`);
+  return false;
+}
+
+function build() {
+  rmSync(stamp, { force: true }); // what a failed build leaves is not complete
+  const { status } = spawnSync(process.execPath, [compiler, '-p', join(root, 'src')], {
+    stdio: ['ignore', 2, 2],
+  });
+  if (status !== 0) return false;
+  writeFileSync(stamp, `${JSON.stringify({ commit: findCommit() })}\n`);
+  return true;
+}
+
+/** `75658e6`, with `-dirty` for uncommitted changes. Null: not a checkout, and COMMIT isn't set. */
+function findCommit() {
+  if (process.env.COMMIT) return process.env.COMMIT;
+  if (!existsSync(join(root, '.git'))) return null;
+  try {
+    const words = ['describe', '--always', '--dirty', '--exclude=*'];
+    return execFileSync('git', words, {
+      cwd: root,
+      encoding: 'utf8',
+      stdio: ['ignore', 'pipe', 'ignore'],
+    }).trim();
+  } catch {
+    return null; // no git here, or a checkout of another user
+  }
+}
+
+if (process.argv[1] === fileURLToPath(import.meta.url)) {
+  const isDone = process.argv.includes('--if-needed') ? ensureBuilt() : build();
+  process.exitCode = isDone ? 0 : 1;
+}
