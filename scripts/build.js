@@ -27,9 +27,22 @@ function findFault() {
 export function ensureBuilt() {
   const fault = findFault();
   if (fault === undefined) return true;
-  if (existsSync(compiler)) return build();
+  if (existsSync(compiler) || installForGlobal()) return build();
   process.stderr.write(`${fault}, and the compiler is not installed: run npm ci in ${root}\n`);
   return false;
+}
+
+/**
+ * `npm i -g` of this folder or of a git URL runs `prepare` without having installed the compiler: npm hands `--global` down to
+ * the installation that should bring it. So it is done here.
+ */
+function installForGlobal() {
+  const { npm_config_global: isGlobal, npm_execpath: npm, ...env } = process.env;
+  if (isGlobal !== 'true' || npm === undefined) return false;
+  const words = ['ci', '--global=false', '--include=dev', '--ignore-scripts', '--no-audit', '--no-fund'];
+  return (
+    spawnSync(process.execPath, [npm, ...words], { cwd: root, env, stdio: ['ignore', 2, 2] }).status === 0
+  );
 }
 
 function build() {
