@@ -4,13 +4,14 @@
  * start) only where `dist` is missing or older than `src`. An installed package has no `src`: its `dist` is complete.
  */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { existsSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const stamp = join(root, 'dist', 'build.json');
-const compiler = join(root, 'node_modules', 'typescript', 'bin', 'tsc');
+const compiler = join('node_modules', 'typescript', 'bin', 'tsc');
 
 /** Why `dist` can't be run as it is; undefined: it can. */
 function findFault() {
@@ -27,29 +28,41 @@ function findFault() {
 export function ensureBuilt() {
   const fault = findFault();
   if (fault === undefined) return true;
-  if (existsSync(compiler) || installForGlobal()) return build();
+  if (existsSync(join(root, compiler))) return build();
+  const isBuilt = buildForGlobal();
+  if (isBuilt !== undefined) return isBuilt;
   process.stderr.write(`${fault}, and the compiler is not installed: run npm ci in ${root}\n`);
   return false;
 }
 
 /**
- * `npm i -g` of this folder or of a git URL runs `prepare` without having installed the compiler: npm hands `--global` down to
- * the installation that should bring it. So it is done here.
+ * `npm i -g` of this folder or of a git URL runs `prepare` without the compiler: npm hands `--global` down to the installation
+ * that should bring it, and goes on installing here meanwhile. So the build is made in a folder of its own.
  */
-function installForGlobal() {
-  const { npm_config_global: isGlobal, npm_execpath: npm, ...env } = process.env;
-  if (isGlobal !== 'true' || npm === undefined) return false;
-  const words = ['ci', '--global=false', '--include=dev', '--ignore-scripts', '--no-audit', '--no-fund'];
-  return (
-    spawnSync(process.execPath, [npm, ...words], { cwd: root, env, stdio: ['ignore', 2, 2] }).status === 0
-  );
+function buildForGlobal() {
+  const { npm_config_global: isGlobal, npm_config_prefix: _prefix, npm_execpath: npm, ...env } = process.env;
+  if (isGlobal !== 'true' || npm === undefined) return undefined;
+  const folder = mkdtempSync(join(tmpdir(), 'cistern-build-'));
+  try {
+    for (const name of ['package.json', 'package-lock.json', 'tsconfig.json', 'src'])
+      cpSync(join(root, name), join(folder, name), { recursive: true });
+    const words = ['ci', '--global=false', '--include=dev', '--ignore-scripts', '--no-audit', '--no-fund'];
+    const { status } = spawnSync(process.execPath, [npm, ...words], {
+      cwd: folder,
+      env,
+      stdio: ['ignore', 2, 2],
+    });
+    return status === 0 && build(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
-function build() {
+/** `from`: the folder with the sources and the compiler. */
+function build(from = root) {
   rmSync(stamp, { force: true }); // what a failed build leaves is not complete
-  const { status } = spawnSync(process.execPath, [compiler, '-p', join(root, 'src')], {
-    stdio: ['ignore', 2, 2],
-  });
+  const words = [join(from, compiler), '-p', join(from, 'src'), '--outDir', join(root, 'dist')];
+  const { status } = spawnSync(process.execPath, words, { stdio: ['ignore', 2, 2] });
   if (status !== 0) return false;
   writeFileSync(stamp, `${JSON.stringify({ commit: findCommit() })}\n`);
   return true;
