@@ -1,7 +1,6 @@
 /**
- * A held file on its way to one client. While its check runs, the last byte is held back until it is found good, like an
- * ingest's follower does; what turns out bad or unreadable before the first byte is out is replaced by the same bytes from
- * elsewhere, and later it ends the body short of its length.
+ * Reads a held file for one client. While its check runs, the last byte is held back. A file that proves bad or unreadable
+ * before the first byte is out is replaced by another reader of the same bytes; later, the body ends short of its length.
  */
 import type { Digest } from '../oci/digest.ts';
 import type { BlobReader } from '../registry/registry.ts';
@@ -18,7 +17,7 @@ export interface HeldReaderOptions {
   readonly check: BlobCheck | undefined;
   /** The file can't be read. Never throws. */
   unreadable(error: StoreError): Promise<void>;
-  /** A reader of the same bytes from elsewhere. */
+  /** Another reader of the same bytes. */
   replace(): Promise<BlobReader>;
 }
 
@@ -51,7 +50,7 @@ export class HeldReader implements BlobReader {
       if (this.#closed) throw error;
       if (error instanceof StoreError) await this.#options.unreadable(error);
       else if (!(error instanceof MismatchError)) throw error;
-      if (this.#delivered) throw error; // what is out can't be compared with what would follow
+      if (this.#delivered) throw error; // the bytes that are out can't be compared with another reader's
     }
     this.#replacement = await this.#replace();
     return this.#replacement.read(into, at);
@@ -68,7 +67,7 @@ export class HeldReader implements BlobReader {
     if (check.known === undefined && at < size - 1) {
       const count = await this.#held.read(into.subarray(0, size - 1 - at), at);
       if (check.known === undefined || check.known === 'good') return count;
-    } else if ((check.known ?? (await check.verdict)) === 'good') {
+    } else if ((check.known ?? (await check.result)) === 'good') {
       return this.#held.read(into, at);
     }
     throw new MismatchError(this.#options.digest);

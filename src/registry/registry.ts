@@ -56,7 +56,7 @@ export interface BlobAnswer extends Answer {
   /** What `reader` gives: bytes `start` … `end - 1`. `end` undefined: until the end, whose place isn't known yet. */
   readonly start: number;
   readonly end: number | undefined;
-  /** False: the range was set aside and the whole blob is given with 200 (see `content/recent-mismatches.ts`). */
+  /** False: the range was set aside and the whole blob is given with 200 (see `content/bad-blobs.ts`). */
   readonly partial: boolean;
   /** The caller closes it. */
   readonly reader: BlobReader;

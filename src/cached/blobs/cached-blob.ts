@@ -3,8 +3,8 @@
  * Decides which of the three a request gets, and checks its link first in each of them.
  */
 
+import type { RecentMismatches } from '../../content/bad-blobs.ts';
 import type { HeldFiles } from '../../content/held-files.ts';
-import type { RecentMismatches } from '../../content/recent-mismatches.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Repository } from '../../oci/name.ts';
 import type { ByteRange } from '../../oci/range.ts';
@@ -13,8 +13,7 @@ import type { BlobAnswer, ReadOptions, StatAnswer } from '../../registry/registr
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
 import type { Observer } from '../../telemetry/observer.ts';
-import { LinkProofs } from '../access/link-proofs.ts';
-import type { Links } from '../access/links.ts';
+import { LinkProofs, type Links } from '../access/links.ts';
 import type { AskedBlob } from './asked-blob.ts';
 import { ColdBlob, type ColdBlobOptions } from './cold-blob.ts';
 import { HeldBlobs } from './held-blobs.ts';

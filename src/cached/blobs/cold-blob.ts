@@ -6,6 +6,7 @@
  * a small blob, is verified first: that takes all of it.
  */
 
+import type { DescriptorSizes } from '../../content/hot-manifests.ts';
 import { waitFor } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { ByteRange } from '../../oci/range.ts';
@@ -17,11 +18,10 @@ import { MismatchError, NoRoomError } from '../../store/ingest/ingest-error.ts';
 import { verifyFirstBytes } from '../../store/ingest/release-policy.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
 import { StoreError } from '../../store/store-error.ts';
-import type { LinkProofs } from '../access/link-proofs.ts';
+import type { LinkProofs } from '../access/links.ts';
 import type { Download } from '../download/download.ts';
 import type { Downloads } from '../download/downloads.ts';
 import { SourceList } from '../download/source-list.ts';
-import type { DescriptorSizes } from '../manifests/descriptor-sizes.ts';
 import { type AskedBlob, spanOf } from './asked-blob.ts';
 import type { FollowerReader } from './follower-reader.ts';
 import { type ClosedRange, type Passthrough, unsatisfiable, wrongBytes } from './passthrough.ts';

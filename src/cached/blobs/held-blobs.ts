@@ -7,6 +7,7 @@
 import type { BlobCheck } from '../../content/blob-checks.ts';
 import type { HeldFiles } from '../../content/held-files.ts';
 import { HeldReader } from '../../content/held-reader.ts';
+import type { DescriptorSizes } from '../../content/hot-manifests.ts';
 import { waitFor } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';
@@ -14,8 +15,7 @@ import type { ByteRange } from '../../oci/range.ts';
 import type { BlobAnswer, ReadOptions } from '../../registry/registry.ts';
 import type { HeldBlob } from '../../store/blobs/held-blob.ts';
 import { verifyFirstBytes } from '../../store/ingest/release-policy.ts';
-import type { LinkProofs } from '../access/link-proofs.ts';
-import type { DescriptorSizes } from '../manifests/descriptor-sizes.ts';
+import type { LinkProofs } from '../access/links.ts';
 import { type AskedBlob, spanOf } from './asked-blob.ts';
 
 /** A blob that many ask for again and again, perhaps from behind one address, is not compared more often than that. */
@@ -50,7 +50,7 @@ export class HeldBlobs {
   isRepeated(digest: Digest, range: ByteRange | undefined, client: string | undefined): boolean {
     const isWhole =
       range === undefined || ('first' in range && range.first === 0 && range.last === undefined);
-    return isWhole && client !== undefined && this.#options.files.repeats.note(client, digest);
+    return isWhole && client !== undefined && this.#options.files.noteRequest(client, digest);
   }
 
   /** Undefined: not held, or bad and gone now. Errors: UpstreamError when there is no link and none could be made, RANGE_INVALID. */
@@ -64,7 +64,7 @@ export class HeldBlobs {
       const isOdd = held.size !== (this.#options.sizes.get(record.name, digest) ?? held.size);
       const check = this.#checkFor(request, held, isOdd);
       const isFirst = isOdd || held.size <= verifyFirstBytes;
-      if (check !== undefined && isFirst && (await waitFor(check.verdict, signal)) !== 'good') {
+      if (check !== undefined && isFirst && (await waitFor(check.result, signal)) !== 'good') {
         await held.close();
         return undefined;
       }

@@ -3,7 +3,7 @@
  * for one client, ends with it, and is primed: what fails before the first byte fails before the headers.
  */
 import type { Hash } from 'node:crypto';
-import type { RecentMismatches } from '../../content/recent-mismatches.ts';
+import type { RecentMismatches } from '../../content/bad-blobs.ts';
 import { waitFor } from '../../lib/wait.ts';
 import { algorithmOf, createDigester, type Digest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';

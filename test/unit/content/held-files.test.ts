@@ -2,10 +2,10 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import { HeldFiles } from '../../../src/content/held-files.ts';
-import { RecentMismatches } from '../../../src/content/recent-mismatches.ts';
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';
 import { Quarantine } from '../../../src/store/blobs/quarantine.ts';
 import { StoreError } from '../../../src/store/store-error.ts';
+import { digestWith, HandClock } from '../cached/rig.ts';
 import { StoreRig } from '../cached/store-rig.ts';
 
 const bytes = Buffer.from('a held blob');
@@ -16,7 +16,7 @@ class Rig {
   readonly files: HeldFiles;
   readonly sizes = new Map<Digest, number>();
   readonly removed: string[] = [];
-  readonly suspects = new RecentMismatches(Date.now);
+  readonly clock = new HandClock();
 
   private constructor(store: StoreRig) {
     this.store = store;
@@ -30,15 +30,16 @@ class Rig {
         maxBytes: () => 1000,
         counted: () => {},
       }),
-      suspects: this.suspects,
       observer,
       logger,
       verifyAfterMs: 0,
       signal: new AbortController().signal,
-      now: Date.now,
-      verified: () => {},
+      now: this.clock.now,
+      events: {
+        verified: () => {},
+        removed: (gone, size, kind) => this.removed.push(`${gone} ${size} ${kind}`),
+      },
       indexedSize: asked => this.sizes.get(asked),
-      removed: (gone, size, kind) => this.removed.push(`${gone} ${size} ${kind}`),
     });
   }
 
@@ -73,7 +74,7 @@ test.each(['open', 'sizeOf'] as const)('a file of another length is out of the w
   expect(await rig.files[how](digest)).toBeUndefined();
   expect(rig.removed).toEqual([`${digest} ${bytes.length} blob`]);
   expect(await rig.files.isHeld(digest)).toBe(false);
-  expect(rig.suspects.has(digest)).toBe(true);
+  expect(rig.files.mismatches.has(digest)).toBe(true);
 });
 
 test('what the disk does not let go counts as not held, until another file is in its place', async () => {
@@ -101,4 +102,18 @@ test('a process that is short of descriptors does not blame the file', async () 
   expect(rig.removed).toEqual([]);
   expect(await rig.isOpened()).toBe(true);
   expect(await rig.files.isHeld(digest)).toBe(true);
+});
+
+test('the same client asks for the same blob again within a minute', async () => {
+  const { files, clock } = await Rig.create();
+  const [a, b] = [digestWith('a'), digestWith('b')];
+  expect(files.noteRequest('10.0.0.1', a)).toBe(false);
+  expect(files.noteRequest('10.0.0.1', b)).toBe(false);
+  expect(files.noteRequest('10.0.0.2', a)).toBe(false);
+  clock.advance(60_000);
+  expect(files.noteRequest('10.0.0.1', a)).toBe(true);
+  clock.advance(60_000);
+  expect(files.noteRequest('10.0.0.1', a)).toBe(true); // of the last time, not of the first
+  clock.advance(60_001);
+  expect(files.noteRequest('10.0.0.1', a)).toBe(false);
 });

@@ -38,13 +38,13 @@ class MemoryReader implements BlobReader {
 }
 
 class HandCheck implements BlobCheck {
-  readonly #verdict = deferred<CheckResult>();
-  readonly verdict = this.#verdict.promise;
+  readonly #result = deferred<CheckResult>();
+  readonly result = this.#result.promise;
   known: CheckResult | undefined;
 
-  end(verdict: CheckResult): void {
-    this.known = verdict;
-    this.#verdict.resolve(verdict);
+  end(result: CheckResult): void {
+    this.known = result;
+    this.#result.resolve(result);
   }
 }
 
@@ -118,18 +118,15 @@ test('while the check runs all but the last byte goes out', async () => {
   expect(await reader.read(into, 10)).toBe(0);
 });
 
-test.each(['bad', 'stopped'] as const)(
-  'a check that ends %s: the last byte never goes out',
-  async verdict => {
-    const check = new HandCheck();
-    const { reader, events } = rig(new MemoryReader(), check);
-    const all = readAll(reader);
-    expect(await isPending(all)).toBe(true);
-    check.end(verdict);
-    expect(await all).toEqual({ text: '012345678', error: new MismatchError(digest) });
-    expect(events).toEqual([]);
-  },
-);
+test.each(['bad', 'stopped'] as const)('a check that ends %s: the last byte never goes out', async result => {
+  const check = new HandCheck();
+  const { reader, events } = rig(new MemoryReader(), check);
+  const all = readAll(reader);
+  expect(await isPending(all)).toBe(true);
+  check.end(result);
+  expect(await all).toEqual({ text: '012345678', error: new MismatchError(digest) });
+  expect(events).toEqual([]);
+});
 
 test('found bad before the first byte: another reader takes over', async () => {
   const check = new HandCheck();
