@@ -42,7 +42,7 @@ import type { TagPolicy } from './manifests/freshness.ts';
 import { ManifestFromMemory } from './manifests/manifest-from-memory.ts';
 
 /** Where the bytes of downloads are counted. */
-export interface Room {
+export interface DownloadRoom {
   /** Room for a blob, its partial included. Undefined: there is none. */
   reserve(bytes: number, digest: Digest): Promise<ByteReservation | undefined>;
   /** A partial could not be opened and may still be there. Its reservation had taken it over. */
@@ -56,7 +56,7 @@ export interface PullThroughCacheOptions {
   readonly records: Records;
   /** The capacity looks at them too. */
   readonly downloads: Downloads;
-  readonly room: Room;
+  readonly room: DownloadRoom;
   readonly events: ContentEvents;
   readonly tags: TagPolicy;
   readonly offline: boolean;

@@ -46,7 +46,7 @@ export class BlobChecks {
   readonly #options: BlobChecksOptions;
   readonly #checked = new LRUCache<Digest, Checked>({ max: maxRemembered });
   /** By `keyOf`. */
-  readonly #running = new Map<string, RunningCheck>();
+  readonly #running = new Map<string, BlobCheck>();
   readonly #large = new Limit({ maxRunning: largeAtOnce });
 
   constructor(options: BlobChecksOptions) {
@@ -89,7 +89,17 @@ export class BlobChecks {
 
   #start(digest: Digest, held: HeldBlob): BlobCheck {
     const key = keyOf(digest, held);
-    const check = new RunningCheck(this.#run(digest, held.share()).finally(() => this.#running.delete(key)));
+    const result = this.#run(digest, held.share()).finally(() => this.#running.delete(key));
+    const check: { readonly result: Promise<CheckResult>; known: CheckResult | undefined } = {
+      result,
+      known: undefined,
+    };
+    result.then(
+      known => {
+        check.known = known;
+      },
+      () => {}, // all who waited may have left
+    );
     this.#running.set(key, check);
     return check;
   }
@@ -128,23 +138,6 @@ export class BlobChecks {
       at += count;
     }
     return finishDigest(algorithm, hash);
-  }
-}
-
-class RunningCheck implements BlobCheck {
-  readonly result: Promise<CheckResult>;
-  #known: CheckResult | undefined;
-
-  constructor(result: Promise<CheckResult>) {
-    this.result = result.then(known => {
-      this.#known = known;
-      return known;
-    });
-    this.result.catch(() => {}); // all who waited may have left
-  }
-
-  get known(): CheckResult | undefined {
-    return this.#known;
   }
 }
 

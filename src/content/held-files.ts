@@ -1,17 +1,19 @@
 /**
- * Held blobs, opened and verified: a file is opened only when its length is the one in the LRU index, is compared with its
+ * Held blobs, opened and read verified. A file is opened only when its length is the one in the LRU index, is compared with its
  * digest when that is due, and is set aside when it is bad.
  */
 import { ExpiringMap } from '../lib/expiring-map.ts';
 import type { Digest } from '../oci/digest.ts';
+import type { BlobReader } from '../registry/registry.ts';
 import type { BlobStore } from '../store/blobs/blob-store.ts';
 import type { HeldBlob } from '../store/blobs/held-blob.ts';
 import type { Quarantine } from '../store/blobs/quarantine.ts';
+import { MismatchError } from '../store/ingest/ingest-error.ts';
 import { ifReadable, StoreError } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
 import { BadBlobs, type ContentEvents, RecentMismatches } from './bad-blobs.ts';
-import { BlobChecks } from './blob-checks.ts';
+import { type BlobCheck, BlobChecks } from './blob-checks.ts';
 
 const repeatWithinMs = 60_000;
 const maxRequests = 20_000;
@@ -101,5 +103,81 @@ export class HeldFiles {
 
   async #size(digest: Digest): Promise<number | undefined> {
     return this.bad.isStuck(digest) ? undefined : ifReadable(this.#store.sizeOf(digest));
+  }
+}
+
+type Readable = Pick<HeldBlob, 'size' | 'preferredBytes' | 'read' | 'close'>;
+
+export interface HeldReaderOptions {
+  readonly digest: Digest;
+  readonly held: Readable;
+  readonly check: BlobCheck | undefined;
+  /** The file can't be read. Never throws. */
+  unreadable(error: StoreError): Promise<void>;
+  /** Another reader of the same bytes. */
+  replace(): Promise<BlobReader>;
+}
+
+/**
+ * Reads a held file for one client. While its check runs, the last byte is held back. A file that proves bad or unreadable
+ * before the first byte is out is replaced by another reader of the same bytes; later, the body ends short of its length.
+ */
+export class HeldReader implements BlobReader {
+  readonly preferredBytes: number;
+  readonly #options: HeldReaderOptions;
+  readonly #held: Readable;
+  readonly #check: BlobCheck | undefined;
+  #replacement: BlobReader | undefined;
+  #delivered = false;
+  #closed = false;
+
+  constructor(options: HeldReaderOptions) {
+    this.#options = options;
+    this.#held = options.held;
+    this.#check = options.check;
+    this.preferredBytes = options.held.preferredBytes;
+  }
+
+  async read(into: Buffer, at: number): Promise<number> {
+    if (this.#replacement !== undefined) return this.#replacement.read(into, at);
+    try {
+      const count =
+        this.#check === undefined
+          ? await this.#held.read(into, at)
+          : await this.#readChecked(this.#check, into, at);
+      this.#delivered = true;
+      return count;
+    } catch (error) {
+      if (this.#closed) throw error;
+      if (error instanceof StoreError) await this.#options.unreadable(error);
+      else if (!(error instanceof MismatchError)) throw error;
+      if (this.#delivered) throw error; // the bytes that are out can't be compared with another reader's
+    }
+    this.#replacement = await this.#replace();
+    return this.#replacement.read(into, at);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#held.close();
+    await this.#replacement?.close();
+  }
+
+  async #readChecked(check: BlobCheck, into: Buffer, at: number): Promise<number> {
+    const { size } = this.#held;
+    if (check.known === undefined && at < size - 1) {
+      const count = await this.#held.read(into.subarray(0, size - 1 - at), at);
+      if (check.known === undefined || check.known === 'good') return count;
+    } else if ((check.known ?? (await check.result)) === 'good') {
+      return this.#held.read(into, at);
+    }
+    throw new MismatchError(this.#options.digest);
+  }
+
+  async #replace(): Promise<BlobReader> {
+    const reader = await this.#options.replace();
+    if (!this.#closed) return reader;
+    await reader.close();
+    throw new Error('the reader was closed');
   }
 }

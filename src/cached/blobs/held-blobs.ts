@@ -5,8 +5,7 @@
  */
 
 import type { BlobCheck } from '../../content/blob-checks.ts';
-import type { HeldFiles } from '../../content/held-files.ts';
-import { HeldReader } from '../../content/held-reader.ts';
+import { type HeldFiles, HeldReader } from '../../content/held-files.ts';
 import type { DescriptorSizes } from '../../content/hot-manifests.ts';
 import { waitFor } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';

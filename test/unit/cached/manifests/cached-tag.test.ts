@@ -364,6 +364,16 @@ test('that a signature is missing is remembered, for GET and HEAD, and served wh
   expect(origin.lines).toHaveLength(2);
 });
 
+test('with a negative_ttl of 0 a missing signature is asked for each time, and missing while nothing can be asked', async () => {
+  const { origin, get } = await setUp({ negativeTtlMs: 0 });
+  failWith(origin, 'gone');
+  const missing = { code: 'MANIFEST_UNKNOWN' };
+  for (let count = 0; count < 2; count += 1) await expect(get(signature)).rejects.toMatchObject(missing);
+  expect(origin.asked).toHaveLength(2);
+  failWith(origin, 'unreachable');
+  await expect(get(signature)).rejects.toMatchObject(missing);
+});
+
 test('a signature that appears is found after the ttl', async () => {
   const { origin, get, clock } = await setUp();
   failWith(origin, 'gone');
