@@ -153,6 +153,7 @@ describe('/api/v1/stats on the TCP port', () => {
       hub: { username: 'u', password: secret, share: withUsers ? 'public' : 'all' },
       config: {
         ...(withUsers && { access: { htpasswd, rules } }),
+        store: { max_size: 64 * 1024 * 1024 }, // below what any disk has free, so that it is what decides
         ...(metricsListen !== undefined && { metrics: { listen: metricsListen } }),
       },
     });
