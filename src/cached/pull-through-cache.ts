@@ -31,7 +31,7 @@ import { CachedPeerContent } from './blobs/peer-content.ts';
 import { CachedRegistry } from './cached-registry.ts';
 import { Download } from './download/download.ts';
 import type { Downloads } from './download/downloads.ts';
-import type { ByteReservation } from './download/room.ts';
+import type { ByteReservation } from './download/reserved-room.ts';
 import { CachedReferrers, createReferrersMemory } from './lists/cached-referrers.ts';
 import { CachedTagList, createTagListMemory } from './lists/cached-tag-list.ts';
 import { Catalog } from './lists/catalog.ts';
@@ -161,8 +161,8 @@ export class PullThroughCache {
         ...parts,
         files: this.#files,
         downloads,
-        suspects: this.#suspects,
-        passages: new Passthrough({ ...parts, policy, suspects: this.#suspects }),
+        recentMismatches: this.#suspects,
+        passthrough: new Passthrough({ ...parts, policy, recentMismatches: this.#suspects }),
         touch,
         createDownload: (record, digest, sources, expectedSize) =>
           new Download({

@@ -53,7 +53,7 @@ async function download({ roundTripMs = 20, fake = { redirect: { uses: 100 } }, 
     openIngest: onFollowers => rig.open(content.digest, 'boot-1', onFollowers),
     onMismatch: () => {},
   });
-  transfer.wantWhole();
+  transfer.requestWhole();
   return { upstream, rig, run: () => transfer.run() };
 }
 
