@@ -116,7 +116,7 @@ export class CachedBlob {
     return 'first' in range && range.first === 0 ? range : undefined;
   }
 
-  /** Undefined: not held, or bad and gone now. Errors: UpstreamError when there is no link and none could be made, RANGE_INVALID. */
+  /** Undefined: not held, or bad and gone now. Errors: UpstreamError (without a link), RANGE_INVALID. */
   async #answerHeld(request: BlobRequest, isRepeated: boolean): Promise<BlobAnswer | undefined> {
     const { record, repository, digest, range, signal } = request;
     const held = await this.#options.files.open(digest);

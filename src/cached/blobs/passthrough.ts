@@ -70,7 +70,10 @@ export class Passthrough {
     }
   }
 
-  /** `needs-whole`: it reaches the last byte, which can't go out unverified, or can't be had alone. Errors: UpstreamError, RANGE_INVALID. */
+  /**
+   * `needs-whole`: the range reaches the last byte, which can't go out unverified, or the source can't give a part. Errors:
+   * UpstreamError, RANGE_INVALID.
+   */
   async range(
     digest: Digest,
     source: BlobSource,
