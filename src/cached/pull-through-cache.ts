@@ -32,7 +32,7 @@ import { CachedPeerContent } from './blobs/peer-content.ts';
 import { CachedRegistry, type UpstreamPolicy } from './cached-registry.ts';
 import { Download } from './download/download.ts';
 import type { Downloads } from './download/downloads.ts';
-import type { ByteReservation } from './download/room.ts';
+import type { ByteReservation } from './download/reserved-room.ts';
 import { CachedReferrers, createReferrersMemory } from './lists/cached-referrers.ts';
 import { CachedTagList, createTagListMemory } from './lists/cached-tag-list.ts';
 import { gatheringLimits } from './lists/paginate.ts';
@@ -188,15 +188,15 @@ export class PullThroughCache {
   #blobs(origin: Origin, policy: UpstreamPolicy): CachedBlob {
     const { downloads, room, events, observer, logger, now } = this.#options;
     const { signal } = this.#stop;
-    const suspects = this.#files.mismatches;
+    const recentMismatches = this.#files.mismatches;
     return new CachedBlob({
       origin,
       files: this.#files,
       downloads,
       links: this.#links,
       sizes: this.#sizes,
-      suspects,
-      passages: new Passthrough({ policy, suspects, observer, signal, now }),
+      recentMismatches,
+      passthrough: new Passthrough({ policy, recentMismatches, observer, signal, now }),
       isPublic: record => this.isPublic(record),
       touch: digest => events.touch(digest),
       observer,
@@ -211,7 +211,7 @@ export class PullThroughCache {
           isHeld: () => this.#files.isHeld(digest),
           reserve: bytes => room.reserve(bytes, digest),
           openIngest: onFollowers => this.#openIngest(digest, record.name, onFollowers),
-          onMismatch: () => suspects.add(digest),
+          onMismatch: () => recentMismatches.add(digest),
           observer,
           logger,
           signal,
