@@ -7,7 +7,7 @@ import { isDigest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
 import type { Reference, Repository } from '../oci/name.ts';
 import type { ByteRange } from '../oci/range.ts';
-import type { RepositoryPredicate } from '../registry/pattern.ts';
+import type { RepositoryPredicate } from '../registry/caller.ts';
 import type {
   BlobAnswer,
   ManifestAnswer,

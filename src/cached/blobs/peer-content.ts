@@ -9,7 +9,7 @@ import type { HotManifests } from '../../content/hot-manifests.ts';
 import { waitFor } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { octetStream } from '../../oci/media-type.ts';
-import type { PeerBlob, PeerContent, PeerManifest, PeerQuestion } from '../../registry/peer.ts';
+import type { PeerBlob, PeerContent, PeerManifest, PeerRequest } from '../../registry/peer.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
 import type { Links } from '../access/links.ts';
 import type { Downloads } from '../download/downloads.ts';
@@ -35,7 +35,7 @@ export class CachedPeerContent implements PeerContent {
   }
 
   async blob(
-    request: PeerQuestion,
+    request: PeerRequest,
     partFrom: number | undefined,
     signal: AbortSignal,
   ): Promise<PeerBlob | undefined> {
@@ -50,7 +50,7 @@ export class CachedPeerContent implements PeerContent {
   }
 
   /** The asking node verifies it. */
-  async manifest(request: PeerQuestion): Promise<PeerManifest | undefined> {
+  async manifest(request: PeerRequest): Promise<PeerManifest | undefined> {
     const record = await this.#options.record(request.repository);
     if (record === undefined || !this.#mayHave(record, request)) return undefined;
     const known = record.manifest(request.digest);
@@ -60,7 +60,7 @@ export class CachedPeerContent implements PeerContent {
   /** A reader like any client's: it sees no byte that the front hasn't passed, and no last byte that isn't verified. */
   async #openGrowing(
     record: RepositoryRecord,
-    request: PeerQuestion,
+    request: PeerRequest,
     partFrom: number | undefined,
     signal: AbortSignal,
   ): Promise<PeerBlob | undefined> {
@@ -89,12 +89,12 @@ export class CachedPeerContent implements PeerContent {
     return undefined;
   }
 
-  /** `forAnybody`: only from a repository that is public here too. Otherwise the asking node has checked its client. */
+  /** `publicOnly`: only from a repository that is public here too. Otherwise the asking node has checked its client. */
   #mayHave(
     record: RepositoryRecord,
-    { digest, forAnybody }: { digest: Digest; forAnybody: boolean },
+    { digest, publicOnly }: { digest: Digest; publicOnly: boolean },
   ): boolean {
     const { links, isPublic } = this.#options;
-    return links.mayServe(record, digest) && (!forAnybody || isPublic(record));
+    return links.mayServe(record, digest) && (!publicOnly || isPublic(record));
   }
 }

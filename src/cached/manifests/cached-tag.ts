@@ -6,8 +6,8 @@ import type { HeldManifest, HotManifests } from '../../content/hot-manifests.ts'
 import { ExpiringMap } from '../../lib/expiring-map.ts';
 import { SingleFlight } from '../../lib/single-flight.ts';
 import { settleWithin } from '../../lib/wait.ts';
-import type { Descriptor } from '../../oci/descriptor.ts';
 import { RegistryError } from '../../oci/error.ts';
+import type { Descriptor } from '../../oci/manifest.ts';
 import type { Repository, Tag } from '../../oci/name.ts';
 import type { Origin } from '../../registry/origin.ts';
 import type { ManifestAnswer, ReadOptions, ResolveAnswer, StaleReason } from '../../registry/registry.ts';
@@ -165,7 +165,7 @@ export class CachedTag {
     const already = await this.#byDigest.held(record, descriptor.digest);
     if (already !== undefined) return { entry: point(), held: already, outcome: 'hit' };
     if (known.held !== undefined && this.#origin.health().quotaLow)
-      return { ...known, outcome: 'stale', stale: 'budget' };
+      return { ...known, outcome: 'stale', stale: 'pull-quota' };
     const { held } = await this.#byDigest.fetch(record, repository, descriptor.digest, signal);
     logger.info('tag moved', {
       repository: record.name,

@@ -5,8 +5,8 @@
 import type { DescriptorSizes, HeldManifest, HotManifests } from '../../content/hot-manifests.ts';
 import { type Digest, isDigest } from '../../oci/digest.ts';
 import type { Reference, Repository, Tag } from '../../oci/name.ts';
+import type { RepositoryPredicate } from '../../registry/caller.ts';
 import type { Origin } from '../../registry/origin.ts';
-import type { RepositoryPredicate } from '../../registry/pattern.ts';
 import type { ManifestAnswer } from '../../registry/registry.ts';
 import type { Records } from '../../store/records/records.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';

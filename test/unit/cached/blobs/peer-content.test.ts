@@ -63,7 +63,7 @@ test('a node that leaves before the upstream has answered leaves no follower beh
   });
   const node = new AbortController();
   const question = { kind: 'blob', digest: large.digest, repository: record.name } as const;
-  const asked = content.blob({ ...question, forAnybody: false, heldOnly: false }, undefined, node.signal);
+  const asked = content.blob({ ...question, publicOnly: false, heldOnly: false }, undefined, node.signal);
   await expect.poll(() => ingest.followers).toBe(1);
   node.abort(new Error('it left'));
   await expect(asked).rejects.toThrow('it left');

@@ -151,7 +151,7 @@ test('with a low budget a moved tag keeps what is held, and says so', async () =
   origin.put(two, 'latest');
   origin.quotaLow = true;
   clock.advance(minuteMs);
-  expect(await get()).toMatchObject({ outcome: 'stale', stale: 'budget', bytes: one.bytes, checkedAt });
+  expect(await get()).toMatchObject({ outcome: 'stale', stale: 'pull-quota', bytes: one.bytes, checkedAt });
   expect(origin.lines).toEqual(['HEAD latest']);
   origin.quotaLow = false;
   expect(await get()).toMatchObject({ outcome: 'miss', bytes: two.bytes });

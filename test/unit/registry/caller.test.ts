@@ -1,7 +1,7 @@
-/** Repository patterns of the configuration. */
+/** Guards src/registry/caller.ts: repository patterns of the configuration. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { allowRepositories } from '../../../src/registry/pattern.ts';
+import { allowRepositories } from '../../../src/registry/caller.ts';
 
 test.each<[pattern: string, repository: string, matches: boolean]>([
   ['library/alpine', 'library/alpine', true],

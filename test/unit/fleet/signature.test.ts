@@ -1,5 +1,6 @@
-import { expect, it } from 'vitest';
-import { Signatures } from '../../../../src/fleet/peers/signature.ts';
+/** Guards src/fleet/signature.ts. */
+import { describe, expect, it } from 'vitest';
+import { RequestSignatures, SignedValues } from '../../../src/fleet/signature.ts';
 
 const asker = 'aaaaaaaaaaaaaaaa';
 const asked = 'bbbbbbbbbbbbbbbb';
@@ -9,8 +10,8 @@ const now = () => clock.ms;
 
 function pair(secret = 'the secret', other = secret) {
   return {
-    from: new Signatures({ secret, node: asker, now }),
-    to: new Signatures({ secret: other, node: asked, now }),
+    from: new RequestSignatures({ secret, node: asker, now }),
+    to: new RequestSignatures({ secret: other, node: asked, now }),
   };
 }
 
@@ -74,4 +75,30 @@ it('does not come again at the very end of its time, when it came first at the v
 
 it('never holds the secret', () => {
   expect(pair('planted-secret').from.sign(request, asked)).not.toContain('planted');
+});
+
+it('understands what earlier versions sign', () => {
+  const mac = 'AL2vmof750FzmJVqXUiipOYjaC0GavairEw7d7vCsCU';
+  const authorization = `Cistern-Fleet from=${asker}, time=1700000000000, nonce=${'A'.repeat(22)}, mac=${mac}`;
+  const to = new RequestSignatures({ secret: 'the secret', node: asked, now: () => 1_700_000_000_000 });
+  expect(to.verify(request, authorization)).toBe(asker);
+});
+
+describe('a signed value', () => {
+  const values = new SignedValues('the secret');
+  const purpose = 'tag:docker.io/library/alpine:3';
+
+  it('is the MAC and the text', () => {
+    expect(values.sign(purpose, 'a text')).toBe('VMhB4oJaV2r3Xn9qzcoVq14MBTSjk9-xd9qV3XhVYAY.a text');
+  });
+
+  it('holds for its text, its purpose and its fleet alone', () => {
+    const signed = values.sign(purpose, 'a\n.text');
+    expect(values.verify(purpose, signed)).toBe('a\n.text');
+    expect(values.verify(`${purpose}a`, signed)).toBeUndefined();
+    expect(values.verify(purpose, `${signed}s`)).toBeUndefined();
+    expect(values.verify(purpose, signed.slice(1))).toBeUndefined();
+    expect(values.verify(purpose, '')).toBeUndefined();
+    expect(new SignedValues('another').verify(purpose, signed)).toBeUndefined();
+  });
 });
