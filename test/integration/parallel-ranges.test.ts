@@ -59,7 +59,7 @@ async function download({
     openIngest: onFollowers => rig.open(content.digest, 'boot-1', onFollowers),
     onMismatch: () => {},
   });
-  transfer.wantWhole();
+  transfer.requestWhole();
   return { upstream, rig, run: () => transfer.run() };
 }
 

@@ -1,6 +1,6 @@
 /** How many connections a blob gets: a pure rule, and the windows that it is asked in. */
 import { expect, test } from 'vitest';
-import { ConnectionCount, firstPace, nextPace } from '../../../../src/cached/download/connection-count.ts';
+import { ConnectionCount, firstPace, nextPace } from '../../../../src/cached/download/parallel-transfer.ts';
 import { HandClock } from '../rig.ts';
 
 const mebibyte = 1024 * 1024;

@@ -1,14 +1,25 @@
 /** Whether an image can be pulled whole from what is held, over real records, links and manifests. */
 import { expect, test } from 'vitest';
+import { CachedManifest } from '../../../../src/cached/manifests/cached-manifest.ts';
+import { DescriptorSizes } from '../../../../src/content/hot-manifests.ts';
 import { Gate } from '../../../support/gates.ts';
 import { type BuiltImage, buildArtifact, buildImage, buildIndex } from '../../../support/images.ts';
 import { isPending } from '../rig.ts';
-import { StoreRig } from '../store-rig.ts';
+import { MemoryOrigin, StoreRig } from '../store-rig.ts';
 
 async function isComplete(rig: StoreRig, image: BuiltImage): Promise<boolean> {
   const held = await rig.manifests.get(image.digest, image.mediaType);
   if (held === undefined) throw new Error('expected the manifest to be held');
-  return rig.availability.isComplete(await rig.record(), held);
+  const { manifests, links } = rig;
+  const cached = new CachedManifest(new MemoryOrigin(), {
+    manifests,
+    links,
+    sizes: new DescriptorSizes(),
+    isPublic: () => true,
+    isHeld: async digest => rig.held.has(digest),
+    signal: new AbortController().signal,
+  });
+  return cached.isComplete(await rig.record(), held);
 }
 
 test('an image is complete with all its blobs, and with none of them missing', async () => {
