@@ -1,17 +1,40 @@
 /**
- * Who asks, as far as a registry cares: what of a repository this caller may have. Rights are decided by name before
- * anything is looked up; whether a repository is public is the registry's to find out, so it asks for both.
+ * The caller of a registry and its rights. Rights are decided by repository name, before the repository is looked up.
+ * Canonical names are `docker.io/library/alpine`; those of hosted repositories have no host.
  */
 
 export type Visibility = 'public' | 'private';
 
 export interface Caller {
+  /** The login name; undefined: anonymous. */
+  readonly user: string | undefined;
   /**
-   * May pull from that repository if what it holds is public, or private. `canonicalName`: `docker.io/library/alpine`.
-   * Whoever may have what is private may have what is public.
+   * May pull from that repository if its content is public, or private. The registry knows which, so it asks for both.
+   * A caller who may pull private content may pull public content too.
    */
   mayPull(canonicalName: string, visibility: Visibility): boolean;
+  /** May upload blobs, and put manifests and tags. */
+  mayPush(canonicalName: string): boolean;
+  /** May delete tags, manifests and blobs. */
+  mayDelete(canonicalName: string): boolean;
+  /** May pin, evict, refresh and restore. */
+  mayAdminister(canonicalName: string): boolean;
 }
 
-/** Without rules: everybody gets what is public, nobody what isn't. */
-export const anybody: Caller = { mayPull: (_name, visibility) => visibility === 'public' };
+/** No login and no rules: pulls public content. */
+export const anonymous: Caller = {
+  user: undefined,
+  mayPull: (_name, visibility) => visibility === 'public',
+  mayPush: () => false,
+  mayDelete: () => false,
+  mayAdminister: () => false,
+};
+
+/** Reached the admin socket, so runs as the daemon's own user or as root: every right. */
+export const operator: Caller = {
+  user: undefined,
+  mayPull: () => true,
+  mayPush: () => true,
+  mayDelete: () => true,
+  mayAdminister: () => true,
+};

@@ -1,0 +1,24 @@
+/** A set of IP addresses and CIDR blocks, IPv4 and IPv6. */
+import { BlockList, isIP } from 'node:net';
+
+export class AddressBlocks {
+  readonly #list = new BlockList();
+
+  /** Errors: TypeError or RangeError for an entry that is neither an address nor a block. */
+  constructor(entries: readonly string[]) {
+    for (const entry of entries) {
+      const [address = '', prefix] = entry.split('/');
+      if (prefix === undefined) this.#list.addAddress(address, familyOf(address));
+      else this.#list.addSubnet(address, Number(prefix), familyOf(address));
+    }
+  }
+
+  /** Text that is no IP address is in no block. */
+  has(address: string): boolean {
+    return isIP(address) !== 0 && this.#list.check(address, familyOf(address));
+  }
+}
+
+function familyOf(address: string): 'ipv4' | 'ipv6' {
+  return isIP(address) === 6 ? 'ipv6' : 'ipv4';
+}
