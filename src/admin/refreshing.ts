@@ -1,7 +1,7 @@
 /** `refresh`: the check of a held tag, now, as a client with `Cache-Control: no-cache` forces it; and what came of it. */
 import { isDigest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
-import { operator } from '../registry/caller.ts';
+import { operatorCaller } from '../registry/caller.ts';
 import type { RegistryReader, StaleReason } from '../registry/registry.ts';
 import type { Records } from '../store/records/records.ts';
 import type { RefreshReport } from './admin.ts';
@@ -45,7 +45,7 @@ export async function refreshTag(
     const answer = await reader.manifest(repository, reference, {
       signal,
       mustCheck: true,
-      caller: operator,
+      caller: operatorCaller,
     });
     const to = answer.descriptor.digest;
     if (answer.stale === undefined)

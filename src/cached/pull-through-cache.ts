@@ -9,7 +9,7 @@ import { RecentMismatches } from '../content/recent-mismatches.ts';
 import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
 import type { Repository } from '../oci/name.ts';
-import { anonymous } from '../registry/caller.ts';
+import { anonymousCaller } from '../registry/caller.ts';
 import type { Origin } from '../registry/origin.ts';
 import { allowRepositories } from '../registry/pattern.ts';
 import type { PeerContent } from '../registry/peer.ts';
@@ -105,7 +105,7 @@ export class PullThroughCache {
     });
     this.catalog = new Catalog({
       names: () => this.#recordNames(),
-      mayPull: (name, { caller = anonymous }) => this.#served.mayPull(name, caller),
+      mayPull: (name, { caller = anonymousCaller }) => this.#served.mayPull(name, caller),
     });
     this.peers = new CachedPeerContent({
       ...options,

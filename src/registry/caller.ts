@@ -22,7 +22,7 @@ export interface Caller {
 }
 
 /** No login and no rules: pulls public content. */
-export const anonymous: Caller = {
+export const anonymousCaller: Caller = {
   user: undefined,
   mayPull: (_name, visibility) => visibility === 'public',
   mayPush: () => false,
@@ -31,7 +31,7 @@ export const anonymous: Caller = {
 };
 
 /** Reached the admin socket, so runs as the daemon's own user or as root: every right. */
-export const operator: Caller = {
+export const operatorCaller: Caller = {
   user: undefined,
   mayPull: () => true,
   mayPush: () => true,

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
 import { ociManifest } from '../../src/oci/media-type.ts';
 import { parseRepository, parseTag, type Reference, type Repository } from '../../src/oci/name.ts';
-import { anonymous, type Caller, operator } from '../../src/registry/caller.ts';
+import { anonymousCaller, type Caller, operatorCaller } from '../../src/registry/caller.ts';
 import type { RegistryReader } from '../../src/registry/registry.ts';
 import type {
   Mounted,
@@ -27,8 +27,8 @@ export type CreateHostedRegistry = () => Promise<HostedRegistry>;
 const app = parseRepository('team/app');
 const other = parseRepository('team/other');
 const latest = parseTag('latest');
-const alice: Caller = { ...operator, user: 'alice' };
-const bob: Caller = { ...operator, user: 'bob' };
+const alice: Caller = { ...operatorCaller, user: 'alice' };
+const bob: Caller = { ...operatorCaller, user: 'bob' };
 const blob = patternBlob('uploaded', 10_000);
 const bytes = blob.slice(0, blob.size);
 
@@ -267,10 +267,10 @@ export function describeRegistryWriter(name: string, create: CreateHostedRegistr
       const { id } = await start(registry);
       await expect(registry.upload(other, id, options())).rejects.toMatchObject(gone);
       await expect(registry.upload(app, id, options(bob))).rejects.toMatchObject(gone);
-      await expect(registry.upload(app, id, options(anonymous))).rejects.toMatchObject(gone);
+      await expect(registry.upload(app, id, options(anonymousCaller))).rejects.toMatchObject(gone);
       await expect(registry.upload(app, 'no-such-session', options())).rejects.toMatchObject(gone);
-      const nameless = sessionOf(await registry.startUpload(app, {}, options(anonymous)));
-      expect((await registry.upload(app, nameless.id, options(anonymous))).id).toBe(nameless.id);
+      const nameless = sessionOf(await registry.startUpload(app, {}, options(anonymousCaller)));
+      expect((await registry.upload(app, nameless.id, options(anonymousCaller))).id).toBe(nameless.id);
       expect(nameless.id).not.toBe(id);
     });
 
