@@ -1,7 +1,7 @@
 /** `refresh`: the check of a held tag, now, as a client with `Cache-Control: no-cache` forces it; and what came of it. */
 import { isDigest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
-import type { Caller } from '../registry/caller.ts';
+import { operatorCaller } from '../registry/caller.ts';
 import type { RegistryReader, StaleReason } from '../registry/registry.ts';
 import type { Records } from '../store/records/records.ts';
 import type { RefreshReport } from './admin.ts';
@@ -13,9 +13,6 @@ export interface RefreshingOptions {
   /** Of a configured upstream; undefined: it isn't configured any more. */
   registry(host: string): Pick<RegistryReader, 'manifest'> | undefined;
 }
-
-/** Whoever reaches the owner's socket may have everything. */
-const owner: Caller = { mayPull: () => true };
 
 const reasons: Readonly<Record<StaleReason, string>> = {
   offline: 'this mirror is offline by its configuration',
@@ -45,7 +42,11 @@ export async function refreshTag(
   if (reader === undefined)
     return { ...still, result: 'unknown', reason: 'its upstream is not configured any more' };
   try {
-    const answer = await reader.manifest(repository, reference, { signal, mustCheck: true, caller: owner });
+    const answer = await reader.manifest(repository, reference, {
+      signal,
+      mustCheck: true,
+      caller: operatorCaller,
+    });
     const to = answer.descriptor.digest;
     if (answer.stale === undefined)
       return { ...still, to, result: to === from ? 'same' : 'moved', reason: null };

@@ -3,9 +3,8 @@
  * rules over canonical names.
  */
 import { Access } from '../auth/access.ts';
-import { parseHtpasswd } from '../auth/htpasswd.ts';
+import { parseHtpasswd, Users } from '../auth/htpasswd.ts';
 import { Rules } from '../auth/rules.ts';
-import { Users } from '../auth/users.ts';
 import type { AccessConfig } from '../config/config.ts';
 import { WatchedFile } from '../config/watched-file.ts';
 import { allowRepositories } from '../registry/caller.ts';

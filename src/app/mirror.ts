@@ -138,7 +138,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   const stats = createStats({ holdings, upstreams, lru: () => sample().lru }, around);
   const admin = createAdmin({ holdings, cache, upstreams, stats, settled: settled.done }, around);
   await lifecycle.start(
-    'owner door',
+    'admin socket',
     () => owner.serve(createAdminApp({ admin, logger })),
     () => owner.stopServing(),
   );

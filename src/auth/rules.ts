@@ -1,17 +1,16 @@
 /**
- * `access.rules` as a pure function: the first rule that is about this repository, this caller and this address decides,
- * and what no rule is about is denied. Without rules everybody pulls what is public, and nobody what isn't.
- *
- * What is private is only for those who have a name: a rule for `anonymous` never opens it, and isn't looked at then.
+ * `access.rules` as a pure function: the first rule that matches repository, caller and address decides; without a match
+ * the answer is no. Without rules every caller pulls public content, and nothing else. Private content needs a login: a
+ * rule for `anonymous` never opens it and is skipped for it.
  */
-import { BlockList, isIP } from 'node:net';
+import { AddressBlocks } from '../lib/address-blocks.ts';
 
-export type Action = 'pull' | 'push' | 'delete';
+export type Action = 'pull' | 'push' | 'delete' | 'admin';
 
 export interface Rule {
   /** Over canonical names: `docker.io/library/alpine`. */
   matches(canonicalName: string): boolean;
-  /** Names; `*`: everybody with a name; `anonymous`: everybody. */
+  /** Names; `*`: every logged-in user; `anonymous`: every caller. */
   readonly users: readonly string[];
   /** IP addresses and CIDR blocks; none: from anywhere. */
   readonly from: readonly string[];
@@ -21,7 +20,7 @@ export interface Rule {
 export interface Asking {
   /** Undefined: without a login. */
   readonly user: string | undefined;
-  /** An IP address; undefined when it isn't known. */
+  /** An IP address; undefined: unknown. */
   readonly address: string | undefined;
   readonly canonicalName: string;
   readonly action: Action;
@@ -29,7 +28,7 @@ export interface Asking {
 }
 
 export class Rules {
-  readonly #rules: readonly (Rule & { readonly blocks: BlockList | undefined })[] | undefined;
+  readonly #rules: readonly (Rule & { readonly blocks: AddressBlocks | undefined })[] | undefined;
 
   /** Undefined: no rules. Errors: TypeError or RangeError for a `from` that is no address. */
   constructor(rules: readonly Rule[] | undefined) {
@@ -38,7 +37,7 @@ export class Rules {
       users: rule.users,
       from: rule.from,
       actions: rule.actions,
-      blocks: rule.from.length === 0 ? undefined : blocksOf(rule.from),
+      blocks: rule.from.length === 0 ? undefined : new AddressBlocks(rule.from),
     }));
   }
 
@@ -51,31 +50,15 @@ export class Rules {
   #decide({ user, address, canonicalName, action }: Asking, withAnonymous: boolean): boolean {
     const first = this.#rules?.find(
       rule =>
-        rule.users.some(entry => isMeant(entry, user, withAnonymous)) &&
+        rule.users.some(entry => includesUser(entry, user, withAnonymous)) &&
         rule.matches(canonicalName) &&
-        (rule.blocks === undefined || isWithin(rule.blocks, address)),
+        (rule.blocks === undefined || (address !== undefined && rule.blocks.has(address))),
     );
     return first?.actions.includes(action) ?? false;
   }
 }
 
-function isMeant(entry: string, user: string | undefined, withAnonymous: boolean): boolean {
+function includesUser(entry: string, user: string | undefined, withAnonymous: boolean): boolean {
   if (entry === 'anonymous') return withAnonymous;
   return user !== undefined && (entry === '*' || entry === user);
-}
-
-function isWithin(blocks: BlockList, address: string | undefined): boolean {
-  if (address === undefined || isIP(address) === 0) return false;
-  return blocks.check(address, isIP(address) === 6 ? 'ipv6' : 'ipv4');
-}
-
-function blocksOf(from: readonly string[]): BlockList {
-  const blocks = new BlockList();
-  for (const entry of from) {
-    const [address = '', prefix] = entry.split('/');
-    const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
-    if (prefix === undefined) blocks.addAddress(address, family);
-    else blocks.addSubnet(address, Number(prefix), family);
-  }
-  return blocks;
 }

@@ -1,7 +1,6 @@
 /**
- * Opens an exchange for each request and reports its end, once, when the response has closed for whatever reason: to the
- * observer always, to the log when it is on. As a middleware it is the outermost. Query values are hidden by the logger
- * itself.
+ * Opens an exchange for each request and reports it once, when the response has closed: to the observer always, to the log
+ * if it is on. Its middleware is the outermost. The logger hides query values.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Middleware } from 'koa';
@@ -13,16 +12,16 @@ import type { ClientAddress } from './server/client-address.ts';
 export interface AccessLogOptions {
   readonly observer: Observer;
   readonly logger: Logger;
-  /** False: only the observer hears of requests. */
+  /** False: requests are reported to the observer alone. */
   readonly write: boolean;
   readonly clientAddress: ClientAddress;
 }
 
-/** Longer ones are cut: a request line may have 16 KiB. */
+/** In characters. A request line may have 16 KiB. */
 const maxTextLength = 512;
 
 export class AccessLog {
-  /** The socket knows it only while it is open. */
+  /** Works only while the socket is open. */
   readonly clientAddress: ClientAddress;
   readonly #options: AccessLogOptions;
 
@@ -31,7 +30,7 @@ export class AccessLog {
     this.clientAddress = options.clientAddress;
   }
 
-  /** `client`: its address, when that is known already. */
+  /** `client`: the client's address. */
   open(request: IncomingMessage, response: ServerResponse, client = this.clientAddress(request)): Exchange {
     const { observer, logger, write } = this.#options;
     const exchange = new Exchange(response);

@@ -1,35 +1,49 @@
 /**
- * One request and its answer: what the access log and the metrics say about it, and the signal that ends the work for a
- * client that has left. Label values come from closed tables or from the configuration, never from the client.
+ * One request and its answer: what the access log and the metrics report of it, and the signal that aborts when the client
+ * leaves. Label values come from closed tables or from the configuration, never from the client.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ParameterizedContext } from 'koa';
-import type { Answer } from '../registry/registry.ts';
+import type { Located } from '../registry/directory.ts';
+import type { Answer, ReadOptions } from '../registry/registry.ts';
 import type { Kind, Outcome, RequestEnd } from '../telemetry/observer.ts';
 
-/** What every middleware finds in `context.state`. */
+/** `context.state` of every middleware. */
 export interface AppState {
   exchange: Exchange;
 }
 
 export type AppContext = ParameterizedContext<AppState>;
 
-/** The client was gone before there was anything to answer: a status for log and metrics alone, never sent. */
-export const clientLeftStatus = 499;
+/** A pull after its repository was found, as `v2/dispatch.ts` gives it to a handler. */
+export interface PullRequest {
+  readonly context: AppContext;
+  readonly located: Located;
+  /** The signal aborts when the client leaves. */
+  readonly options: ReadOptions;
+  /** As the client sent it, decoded. */
+  readonly ns: string | undefined;
+  readonly query: URLSearchParams;
+  /** Milliseconds since the epoch. */
+  readonly nowMs: number;
+}
+
+/** The client left before it was answered: a status for log and metrics, never sent. */
+const clientLeftStatus = 499;
 
 const methods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
 export class Exchange {
   kind: Kind = 'other';
-  /** Configured key of the upstream; `none` as long as no repository was found. */
+  /** Configured key of the upstream; `none` until a repository is found. */
   upstream = 'none';
   outcome: Outcome = 'hit';
   ns: string | undefined;
-  /** The client's address, as far as it can be believed. */
+  /** The client's address. */
   client: string | undefined;
-  /** Set when the answer is an error, or was cut. */
+  /** Set when the answer is an error or was cut. */
   failure: { readonly code: string; readonly message: string } | undefined;
-  /** Health, metrics: answered all day, logged only for debugging. */
+  /** Health and metrics are polled all day: logged at debug level. */
   isOps = false;
 
   readonly #startedMs = performance.now();
@@ -53,7 +67,7 @@ export class Exchange {
     return this.#hasLeft;
   }
 
-  /** Aborts when the client leaves. Made when it is first asked for: an answer that waits for nothing needs none. */
+  /** Aborts when the client leaves. Made on first use: an answer that waits for nothing needs none. */
   get signal(): AbortSignal {
     if (this.#leaving === undefined) {
       this.#leaving = new AbortController();
@@ -77,7 +91,7 @@ export class Exchange {
     this.#streamedBytes = (this.#streamedBytes ?? 0) + bytes;
   }
 
-  /** To be asked once, when the response has closed. */
+  /** To be called once, when the response has closed. */
   end(request: IncomingMessage): RequestEnd {
     const response = this.#response;
     const nowMs = performance.now();

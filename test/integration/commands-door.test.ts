@@ -219,7 +219,7 @@ describe('/api/v1/stats on the TCP port', () => {
       for (const method of ['GET', 'POST', 'DELETE']) {
         const answer = await request(mirror.url, { path, method, headers, body }).done;
         expect([path, method, answer.status]).toEqual([path, method, 403]);
-        expect(answer.body.toString()).toContain('the socket of the daemon');
+        expect(answer.body.toString()).toContain('over the admin socket');
       }
     }
     const posted = await request(mirror.url, { path: '/api/v1/stats', method: 'POST', headers, body }).done;

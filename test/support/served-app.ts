@@ -20,6 +20,8 @@ export interface ServedApp {
   readonly catalog: { page: RepositoriesPage; readonly asked: PageOptions[] };
   readonly listener: Listener;
   readonly metrics: Metrics;
+  /** The names that the app had the directory look up. */
+  readonly lookedUp: string[];
   /** What the observer heard of requests. */
   readonly ends: RequestEnd[];
   /** Parsed lines of the log. */
@@ -43,6 +45,7 @@ export async function serveApp(options: ServedAppOptions = {}): Promise<ServedAp
   const hub = new MemoryRegistry();
   const ghcr = new MemoryRegistry();
   const catalog: ServedApp['catalog'] = { page: { outcome: 'hit', repositories: [] }, asked: [] };
+  const lookedUp: string[] = [];
   const ends: RequestEnd[] = [];
   const lines: Record<string, unknown>[] = [];
   const refused: number[] = [];
@@ -66,7 +69,12 @@ export async function serveApp(options: ServedAppOptions = {}): Promise<ServedAp
     ownNames: options.ownNames ?? [],
   });
   const handle = createApp({
-    directory,
+    directory: {
+      find: (name, ns, host) => {
+        lookedUp.push(name);
+        return directory.find(name, ns, host);
+      },
+    },
     access: options.access ?? new Access({ users: undefined, rules: new Rules(undefined) }),
     catalog: {
       repositories: async asked => {
@@ -99,6 +107,7 @@ export async function serveApp(options: ServedAppOptions = {}): Promise<ServedAp
     catalog,
     listener,
     metrics,
+    lookedUp,
     ends,
     lines,
     refused,

@@ -6,7 +6,7 @@ import { SingleFlight } from '../../lib/single-flight.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { isDigest } from '../../oci/digest.ts';
 import type { Reference, Repository } from '../../oci/name.ts';
-import { anonymous } from '../../registry/caller.ts';
+import { anonymousCaller } from '../../registry/caller.ts';
 import type { Origin } from '../../registry/origin.ts';
 import type { ReadOptions } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
@@ -43,7 +43,7 @@ export class RepositoryAccess {
     options: O,
     work: (options: O) => Promise<T>,
   ): Promise<T> {
-    if ((options.caller ?? anonymous).mayPull(record.name, 'private')) return work(options);
+    if ((options.caller ?? anonymousCaller).mayPull(record.name, 'private')) return work(options);
     try {
       const { verdict, isFresh } = this.#options.visibility.standing(record);
       if (isFresh) {

@@ -4,7 +4,7 @@
  */
 import { SingleFlight } from '../../lib/single-flight.ts';
 import { isRepository } from '../../oci/name.ts';
-import { anonymous, type Caller, type RepositoryPredicate } from '../../registry/caller.ts';
+import { anonymousCaller, type Caller, type RepositoryPredicate } from '../../registry/caller.ts';
 import type { PageOptions, RepositoriesPage, RepositoryCatalog } from '../../registry/registry.ts';
 import type { Records } from '../../store/records/records.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
@@ -46,7 +46,7 @@ export class ServedRepositories implements RepositoryCatalog {
   /** What the caller may pull of what is held, read from the records on disk. Errors: `StoreError` scan. */
   async repositories(options: PageOptions): Promise<RepositoriesPage> {
     const { value: names } = await this.#reads.run('all', options.signal, () => this.#readNames());
-    const { caller = anonymous } = options;
+    const { caller = anonymousCaller } = options;
     const allowed: string[] = [];
     for (const name of names) if (await this.#mayPull(name, caller)) allowed.push(name);
     const { entries, next } = cutPage(allowed, byText, options);

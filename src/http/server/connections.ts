@@ -1,12 +1,26 @@
 /**
- * The open connections of all listeners, and what is unanswered on each. One request at a time is worked on per
- * connection: a client that pipelines can't make the mirror hold a buffer per request. Draining closes idle connections
- * at once and the others behind their last answer.
+ * The open connections of all listeners, and how many requests are unanswered on each. One request at a time is worked on
+ * per connection, so a client that pipelines cannot make the mirror hold a buffer per request. Draining closes idle
+ * connections at once and the others after their last answer.
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
-import { closeWithFin } from './half-close.ts';
+
+/** How long a client has to close its side. */
+const lingerMs = 2_000;
+
+/**
+ * Sends what is buffered and a FIN; a body that was being written stays visibly unfinished. A reset would make containerd
+ * fail a pull, and could destroy an answer that is still on its way. What the client still sends is left unread.
+ */
+export function closeWithFin(socket: Socket, waitMs = lingerMs): void {
+  if (socket.destroyed) return;
+  socket.end();
+  const timer = setTimeout(() => socket.destroy(), waitMs);
+  timer.unref();
+  socket.once('close', () => clearTimeout(timer));
+}
 
 export class Connections {
   readonly #listener: RequestListener;
@@ -32,7 +46,7 @@ export class Connections {
     });
   }
 
-  /** For `request` and `checkContinue`: nobody is invited to send a body before the request was looked at. */
+  /** For `request` and `checkContinue`: a client gets `100 Continue` only when a route reads the body. */
   handle(request: IncomingMessage, response: ServerResponse): void {
     const { socket } = request;
     this.#open.set(socket, this.unanswered(socket) + 1);
@@ -42,7 +56,7 @@ export class Connections {
       this.#listener(request, response);
       return;
     }
-    // Pipelined: its turn comes when node gives it the connection. If that breaks before, it is dropped unheard.
+    // Pipelined: handled when Node gives it the connection. If that breaks before, the request is dropped.
     response.once('socket', () => process.nextTick(() => this.#listener(request, response)));
   }
 
@@ -52,7 +66,7 @@ export class Connections {
 
   /**
    * From now on connections close as soon as they have nothing to answer. Requests that have reached this machine are
-   * still heard: one turn of the event loop accepts, the next one reads.
+   * still answered: one turn of the event loop accepts, the next one reads.
    */
   async drain(): Promise<void> {
     this.#draining = true;
@@ -72,14 +86,14 @@ export class Connections {
     });
   }
 
-  /** Ends what is still being sent: visibly unfinished, with a FIN. */
+  /** Ends the answers that are still being sent: visibly unfinished, with a FIN. */
   cut(waitMs: number): void {
     for (const socket of this.#open.keys()) closeWithFin(socket, waitMs);
   }
 
   #answered(socket: Socket): void {
     const unanswered = this.#open.get(socket);
-    if (unanswered === undefined) return; // the connection went first
+    if (unanswered === undefined) return; // the connection closed first
     this.#open.set(socket, unanswered - 1);
     if (this.#draining && unanswered === 1) socket.destroySoon();
   }

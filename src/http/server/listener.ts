@@ -1,19 +1,20 @@
 /**
- * The listening side: one node server per address over one set of connections. Starts on all addresses or on none;
- * stops by draining: no new connections, running answers finish until the time is up, what is left is cut.
+ * One Node server per address over one set of connections. Starts on all addresses or on none; stops by draining: no new
+ * connections, running answers finish until the drain ends, then the rest is cut. Bytes that Node's parser refuses are
+ * answered here, on the bare socket.
  */
-import { createServer, type RequestListener, type Server } from 'node:http';
+import { createServer, type RequestListener, type Server, STATUS_CODES } from 'node:http';
 import { type AddressInfo, Server as NetServer, type Socket } from 'node:net';
+import { RegistryError } from '../../oci/error.ts';
 import type { Logger } from '../../telemetry/logger.ts';
-import { answerClientError, type ParserError } from './client-error.ts';
-import { Connections } from './connections.ts';
+import { Connections, closeWithFin } from './connections.ts';
 
 export interface ListenerOptions {
   /** At least one. `host` is an IP address or a name; `port` 0 asks for a free one. */
   readonly addresses: readonly { readonly host: string; readonly port: number }[];
   readonly handle: RequestListener;
   readonly logger: Logger;
-  /** A request that the parser refused was answered with this status. */
+  /** Called with the status that a refused request was answered with. */
   readonly onRefused?: (status: number) => void;
   /** Until the headers of a request must be complete. Milliseconds. */
   readonly headersTimeoutMs?: number;
@@ -21,13 +22,13 @@ export interface ListenerOptions {
   readonly checkIntervalMs?: number;
 }
 
-/** Longer than the 60 s of common proxies, so that it is they who close an idle connection. */
+/** Longer than the 60 s of common proxies, so that the proxy closes an idle connection. */
 const keepAliveMs = 75_000;
 const headersMs = 60_000;
 const checkMs = 10_000;
-/** A client that vanished without a word is found by the kernel. */
+/** The kernel finds clients that vanished. */
 const probeMs = 60_000;
-/** Given to clients to take the FIN when the drain is over. */
+/** How long clients have to take the FIN after the drain. */
 const cutMs = 500;
 
 export class Listener {
@@ -87,21 +88,21 @@ async function openServer(
     headersTimeout: options.headersTimeoutMs ?? headersMs,
     connectionsCheckingInterval: options.checkIntervalMs ?? checkMs,
     requestTimeout: 0, // node's 300 s would end long transfers
-    requireHostHeader: false, // answered by `pull.ts`, as JSON
+    requireHostHeader: false, // answered by `v2/dispatch.ts`, as JSON
   });
   server.on('connection', (socket: Socket) => connections.accept(socket));
   server.on('request', (request, response) => connections.handle(request, response));
   server.on('checkContinue', (request, response) => connections.handle(request, response));
   const refused = new WeakSet<object>();
   server.on('clientError', (error: ParserError, socket: Socket) => {
-    if (refused.has(socket)) return; // more of the same bytes, while the answer is on its way
+    if (refused.has(socket)) return; // more of the same bytes while the answer is being sent
     refused.add(socket);
     options.logger.debug('the parser refused a request', { error });
     if (connections.unanswered(socket) > 0) {
-      socket.destroy(); // an answer is under way: nothing may be written into it
+      socket.destroy(); // an answer is being sent: nothing may be written into it
       return;
     }
-    const status = answerClientError(error, socket);
+    const status = answerParserError(error, socket);
     if (status !== undefined) options.onRefused?.(status);
   });
   try {
@@ -136,4 +137,52 @@ function formatUrl(address: AddressInfo | string | null): string {
   const { family, port } = address;
   if (address.address === '::' || address.address === '0.0.0.0') return `http://localhost:${port}`;
   return `http://${family === 'IPv6' ? `[${address.address}]` : address.address}:${port}`;
+}
+
+/** Node's `clientError`, as far as it is used. */
+interface ParserError extends Error {
+  readonly code?: string;
+  readonly rawPacket?: Buffer;
+}
+
+/** First byte of a TLS handshake record. */
+const tlsHandshake = 0x16;
+
+/**
+ * Answers with the same JSON as other errors, and closes. A TLS hello on the plain port (podman tries one first) gets a
+ * bare 400, which such clients take for "speaks no TLS". Returns the status; undefined when the connection was gone.
+ */
+function answerParserError(error: ParserError, socket: Socket): number | undefined {
+  const isAnswerable = error.code?.startsWith('HPE_') === true || error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
+  if (!socket.writable || !isAnswerable) {
+    socket.destroy();
+    return undefined;
+  }
+  const refusal = error.rawPacket?.[0] === tlsHandshake ? undefined : refusalOf(error);
+  const status = refusal?.status ?? 400;
+  socket.write(formatResponse(status, refusal));
+  closeWithFin(socket);
+  return status;
+}
+
+function refusalOf({ code }: ParserError): RegistryError {
+  const [status, message]: [number, string] =
+    code === 'HPE_HEADER_OVERFLOW'
+      ? [431, 'the request line or the headers are too long']
+      : code === 'ERR_HTTP_REQUEST_TIMEOUT'
+        ? [408, 'the request did not arrive in time']
+        : [400, 'this is not an HTTP/1.1 request'];
+  return new RegistryError('UNSUPPORTED', { status, message });
+}
+
+function formatResponse(status: number, refusal: RegistryError | undefined): string {
+  const body = refusal === undefined ? '' : JSON.stringify(refusal);
+  const head = [
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
+    'Docker-Distribution-API-Version: registry/2.0',
+    ...(body === '' ? [] : ['Content-Type: application/json', 'Cache-Control: no-store']),
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Connection: close',
+  ];
+  return `${head.join('\r\n')}\r\n\r\n${body}`;
 }

@@ -183,7 +183,7 @@ export class Blobs {
  */
 function isRegistry(target: URL): boolean {
   try {
-    return parseEndpoint(target.pathname).endpoint.kind === 'blob';
+    return parseEndpoint('GET', target.pathname).endpoint.kind === 'blob';
   } catch {
     return false;
   }

@@ -1,7 +1,7 @@
 /** The repositories that the mirror serves, as far as the caller may see them. */
 import { expect, test } from 'vitest';
 import { ServedRepositories } from '../../../../src/cached/access/served-repositories.ts';
-import type { Caller } from '../../../../src/registry/caller.ts';
+import { anonymousCaller, type Caller } from '../../../../src/registry/caller.ts';
 import { StoreRig } from '../store-rig.ts';
 
 const { signal } = new AbortController();
@@ -37,7 +37,7 @@ test('names come sorted, in pages', async () => {
 
 test('what the caller may not pull is not there, nor does it count for a page', async () => {
   const catalog = await catalogOf(['ghcr.io/a', 'ghcr.io/secret', 'ghcr.io/z']);
-  const caller: Caller = { mayPull: name => !name.includes('secret') };
+  const caller: Caller = { ...anonymousCaller, mayPull: name => !name.includes('secret') };
   expect(await catalog.repositories({ signal, n: 2, caller })).toEqual({
     outcome: 'hit',
     repositories: ['ghcr.io/a', 'ghcr.io/z'],

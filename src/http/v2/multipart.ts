@@ -1,6 +1,6 @@
 /**
- * Several ranges of one blob as one body (RFC 9110 14.6, `multipart/byteranges`), read like a blob: each part's framing,
- * then its bytes from a reader of its own, opened when its turn comes. The length is known before anything is read.
+ * Several ranges of one blob as one body (RFC 9110 14.6, `multipart/byteranges`), read like a blob: each part's framing, then
+ * its bytes from its own reader, opened when the part before it ends. The length is known before anything is read.
  */
 import { randomBytes } from 'node:crypto';
 import { formatContentRange, type Span } from '../../oci/range.ts';
@@ -17,7 +17,7 @@ export interface MultipartOptions {
   open(span: Span): Promise<BlobReader>;
 }
 
-/** What is sent one after the other: framing as it stands, or the bytes of a span. */
+/** Framing, or the bytes of a span. */
 type Piece = { readonly bytes: Buffer } | { readonly span: Span };
 
 export class MultipartReader implements BlobReader {
@@ -27,7 +27,7 @@ export class MultipartReader implements BlobReader {
   readonly length: number;
   readonly #open: MultipartOptions['open'];
   readonly #pieces: Piece[];
-  /** Where the piece that comes next begins in the body, and how much of it has been read. */
+  /** How much of the first piece has been read. */
   #done = 0;
   #reader: BlobReader | undefined;
   #closed = false;
@@ -46,7 +46,7 @@ export class MultipartReader implements BlobReader {
     this.length = this.#pieces.reduce((sum, piece) => sum + lengthOf(piece), 0);
   }
 
-  /** In order only: the offset is that of the last read's end. */
+  /** Reads in order: the offset is ignored. */
   async read(into: Buffer): Promise<number> {
     for (;;) {
       if (this.#closed) throw new Error('the reader is closed');
@@ -73,7 +73,7 @@ export class MultipartReader implements BlobReader {
     if ('bytes' in piece) return piece.bytes.copy(into, 0, this.#done);
     this.#reader ??= await this.#open(piece.span);
     if (this.#closed) {
-      await this.#reader.close(); // left while it was being opened
+      await this.#reader.close(); // closed while the part was being opened
       throw new Error('the reader is closed');
     }
     return this.#reader.read(into, piece.span.start + this.#done);

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { isNotModified, isRangeCurrent, mustCheck } from '../../../../src/http/v2/conditional.ts';
+import { isNotModified, isRangeCurrent, mustCheck } from '../../../../src/http/v2/headers.ts';
 import { digestOf } from '../../../../src/oci/digest.ts';
 
 const digest = digestOf(Buffer.from('content'));
