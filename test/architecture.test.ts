@@ -67,8 +67,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'commands call the daemon, not its rooms; without one, what app/store-admin.ts puts together',
   },
   'redact.ts': { may: '', because: 'one redaction serves every log line' },
-  'text-line.ts': { may: '', because: 'it only writes a log line anew' },
-  'log.ts': { may: 'telemetry pino redact.ts text-line.ts', because: 'a logger knows no room' },
+  'log.ts': { may: 'telemetry pino redact.ts', because: 'a logger knows no room' },
   metrics: { may: 'telemetry prom-client', because: 'metrics know events, not rooms' },
   redis: {
     may: 'telemetry config ioredis',

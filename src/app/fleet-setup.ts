@@ -20,12 +20,8 @@ export async function setUpFleet(
     import('../fleet/fleet.ts'),
     import('../metrics/fleet-metrics.ts'),
   ]);
-  const observer = new FleetMetrics(metrics.registry, () => ({
-    isUp: fleet.redis.isUp,
-    nodes: fleet.nodes.alive,
-    leases: fleet.leads.count,
-  }));
-  const fleet: Fleet = new Fleet({
+  const observer = new FleetMetrics(metrics.registry);
+  const fleet = new Fleet({
     ...settings,
     node: layout.id,
     redis: connection,
@@ -40,6 +36,11 @@ export async function setUpFleet(
     logger,
     now,
   });
+  observer.sampleFleet(() => ({
+    isUp: fleet.redis.isUp,
+    nodes: fleet.nodes.alive,
+    leases: fleet.leads.count,
+  }));
   await lifecycle.start(
     'fleet',
     () => {

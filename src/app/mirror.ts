@@ -9,7 +9,7 @@
 import { PullThroughCache } from '../cached/pull-through-cache.ts';
 import type { Config } from '../config/config.ts';
 import { createAdminApp } from '../http/api/admin.ts';
-import { Metrics } from '../metrics/metrics.ts';
+import { Metrics, type StoreSample } from '../metrics/metrics.ts';
 import { Directory } from '../registry/directory.ts';
 import { readBootId } from '../store/ingest/journal.ts';
 import { findPartial } from '../store/ingest/sweep.ts';
@@ -23,7 +23,7 @@ import { setUpFleet } from './fleet-setup.ts';
 import { type CloseOptions, Lifecycle } from './lifecycle.ts';
 import { listen } from './listeners.ts';
 import { openRedis } from './open-redis.ts';
-import { openStorage } from './storage.ts';
+import { openStorage, type Storage } from './storage.ts';
 import { StoreReading } from './store-scan.ts';
 import { openUpstreams } from './upstreams.ts';
 
@@ -53,22 +53,13 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     () => StoreOwner.acquire(layout.path),
     part => part.release(),
   );
-  const sample = () => {
-    const { heldBytes, limitBytes, freeBytes, blobs } = capacity.usage();
-    return {
-      bytes: heldBytes,
-      blobs,
-      limitBytes,
-      ...(freeBytes !== undefined && { freeBytes }),
-      lru: lruState(),
-    };
-  };
-  const metrics: Metrics = new Metrics({ logger, upstreams: config.upstreams.keys(), sample });
+  const metrics = new Metrics({ logger, upstreams: config.upstreams.keys() });
   const around: AppContext = { config, logger, lifecycle, metrics, now };
 
   const redis = await openRedis(around);
   const holdings = await openStorage(layout, redis, around);
   const { capacity, lru, lruState, lastUses } = holdings;
+  metrics.sampleStore(() => sampleStore(holdings));
   const fleet = await setUpFleet(holdings, redis, around);
   const cache = new PullThroughCache({
     ...holdings,
@@ -127,7 +118,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       }),
     reading => reading.close(),
   );
-  const stats = createStats({ holdings, upstreams, lru: () => sample().lru }, around);
+  const stats = createStats({ holdings, upstreams, lru: lruState }, around);
   const admin = createAdmin({ holdings, cache, upstreams, stats, settled: settled.done }, around);
   await lifecycle.start(
     'owner door',
@@ -160,4 +151,15 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
 /** Hosts that mean this mirror itself when they come as `ns`. */
 function ownNamesOf({ http }: Config): string[] {
   return http.publicUrl === undefined ? [...http.names] : [new URL(http.publicUrl).host, ...http.names];
+}
+
+function sampleStore({ capacity, lruState }: Storage): StoreSample {
+  const { heldBytes, limitBytes, freeBytes, blobs } = capacity.usage();
+  return {
+    bytes: heldBytes,
+    blobs,
+    limitBytes,
+    lru: lruState(),
+    ...(freeBytes !== undefined && { freeBytes }),
+  };
 }

@@ -7,8 +7,8 @@ import { randomBytes } from 'node:crypto';
 import type { RateLimit } from '../oci/rate-limit.ts';
 import type { Origin } from '../registry/origin.ts';
 import type { PeerGate } from '../registry/peer.ts';
-import type { FleetObserver } from '../telemetry/fleet-observer.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import type { FleetObserver } from '../telemetry/observer.ts';
 import { FleetOrigin } from './fleet-origin.ts';
 import { PeerClient } from './peers/peer-client.ts';
 import { PeerCooldown } from './peers/peer-cooldown.ts';
@@ -119,7 +119,7 @@ export class Fleet {
     this.gate = {
       admit: (request, authorization) => {
         const asker = signatures.verify(request, authorization);
-        if (asker === undefined) observer.strangerRefused();
+        if (asker === undefined) observer.unsignedRefused();
         return asker;
       },
       isFollowing: (asker, digest) => this.#following.has(`${asker} ${digest}`),

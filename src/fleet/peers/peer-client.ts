@@ -7,7 +7,7 @@ import { algorithmOf, digestOf } from '../../oci/digest.ts';
 import { formatRange, parseContentRange } from '../../oci/range.ts';
 import { buildPeerTarget, type PeerManifest, type PeerQuestion } from '../../registry/peer.ts';
 import type { OpenedSource } from '../../registry/registry.ts';
-import type { FleetObserver, PeerResult } from '../../telemetry/fleet-observer.ts';
+import type { FleetObserver, PeerResult } from '../../telemetry/observer.ts';
 import type { Peer } from '../redis/nodes.ts';
 import type { Signatures } from './signature.ts';
 

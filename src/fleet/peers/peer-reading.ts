@@ -6,8 +6,8 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { OpenedSource } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
-import type { FleetObserver } from '../../telemetry/fleet-observer.ts';
 import type { Logger } from '../../telemetry/logger.ts';
+import type { FleetObserver } from '../../telemetry/observer.ts';
 import type { BlobLeases } from '../redis/blob-leases.ts';
 import type { Holders } from '../redis/holders.ts';
 import type { Holdings } from '../redis/lease-renewal.ts';
