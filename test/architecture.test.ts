@@ -90,13 +90,9 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'telemetry config app/lifecycle.ts metrics',
     because: 'it is what all parts are given',
   },
-  'app/open-redis.ts': {
-    may: 'app/app-context.ts config redis',
-    because: 'it only holds the start to what the configuration says of Redis',
-  },
   'app/open-lru.ts': {
-    may: 'app/app-context.ts oci lru redis app/open-redis.ts',
-    because: 'it only chooses where the LRU index is',
+    may: 'app/app-context.ts config oci lru redis',
+    because: 'it only chooses where the LRU index is, and opens Redis for it and the fleet',
   },
   'app/storage.ts': {
     may: 'app/app-context.ts cached capacity content lru store app/open-lru.ts redis',

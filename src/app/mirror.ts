@@ -22,7 +22,7 @@ import { createStats } from './daemon-stats.ts';
 import { setUpFleet } from './fleet-setup.ts';
 import { type CloseOptions, Lifecycle } from './lifecycle.ts';
 import { listen } from './listeners.ts';
-import { openRedis } from './open-redis.ts';
+import { openRedis } from './open-lru.ts';
 import { openStorage, type Storage } from './storage.ts';
 import { StoreReading } from './store-scan.ts';
 import { openUpstreams } from './upstreams.ts';

@@ -43,12 +43,9 @@ export async function openStorage(
 ): Promise<Storage> {
   const { logger, lifecycle, metrics, now } = around;
   const store = new BlobStore({ layout, observer: metrics });
-  const { lru, state, pinsChanged } = await openLru(layout.id, redis, around);
-  const pins: PinnedBlobs = new PinnedBlobs({
-    store,
-    logger,
-    onChange: () => pinsChanged(() => pins.digests),
-  });
+  const index = await openLru(layout.id, redis, around);
+  const pins = new PinnedBlobs({ store, logger, onChange: () => index.pinsChanged() });
+  index.setPins(pins);
   const records = await lifecycle.start(
     'records',
     () =>
@@ -76,8 +73,8 @@ export async function openStorage(
     layout,
     store,
     quarantine,
-    lru,
-    lruState: state,
+    lru: index.lru,
+    lruState: index.state,
     downloads: new Downloads(),
     records,
     pins,

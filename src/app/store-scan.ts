@@ -4,8 +4,8 @@
  */
 import type { PullThroughCache } from '../cached/pull-through-cache.ts';
 import type { Capacity } from '../capacity/capacity.ts';
-import type { LoadableLru } from '../lru/index/embedded-lru.ts';
 import { rebuildLru } from '../lru/index/rebuild.ts';
+import type { LoadableLru } from '../lru/lru.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { BlobStore } from '../store/blobs/blob-store.ts';
 import type { Quarantine } from '../store/blobs/quarantine.ts';
