@@ -95,17 +95,19 @@ async function openCapacity(
   const capacity = new Capacity({
     ...config.store,
     lru,
+    files: {
+      freeBytes: () => store.freeBytes(),
+      writtenBytes: () => downloads.heldBytes,
+      mayEvict: async digest => !(await pins.isPinned(digest)),
+      isActive: digest => downloads.isActive(digest),
+      unlinkBlob: digest => store.remove(digest),
+      unlinkPartial: digest =>
+        downloads.removePartial(digest, () => removePartial({ layout, observer: metrics }, digest)),
+    },
+    pins,
     observer: metrics,
     logger,
     now,
-    freeBytes: () => store.freeBytes(),
-    unlinkBlob: digest => store.remove(digest),
-    unlinkPartial: digest =>
-      downloads.removePartial(digest, () => removePartial({ layout, observer: metrics }, digest)),
-    mayEvict: async digest => !(await pins.isPinned(digest)), // hosted content comes later
-    pins,
-    isActive: digest => downloads.isActive(digest),
-    writtenBytes: () => downloads.heldBytes,
   });
   await capacity.start();
   return capacity;
