@@ -63,7 +63,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
   },
   ui: { may: '', because: 'the page runs in a browser' },
   cli: {
-    may: 'oci telemetry admin config store commander app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/image-hosts.ts',
+    may: 'oci telemetry admin config store commander app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts',
     because: 'commands call the daemon, not its rooms; without one, what app/store-admin.ts puts together',
   },
   'redact.ts': { may: '', because: 'one redaction serves every log line' },
@@ -78,13 +78,9 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'metrics know events, not rooms',
   },
   'app/lifecycle.ts': { may: 'telemetry', because: 'order of start and stop is told by app/mirror.ts' },
-  'app/access.ts': {
-    may: 'telemetry config auth registry',
-    because: 'it only puts together who may what: no room may know the configuration',
-  },
   'app/store-scan.ts': {
-    may: 'oci telemetry store lru cached capacity content',
-    because: 'it only fills at start what lru and cached keep in memory',
+    may: 'app/app-context.ts app/storage.ts oci lru store cached',
+    because: 'it only fills after the start what lru and cached keep in memory',
   },
   'app/app-context.ts': {
     may: 'telemetry config app/lifecycle.ts metrics',
@@ -107,25 +103,16 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'upstreams are put together without disk and doors',
   },
   'app/listeners.ts': {
-    may: 'app/app-context.ts app/access.ts admin http',
-    because: 'the doors open onto what is composed already',
+    may: 'app/app-context.ts admin auth config http registry',
+    because: 'listeners serve what is composed already, to those whom the configuration allows',
   },
-  'app/image-hosts.ts': { may: 'oci admin config', because: 'it only tells how names are read' },
-  'app/administration.ts': {
-    may: 'app/app-context.ts app/storage.ts app/upstreams.ts app/image-hosts.ts admin cached',
+  'app/daemon-admin.ts': {
+    may: 'app/app-context.ts app/storage.ts app/upstreams.ts metrics version.ts admin cached',
     because: 'commands are put together from what is composed already',
   },
-  'app/daemon-stats.ts': {
-    may: 'app/app-context.ts app/storage.ts app/upstreams.ts metrics version.ts admin cached',
-    because: 'it only tells what the composed parts know',
-  },
   'app/store-admin.ts': {
-    may: 'oci telemetry config admin store app/image-hosts.ts app/store-stats.ts',
+    may: 'oci telemetry config admin capacity store version.ts',
     because: 'the composition of a store without a daemon',
-  },
-  'app/store-stats.ts': {
-    may: 'oci config admin capacity store version.ts',
-    because: 'it only counts what is on disk',
   },
   'version.ts': { may: '', because: 'it reads one line of package.json' },
   'main.ts': {

@@ -3,8 +3,7 @@
  * that has it is asked, and when none runs the store itself. Errors become a line on standard error and an exit code.
  */
 import type { Admin } from '../admin/admin.ts';
-import type { ImageHosts } from '../admin/image-name.ts';
-import { imageHostsOf } from '../app/image-hosts.ts';
+import { type ImageHosts, imageHostsOf } from '../admin/image-name.ts';
 import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
