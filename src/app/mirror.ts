@@ -8,7 +8,6 @@ import { createAdminApp } from '../http/api/admin.ts';
 import { Metrics, type StoreSample } from '../metrics/metrics.ts';
 import { Directory } from '../registry/directory.ts';
 import { readBootId } from '../store/ingest/journal.ts';
-import { findPartial } from '../store/ingest/sweep.ts';
 import { StoreLayout } from '../store/layout.ts';
 import { StoreOwner } from '../store/owner.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -66,12 +65,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     now,
     reserve: (bytes, digest) => capacity.reserve(bytes, digest),
     verifyAfterMs: config.store.verifyAfterMs,
-    partialLeft: digest => {
-      findPartial({ layout, observer: metrics }, digest).then(
-        found => capacity.addPartials(found === undefined ? [] : [found]),
-        error => logger.warn('a partial could not be counted', { digest, error }),
-      );
-    },
+    partialLeft: digest => capacity.partialLeft(digest),
     touch: digest => {
       lru.touch(digest);
       lastUses.touch(digest);

@@ -8,7 +8,7 @@ import type { RedisConnection } from '../redis/redis-connection.ts';
 import { BlobStore } from '../store/blobs/blob-store.ts';
 import { LastUseWriter } from '../store/blobs/last-use-writer.ts';
 import { Quarantine } from '../store/blobs/quarantine.ts';
-import { removePartial } from '../store/ingest/sweep.ts';
+import { findPartial, removePartial } from '../store/ingest/sweep.ts';
 import type { StoreLayout } from '../store/layout.ts';
 import { PinnedBlobs } from '../store/records/pinned-blobs.ts';
 import { Records } from '../store/records/records.ts';
@@ -102,6 +102,7 @@ async function openCapacity(
       freeBytes: () => store.freeBytes(),
       writtenBytes: () => downloads.heldBytes,
       mayEvict: async digest => !(await pins.isPinned(digest)),
+      findPartial: digest => findPartial({ layout, observer: metrics }, digest),
       isActive: digest => downloads.isActive(digest),
       unlinkBlob: digest => store.remove(digest),
       unlinkPartial: digest =>

@@ -122,6 +122,13 @@ export class Capacity implements Room {
     return (await this.#book({ bytes, digest })) ? new BookedReservation(bytes, this.#books) : undefined;
   }
 
+  partialLeft(digest: Digest): void {
+    this.#options.files.findPartial(digest).then(
+      found => this.addPartials(found === undefined ? [] : [found]),
+      error => this.#options.logger.warn('a partial could not be counted', { digest, error }),
+    );
+  }
+
   usage(): Usage {
     const limit = this.#limit;
     return {

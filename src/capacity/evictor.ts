@@ -7,7 +7,7 @@ import type { Lru, LruEntry } from '../lru/lru.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
-import type { PartialList } from './ledger.ts';
+import type { Partial, PartialList } from './ledger.ts';
 import type { RoomQueue } from './room-queue.ts';
 
 /** The files of the store and of running downloads, as capacity needs them. */
@@ -18,6 +18,8 @@ export interface StoredFiles {
   writtenBytes(): number;
   /** Asked right before a blob's unlink. It looks at the records, because the index is only a copy. */
   mayEvict(digest: Digest): boolean | Promise<boolean>;
+  /** Undefined: there is no partial of it on disk. */
+  findPartial(digest: Digest): Promise<Partial | undefined>;
   /** A download fills that digest. Asked right before a partial's unlink. */
   isActive(digest: Digest): boolean;
   /** Resolves with the bytes freed, 0 when the file was gone already. */

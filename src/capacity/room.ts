@@ -10,6 +10,8 @@ export interface Room {
    * Undefined: no room, although everything evictable was evicted; or `bytes` can't fit at all, and nothing was evicted.
    */
   reserve(bytes: number, digest?: Digest): Promise<Reservation | undefined>;
+  /** A reserved partial could not be opened and may still be on disk: it counts by itself again. */
+  partialLeft(digest: Digest): void;
 }
 
 export interface Reservation {

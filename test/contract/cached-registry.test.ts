@@ -38,6 +38,7 @@ describeRegistryReader('CachedRegistry', async upstream => {
       unlinkBlob: digest => store.remove(digest),
       unlinkPartial: digest => removePartial({ layout, observer }, digest),
       mayEvict: () => true,
+      findPartial: () => Promise.resolve(undefined),
       isActive: digest => downloads.isActive(digest),
     },
   });

@@ -40,6 +40,7 @@ class Disk {
         unlinkBlob: digest => this.#unlink(digest),
         unlinkPartial: () => Promise.resolve(0),
         mayEvict: digest => ![...this.pinned].some(n => blob(n) === digest),
+        findPartial: () => Promise.resolve(undefined),
         isActive: () => false,
       },
     });

@@ -173,6 +173,10 @@ export class CapacityRig {
         unlinkBlob: digest => this.#unlink('blob', digest),
         unlinkPartial: digest => this.#unlink('partial', digest),
         mayEvict: digest => !this.pinned.has(this.nameOf(digest)),
+        findPartial: async digest => {
+          const bytes = this.partials.get(this.nameOf(digest));
+          return bytes === undefined ? undefined : { digest, bytes, lastUseMs: this.nowMs };
+        },
         isActive: digest => this.active.has(this.nameOf(digest)),
         writtenBytes: () => this.writtenBytes,
       },
