@@ -1,12 +1,10 @@
 /**
- * The logger behind `telemetry/logger.ts`: pino, one JSON object per line, or one readable line of text.
- * Every message and field is redacted here, once, for all rooms. Lines are written without blocking, in order;
- * `flush` writes what is left, and is to be called before the process exits.
+ * The implementation of `telemetry/logger.ts` with pino: one JSON object or one line of text per entry. Every message and
+ * field is redacted here. Lines are written in order without blocking; call `flush` before the process exits.
  */
 import { type DestinationStream, destination, type Logger as Pino, pino, stdTimeFunctions } from 'pino';
 import { redact, redactFields } from './redact.ts';
 import type { LogFields, Logger } from './telemetry/logger.ts';
-import { formatTextLine } from './text-line.ts';
 
 export interface LogOptions {
   readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent';
@@ -63,7 +61,7 @@ class PinoLogger implements Logger {
   }
 }
 
-/** A reader of our output that goes away (`| head`) must not take the daemon with it. */
+/** When the reader of standard output goes away (`| head`), the daemon goes on. */
 function standardOutput(): { write(line: string): void; flush(): void } {
   const output = destination({ fd: 1, sync: false });
   let open = true;
@@ -78,4 +76,33 @@ function standardOutput(): { write(line: string): void; flush(): void } {
       if (open) output.flushSync();
     },
   };
+}
+
+/**
+ * `2026-01-31T12:00:00.000Z INFO  message key=value key="two words"`: one physical line whatever the values hold. It is made
+ * from pino's JSON line, so both formats say the same.
+ */
+function formatTextLine(jsonLine: string): string {
+  const { time, level, msg, ...fields } = parseObject(jsonLine);
+  const head = `${String(time)} ${String(level).toUpperCase().padEnd(5)} ${oneLine(String(msg))}`;
+  const pairs = Object.entries(fields).map(([name, value]) => `${name}=${formatValue(value)}`);
+  return `${[head, ...pairs].join(' ')}\n`;
+}
+
+function parseObject(jsonLine: string): Record<string, unknown> {
+  const value: unknown = JSON.parse(jsonLine);
+  return typeof value === 'object' && value !== null ? { ...value } : { msg: value };
+}
+
+function formatValue(value: unknown): string {
+  if (typeof value === 'string' && /^[^\s"'=\\\p{C}]+$/u.test(value)) return value;
+  return oneLine(JSON.stringify(value) ?? 'undefined');
+}
+
+/** Control characters could forge a line or control the reader's terminal. */
+function oneLine(text: string): string {
+  return text.replace(/[\p{Cc}\u2028\u2029]/gu, character => {
+    const code = character.charCodeAt(0).toString(16).padStart(4, '0');
+    return `\\u${code}`;
+  });
 }

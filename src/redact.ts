@@ -1,10 +1,9 @@
 /**
- * The one redaction function: every string that goes to the log passes through it. It hides credentials inside text,
- * where pino's own `redact` (which knows paths of fields) can't see them: userinfo and query values of URLs, values of
- * Authorization, bearer and basic credentials, JSON web tokens, and `password=…`-like pairs. It rather hides too much.
+ * Redaction of every string that goes to the log. It hides credentials inside text, which pino's `redact` (field paths only)
+ * can't: userinfo and query values of URLs, Authorization values, JSON web tokens, `password=…` pairs. In doubt it hides.
  */
 
-/** What takes the place of a secret. */
+/** Replaces a secret. */
 export const hidden = '***';
 
 /** Query names whose values are part of the distribution protocol and never secret. */
@@ -23,9 +22,9 @@ const openQueryNames: ReadonlySet<string> = new Set([
 const headerName = '(?:proxy-)?authorization|(?:set-)?cookie';
 const secretWord = '(?:password|passwd|secret|token|credential)s?';
 
-/** Cheap look before the expensive ones: most strings of an access log hold nothing of this. */
+/** A cheap test before the expensive ones: most strings of an access log match nothing here. */
 const suspicious = /[?&@]|authorization|cookie|bearer|basic|eyJ|passw|secret|token|credential/i;
-// None of these goes back over a long run: a client chooses what is in a request line.
+// None of these backtracks over a long run: a client chooses the text of a request line.
 const userinfo = /\b([a-z][a-z0-9+.-]{0,20}:\/\/)[^\s/?#"'<>]*@/gi;
 const queryValue = /([?&;])([^=&;?\s"'<>]{1,128})=([^&;\s"'<>]*)/g;
 /** `"token": "x"`, also inside a JSON string; ends at the quote that it began with. */

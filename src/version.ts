@@ -1,4 +1,4 @@
-/** The version of this program, as package.json has it: beside `src` and beside `dist`. */
+/** The version of this program, read from the package.json next to `src` and `dist`. */
 import { readFile } from 'node:fs/promises';
 
 /** `unknown` when package.json doesn't say. Errors: those of reading it. */

@@ -63,12 +63,11 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
   },
   ui: { may: '', because: 'the page runs in a browser' },
   cli: {
-    may: 'oci telemetry lib admin config store commander app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/image-hosts.ts',
+    may: 'oci telemetry lib admin config store commander app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts',
     because: 'commands call the daemon, not its rooms; without one, what app/store-admin.ts puts together',
   },
   'redact.ts': { may: '', because: 'one redaction serves every log line' },
-  'text-line.ts': { may: '', because: 'it only writes a log line anew' },
-  'log.ts': { may: 'telemetry pino redact.ts text-line.ts', because: 'a logger knows no room' },
+  'log.ts': { may: 'telemetry pino redact.ts', because: 'a logger knows no room' },
   metrics: { may: 'telemetry prom-client', because: 'metrics know events, not rooms' },
   redis: {
     may: 'telemetry config ioredis',
@@ -79,25 +78,17 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'metrics know events, not rooms',
   },
   'app/lifecycle.ts': { may: 'telemetry', because: 'order of start and stop is told by app/mirror.ts' },
-  'app/access.ts': {
-    may: 'telemetry config auth registry',
-    because: 'it only puts together who may what: no room may know the configuration',
-  },
   'app/store-scan.ts': {
-    may: 'oci telemetry store lru cached capacity content',
-    because: 'it only fills at start what lru and cached keep in memory',
+    may: 'app/app-context.ts app/storage.ts oci lru store cached',
+    because: 'it only fills after the start what lru and cached keep in memory',
   },
   'app/app-context.ts': {
     may: 'telemetry config app/lifecycle.ts metrics',
     because: 'it is what all parts are given',
   },
-  'app/open-redis.ts': {
-    may: 'app/app-context.ts config redis',
-    because: 'it only holds the start to what the configuration says of Redis',
-  },
   'app/open-lru.ts': {
-    may: 'app/app-context.ts oci lru redis app/open-redis.ts',
-    because: 'it only chooses where the LRU index is',
+    may: 'app/app-context.ts config oci lru redis',
+    because: 'it only chooses where the LRU index is, and opens Redis for it and the fleet',
   },
   'app/storage.ts': {
     may: 'app/app-context.ts cached capacity content lru store app/open-lru.ts redis',
@@ -112,25 +103,16 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'upstreams are put together without disk and doors',
   },
   'app/listeners.ts': {
-    may: 'app/app-context.ts app/access.ts admin http',
-    because: 'the doors open onto what is composed already',
+    may: 'app/app-context.ts admin auth config http registry',
+    because: 'listeners serve what is composed already, to those whom the configuration allows',
   },
-  'app/image-hosts.ts': { may: 'oci admin config', because: 'it only tells how names are read' },
-  'app/administration.ts': {
-    may: 'app/app-context.ts app/storage.ts app/upstreams.ts app/image-hosts.ts admin cached',
+  'app/daemon-admin.ts': {
+    may: 'app/app-context.ts app/storage.ts app/upstreams.ts metrics version.ts admin cached',
     because: 'commands are put together from what is composed already',
   },
-  'app/daemon-stats.ts': {
-    may: 'app/app-context.ts app/storage.ts app/upstreams.ts metrics version.ts admin cached',
-    because: 'it only tells what the composed parts know',
-  },
   'app/store-admin.ts': {
-    may: 'oci telemetry config admin store app/image-hosts.ts app/store-stats.ts',
+    may: 'oci telemetry config admin capacity store version.ts',
     because: 'the composition of a store without a daemon',
-  },
-  'app/store-stats.ts': {
-    may: 'oci config admin capacity store version.ts',
-    because: 'it only counts what is on disk',
   },
   'version.ts': { may: '', because: 'it reads one line of package.json' },
   'main.ts': {

@@ -23,6 +23,19 @@ export interface ImageHosts {
   readonly fallback: string;
 }
 
+/** What `ImageHosts` needs of the configuration. */
+export interface NamedUpstreams {
+  readonly upstreams: ReadonlyMap<string, { readonly key: string; readonly aliases: readonly string[] }>;
+  readonly defaultUpstream: string;
+}
+
+export function imageHostsOf({ upstreams, defaultUpstream }: NamedUpstreams): ImageHosts {
+  const keys = new Map<string, string>();
+  for (const { key, aliases } of upstreams.values())
+    for (const name of [key, ...aliases]) keys.set(canonicalHost(name), key);
+  return { keys, fallback: defaultUpstream };
+}
+
 export interface ImageName {
   readonly host: string;
   /** Within its registry: `library/alpine`. */

@@ -12,24 +12,24 @@ export interface OpenedUpstream extends DirectoryEntry {
   health(): OriginHealth;
 }
 
-/** Nothing is dialled. The lifecycle closes each. */
+/** Connects to nothing yet. The lifecycle closes each. */
 export async function openUpstreams(
   cache: PullThroughCache,
   fleet: Fleet | undefined,
-  around: AppContext,
+  context: AppContext,
 ): Promise<readonly OpenedUpstream[]> {
-  const { config, lifecycle } = around;
+  const { config, lifecycle } = context;
   const entries: OpenedUpstream[] = [];
   for (const upstream of config.upstreams.values()) {
     const origin = await lifecycle.start(
       upstream.key,
-      () => openOrigin(upstream, fleet, around),
+      () => openOrigin(upstream, fleet, context),
       part => part.close(),
     );
     const { key, aliases, timeouts } = upstream;
     const isPublic = upstream.username === undefined;
     const isGuarded = !isPublic && upstream.share === 'public';
-    const seen = fleet?.origin(origin) ?? origin; // directly over the upstream: see fleet/fleet-origin.ts
+    const seen = fleet?.origin(origin) ?? origin; // directly over the upstream: see fleet/
     const registry = cache.registry(seen, { ...upstream, ...timeouts, isPublic, isGuarded });
     entries.push({ key, aliases, registry, health: () => origin.health() });
   }
@@ -48,14 +48,14 @@ function openOrigin(
     ...(username !== undefined && password !== undefined && { credentials: { username, password } }),
     userAgent: 'cistern',
     observer: metrics,
-    ...(fleet !== undefined && { healthObserver: telling(fleet, metrics) }),
+    ...(fleet !== undefined && { healthObserver: reportToFleet(fleet, metrics) }),
     logger,
     now,
   });
 }
 
-/** Metrics, and the nodes that use up the same pull limit. */
-function telling(fleet: Fleet, metrics: AppContext['metrics']): HealthObserver {
+/** To the metrics, and to the nodes that share the pull limit. */
+function reportToFleet(fleet: Fleet, metrics: AppContext['metrics']): HealthObserver {
   return {
     upstreamRateLimit: (key, limit) => {
       metrics.upstreamRateLimit(key, limit);

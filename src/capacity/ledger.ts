@@ -1,35 +1,71 @@
-/** What is on disk and what was promised, in bytes. Each call takes effect at once; nothing here waits or knows a limit. */
-
+/**
+ * The books: what is on disk and what was promised, in bytes. Each call takes effect at once; nothing here waits or knows a
+ * limit.
+ */
 import type { Lru } from '../lru/lru.ts';
 import type { Digest } from '../oci/digest.ts';
-import { PartialList } from './partial-list.ts';
-import type { Pins } from './pin-notice.ts';
 
-/** Room somebody asks for. */
-export interface Wish {
+export interface RoomRequest {
   readonly bytes: number;
-  /** What it is for: a partial of that digest becomes part of it. */
+  /** A partial of that digest becomes part of the reservation. */
   readonly digest: Digest | undefined;
+}
+
+/** Pinned blobs, which are never evicted. */
+export interface Pins {
+  /** Of blobs that are pinned and held. */
+  readonly bytes: number;
+  /** A blob came into the store. */
+  held(digest: Digest, size: number): void;
+}
+
+/** A partial on disk that no download is filling. */
+export interface Partial {
+  readonly digest: Digest;
+  /** On disk. */
+  readonly bytes: number;
+  /** When it last grew: milliseconds since the epoch. */
+  readonly lastUseMs: number;
+}
+
+/** A snapshot in bytes. `heldBytes`: blobs, manifests and partials; `freeBytes` of the disk, when it could be read. */
+export interface Usage {
+  readonly heldBytes: number;
+  /** Of `heldBytes`, those of partials that no download fills. */
+  readonly partialBytes: number;
+  readonly reservedBytes: number;
+  readonly limitBytes: number;
+  /** `max_size`, or `min_free: the disk has only …`. */
+  readonly limitReason: string;
+  readonly freeBytes: number | undefined;
+  /** Evictable blobs. */
+  readonly blobs: number;
+  /** False: the scan still runs, and `heldBytes` and `limitBytes` are incomplete. */
+  readonly known: boolean;
 }
 
 export class Ledger {
   readonly partials = new PartialList();
-  readonly #lru: Lru;
+  readonly #lru: Pick<Lru, 'bytes' | 'add'>;
   readonly #pins: Pins | undefined;
   manifestBytes = 0;
   reservedBytes = 0;
 
-  constructor(lru: Lru, pins?: Pins) {
+  constructor(lru: Pick<Lru, 'bytes' | 'add'>, pins?: Pins) {
     this.#lru = lru;
     this.#pins = pins;
   }
 
-  /** What an eviction could take at most. */
-  get evictableBytes(): number {
-    return Math.max(0, this.#lru.bytes - (this.#pins?.bytes ?? 0)) + this.partials.bytes;
+  get pinnedBytes(): number {
+    return this.#pins?.bytes ?? 0;
   }
 
-  /** What stays, whatever is evicted. */
+  /** The most that an eviction could free. */
+  get evictableBytes(): number {
+    return Math.max(0, this.#lru.bytes - this.pinnedBytes) + this.partials.bytes;
+  }
+
+  /** What stays after evicting everything evictable. */
   get fixedBytes(): number {
     return this.totalBytes - this.evictableBytes;
   }
@@ -42,34 +78,62 @@ export class Ledger {
     return this.heldBytes + this.reservedBytes;
   }
 
-  /** What the wish adds to the total. */
-  cost(wish: Wish): number {
-    return wish.bytes - (wish.digest === undefined ? 0 : this.partials.bytesOf(wish.digest));
+  /** What the request would add to the total. */
+  cost({ bytes, digest }: RoomRequest): number {
+    return bytes - (digest === undefined ? 0 : this.partials.bytesOf(digest));
   }
 
-  /** What all of them add. */
-  costOf(wishes: readonly Wish[]): number {
-    return wishes.reduce((sum, wish) => sum + Math.max(0, this.cost(wish)), 0);
+  fits(request: RoomRequest, limitBytes: number): boolean {
+    return this.totalBytes + this.cost(request) <= limitBytes;
   }
 
-  fits(wish: Wish, limitBytes: number): boolean {
-    return this.totalBytes + this.cost(wish) <= limitBytes;
-  }
-
-  /** Were everything evicted. Without this question, a blob that can't fit would empty the cache for nothing. */
+  /** Whether `bytes` would fit into an empty cache. If not, an eviction for them would be in vain. */
   couldFit(bytes: number, limitBytes: number): boolean {
     return this.fixedBytes + bytes <= limitBytes;
   }
 
-  /** A blob has come to its place. */
+  book({ bytes, digest }: RoomRequest): void {
+    this.reservedBytes += bytes;
+    if (digest !== undefined) this.partials.delete(digest);
+  }
+
+  /** A blob came into the store. */
   keepBlob(digest: Digest, size: number): void {
     this.partials.delete(digest);
     this.#lru.add(digest, size);
     this.#pins?.held(digest, size);
   }
+}
 
-  book(wish: Wish): void {
-    this.reservedBytes += wish.bytes;
-    if (wish.digest !== undefined) this.partials.delete(wish.digest);
+/** Partials count in the limit and are evicted before any blob. */
+export class PartialList {
+  readonly #partials = new Map<Digest, Partial>();
+  #bytes = 0;
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  bytesOf(digest: Digest): number {
+    return this.#partials.get(digest)?.bytes ?? 0;
+  }
+
+  has(digest: Digest): boolean {
+    return this.#partials.has(digest);
+  }
+
+  set(partial: Partial): void {
+    this.delete(partial.digest);
+    this.#partials.set(partial.digest, partial);
+    this.#bytes += partial.bytes;
+  }
+
+  delete(digest: Digest): void {
+    this.#bytes -= this.bytesOf(digest);
+    this.#partials.delete(digest);
+  }
+
+  coldestFirst(): readonly Partial[] {
+    return [...this.#partials.values()].sort((a, b) => a.lastUseMs - b.lastUseMs);
   }
 }

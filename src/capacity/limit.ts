@@ -1,11 +1,10 @@
 /**
- * How many bytes the cache may hold, and why. Pure arithmetic over one look at the disk.
- *
- * `min_free` is a promise to everybody else on this disk, so it counts what is free now: our own bytes plus what is free
- * above `min_free` is the most we may ever reach. `max_size` cuts that off.
+ * How many bytes the store may hold, and why. `min_free` is a promise to other data on the disk: the limit is our own bytes
+ * plus what is free above `min_free` now, and at most `max_size`. `DiskWatch` reads the free space.
  */
+import type { Logger } from '../telemetry/logger.ts';
 
-/** One look at the disk, in bytes; `onDisk` is what was ours of it at that moment. */
+/** One reading of the disk, in bytes; `onDisk` are our own bytes on it at that moment. */
 export interface DiskSample {
   readonly free: number;
   readonly total: number;
@@ -20,14 +19,14 @@ export interface LimitOptions {
 }
 
 export interface Limit {
-  /** Infinity only when nothing limits and the disk could not be asked. */
+  /** Infinity only when nothing limits and the disk could not be read. */
   readonly bytes: number;
   /** For people: `max_size`, or `min_free: the disk has only …`. */
   readonly reason: string;
 }
 
 const defaultMinFreeBytes = 2 * 1024 ** 3;
-/** So that the default doesn't eat up a small disk. */
+/** The default is at most this share, for small disks. */
 const defaultMinFreeShare = 0.05;
 
 /** Bytes that stay free on a disk of `totalBytes`. A configured value is taken as it is. */
@@ -35,14 +34,14 @@ export function minFreeOn(totalBytes: number, configured: number | undefined): n
   return configured ?? Math.min(defaultMinFreeBytes, Math.floor(totalBytes * defaultMinFreeShare));
 }
 
-/** A sentence when a configured `min_free` can't ever be met; undefined when all is well. */
+/** A sentence when a configured `min_free` can never be met, else undefined. */
 export function describeMinFreeProblem(
   configured: number | undefined,
   totalBytes: number,
 ): string | undefined {
   if (configured === undefined || configured < totalBytes) return undefined;
   const [wanted, total] = [formatBytes(configured), formatBytes(totalBytes)];
-  return `store.min_free is ${wanted}, but the whole disk has ${total}: nothing could be kept; expected less than the disk`;
+  return `store.min_free is ${wanted}, but the whole disk has ${total}: nothing can be kept; set it below the size of the disk`;
 }
 
 export function computeLimit(options: LimitOptions, sample: DiskSample | undefined): Limit {
@@ -65,4 +64,67 @@ function formatBytes(bytes: number): string {
   const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
   const power = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10));
   return `${Number((bytes / 1024 ** power).toFixed(1))} ${units[power]}`;
+}
+
+export interface DiskWatchOptions {
+  freeBytes(): Promise<{ readonly free: number; readonly total: number }>;
+  /** Our own bytes on that disk now. */
+  onDiskBytes(): number;
+  readonly logger: Logger;
+  now(): number;
+}
+
+const maxReads = 3;
+
+/**
+ * The last reading of the disk. Between two readings our own writes and unlinks move `free` and `onDisk` against each other,
+ * so their sum, and the limit, stays right; only what others write needs a new reading.
+ */
+export class DiskWatch {
+  readonly #options: DiskWatchOptions;
+  #sample: DiskSample | undefined;
+  #sampledAt = -Infinity;
+  #reading: Promise<void> | undefined;
+
+  constructor(options: DiskWatchOptions) {
+    this.#options = options;
+  }
+
+  /** Undefined until the disk was read once. */
+  get sample(): DiskSample | undefined {
+    return this.#sample;
+  }
+
+  /** Reads the disk unless the last reading is younger than `maxAgeMs`. Concurrent callers share one. Never throws. */
+  async refresh(maxAgeMs: number): Promise<void> {
+    const ageMs = this.#options.now() - this.#sampledAt;
+    if (ageMs >= 0 && ageMs < maxAgeMs) return; // below 0: the clock was set back
+    this.#reading ??= this.#read().finally(() => {
+      this.#reading = undefined;
+    });
+    await this.#reading;
+  }
+
+  async #read(): Promise<void> {
+    try {
+      this.#sample = await this.#sampleDisk();
+      this.#sampledAt = this.#options.now();
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#options.logger.warn('the free space of the disk could not be read', { error: reason });
+    }
+  }
+
+  /**
+   * Writes and removals during a reading may or may not be in `free`, so it is repeated: a blob that went meanwhile would
+   * make the limit too small by its size, and others would be evicted in vain. After the last try the smaller sum is safe.
+   */
+  async #sampleDisk(): Promise<DiskSample> {
+    for (let reads = 1; ; reads += 1) {
+      const before = this.#options.onDiskBytes();
+      const { free, total } = await this.#options.freeBytes();
+      const after = this.#options.onDiskBytes();
+      if (before === after || reads === maxReads) return { free, total, onDisk: Math.min(before, after) };
+    }
+  }
 }

@@ -11,8 +11,7 @@ import type {
   RefreshReport,
   StatsReport,
 } from '../admin/admin.ts';
-import type { ImageHosts } from '../admin/image-name.ts';
-import { imageHostsOf } from '../app/image-hosts.ts';
+import { type ImageHosts, imageHostsOf } from '../admin/image-name.ts';
 import type { Config } from '../config/config.ts';
 import { type LoadOptions, loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';

@@ -32,11 +32,15 @@ describeRegistryReader('CachedRegistry', async upstream => {
     observer,
     logger,
     now,
-    freeBytes: () => store.freeBytes(),
-    unlinkBlob: digest => store.remove(digest),
-    unlinkPartial: digest => removePartial({ layout, observer }, digest),
-    mayEvict: () => true,
-    isActive: digest => downloads.isActive(digest),
+    files: {
+      freeBytes: () => store.freeBytes(),
+      writtenBytes: () => downloads.heldBytes,
+      unlinkBlob: digest => store.remove(digest),
+      unlinkPartial: digest => removePartial({ layout, observer }, digest),
+      mayEvict: () => true,
+      findPartial: () => Promise.resolve(undefined),
+      isActive: digest => downloads.isActive(digest),
+    },
   });
   await capacity.scanned();
   const cache = new PullThroughCache({

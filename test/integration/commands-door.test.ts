@@ -337,7 +337,7 @@ describe('bad input', () => {
     const { code, errors } = await run(mirror.file, options => runImageCommand('pin', options, ['app']));
     expect([code, errors]).toEqual([
       1,
-      `error: the store at ${mirror.storePath} is of the user with id 4711: run this as that user, got 0\n`,
+      `error: the store at ${mirror.storePath} belongs to the user with id 4711: run this as that user, got 0\n`,
     ]);
     expect((await run(mirror.file, options => runLs(options, undefined))).code).toBe(0);
   });

@@ -55,7 +55,7 @@ export async function serveApp(options: ServedAppOptions = {}): Promise<ServedAp
     format: 'json',
     write: line => lines.push(JSON.parse(line)),
   });
-  const metrics = new WatchedMetrics({ sample: () => ({}), logger });
+  const metrics = new WatchedMetrics({ logger });
   metrics.onEnd = end => {
     ends.push(end);
     for (const one of waiting) if (ends.length >= one.count) one.resolve();

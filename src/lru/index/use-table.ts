@@ -1,7 +1,6 @@
 /**
- * Size and last use of every evictable blob, compact: 60 to 90 bytes each, in 256 parts per digest algorithm, so that no
- * operation ever rebuilds all of it. It keeps no order: the coldest are found by looking at all times
- * (`cold-queue.ts`), which is cheaper than keeping a list and needs no loading in order.
+ * Size and last use of every evictable blob in 60 to 90 bytes each, in 256 shards per digest algorithm, so that no
+ * operation rebuilds all of it. It keeps no order: `cold-queue.ts` scans for the coldest, which is cheaper than a list.
  */
 import { algorithmOf, type Digest, type DigestAlgorithm, hexOf } from '../../oci/digest.ts';
 import { inOrder, UseShard } from './use-shard.ts';
@@ -15,7 +14,7 @@ export interface Use {
 
 const shardsPerAlgorithm = 256;
 
-/** All parts of one algorithm, and room for the key that is looked for. */
+/** All shards of one algorithm, and a buffer for the key of the current look-up. */
 class Family {
   readonly shards: readonly UseShard[];
   readonly words: Int32Array;
@@ -27,7 +26,7 @@ class Family {
     this.#key = Buffer.from(this.words.buffer);
   }
 
-  /** Leaves the key in `words`. */
+  /** Writes the key into `words`. */
   shardOf(digest: Digest): UseShard {
     this.#key.write(hexOf(digest), 'hex');
     const shard = this.shards[this.#key[0] ?? 0];
@@ -55,7 +54,7 @@ export class UseTable {
     return this.#count;
   }
 
-  /** Grows with every change of what is in it, or how large that is. */
+  /** Grows with every entry that is added, removed or gets another size. */
   get changes(): number {
     return this.#changes;
   }
@@ -66,7 +65,7 @@ export class UseTable {
     return at === -1 ? undefined : { size: shard.sizeAt(at), lastUseMs: shard.lastUseAt(at) };
   }
 
-  /** False for an unknown one. */
+  /** False: unknown digest. */
   touch(digest: Digest, lastUseMs: number): boolean {
     const { words, shard } = this.#look(digest);
     const at = shard.find(words);
@@ -76,7 +75,7 @@ export class UseTable {
     return true;
   }
 
-  /** In place of what was there. */
+  /** Replaces an entry of the same digest. */
   set(digest: Digest, size: number | undefined, lastUseMs: number): void {
     this.delete(digest);
     const { words, shard } = this.#look(digest);
@@ -84,7 +83,7 @@ export class UseTable {
     this.#account(size, 1);
   }
 
-  /** False for an unknown one. */
+  /** False: unknown digest. */
   delete(digest: Digest): boolean {
     const { words, shard } = this.#look(digest);
     const at = shard.find(words);
@@ -95,8 +94,8 @@ export class UseTable {
   }
 
   deleteUnsized(): void {
-    for (const shard of this.parts()) {
-      // A deletion may move another entry to where it was, and one of the first places to one of the last.
+    for (const shard of this.shards()) {
+      // A deletion may move another entry to its position, also from the first positions to the last ones.
       for (let hasMore = true; hasMore; ) {
         hasMore = false;
         for (let at = shard.capacity - 1; at >= 0; at -= 1) {
@@ -106,15 +105,15 @@ export class UseTable {
     }
   }
 
-  /** Adds marks; nothing happens for an unknown one. */
+  /** Adds marks. Unknown digests are ignored. */
   mark(digest: Digest, marks: number): void {
     const { words, shard } = this.#look(digest);
     const at = shard.find(words);
     if (at !== -1) shard.setMarks(at, shard.marksAt(at) | marks);
   }
 
-  /** For those who look at everything; they let others have their turn between two parts. */
-  *parts(): Generator<UseShard> {
+  /** For scans of the whole table, which yield to the event loop between two shards. */
+  *shards(): Generator<UseShard> {
     for (const { shards } of Object.values(this.#families)) yield* shards;
   }
 

@@ -23,7 +23,7 @@ test('what can only fit in the place of pins empties nothing for it, and that is
   expect(await rig.capacity.reserve(31)).toBeUndefined();
   expect(rig.removed).toEqual([]);
   expect(notices(rig)).toEqual([
-    'warn pinned blobs leave no room, what comes now is passed through {"pinnedBytes":70,"limitBytes":100}',
+    'warn pinned blobs leave no room, passing new blobs through {"pinnedBytes":70,"limitBytes":100}',
   ]);
   await rig.reserve(30);
   expect(rig.removed).toEqual(['blob a']);

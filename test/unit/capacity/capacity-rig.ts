@@ -5,8 +5,8 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
 import { Capacity, type CapacityOptions } from '../../../src/capacity/capacity.ts';
-import type { Pins } from '../../../src/capacity/pin-notice.ts';
-import type { Reservation } from '../../../src/capacity/reservation.ts';
+import type { Pins } from '../../../src/capacity/ledger.ts';
+import type { Reservation } from '../../../src/capacity/room.ts';
 import { EmbeddedLru } from '../../../src/lru/index/embedded-lru.ts';
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';
 import { Recorder } from '../../support/recorder.ts';
@@ -161,19 +161,25 @@ export class CapacityRig {
       observer: this.recorder.observer,
       logger: this.recorder.logger,
       now: () => this.#tick(),
-      freeBytes: async () => {
-        this.looks += 1;
-        await turn();
-        if (this.blind) throw new Error('statfs failed');
-        const used = this.diskBytes + this.foreignBytes + this.writtenBytes;
-        return { free: Math.max(0, diskBytes - used), total: diskBytes };
-      },
-      unlinkBlob: digest => this.#unlink('blob', digest),
-      unlinkPartial: digest => this.#unlink('partial', digest),
-      mayEvict: digest => !this.pinned.has(this.nameOf(digest)),
       ...(this.#options.countsPins === true && { pins: this.#pins() }),
-      isActive: digest => this.active.has(this.nameOf(digest)),
-      writtenBytes: () => this.writtenBytes,
+      files: {
+        freeBytes: async () => {
+          this.looks += 1;
+          await turn();
+          if (this.blind) throw new Error('statfs failed');
+          const used = this.diskBytes + this.foreignBytes + this.writtenBytes;
+          return { free: Math.max(0, diskBytes - used), total: diskBytes };
+        },
+        unlinkBlob: digest => this.#unlink('blob', digest),
+        unlinkPartial: digest => this.#unlink('partial', digest),
+        mayEvict: digest => !this.pinned.has(this.nameOf(digest)),
+        findPartial: async digest => {
+          const bytes = this.partials.get(this.nameOf(digest));
+          return bytes === undefined ? undefined : { digest, bytes, lastUseMs: this.nowMs };
+        },
+        isActive: digest => this.active.has(this.nameOf(digest)),
+        writtenBytes: () => this.writtenBytes,
+      },
     };
   }
 }

@@ -1,28 +1,61 @@
-/** What `stats` says of a running daemon: a snapshot of its parts and of what the metrics counted since the start. */
-import type { DaemonReport, DownloadReport, StatsReport, UpstreamReport } from '../admin/admin.ts';
+/** The admin commands over the parts of a running daemon, and what its `stats` reports. */
+import type { DownloadReport, StatsReport, UpstreamReport } from '../admin/admin.ts';
+import { imageHostsOf } from '../admin/image-name.ts';
+import { LocalAdmin } from '../admin/local-admin.ts';
 import type { DownloadProgress } from '../cached/download/downloads.ts';
+import type { PullThroughCache } from '../cached/pull-through-cache.ts';
 import type { ByOutcome, MetricTotals } from '../metrics/metric-totals.ts';
 import { readVersion } from '../version.ts';
 import type { AppContext } from './app-context.ts';
 import type { Storage } from './storage.ts';
 import type { OpenedUpstream } from './upstreams.ts';
 
-export interface DaemonStatsParts {
-  readonly holdings: Storage;
+export interface DaemonParts {
+  readonly storage: Storage;
+  readonly cache: PullThroughCache;
   readonly upstreams: readonly OpenedUpstream[];
-  /** Of the LRU index, now. */
-  lru(): DaemonReport['lru'];
+  /** Resolves when the store is scanned. */
+  readonly scanned: Promise<void>;
+  stats(): Promise<StatsReport>;
 }
 
-/** The start is now. */
+export function createAdmin(
+  { storage, cache, upstreams, scanned, stats }: DaemonParts,
+  { config, logger }: Pick<AppContext, 'config' | 'logger'>,
+): LocalAdmin {
+  const { capacity, downloads, lastUses, lru, pins, records, store } = storage;
+  const registries = new Map(upstreams.map(({ key, registry }) => [key, registry]));
+  return new LocalAdmin({
+    records,
+    store,
+    pins,
+    logger,
+    stats,
+    hosts: imageHostsOf(config),
+    registry: host => registries.get(host),
+    isActive: digest => downloads.isActive(digest),
+    blobRemoved: digest => lru.remove(digest),
+    manifestRemoved: (digest, bytes) => {
+      cache.forgetManifest(digest);
+      capacity.account(-bytes);
+    },
+    flush: async () => {
+      await Promise.all([lastUses.flush(), records.flush()]);
+    },
+    ready: () => scanned,
+  });
+}
+
+/** `stats` of the running daemon, with the counts of the metrics since its start, which is now. */
 export function createStats(
-  { holdings, upstreams, lru }: DaemonStatsParts,
+  storage: Storage,
+  upstreams: readonly OpenedUpstream[],
   { metrics, now }: Pick<AppContext, 'metrics' | 'now'>,
 ): () => Promise<StatsReport> {
-  const { layout, capacity, downloads, pins } = holdings;
+  const { layout, capacity, downloads, pins, lruState } = storage;
   const startedMs = now();
   const version = readVersion();
-  version.catch(() => {}); // told to whoever asks
+  version.catch(() => {}); // each report fails with it
   return async () => {
     const totals = await metrics.totals();
     const usage = capacity.usage();
@@ -43,7 +76,7 @@ export function createStats(
         pid: process.pid,
         startedAt: new Date(startedMs).toISOString(),
         uptimeSeconds: Math.max(0, Math.round((now() - startedMs) / 1000)),
-        lru: lru(),
+        lru: lruState(),
         upstreams: upstreams.map(upstream => reportUpstream(upstream, totals)),
         downloads: Array.from(downloads.progress(), reportDownload),
         requests: totals.requests,
@@ -74,9 +107,9 @@ function reportDownload({ upstream, repository, sizeBytes, ...progress }: Downlo
 }
 
 function ratioOf(by: ByOutcome): number | null {
-  const spared = by.hit + by.joined + by.stale;
-  const all = spared + by.miss + by.passthrough;
-  return all === 0 ? null : Math.round((1000 * spared) / all) / 1000;
+  const withoutUpstream = by.hit + by.joined + by.stale;
+  const all = withoutUpstream + by.miss + by.passthrough;
+  return all === 0 ? null : Math.round((1000 * withoutUpstream) / all) / 1000;
 }
 
 function sum(by: ByOutcome): number {

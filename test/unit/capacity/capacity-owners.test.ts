@@ -1,5 +1,5 @@
 /** What capacity counts beside blobs: partials, reservations in all their ends, manifests. The limit is 100. */
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { Gate } from '../../support/gates.ts';
 import { CapacityRig } from './capacity-rig.ts';
 
@@ -53,6 +53,16 @@ describe('partials', () => {
     expect(rig.removed).toEqual([]);
     rig.settle(reservation, 'p', 60);
     expect(rig.capacity.usage()).toMatchObject({ heldBytes: 100, reservedBytes: 0, blobs: 2 });
+  });
+
+  test('that could not be opened count again if they are still on disk', async () => {
+    const rig = await CapacityRig.open();
+    await rig.leave('p', 30);
+    (await rig.reserve(60, 'p')).release();
+    expect(rig.total).toBe(0);
+    rig.capacity.partialLeft(rig.digest('p'));
+    rig.capacity.partialLeft(rig.digest('gone'));
+    await vi.waitFor(() => expect(rig.capacity.usage().partialBytes).toBe(30));
   });
 
   test('whose owner waits for room are not removed to make that room', async () => {

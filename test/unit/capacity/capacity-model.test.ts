@@ -5,7 +5,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import type { Reservation } from '../../../src/capacity/reservation.ts';
+import type { Reservation } from '../../../src/capacity/room.ts';
 import { CapacityRig, sum } from './capacity-rig.ts';
 
 const limit = 100;
