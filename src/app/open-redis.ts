@@ -23,7 +23,7 @@ export async function openRedis({
     async () => {
       const connection = await RedisConnection.open({ redis, logger });
       if (!required) return connection;
-      await connection.firstVerdict;
+      await connection.firstCheck;
       if (connection.problem === undefined) return connection;
       connection.close();
       throw requiredButNot(connection.address, connection.problem.message);
