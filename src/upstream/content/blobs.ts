@@ -143,7 +143,7 @@ export class Blobs {
     drain(reply.body);
     const asked = range === undefined ? 'all' : formatRange(range);
     const got = headerOf(reply.headers, 'content-range') ?? 'no Content-Range';
-    const message = `expected ${asked} of ${digest}, got ${reply.status} with ${got}`;
+    const message = `${reply.url.host} answered ${reply.status} with ${got} to a request for ${asked} of ${digest}`;
     if (reply.status !== 416) throw requester.fail('blob', 'range', message);
     const size = /^bytes \*\/(\d{1,15})$/i.exec(got)?.[1];
     throw new UnsatisfiableRange(key, message, size === undefined ? undefined : Number(size));

@@ -106,8 +106,8 @@ export class Manifests {
       if (expected !== undefined && expected !== digest) observer.digestMismatch(key);
       logger.warn('wrong bytes for a manifest', { upstream: key, repository, reference, digest, type });
       if (attempt < attempts) continue;
-      const got = `expected ${expected ?? 'a manifest'} of ${repository}, got ${digest}`;
-      throw requester.fail(kind, 'mismatch', got);
+      const message = `${request.subject} came with wrong bytes, of digest ${digest}`;
+      throw requester.fail(kind, 'mismatch', message);
     }
   }
 

@@ -38,7 +38,7 @@ export async function fetchTags(
   const reply = await requester.send(request, deadline);
   const tags = parseTags(await requester.readBody(request, reply, maxBytes, 'status', deadline));
   if (tags === undefined)
-    throw requester.fail('tags', 'status', `expected the tags of ${repository} in JSON, got something else`);
+    throw requester.fail('tags', 'status', `the tags of ${repository} are no list in JSON`);
   const next = nextOf(parseNextLink(headerOf(reply.headers, 'link')), reply.url, tags);
   return { tags, ...(next === undefined ? {} : { next }) };
 }

@@ -90,7 +90,8 @@ export async function* streamBody(body: Body, options: StreamOptions): AsyncGene
 }
 
 /**
- * A transfer as an answer of the contract: the range that was asked for, cut out of what the upstream gave. `open` gets a signal that ends with the caller's and when the reader is closed.
+ * A transfer as an answer of the contract: the range that was asked for, cut out of what the upstream gave. `open` gets a
+ * signal that ends with the caller's and when the reader is closed.
  * Errors: RANGE_INVALID (detail `size`); what `open` throws.
  */
 export async function answerBlob(
@@ -120,12 +121,11 @@ function createRangeInvalid(size: number | undefined, cause: unknown): RegistryE
   return new RegistryError('RANGE_INVALID', { detail: size === undefined ? {} : { size }, cause });
 }
 
-const preferredBytes = 64 * 1024;
 const closed = new Error('the reader is closed');
 
 /** Forward only. Bytes before the wanted one (a source that ignored the range) are read and dropped. */
 class TransferReader implements BlobReader {
-  readonly preferredBytes = preferredBytes;
+  readonly preferredBytes = 64 * 1024;
   readonly #chunks: AsyncIterator<Buffer>;
   /** One past the last byte to give. */
   readonly #end: number | undefined;

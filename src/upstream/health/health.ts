@@ -56,7 +56,7 @@ export class Health implements HostHealth, OriginHealth {
     this.#options = options;
     const { key, observer, timers, now } = options;
     this.#pauses = new RateLimitPauses(now);
-    this.#quota = new PullQuota({ now, onReading: limit => observer.upstreamRateLimit(key, limit) });
+    this.#quota = new PullQuota(now, limit => observer.upstreamRateLimit(key, limit));
     this.#breaker = new Breaker({
       timers,
       probe: options.probe,

@@ -37,31 +37,28 @@ export class RateLimitPauses {
   }
 }
 
-export interface PullQuotaOptions {
-  now(): number;
-  onReading(limit: RateLimit): void;
-}
-
 /** The last reading. One older than its window says nothing any more: the upstream has given a new quota since. */
 export class PullQuota {
-  readonly #options: PullQuotaOptions;
+  readonly #now: () => number;
+  readonly #onReading: (limit: RateLimit) => void;
   #reading: { readonly limit: RateLimit; readonly untilMs: number } | undefined;
 
-  constructor(options: PullQuotaOptions) {
-    this.#options = options;
+  constructor(now: () => number, onReading: (limit: RateLimit) => void) {
+    this.#now = now;
+    this.#onReading = onReading;
   }
 
   read(headers: Headers): void {
     const limit = parseRateLimit(headers);
     if (limit === undefined) return;
     const windowMs = (limit.windowSeconds ?? defaultWindowSeconds) * 1000;
-    this.#reading = { limit, untilMs: this.#options.now() + windowMs };
-    this.#options.onReading(limit);
+    this.#reading = { limit, untilMs: this.#now() + windowMs };
+    this.#onReading(limit);
   }
 
   /** Nearly used up, as of the last reading. */
   get isLow(): boolean {
-    if (this.#reading === undefined || this.#reading.untilMs <= this.#options.now()) return false;
+    if (this.#reading === undefined || this.#reading.untilMs <= this.#now()) return false;
     return isQuotaLow(this.#reading.limit);
   }
 }

@@ -130,7 +130,7 @@ test.each<[string, Reference, Record<string, string>]>([
   expect(await failureOf(registry.manifest(alpine, reference, read))).toMatchObject({
     failure: 'mismatch',
     code: 'UNAVAILABLE',
-    message: `expected ${manifestDigest} of library/alpine, got ${digestOf(wrong)}`,
+    message: `library/alpine${reference === latest ? ':' : '@'}${reference} came with wrong bytes, of digest ${digestOf(wrong)}`,
   });
   expect(recorder.of('digestMismatch')).toEqual(Array(3).fill('digestMismatch up'));
   // wrong bytes are not remembered: the next request gets the right ones

@@ -119,7 +119,10 @@ test.each([
   [{ 'ratelimit-remaining': '1' }, false],
   [{ 'ratelimit-limit': '100' }, false],
 ])('with %j the pull quota is low: %s', (headers, expected) => {
-  const quota = new PullQuota({ now: () => 0, onReading: () => undefined });
+  const quota = new PullQuota(
+    () => 0,
+    () => undefined,
+  );
   quota.read(headers);
   expect(quota.isLow).toBe(expected);
 });
