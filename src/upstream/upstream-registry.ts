@@ -106,7 +106,7 @@ export class UpstreamRegistry implements Origin {
     const { observer, logger, now, credentials, timers = systemTimers } = options;
     const { connectMs, firstByteMs: timeoutMs } = options.timeouts;
     const failures = new RecentFailures(now);
-    const anonymousFailures = new RecentFailures(now);
+    const anonymousFailures = credentials === undefined ? failures : new RecentFailures(now);
     const dial = { url, ca, insecure, ip, connectMs, lookup };
     const transport = new Transport({ key, dial, proxy, maxTransfers, userAgent, observer });
     const pingUrl = urlOf(url, buildEndpoint({ kind: 'ping' }));
