@@ -14,7 +14,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'it holds the few tools that every room needs and knows none of them',
   },
   telemetry: { may: 'oci', because: 'it is types only: pino and prom-client stay exchangeable' },
-  config: { may: 'oci yaml zod', because: 'no room may depend on where its options come from' },
+  config: { may: 'oci lib yaml zod', because: 'no room may depend on where its options come from' },
   registry: {
     may: 'oci telemetry lib',
     because: 'the contract knows none of those who implement or serve it',
@@ -63,7 +63,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
   },
   ui: { may: '', because: 'the page runs in a browser' },
   cli: {
-    may: 'oci telemetry admin config store commander app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/image-hosts.ts',
+    may: 'oci telemetry lib admin config store commander app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/image-hosts.ts',
     because: 'commands call the daemon, not its rooms; without one, what app/store-admin.ts puts together',
   },
   'redact.ts': { may: '', because: 'one redaction serves every log line' },

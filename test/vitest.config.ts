@@ -9,6 +9,8 @@ import { ClosingLineReporter } from './support/closing-line-reporter.ts';
 const unitTimeoutMs = 30_000;
 const integrationTimeoutMs = 180_000;
 const e2eTimeoutMs = 240_000;
+/** For `expect.poll`: what is waited for comes soon on a free machine, and late on a busy one. */
+const poll = { timeout: 30_000 };
 
 // biome-ignore lint/style/noDefaultExport: vitest takes its configuration from the default export
 export default defineConfig({
@@ -22,6 +24,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/*.test.ts', 'test/unit/**/*.test.ts', 'test/contract/**/*.test.ts'],
+          expect: { poll: { timeout: unitTimeoutMs / 2 } },
           testTimeout: unitTimeoutMs,
           hookTimeout: unitTimeoutMs,
           sequence: { groupOrder: 0 },
@@ -31,6 +34,7 @@ export default defineConfig({
         test: {
           name: 'integration',
           include: ['test/integration/**/*.test.ts'],
+          expect: { poll },
           testTimeout: integrationTimeoutMs,
           hookTimeout: integrationTimeoutMs,
           sequence: { groupOrder: 0 },
@@ -40,6 +44,7 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
+          expect: { poll },
           testTimeout: e2eTimeoutMs,
           hookTimeout: e2eTimeoutMs,
           fileParallelism: false,

@@ -6,8 +6,7 @@ import type { Digest } from '../oci/digest.ts';
 import { isDistributable } from '../oci/media-type.ts';
 import type { BlobStore } from '../store/blobs/blob-store.ts';
 import {
-  blobsOf,
-  type HeldTree,
+  isComplete,
   type ReadManifest,
   readManifest,
   readTree,
@@ -98,25 +97,14 @@ async function describe(
     lastUseMs = Math.max(lastUseMs, held?.mtimeMs ?? 0);
   }
   const lastUsedAt = lastUseMs === 0 ? null : isoOf(lastUseMs);
-  const complete = await isComplete(tree, digest, sizes);
-  return { content: { digest, mediaType, complete, heldBytes, neededBytes, lastUsedAt }, isHeld: true };
-}
-
-/** As it counts while the upstream is away (docs/behaviour.md, "Held whole"). */
-async function isComplete(tree: HeldTree, digest: Digest, sizes: HeldSizes): Promise<boolean> {
   const manifest = tree.manifests.get(digest)?.parsed;
-  if (manifest === undefined) return false;
-  if (manifest.kind === 'index') {
-    for (const child of manifest.manifests) {
-      if (child.platform?.os === 'unknown') continue; // an attestation: nothing that could run
-      if (await isComplete(tree, child.digest, sizes)) return true;
-    }
-    return manifest.manifests.length === 0;
-  }
-  for (const { digest: blob, mediaType } of blobsOf(manifest)) {
-    if (isDistributable(mediaType) && (await sizes.of(blob)) === undefined) return false;
-  }
-  return true;
+  const complete =
+    manifest !== undefined &&
+    (await isComplete(manifest, {
+      manifest: async child => tree.manifests.get(child)?.parsed,
+      hasBlob: async blob => (await sizes.of(blob)) !== undefined,
+    }));
+  return { content: { digest, mediaType, complete, heldBytes, neededBytes, lastUsedAt }, isHeld: true };
 }
 
 /** Null for what is no time. */

@@ -24,7 +24,7 @@ const reasons: Readonly<Record<StaleReason, string>> = {
   refused: 'the upstream refused to answer',
   gone: 'the upstream no longer has it',
   'rate-limited': 'the upstream limits requests',
-  budget: 'it has moved, but little is left of the upstream pull limit',
+  'pull-quota': 'it has moved, but little is left of the upstream pull limit',
 };
 
 /** Errors: MANIFEST_UNKNOWN when the tag isn't held, TAG_INVALID for a digest, DENIED. */

@@ -8,7 +8,7 @@ import { Rules } from '../auth/rules.ts';
 import { Users } from '../auth/users.ts';
 import type { AccessConfig } from '../config/config.ts';
 import { WatchedFile } from '../config/watched-file.ts';
-import { allowRepositories } from '../registry/pattern.ts';
+import { allowRepositories } from '../registry/caller.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
 export interface AccessOptions {

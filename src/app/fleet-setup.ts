@@ -23,13 +23,13 @@ export async function setUpFleet(
   const observer = new FleetMetrics(metrics.registry, () => ({
     isUp: fleet.redis.isUp,
     nodes: fleet.nodes.alive,
-    leases: fleet.leads.count,
+    leases: fleet.renewals.count,
   }));
   const fleet: Fleet = new Fleet({
     ...settings,
     node: layout.id,
     redis: connection,
-    holdings: {
+    blobs: {
       isHeld: async digest => (await store.sizeOf(digest)) !== undefined,
       isActive: digest => downloads.isActive(digest),
       ended: digest => downloads.ended(digest),

@@ -71,37 +71,45 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   const { capacity, lru, lruState, lastUses } = holdings;
   const fleet = await setUpFleet(holdings, redis, around);
   const cache = new PullThroughCache({
-    ...holdings,
+    layout,
+    store: holdings.store,
+    quarantine: holdings.quarantine,
+    records: holdings.records,
+    downloads: holdings.downloads,
+    room: {
+      reserve: (bytes, digest) => capacity.reserve(bytes, digest),
+      partialLeft: digest => {
+        findPartial({ layout, observer: metrics }, digest).then(
+          found => capacity.addPartials(found === undefined ? [] : [found]),
+          error => logger.warn('a partial could not be counted', { digest, error }),
+        );
+      },
+    },
+    events: {
+      touch: digest => {
+        lru.touch(digest);
+        lastUses.touch(digest);
+        fleet?.holders.note(digest);
+      },
+      verified: digest => lastUses.verified(digest),
+      manifestStored: (digest, bytes) => {
+        capacity.account(bytes);
+        if (bytes > 0) fleet?.holders.note(digest);
+      },
+      removed: (digest, bytes, kind) => {
+        if (kind === 'manifest' && lru.sizeOf(digest) === undefined) capacity.account(-bytes);
+        lru.remove(digest);
+        fleet?.holders.forget(digest);
+      },
+    },
     tags: config.tags,
     offline: config.offline,
+    verifyAfterMs: config.store.verifyAfterMs,
     bootId: await readBootId(),
     observer: metrics,
     logger,
     now,
-    reserve: (bytes, digest) => capacity.reserve(bytes, digest),
-    verifyAfterMs: config.store.verifyAfterMs,
-    partialLeft: digest => {
-      findPartial({ layout, observer: metrics }, digest).then(
-        found => capacity.addPartials(found === undefined ? [] : [found]),
-        error => logger.warn('a partial could not be counted', { digest, error }),
-      );
-    },
-    touch: digest => {
-      lru.touch(digest);
-      lastUses.touch(digest);
-      fleet?.holders.note(digest);
-    },
-    verified: digest => lastUses.verified(digest),
     indexedSize: digest => lru.sizeOf(digest),
-    manifestStored: (digest, bytes) => {
-      capacity.account(bytes);
-      if (bytes > 0) fleet?.holders.note(digest);
-    },
-    removed: (digest, bytes, kind) => {
-      if (kind === 'manifest' && lru.sizeOf(digest) === undefined) capacity.account(-bytes);
-      lru.remove(digest);
-      fleet?.holders.forget(digest);
-    },
   });
   const upstreams = await openUpstreams(cache, fleet, around);
   await lifecycle.start(

@@ -61,7 +61,7 @@ function telling(fleet: Fleet, metrics: AppContext['metrics']): HealthObserver {
   return {
     upstreamRateLimit: (key, limit) => {
       metrics.upstreamRateLimit(key, limit);
-      void fleet.budget.tell(key, limit);
+      void fleet.pullQuota.report(key, limit);
     },
     upstreamUp: (key, isUp) => metrics.upstreamUp(key, isUp),
     breakerOpen: (key, isOpen) => metrics.breakerOpen(key, isOpen),

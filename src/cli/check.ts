@@ -1,40 +1,30 @@
-/**
- * `cistern check`: is the configuration usable, and what does it come to? Prints every problem, or a summary of the
- * effective configuration. No network, and no secrets in the output.
- */
+/** `cistern check`: prints every problem of the configuration, or a summary of it. No network, no secrets in the output. */
 import { formatListenAddress } from '../config/address.ts';
 import type { Config, ProxyConfig, RedisConfig, UpstreamConfig } from '../config/config.ts';
-import { loadConfig } from '../config/load.ts';
+import { type LoadOptions, loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
-import { formatDuration, formatSize } from '../config/quantity.ts';
+import { formatDuration, formatSize, formatTable } from '../lib/format.ts';
 
-export interface CheckOptions {
-  /** `--config`. */
-  readonly file?: string;
-  /** `--upstreams`: asks the upstreams too. Not in this version. */
+export interface CheckOptions extends LoadOptions {
+  /** `--upstreams`: refused, not in this version. */
   readonly upstreams?: boolean;
-  readonly env: NodeJS.ProcessEnv;
-  readonly cwd: string;
   /** Gets the report, line ends included. */
   readonly write: (text: string) => void;
 }
 
 /** Resolves with the exit code: 0 usable, 2 not. */
-export async function runCheck({ file, upstreams, env, cwd, write }: CheckOptions): Promise<number> {
+export async function runCheck(options: CheckOptions): Promise<number> {
+  const { upstreams, write } = options;
   if (upstreams === true) {
-    write(
-      '--upstreams: this version cannot ask the upstreams yet; without it, check looks at the configuration\n',
-    );
+    write('--upstreams is not available in this version; run check without it\n');
     return 2;
   }
   try {
-    const { config, warnings, source } = await loadConfig({
-      ...(file === undefined ? {} : { file }),
-      env,
-      cwd,
-    });
+    const { config, warnings, source } = await loadConfig(options);
     for (const warning of warnings) write(`warning: ${warning}\n`);
-    write(`configuration is fine (${source === 'defaults' ? 'no mirror.yml here: all defaults' : source})\n`);
+    write(
+      `the configuration is valid (${source === 'defaults' ? 'no mirror.yml found, all defaults' : source})\n`,
+    );
     write(summarize(config));
     return 0;
   } catch (error) {
@@ -46,19 +36,19 @@ export async function runCheck({ file, upstreams, env, cwd, write }: CheckOption
 
 function summarize(config: Config): string {
   const { http, store, tags, metrics, log } = config;
-  const rows: [string, string][] = [
+  const rows = [
     ['listen', http.listen.map(formatListenAddress).join(', ')],
-    ...(http.publicUrl === undefined ? [] : [['public url', http.publicUrl] satisfies [string, string]]),
-    ...(http.names.length === 0 ? [] : [['own names', http.names.join(', ')] satisfies [string, string]]),
+    ...(http.publicUrl === undefined ? [] : [['public url', http.publicUrl]]),
+    ...(http.names.length === 0 ? [] : [['own names', http.names.join(', ')]]),
     ['store', `${store.path}, ${describeRoom(store)}`],
     ['lru', describeLru(config.lru)],
-    ...[...config.upstreams.values()].map((upstream): [string, string] => [
+    ...[...config.upstreams.values()].map(upstream => [
       `upstream ${upstream.key}`,
       describeUpstream(upstream),
     ]),
     [
       'default upstream',
-      config.offline ? `${config.defaultUpstream} (offline: nothing is asked)` : config.defaultUpstream,
+      config.offline ? `${config.defaultUpstream} (offline: no upstream is asked)` : config.defaultUpstream,
     ],
     [
       'tags',
@@ -70,8 +60,7 @@ function summarize(config: Config): string {
     ],
     ['log', `${log.level}, ${log.format}${log.access ? '' : ', no access log'}`],
   ];
-  const width = Math.max(...rows.map(([name]) => name.length)) + 2;
-  return rows.map(([name, value]) => `  ${name.padEnd(width)}${value}\n`).join('');
+  return formatTable(rows.map(row => ['', ...row])); // the empty column indents
 }
 
 function describeRoom({ maxBytes, minFreeBytes, lowWatermark }: Config['store']): string {
@@ -93,14 +82,14 @@ function describeRedis({ mode, addresses, sentinelName, username, database, tls 
 }
 
 function describeStale(staleIfErrorMs: number): string {
-  return staleIfErrorMs === Number.POSITIVE_INFINITY ? 'for ever' : `for ${formatDuration(staleIfErrorMs)}`;
+  return staleIfErrorMs === Number.POSITIVE_INFINITY ? 'forever' : `for ${formatDuration(staleIfErrorMs)}`;
 }
 
 function describeUpstream(upstream: UpstreamConfig): string {
   const notes = [
     upstream.username === undefined
       ? 'anonymous'
-      : `as ${upstream.username}, ${upstream.share === 'all' ? 'shared with everyone' : 'what it opens beyond the public is for access.rules'}`,
+      : `as ${upstream.username}, ${upstream.share === 'all' ? 'shared with everyone' : 'private repositories by access.rules'}`,
     ...(upstream.aliases.length === 0 ? [] : [`also ${upstream.aliases.join(', ')}`]),
     ...(upstream.ca === undefined ? [] : ['own CA']),
     ...(upstream.insecure ? ['certificate not checked'] : []),

@@ -1,28 +1,26 @@
 /**
- * What every command of the command line is given: where to define itself, the configuration flag that they share, and
- * how to run. A command imports what it needs when it runs, so that one doesn't pay for another.
+ * What all commands share: `--config`, the exit code, and the error that becomes one line on standard error. A command
+ * imports what it needs when it runs, so that one doesn't pay for another.
  */
 import type { Command } from 'commander';
+import type { LoadOptions } from '../config/load.ts';
+import { RegistryError } from '../oci/error.ts';
+import { StoreError, systemCodeOf } from '../store/store-error.ts';
 
 export interface ConfigFlags {
   readonly config?: string;
 }
 
-/** As `loadConfig` takes it. */
-export interface Place {
-  readonly file?: string;
-  readonly env: NodeJS.ProcessEnv;
-  readonly cwd: string;
-}
-
 export class CommandLine {
   readonly program: Command;
-  readonly #place: Omit<Place, 'file'>;
+  readonly #env: NodeJS.ProcessEnv;
+  readonly #cwd: string;
   #code = 0;
 
-  constructor(program: Command, place: Omit<Place, 'file'>) {
+  constructor(program: Command, { env, cwd }: LoadOptions) {
     this.program = program;
-    this.#place = place;
+    this.#env = env;
+    this.#cwd = cwd;
   }
 
   /** The exit code of the command that ran. */
@@ -38,12 +36,41 @@ export class CommandLine {
       .option('-c, --config <file>', 'configuration file (default: $CISTERN_CONFIG, then ./mirror.yml)');
   }
 
-  place(flags: ConfigFlags): Place {
-    return { ...(flags.config !== undefined && { file: flags.config }), ...this.#place };
+  /** What `loadConfig` takes. */
+  loadOptions({ config }: ConfigFlags): LoadOptions {
+    return { ...(config !== undefined && { file: config }), env: this.#env, cwd: this.#cwd };
   }
 
   /** `work` resolves with the exit code. */
   async run(work: () => Promise<number>): Promise<void> {
     this.#code = await work();
   }
+}
+
+/** The argument is no name of an image: the user's mistake, like a wrong flag. */
+const usageCodes: ReadonlySet<string> = new Set(['NAME_INVALID', 'TAG_INVALID', 'DIGEST_INVALID']);
+
+/** A command can't do what it was told. */
+export class CommandError extends Error {
+  /** Of the registry's table of errors, of a `StoreError`, or `FAILED`. */
+  readonly code: string;
+
+  constructor(message: string, code = 'FAILED') {
+    super(message);
+    this.name = 'CommandError';
+    this.code = code;
+  }
+
+  get exitCode(): 1 | 2 {
+    return usageCodes.has(this.code) ? 2 : 1;
+  }
+}
+
+/** Documented errors of other rooms, and those of the system. Undefined: a defect. */
+export function asCommandError(error: unknown): CommandError | undefined {
+  if (error instanceof CommandError) return error;
+  if (error instanceof RegistryError || error instanceof StoreError)
+    return new CommandError(error.message, error.code);
+  if (error instanceof Error && systemCodeOf(error) !== undefined) return new CommandError(error.message);
+  return undefined;
 }

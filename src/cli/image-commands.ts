@@ -1,24 +1,24 @@
 /**
- * `cistern refresh|evict|pin|unpin IMAGE…`: one after the other; one that fails doesn't hold up the others. All names are
- * looked at before anything is done.
+ * `cistern refresh|evict|pin|unpin IMAGE…`: one image after the other; after a failure the others still run. All names are
+ * checked first.
  */
 import type { Admin, EvictReport, PinReport, RefreshReport } from '../admin/admin.ts';
 import { parseImage, parseImageOrBlob } from '../admin/image-name.ts';
+import { formatBytes } from '../lib/format.ts';
 import { isDigest } from '../oci/digest.ts';
-import { asCommandError, CommandError } from './command-error.ts';
-import { formatBytes } from './text-table.ts';
-import { type AdminOptions, withAdmin } from './with-admin.ts';
+import { type AdminOptions, withAdmin } from './admin-client.ts';
+import { asCommandError, CommandError } from './command-line.ts';
 
 export type ImageCommand = 'refresh' | 'evict' | 'pin' | 'unpin';
 
 interface Done {
   readonly report: RefreshReport | EvictReport | PinReport;
-  /** For people. */
+  /** One line for the terminal, without its end. */
   readonly text: string;
   readonly isFailure: boolean;
 }
 
-/** Resolves with the exit code: that of the worst. */
+/** Resolves with the exit code, the highest of all images. */
 export function runImageCommand(
   command: ImageCommand,
   options: AdminOptions,
@@ -31,7 +31,7 @@ export function runImageCommand(
         const parsed = command === 'evict' ? parseImageOrBlob(image, hosts) : parseImage(image, hosts);
         if (command === 'refresh' && typeof parsed === 'object' && isDigest(parsed.reference))
           throw new CommandError(
-            `expected a tag to check, got a digest, which never moves: ${image}`,
+            `refresh needs a tag, because a digest never moves: ${image}`,
             'TAG_INVALID',
           );
       }
@@ -84,16 +84,16 @@ function describeRefresh({ image, result, from, to, reason }: RefreshReport): st
     case 'moved':
       return `${image}: moved from ${from} to ${to}`;
     case 'gone':
-      return `${image}: gone, ${reason ?? 'the upstream has it no longer'}; held: ${from}`;
+      return `${image}: gone, ${reason ?? 'the upstream no longer has it'}; held: ${from}`;
     case 'unknown':
-      return `${image}: not checked, ${reason ?? 'for no known reason'}; held: ${from}`;
+      return `${image}: not checked, ${reason ?? 'for an unknown reason'}; held: ${from}`;
   }
 }
 
 function describeEviction({ image, freedBytes, tags, manifests, blobs, kept }: EvictReport): string {
   const gone = [count(tags.length, 'tag'), count(manifests, 'manifest'), count(blobs, 'blob')].join(', ');
-  const stays = kept === 0 ? '' : `; ${kept} stay: needed by others, pinned or being filled`;
-  return `${image}: ${formatBytes(freedBytes)} freed (${gone}${stays})`;
+  const keptNote = kept === 0 ? '' : `; ${kept} kept: used by other images, pinned or downloading`;
+  return `${image}: ${formatBytes(freedBytes)} freed (${gone}${keptNote})`;
 }
 
 function describePin(command: 'pin' | 'unpin', report: PinReport): string {

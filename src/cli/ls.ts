@@ -1,8 +1,8 @@
-/** `cistern ls [PATTERN]`: what is held, image by image. */
+/** `cistern ls [PATTERN]`: the held images, one a line. */
 import type { ListedImage } from '../admin/admin.ts';
-import { CommandError } from './command-error.ts';
-import { formatAgo, formatBytes, formatTable } from './text-table.ts';
-import { type AdminOptions, withAdmin } from './with-admin.ts';
+import { formatAgo, formatBytes, formatTable } from '../lib/format.ts';
+import { type AdminOptions, withAdmin, writeReport } from './admin-client.ts';
+import { CommandError } from './command-line.ts';
 
 /** Resolves with the exit code. `pattern`: over canonical names, as in the configuration. */
 export function runLs(
@@ -17,15 +17,13 @@ export function runLs(
     },
     run: async (admin, signal) => {
       const { images } = await admin.list(pattern, signal);
-      options.write(
-        options.json === true ? `${JSON.stringify({ images }, null, 2)}\n` : render(images, nowMs),
-      );
+      writeReport(options, { images }, () => render(images, nowMs));
       return 0;
     },
   });
 }
 
-/** Whatever else is in it could match no name. */
+/** Any other character could match no name. */
 function requirePattern(pattern: string): void {
   if (/^[a-z0-9._:/*-]+$/.test(pattern)) return;
   const message = `expected a pattern over names like docker.io/library/alpine, such as docker.io/**, got ${JSON.stringify(pattern)}`;

@@ -1,36 +1,26 @@
 /**
- * `cistern serve`: configuration, logger, mirror, signals. Resolves when the process is to end, with its exit code:
- * 0 after a drain, 1 after a failure, 2 for a configuration that can't be used (its problems go to `writeError`).
+ * `cistern serve`: configuration, logger, mirror, signals. Resolves with the exit code when the process is to end: 0 after a
+ * drain, 1 after a failure, 2 for a configuration that can't be used.
  */
-
 import { type ProcessEvents, runUntilSignal } from '../app/lifecycle.ts';
 import type { Config } from '../config/config.ts';
-import { loadConfig } from '../config/load.ts';
+import { type LoadOptions, loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
 import { createLogger, type RootLogger } from '../log.ts';
 
-export interface ServeOptions {
-  /** `--config`. */
-  readonly file?: string;
-  readonly env: NodeJS.ProcessEnv;
-  readonly cwd: string;
+export interface ServeOptions extends LoadOptions {
   readonly process: ProcessEvents & { readonly pid: number };
-  /** Gets the lines of a configuration that can't be used. */
+  /** Gets the problems of a configuration that can't be used. */
   readonly writeError: (text: string) => void;
   /** Gets the lines of the log. Left out: standard output. */
   readonly writeLog?: (line: string) => void;
 }
 
 export async function serve(options: ServeOptions): Promise<number> {
-  const { env } = options;
   let config: Config;
   let logger: RootLogger;
   try {
-    const loaded = await loadConfig({
-      ...(options.file !== undefined && { file: options.file }),
-      env,
-      cwd: options.cwd,
-    });
+    const loaded = await loadConfig(options);
     config = loaded.config;
     const { level, format } = config.log;
     logger = createLogger({

@@ -1,4 +1,4 @@
-/** `cistern stats`: the figures of a running daemon, or of the store when none runs. */
+/** `cistern stats`: the statistics of the running daemon, or of the store when no daemon runs. */
 import type {
   DaemonReport,
   DownloadReport,
@@ -6,17 +6,15 @@ import type {
   StoreReport,
   UpstreamReport,
 } from '../admin/admin.ts';
-import { formatBytes, formatShare, formatSpan, formatTable } from './text-table.ts';
-import { type AdminOptions, withAdmin } from './with-admin.ts';
+import { formatBytes, formatShare, formatSpan, formatTable } from '../lib/format.ts';
+import { type AdminOptions, withAdmin, writeReport } from './admin-client.ts';
 
 /** Resolves with the exit code. */
 export function runStats(options: AdminOptions): Promise<number> {
   return withAdmin(options, {
     isChange: false,
-    check: () => {},
     run: async admin => {
-      const report = await admin.stats();
-      options.write(options.json === true ? `${JSON.stringify(report, null, 2)}\n` : renderStats(report));
+      writeReport(options, await admin.stats(), renderStats);
       return 0;
     },
   });
@@ -25,7 +23,7 @@ export function runStats(options: AdminOptions): Promise<number> {
 export function renderStats({ version, store, daemon }: StatsReport): string {
   const head = [
     ['version', version],
-    ['daemon', daemon === null ? 'none runs: this is the store alone' : describeDaemon(daemon)],
+    ['daemon', daemon === null ? 'not running, figures of the store alone' : describeDaemon(daemon)],
     ...storeRows(store),
   ];
   if (daemon === null) return formatTable(head);

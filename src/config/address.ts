@@ -1,15 +1,27 @@
 /**
- * Addresses and hosts as they stand in the configuration: where to listen, under which host an upstream is known,
- * which proxies are trusted. Pure checks; nothing is resolved or dialled.
+ * Parses the addresses, hosts, URLs and repository patterns of a configuration. All parsers throw `ValueError`.
+ * Nothing is resolved or dialled.
  */
 import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net';
+import { apiRoot } from '../oci/endpoint.ts';
 import type { ListenAddress } from './config.ts';
-import { refusal } from './value-error.ts';
+import { refusal, ValueError } from './problem.ts';
 
 const label = '[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?';
 const hostPattern = new RegExp(`^(?:${label}(?:\\.${label})*|\\[[0-9a-f:.]+\\])(?::[0-9]{1,5})?$`);
 
-/** `[::]:5000`, `127.0.0.1:0`, `mirror.lan:5000`, `:5000` (every address). Errors: `ValueError`. */
+/** The first segments of the daemon's own pages. */
+const takenSegments: ReadonlySet<string> = new Set([
+  'v2',
+  'healthz',
+  'readyz',
+  'ui',
+  'api',
+  'token',
+  'fleet',
+]);
+
+/** `[::]:5000`, `127.0.0.1:0`, `mirror.lan:5000`, `:5000` (every address). */
 export function parseListenAddress(value: unknown): ListenAddress {
   const match = typeof value === 'string' ? /^(?:\[([^\]]+)\]|([^[\]:/\s]*)):(\d{1,5})$/.exec(value) : null;
   const port = Number(match?.[3]);
@@ -25,7 +37,7 @@ export function formatListenAddress({ host, port }: ListenAddress): string {
   return `${isIPv6(host) ? `[${host}]` : host}:${port}`;
 }
 
-/** A host with or without a port, in lower case. Errors: `ValueError`. */
+/** A host with or without a port, in lower case. */
 export function parseHost(value: unknown): string {
   const host = typeof value === 'string' ? value.toLowerCase() : '';
   if (host.length > 255 || !hostPattern.test(host) || !isPortFine(host)) {
@@ -36,7 +48,7 @@ export function parseHost(value: unknown): string {
 
 /**
  * A host that clients can put in front of a repository: it has a dot or a port, or is `localhost`. Anything else
- * would be the first segment of a repository on Docker Hub. Errors: `ValueError`.
+ * would be the first segment of a repository on Docker Hub.
  */
 export function parseRegistryHost(value: unknown): string {
   const expected = 'a host as it stands in image names, such as ghcr.io or registry:5000';
@@ -48,12 +60,63 @@ export function parseRegistryHost(value: unknown): string {
   return host;
 }
 
-/** An IP address or a CIDR block that `node:net` BlockList takes. Errors: `ValueError`. */
+/** An IP address or a CIDR block that `node:net` BlockList takes. */
 export function parseAddressBlock(value: unknown): string {
   if (typeof value !== 'string' || !isAddressBlock(value)) {
     throw refusal('an IP address or a block such as 10.0.0.0/8', value);
   }
   return value;
+}
+
+/** `https://registry-1.docker.io`; a path is a prefix in front of the API, `?ns=HOST` tells a mirror which registry. */
+export function parseUpstreamUrl(value: unknown): URL {
+  const url = parseWebUrl(value, isNamespace);
+  if (`${url.pathname}/`.includes(apiRoot)) {
+    throw refusal(`the URL in front of ${apiRoot}, without it`, value);
+  }
+  return url;
+}
+
+/** `https://mirror.lan`, without a trailing slash. */
+export function parsePublicUrl(value: unknown): string {
+  return parseWebUrl(value).href.replace(/\/+$/, '');
+}
+
+export function parseMetricsPath(value: unknown): string {
+  const path = typeof value === 'string' && /^(?:\/[\w.-]+)+$/.test(value) ? value : undefined;
+  if (path === undefined) throw refusal('a path such as /metrics', value);
+  if (takenSegments.has(path.split('/')[1] ?? ''))
+    throw refusal('a path that nothing else is served under', value);
+  return path;
+}
+
+/** `library/**`, `team/app-*`: `*` is anything but a slash, `**` anything. */
+export function parsePattern(value: unknown): string {
+  if (typeof value === 'string' && /^[a-z0-9*][a-z0-9._*-]*(?:\/[a-z0-9._*-]+)*$/.test(value)) return value;
+  throw refusal('a pattern over repositories such as "library/**"', value);
+}
+
+/** `docker.io/library/**`, `localhost:5000/**`, `**`: over names with their host. */
+export function parseNamePattern(value: unknown): string {
+  if (typeof value === 'string' && /^[a-z0-9*][a-z0-9._:*-]*(?:\/[a-z0-9._*-]+)*$/.test(value)) return value;
+  throw refusal('a pattern over repositories with their host, such as "docker.io/library/**"', value);
+}
+
+/** Of one upstream: a URL, or `none` for no proxy whatever the environment says. */
+export function parseProxySetting(value: unknown): URL | 'none' {
+  return value === 'none' ? value : parseProxyUrl(value);
+}
+
+/** `http://proxy:3128`, `https://…`, with user and password if need be; as in HTTP_PROXY also `proxy:3128`. No message repeats it. */
+export function parseProxyUrl(value: unknown): URL {
+  const text =
+    typeof value === 'string' && value !== '' && !value.includes('://') ? `http://${value}` : value;
+  const url = typeof text === 'string' && URL.canParse(text) ? new URL(text) : undefined;
+  const isBare = url !== undefined && url.pathname.length <= 1 && url.search === '' && url.hash === '';
+  if (url === undefined || !isBare || !/^https?:$/.test(url.protocol) || !isDecodable(url)) {
+    throw new ValueError('expected a proxy such as http://proxy.lan:3128 (http or https, no path)');
+  }
+  return url;
 }
 
 function isListenHost(host: string, bracketed: boolean): boolean {
@@ -82,4 +145,35 @@ function isAddressBlock(text: string): boolean {
   } catch {
     return false; // a prefix out of range
   }
+}
+
+function isDecodable({ username, password }: URL): boolean {
+  try {
+    decodeURIComponent(username + password);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** `?ns=ghcr.io` (OCI distribution-spec "Registry Proxying"). */
+function isNamespace(query: string): boolean {
+  return /^\?ns=[a-z0-9.:-]+$/i.test(query);
+}
+
+function parseWebUrl(value: unknown, mayHaveQuery: (query: string) => boolean = () => false): URL {
+  const isWeb = typeof value === 'string' && /^https?:\/\//i.test(value) && URL.canParse(value);
+  // what may hold a password isn't repeated in a message
+  if (!isWeb && typeof value === 'string' && value.includes('@')) {
+    throw new ValueError('expected a URL with http:// or https://, and without user and password');
+  }
+  if (!isWeb) throw refusal('a URL with http:// or https://', value);
+  const url = new URL(value);
+  if (url.username !== '' || url.password !== '') {
+    throw new ValueError('expected a URL without user and password; they have keys of their own');
+  }
+  if ((url.search !== '' && !mayHaveQuery(url.search)) || url.hash !== '') {
+    throw new ValueError('expected a URL without query and fragment'); // not repeated: a query may be a signature
+  }
+  return url;
 }

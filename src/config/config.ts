@@ -1,7 +1,6 @@
 /**
- * The effective configuration: what `loadConfig` gives after file, environment and defaults, with units in the names.
- * Everything is checked and resolved (absolute paths, secrets read), so nobody below parses text again.
- * Only `app/mirror.ts` and `cli/` read it; every other room gets narrow constructor options.
+ * The effective configuration: file, environment and defaults together, checked, with absolute paths, secrets read and units
+ * in the names. Only `app/` and `cli/` read it; every other room gets narrow constructor options.
  */
 
 export interface Config {
@@ -143,14 +142,14 @@ export interface TagsConfig {
 export interface AccessConfig {
   /** Absolute. Undefined: there are no users. */
   readonly htpasswd?: string;
-  /** Undefined: anyone pulls what is public. */
+  /** Undefined: everyone pulls what is public. */
   readonly rules?: readonly AccessRule[];
 }
 
 export interface AccessRule {
   /** Patterns over canonical names (`docker.io/library/**`). At least one. */
   readonly repositories: readonly string[];
-  /** Names; `*`: everybody who is logged in; `anonymous`: everybody. At least one. */
+  /** Names; `*`: every logged-in user; `anonymous`: everyone. At least one. */
   readonly users: readonly string[];
   /** IP addresses and CIDR blocks, as `node:net` BlockList takes them; none: from anywhere. */
   readonly from: readonly string[];

@@ -3,21 +3,39 @@
  * Anchors, aliases and merge keys are fine; several documents, keys given twice and unknown tags are problems.
  * An empty file is an empty tree, and a key without a value counts as absent.
  */
-import { type Document, isAlias, isMap, isScalar, isSeq, LineCounter, type Pair, parseDocument } from 'yaml';
-import { findFlaws, isMergeKey, startOf } from './document-flaws.ts';
-import { formatPath, isSection, type Path } from './path.ts';
-import type { Problem } from './problem.ts';
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  type Pair,
+  parseDocument,
+} from 'yaml';
+import { formatPath, isSection, type Path, type Problem } from './problem.ts';
 
 export interface Place {
   readonly line: number;
   readonly column: number;
 }
 
+/** What YAML allows and a configuration doesn't. */
+interface Flaw {
+  /** Offset in the file, in characters. */
+  readonly offset: number;
+  readonly path: Path;
+  readonly message: string;
+  /** The tree can't be built. */
+  readonly isFatal: boolean;
+}
+
 export class ConfigDocument {
   /** The file as the user named it. */
   readonly origin: string;
   readonly problems: readonly Problem[];
-  /** Undefined when the file is too broken for anybody to say what stands in it; then there are `problems`. */
+  /** Undefined when no tree can be built; then there are `problems`. */
   readonly tree: unknown;
   readonly #document: Document.Parsed;
   readonly #lines = new LineCounter();
@@ -113,4 +131,72 @@ function withoutNull(value: unknown): unknown {
   if (Array.isArray(value)) return value.map(item => (item === null ? null : withoutNull(item)));
   if (!isSection(value)) return value ?? undefined;
   return Object.fromEntries(Object.entries(value).map(([key, child]) => [key, withoutNull(child)]));
+}
+
+/** In the order of the file. */
+function findFlaws(document: Document.Parsed, lines: LineCounter): readonly Flaw[] {
+  const flaws: Flaw[] = [];
+
+  function visitNode(node: unknown, path: Path, above: readonly unknown[]): void {
+    if (isAlias(node)) visitAlias(node, path, above);
+    if (isMap(node)) visitPairs(node.items, path, [...above, node]);
+    if (isSeq(node))
+      for (const [index, item] of node.items.entries()) visitNode(item, [...path, index], [...above, node]);
+  }
+
+  function visitAlias(alias: Node, path: Path, above: readonly unknown[]): void {
+    const target = isAlias(alias) ? alias.resolve(document) : undefined;
+    if (target !== undefined && !above.includes(target)) return;
+    // the name isn't repeated: a password that begins with * ends up here
+    const message =
+      target === undefined
+        ? 'no anchor of that name before this alias (a text that begins with * needs quotes)'
+        : 'an alias inside of what it stands for';
+    flaws.push({ offset: startOf(alias), path, message, isFatal: true });
+  }
+
+  function visitPairs(pairs: readonly Pair[], path: Path, above: readonly unknown[]): void {
+    const first = new Map<string, unknown>();
+    for (const { key, value } of pairs) {
+      if (!isScalar(key) || key.value === null) {
+        const message = 'expected a plain word as key (a text that begins with { or [ needs quotes)';
+        flaws.push({ offset: startOf(key), path, message, isFatal: true });
+        continue;
+      }
+      if (isMergeKey(key)) {
+        if (!isMergeable(value)) {
+          flaws.push({ offset: startOf(value), path, message: 'expected sections after <<', isFatal: true });
+        }
+        visitNode(value, path, above);
+        continue;
+      }
+      const name = String(key.value);
+      const earlier = first.get(name);
+      if (earlier === undefined) first.set(name, key);
+      else {
+        const message = `given twice; first on line ${lines.linePos(startOf(earlier)).line}`;
+        flaws.push({ offset: startOf(key), path: [...path, name], message, isFatal: false });
+      }
+      visitNode(value, [...path, name], above);
+    }
+  }
+
+  function isMergeable(value: unknown): boolean {
+    const parts = isSeq(value) ? value.items : [value];
+    return parts.every(part => isMap(isAlias(part) ? part.resolve(document) : part));
+  }
+
+  visitNode(document.contents, [], []);
+  return flaws;
+}
+
+/** A plain `<<`, which the parser turns into a symbol; a quoted one is a key like any other. */
+function isMergeKey(key: unknown): boolean {
+  return isScalar(key) && typeof key.value === 'symbol';
+}
+
+/** Offset at which a node begins. */
+function startOf(node: unknown): number {
+  const range = isScalar(node) || isAlias(node) || isMap(node) || isSeq(node) ? node.range : undefined;
+  return range?.[0] ?? 0;
 }

@@ -1,18 +1,20 @@
 /**
- * Settings from the environment: `CISTERN_` and the path in capitals (`CISTERN_STORE_MAX_SIZE`), hosts with `_` for
- * everything that isn't a letter or a digit (`CISTERN_UPSTREAMS_DOCKER_IO_PASSWORD_FILE`). They go over the file.
- * An empty variable counts as absent. Unknown ones only warn: Kubernetes puts `CISTERN_PORT=tcp://…` into every pod.
+ * What the environment sets over the file: `CISTERN_` and the path in capitals (`CISTERN_STORE_MAX_SIZE`), hosts with `_` for
+ * everything that isn't a letter or a digit; and the proxies of HTTPS_PROXY, HTTP_PROXY and NO_PROXY. Empty counts as absent.
  */
 import { canonicalHost, HUB } from '../oci/name.ts';
-import { formatPath, isSection, type Path, valueAt } from './path.ts';
+import { parseProxyUrl } from './address.ts';
+import type { ProxyConfig } from './config.ts';
+import type { Findings } from './findings.ts';
+import { formatPath, isSection, type Path, ValueError, valueAt } from './problem.ts';
 import { configSchema } from './schema.ts';
-import { readText, settingsOf } from './schema-walk.ts';
+import { readText, settingsOf } from './schema-check.ts';
 import { nearestWord } from './suggestion.ts';
 
 /** Names the configuration file; not a setting. */
 export const fileVariable = 'CISTERN_CONFIG';
 
-/** Upstreams that people know. Without a configured one of that name, a variable for it changes nothing. */
+/** Well-known registries. Without an upstream of that name in the file, a variable for it changes nothing. */
 const wellKnownHosts: readonly string[] = [
   HUB,
   'ghcr.io',
@@ -22,6 +24,12 @@ const wellKnownHosts: readonly string[] = [
   'public.ecr.aws',
   'mcr.microsoft.com',
 ];
+
+/** No proxy can mean the same by these as we do. */
+const ownMachine: readonly string[] = ['localhost', '127.0.0.0/8', '::1'];
+
+/** `lru.redis` may be a URL alone, in the file and as a variable; with further keys it is a section. */
+const shortRedis: Path = ['lru', 'redis'];
 
 export interface Overlay {
   /** The file's tree with the variables' values in it. */
@@ -33,6 +41,7 @@ export interface Overlay {
   readonly ambiguous: readonly { readonly variable: string; readonly message: string }[];
 }
 
+/** Unknown variables only warn: Kubernetes puts `CISTERN_PORT=tcp://…` into every pod. */
 export function overlayEnvironment(fileTree: unknown, env: NodeJS.ProcessEnv): Overlay {
   const hosts = configuredHosts(fileTree);
   const settings = nameSettings(hosts, spellings);
@@ -50,13 +59,9 @@ export function overlayEnvironment(fileTree: unknown, env: NodeJS.ProcessEnv): O
   )) {
     if (!variable.startsWith('CISTERN_') || variable === fileVariable || text === '') continue;
     const [path, other] = settings.get(variable) ?? [];
-    const isKnownHost = unconfigured.has(variable) && !settings.has(variable);
+    const [knownPath] = unconfigured.get(variable) ?? [];
     if (path === undefined) {
-      warnings.push(
-        isKnownHost
-          ? describeUnconfigured(variable, unconfigured.get(variable)?.[0])
-          : describeUnknown(variable, settings.keys()),
-      );
+      warnings.push(describeIgnored(variable, knownPath, settings.keys()));
     } else if (other !== undefined) {
       ambiguous.push({
         variable,
@@ -71,6 +76,22 @@ export function overlayEnvironment(fileTree: unknown, env: NodeJS.ProcessEnv): O
   return { tree, variables, warnings, ambiguous };
 }
 
+/**
+ * As containerd, docker and podman read them, in capitals or small. This machine itself is always reached directly.
+ * Undefined when there are none.
+ */
+export function readProxies(env: NodeJS.ProcessEnv, findings: Findings): ProxyConfig | undefined {
+  const http = readProxy(env, 'HTTP_PROXY', findings);
+  const https = readProxy(env, 'HTTPS_PROXY', findings);
+  if (http === undefined && https === undefined) return undefined;
+  const [, bypass = ''] = findVariable(env, 'NO_PROXY') ?? [];
+  return {
+    ...(http === undefined ? {} : { http }),
+    ...(https === undefined ? {} : { https }),
+    bypass: [...ownMachine, ...bypass.split(/[\s,]+/).filter(entry => entry !== '')],
+  };
+}
+
 /** Keys as the file spells them; without a section for upstreams there is Docker Hub. */
 function configuredHosts(tree: unknown): readonly string[] {
   const upstreams = valueAt(tree, ['upstreams']);
@@ -81,9 +102,6 @@ function configuredHosts(tree: unknown): readonly string[] {
 function spellings(host: string): readonly string[] {
   return [...new Set([host, canonicalHost(host)])];
 }
-
-/** `lru.redis` may be a URL alone, in the file and as a variable; with further keys it is a section. */
-const shortRedis: Path = ['lru', 'redis'];
 
 function expandShort(tree: unknown): unknown {
   const value = valueAt(tree, shortRedis);
@@ -125,26 +143,39 @@ function withValue(tree: unknown, path: Path, value: unknown): unknown {
 
 /** A secret from the environment takes the place of the file's, whichever of its two keys the file uses. */
 function withoutRival(tree: unknown, path: Path, variables: ReadonlyMap<string, string>): unknown {
-  const rivals: ReadonlyMap<unknown, string> = new Map([
-    ['password', 'password_file'],
-    ['password_file', 'password'],
-    ['sentinel_password', 'sentinel_password_file'],
-    ['sentinel_password_file', 'sentinel_password'],
-    ['secret', 'secret_file'],
-    ['secret_file', 'secret'],
-  ]);
-  const rival = rivals.get(path.at(-1));
-  if (rival === undefined) return tree;
-  const rivalPath = [...path.slice(0, -1), rival];
+  const [, secret, suffix] = /^((?:sentinel_)?password|secret)(_file)?$/.exec(String(path.at(-1))) ?? [];
+  if (secret === undefined) return tree;
+  const rivalPath = [...path.slice(0, -1), suffix === undefined ? `${secret}_file` : secret];
   return variables.has(formatPath(rivalPath)) ? tree : withValue(tree, rivalPath, undefined);
 }
 
-function describeUnconfigured(variable: string, path: Path | undefined): string {
-  const host = String(path?.[1]);
-  return `environment:${variable}: ignored, because ${host} is not among the upstreams; add "${host}:" to them in the file`;
+/** `knownPath`: what it would set if that upstream were in the file. */
+function describeIgnored(variable: string, knownPath: Path | undefined, settings: Iterable<string>): string {
+  const ignored = `environment:${variable}: ignored`;
+  const host = knownPath?.[1];
+  if (host !== undefined)
+    return `${ignored}, because ${host} is not among the upstreams; add "${host}:" to them in the file`;
+  const nearest = nearestWord(variable, settings);
+  return `${ignored}, not a setting${nearest === undefined ? '' : `; did you mean ${nearest}?`}`;
 }
 
-function describeUnknown(variable: string, known: Iterable<string>): string {
-  const nearest = nearestWord(variable, known);
-  return `environment:${variable}: ignored, not a setting${nearest === undefined ? '' : `; did you mean ${nearest}?`}`;
+function readProxy(env: NodeJS.ProcessEnv, name: string, findings: Findings): URL | undefined {
+  const [variable = name, text] = findVariable(env, name) ?? [];
+  if (text === undefined) return undefined;
+  try {
+    return parseProxyUrl(text);
+  } catch (error) {
+    if (!(error instanceof ValueError)) throw error;
+    findings.reportVariable(variable, error.message);
+    return undefined;
+  }
+}
+
+/** The name as it is set, and its value; an empty one counts as absent. */
+function findVariable(env: NodeJS.ProcessEnv, name: string): readonly [string, string] | undefined {
+  for (const variable of [name, name.toLowerCase()]) {
+    const text = env[variable];
+    if (text !== undefined && text !== '') return [variable, text];
+  }
+  return undefined;
 }

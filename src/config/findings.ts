@@ -1,12 +1,11 @@
 /**
- * Collects the problems of one load and gives each its place: the variable that set the value, else the line and
- * column in the file, else the nearest section above that the file has.
+ * Collects the problems of one load and gives each its place: the variable that set the value, else line and column in
+ * the file, else the nearest section above that the file has.
  */
 import type { ConfigDocument, Place } from './document.ts';
-import { formatPath, type Path, valueAt } from './path.ts';
-import type { Problem } from './problem.ts';
+import { formatPath, type Path, type Problem, valueAt } from './problem.ts';
 
-/** Which end of a setting is to blame: a wrong value, or a key that shouldn't be there at all. */
+/** What is wrong: the value, or that the key is there at all. */
 export type Blame = 'key' | 'value';
 
 /** Where problems without a line are sorted. */
@@ -34,14 +33,11 @@ export class Findings {
     const held = this.#heldPath(path);
     const place = this.#document.locate(held, blame);
     const variable = this.#variableAt(held) ?? (place === undefined ? this.#variableBelow(held) : undefined);
-    const problem = { path: formatPath(held), message };
-    if (variable !== undefined) this.#problems.push({ origin: `environment:${variable}`, ...problem });
-    else
-      this.#problems.push({
-        origin: this.#document.origin,
-        ...(place ?? this.#placeAbove(held)),
-        ...problem,
-      });
+    const position =
+      variable === undefined
+        ? { origin: this.#document.origin, ...(place ?? this.#placeAbove(held)) }
+        : { origin: `environment:${variable}` };
+    this.#problems.push({ ...position, path: formatPath(held), message });
   }
 
   /** For a variable that belongs to no single setting. */
@@ -51,13 +47,12 @@ export class Findings {
 
   /** In the order of the file, then those of the environment by variable. */
   list(): readonly Problem[] {
-    return this.#problems.toSorted((one, other) => {
-      return (
+    return this.#problems.toSorted(
+      (one, other) =>
         (one.line ?? lastLine) - (other.line ?? lastLine) ||
         (one.column ?? 0) - (other.column ?? 0) ||
-        compareTexts(one.origin, other.origin)
-      );
-    });
+        Number(one.origin > other.origin) - Number(one.origin < other.origin),
+    );
   }
 
   /** Short forms count as long ones in the schema (`listen: x` is a list of one); problems name what was written. */
@@ -91,6 +86,17 @@ export class Findings {
   }
 }
 
-function compareTexts(one: string, other: string): number {
-  return one === other ? 0 : one < other ? -1 : 1;
+/** `username` needs a password, and the password is in one of two keys. `prefix`: of the three keys in `section`. */
+export function checkPassword(
+  path: Path,
+  section: Readonly<Record<string, unknown>>,
+  prefix: string,
+  findings: Findings,
+): void {
+  const [username, password, file] = [`${prefix}username`, `${prefix}password`, `${prefix}password_file`];
+  const isGiven = (key: string): boolean => section[key] !== undefined;
+  if (isGiven(password) && isGiven(file))
+    findings.report([...path, file], `give either ${password} or ${file}, not both`, 'key');
+  if (isGiven(username) && !isGiven(password) && !isGiven(file))
+    findings.report([...path, username], `needs ${password} or ${file}`, 'key');
 }

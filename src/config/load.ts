@@ -1,23 +1,22 @@
 /**
- * Loads the configuration: the file, the environment over it, defaults below. Finds every problem before it gives up,
- * and reads nothing but the file and the secrets it points to.
+ * Loads the configuration: the file, the environment over it, defaults below. It finds every problem before it gives up,
+ * and reads only the file and the files that it names.
  */
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { checkAccess } from './access-rules.ts';
-import { assembleConfig } from './assembly.ts';
-import type { Config } from './config.ts';
+import { HUB } from '../oci/name.ts';
+import { checkAccess } from './access.ts';
+import type { Config, ProxyConfig } from './config.ts';
 import { ConfigDocument } from './document.ts';
-import { fileVariable, overlayEnvironment } from './environment.ts';
+import { fileVariable, overlayEnvironment, readProxies } from './environment.ts';
 import { Findings } from './findings.ts';
-import { checkFleet } from './fleet-rules.ts';
-import { formatPath, type Path } from './path.ts';
-import { ConfigError } from './problem.ts';
-import { readProxies } from './proxy-environment.ts';
-import { checkRedis } from './redis-rules.ts';
+import { assembleFleet, checkFleet, warnAboutFleet } from './fleet.ts';
+import { ConfigError, formatPath, type Path } from './problem.ts';
+import { assembleRedis, checkRedis } from './redis.ts';
 import { describeReadError, readReferencedFiles } from './referenced-file.ts';
+import type { ParsedFile } from './schema.ts';
 import { checkSchema } from './schema-check.ts';
-import { checkUpstreams } from './upstream-rules.ts';
+import { assembleUpstream, checkUpstreams, chooseDefaultUpstream, warnAboutUpstream } from './upstreams.ts';
 
 export interface LoadOptions {
   /** `--config`; it must exist. Without it `CISTERN_CONFIG`, then `mirror.yml` in `cwd`, which may be missing. */
@@ -60,15 +59,83 @@ export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<Loade
   const problems = findings.list();
   if (parsed === undefined || problems.length > 0) throw new ConfigError(problems);
 
-  const assembly = assembleConfig(parsed, { files, baseOf, proxy });
+  const config = assembleConfig(parsed, { files, baseOf, proxy });
+  const choices = [...warnAboutDefault(parsed, config), ...warnAboutFleet(config.fleet)];
   return {
-    config: assembly.config,
-    warnings: [...warnings, ...assembly.warnings],
+    config,
+    warnings: [...warnings, ...choices, ...[...config.upstreams.values()].flatMap(warnAboutUpstream)],
     source: text === undefined ? 'defaults' : path,
   };
 }
 
-/** Undefined when nobody named a file and the default one isn't there. */
+interface AssemblyInput {
+  /** Text of `password_file`, `ca_file` and the like by the formatted path of the key. */
+  readonly files: ReadonlyMap<string, string>;
+  /** What a relative path at a key is relative to. Absolute. */
+  readonly baseOf: (path: Path) => string;
+  /** For upstreams that name no proxy of their own. */
+  readonly proxy: ProxyConfig | undefined;
+}
+
+/** Fills in what depends on other keys. Nothing can be wrong any more at this point. */
+function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyInput): Config {
+  const { http, store, lru, tags, access, metrics } = parsed;
+  const upstreams = new Map(
+    Object.entries(parsed.upstreams)
+      .map(([key, upstream]) => assembleUpstream(key, upstream, files, proxy))
+      .map(upstream => [upstream.key, upstream] as const),
+  );
+  const fleet = assembleFleet(parsed.fleet, files);
+  return {
+    http: {
+      listen: http.listen.map(({ address }) => address),
+      ...(http.public_url === undefined ? {} : { publicUrl: http.public_url }),
+      names: http.names,
+      trustedProxies: http.trusted_proxies,
+      drainMs: http.drain,
+    },
+    store: {
+      path: resolve(baseOf(['store', 'path']), store.path),
+      maxBytes: store.max_size === 0 ? Number.POSITIVE_INFINITY : store.max_size,
+      minFreeBytes: store.min_free,
+      lowWatermark: store.low_watermark,
+      partialTtlMs: store.partial_ttl,
+      verifyAfterMs: store.verify_after,
+    },
+    lru: {
+      ...(lru.redis !== undefined && { redis: assembleRedis(lru.redis, files) }),
+      required: lru.required,
+    },
+    upstreams,
+    defaultUpstream: chooseDefaultUpstream([...upstreams.keys()], parsed.default_upstream),
+    offline: parsed.offline,
+    tags: {
+      ttlMs: tags.ttl,
+      checkTimeoutMs: tags.check_timeout,
+      staleIfErrorMs: tags.stale_if_error,
+      on404: tags.on_404,
+      negativeTtlMs: tags.negative_ttl,
+    },
+    access: {
+      ...(access.htpasswd !== undefined && {
+        htpasswd: resolve(baseOf(['access', 'htpasswd']), access.htpasswd),
+      }),
+      ...(access.rules !== undefined && { rules: access.rules }),
+    },
+    ...(fleet !== undefined && { fleet }),
+    metrics: { path: metrics.path, ...(metrics.listen === undefined ? {} : { listen: metrics.listen }) },
+    log: parsed.log,
+  };
+}
+
+function warnAboutDefault(parsed: ParsedFile, { defaultUpstream, upstreams }: Config): readonly string[] {
+  if (parsed.default_upstream !== undefined || defaultUpstream === HUB || upstreams.size <= 1) return [];
+  return [
+    `default_upstream: ${HUB} is not among the upstreams, so names without a host go to the first one, ${defaultUpstream}`,
+  ];
+}
+
+/** Undefined: no file was named, and the default file does not exist. */
 async function readText(path: string, named: string | undefined): Promise<string | undefined> {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(await readFile(path));

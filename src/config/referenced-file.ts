@@ -1,19 +1,19 @@
 /**
- * Reads the files that a configuration points to: `password_file`, `ca_file`, `secret_file`, `htpasswd`. They are read at
- * start; what is wrong with one is a finding at the key that names it. No message shows what stands in them.
+ * Reads the files that a configuration names: `password_file`, `ca_file`, `secret_file`, `htpasswd`. A file that can't be
+ * used is a finding at the key that names it. No message shows what is in them.
  */
 import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Findings } from './findings.ts';
-import { formatPath, isSection, type Path, valueAt } from './path.ts';
-import { ValueError } from './value-error.ts';
+import { formatPath, isSection, type Path, ValueError, valueAt } from './problem.ts';
 
 const keysOfFiles = [
   ['password_file', parsePassword],
   ['sentinel_password_file', parsePassword],
   ['secret_file', parsePassword],
   ['ca_file', parseCertificates],
+  ['htpasswd', (text: string) => text], // only to find out at start that it can't be read; it is watched later
 ] as const;
 
 /** Text by the formatted path of the key that names the file. `baseOf`: what a relative path at a key is relative to. */
@@ -25,7 +25,12 @@ export async function readReferencedFiles(
   const texts = new Map<string, string>();
   const upstreams = valueAt(tree, ['upstreams']);
   const hosts = Object.keys(isSection(upstreams) ? upstreams : {});
-  for (const section of [...hosts.map(host => ['upstreams', host]), ['lru', 'redis'], ['fleet']]) {
+  for (const section of [
+    ...hosts.map(host => ['upstreams', host]),
+    ['lru', 'redis'],
+    ['fleet'],
+    ['access'],
+  ]) {
     for (const [name, parse] of keysOfFiles) {
       const path = [...section, name];
       const file = valueAt(tree, path);
@@ -38,20 +43,7 @@ export async function readReferencedFiles(
       }
     }
   }
-  await readUsers(tree, baseOf, findings);
   return texts;
-}
-
-/** Read at start only to say at once when it can't be; afterwards it is read whenever it changes. */
-async function readUsers(tree: unknown, baseOf: (path: Path) => string, findings: Findings): Promise<void> {
-  const path = ['access', 'htpasswd'];
-  const file = valueAt(tree, path);
-  if (typeof file !== 'string' || file === '') return;
-  try {
-    await readFile(resolve(baseOf(path), file), 'utf8');
-  } catch (error) {
-    findings.report(path, `${file}: ${describeReadError(error)}`);
-  }
 }
 
 /** Why a file could not be read, in words. Rethrows what isn't the file system's answer. */

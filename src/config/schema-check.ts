@@ -1,13 +1,14 @@
 /**
- * Holds a tree against the schema: wrong kinds, bad values and unknown keys become findings, all of them in one pass.
+ * Holds a tree against the schema, and reads the schema itself: which settings there are, and what a text from the
+ * environment becomes. Wrong kinds, bad values and unknown keys become findings, all of them in one pass.
  */
-import type { z } from 'zod';
+import { z } from 'zod';
 import type { Findings } from './findings.ts';
-import { formatPath, type Path } from './path.ts';
+import { describeValue, formatPath, type Path } from './problem.ts';
 import { configSchema, type ParsedFile } from './schema.ts';
-import { keysAt, settingsOf } from './schema-walk.ts';
 import { nearestWord } from './suggestion.ts';
-import { describeValue } from './value-error.ts';
+
+type Schema = z.core.$ZodType;
 
 /** Undefined when there was anything to report. */
 export function checkSchema(tree: unknown, findings: Findings): ParsedFile | undefined {
@@ -23,6 +24,28 @@ export function checkSchema(tree: unknown, findings: Findings): ParsedFile | und
     }
   }
   return undefined;
+}
+
+/** Every setting below `schema`, with `freeKeys` standing in for the keys of a section that takes any (`upstreams`). */
+export function settingsOf(schema: Schema, freeKeys: readonly string[], above: Path = []): readonly Path[] {
+  const bare = unwrap(schema);
+  const keys =
+    bare instanceof z.ZodObject ? Object.keys(bare.shape) : bare instanceof z.ZodRecord ? freeKeys : [];
+  if (keys.length === 0 && !(bare instanceof z.ZodRecord)) return [above];
+  return keys.flatMap(key => {
+    const child = childOf(schema, key);
+    return child === undefined ? [] : settingsOf(child, freeKeys, [...above, key]);
+  });
+}
+
+/** What a text stands for where the setting isn't text: a list is split at commas. */
+export function readText(schema: Schema, path: Path, text: string): unknown {
+  const setting = path.reduce<Schema | undefined>(childOf, schema);
+  const bare = setting === undefined ? undefined : unwrap(setting);
+  if (bare instanceof z.ZodArray) return text.split(',').map(item => item.trim());
+  if (bare instanceof z.ZodBoolean && (text === 'true' || text === 'false')) return text === 'true';
+  if (bare instanceof z.ZodNumber && /^\d+$/.test(text)) return Number(text);
+  return text;
 }
 
 function describeIssue(issue: z.core.$ZodRawIssue): string | undefined {
@@ -53,4 +76,26 @@ function describeUnknownKey(path: Path, key: string): string {
   if (elsewhere !== undefined) return `unknown key here; did you mean ${formatPath(elsewhere)}?`;
   if (path.length === 0 && /[.:]/.test(key)) return `unknown key; did you mean upstreams.${key}?`;
   return `unknown key; known here: ${siblings.join(', ')}`;
+}
+
+/** The keys that the section at `path` takes; none for a single value, a list or a section with free keys. */
+function keysAt(schema: Schema, path: Path): readonly string[] {
+  const section = path.reduce<Schema | undefined>(childOf, schema);
+  const bare = section === undefined ? undefined : unwrap(section);
+  return bare instanceof z.ZodObject ? Object.keys(bare.shape) : [];
+}
+
+function childOf(schema: Schema | undefined, segment: string | number): Schema | undefined {
+  const bare = schema === undefined ? undefined : unwrap(schema);
+  if (bare instanceof z.ZodArray) return bare.element;
+  if (bare instanceof z.ZodRecord) return bare.valueType;
+  return bare instanceof z.ZodObject ? bare.shape[segment] : undefined;
+}
+
+/** Without defaults and preparations: the schema that says what a value is. */
+function unwrap(schema: Schema): Schema {
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodPrefault) return unwrap(schema.unwrap());
+  if (schema instanceof z.ZodPipe)
+    return unwrap(schema.in instanceof z.ZodTransform ? schema.out : schema.in);
+  return schema;
 }

@@ -1,25 +1,36 @@
 /**
- * Every key of `mirror.yml` with its kind and its default, spelled as users spell it. The rules that need more than
- * one key, or the disk, are in `upstream-rules.ts` and `secret-file.ts`. Unknown keys are issues.
- * Keys of later versions stand here too: they stop the start with a sentence instead of being ignored.
+ * Every key of `mirror.yml` with its kind and its default, spelled as users spell it. Unknown keys are issues. Keys of later
+ * versions stand here too: they stop the start with a sentence instead of being ignored.
  */
 import { z } from 'zod';
 import { HUB } from '../oci/name.ts';
-import { accessSchema } from './access-schema.ts';
-import { parseAddressBlock, parseHost, parseListenAddress, parseRegistryHost } from './address.ts';
-import { fleetSchema } from './fleet-schema.ts';
-import { duration, later, laterSection, leaf, secret, text, word } from './leaf.ts';
+import { accessSchema } from './access.ts';
 import {
+  parseAddressBlock,
+  parseHost,
+  parseListenAddress,
   parseMetricsPath,
   parsePattern,
   parseProxySetting,
   parsePublicUrl,
+  parseRegistryHost,
   parseUpstreamUrl,
-} from './locator.ts';
-import { isSection } from './path.ts';
-import { parseDuration, parsePercentage, parseSize } from './quantity.ts';
-import { redisSchema } from './redis-schema.ts';
-import { refusal } from './value-error.ts';
+} from './address.ts';
+import { fleetSchema } from './fleet.ts';
+import { isSection, refusal } from './problem.ts';
+import { redisSchema } from './redis.ts';
+import {
+  duration,
+  later,
+  laterSection,
+  parseDuration,
+  parsed,
+  parsePercentage,
+  parseSize,
+  secret,
+  text,
+  word,
+} from './schema-values.ts';
 
 const day = 86_400_000;
 
@@ -37,7 +48,7 @@ const isEmptyList = (value: unknown): boolean => Array.isArray(value) && value.l
 const listenEntry = z.preprocess(
   value => (isSection(value) ? value : { address: value }),
   z.strictObject({
-    address: leaf(parseListenAddress),
+    address: parsed(parseListenAddress),
     tls: later('TLS', value => value === false),
     login: later('logins'),
   }),
@@ -47,18 +58,18 @@ const httpSchema = z.strictObject({
   listen: z
     .preprocess(value => (Array.isArray(value) ? value : [value]), z.array(listenEntry).min(1))
     .prefault('[::]:5000'),
-  public_url: leaf(parsePublicUrl).optional(),
-  names: z.array(leaf(parseHost)).prefault([]),
-  trusted_proxies: z.array(leaf(parseAddressBlock)).prefault([]),
+  public_url: parsed(parsePublicUrl).optional(),
+  names: z.array(parsed(parseHost)).prefault([]),
+  trusted_proxies: z.array(parsed(parseAddressBlock)).prefault([]),
   tls: laterSection('TLS', ['certificate', 'key']),
   drain: duration({ longest: day }).prefault('30s'),
 });
 
 const storeSchema = z.strictObject({
   path: text.prefault('./data'),
-  max_size: leaf(parseSize).prefault('50GiB'),
-  min_free: leaf(parseSize).optional(),
-  low_watermark: leaf(parsePercentage).prefault('90%'),
+  max_size: parsed(parseSize).prefault('50GiB'),
+  min_free: parsed(parseSize).optional(),
+  low_watermark: parsed(parsePercentage).prefault('90%'),
   partial_ttl: duration().prefault('7d'),
   verify_after: duration().prefault('30d'),
 });
@@ -70,20 +81,20 @@ const lruSchema = z.strictObject({
 
 export const upstreamSchema = z.strictObject({
   url: z
-    .preprocess(value => (Array.isArray(value) ? value : [value]), z.array(leaf(parseUpstreamUrl)).min(1))
+    .preprocess(value => (Array.isArray(value) ? value : [value]), z.array(parsed(parseUpstreamUrl)).min(1))
     .optional(),
-  username: leaf(parseUsername).optional(),
+  username: parsed(parseUsername).optional(),
   password: secret.optional(),
   password_file: text.optional(),
   share: word('public', 'all').prefault('public'),
   ca_file: text.optional(),
   insecure: flag.prefault(false),
-  proxy: leaf(parseProxySetting).optional(),
+  proxy: parsed(parseProxySetting).optional(),
   ip: word('any', 4, 6).prefault('any'),
-  token_hosts: z.array(leaf(parseHost)).prefault([]),
-  aliases: z.array(leaf(parseRegistryHost)).prefault([]),
-  allow: z.array(leaf(parsePattern)).prefault([]),
-  deny: z.array(leaf(parsePattern)).prefault([]),
+  token_hosts: z.array(parsed(parseHost)).prefault([]),
+  aliases: z.array(parsed(parseRegistryHost)).prefault([]),
+  allow: z.array(parsed(parsePattern)).prefault([]),
+  deny: z.array(parsed(parsePattern)).prefault([]),
   finish: word('always', 'never').prefault('always'),
   max_transfers: z.int().min(1).max(10_000).prefault(64),
   timeouts: z
@@ -99,7 +110,7 @@ export const upstreamSchema = z.strictObject({
 const tagsSchema = z.strictObject({
   ttl: duration().prefault('1m'),
   check_timeout: duration({ longest: day }).prefault('2s'),
-  stale_if_error: leaf(value =>
+  stale_if_error: parsed(value =>
     value === 'forever' ? Number.POSITIVE_INFINITY : parseDuration(value),
   ).prefault('forever'),
   on_404: word('keep', 'honour').prefault('keep'),
@@ -116,8 +127,8 @@ const hostedSchema = z.strictObject({
 });
 
 const metricsSchema = z.strictObject({
-  path: leaf(parseMetricsPath).prefault('/metrics'),
-  listen: leaf(value => (value === '' ? undefined : parseListenAddress(value))).optional(),
+  path: parsed(parseMetricsPath).prefault('/metrics'),
+  listen: parsed(value => (value === '' ? undefined : parseListenAddress(value))).optional(),
 });
 
 const logSchema = z.strictObject({
@@ -131,7 +142,7 @@ export const configSchema = z.strictObject({
   store: storeSchema.prefault({}),
   lru: lruSchema.prefault({}),
   upstreams: z.record(z.string(), upstreamSchema.prefault({})).prefault({ [HUB]: {} }),
-  default_upstream: leaf(parseRegistryHost).optional(),
+  default_upstream: parsed(parseRegistryHost).optional(),
   offline: flag.prefault(false),
   tags: tagsSchema.prefault({}),
   hosted: hostedSchema.prefault({}),

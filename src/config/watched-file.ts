@@ -1,26 +1,26 @@
 /**
- * A file that may change while the daemon runs, such as htpasswd: read again when its size, times or inode say so, looked
- * at at most once a second. While it can't be read, what it said last counts.
+ * A file that may change while the daemon runs, such as htpasswd. It is checked at most once a second and read again when its
+ * size, times or inode have changed. While it can't be read, the last good content counts.
  */
 import { readFile, stat } from 'node:fs/promises';
 
 export interface WatchedFileOptions<T> {
   readonly path: string;
   parse(text: string): T;
-  /** It can't be read any more, or again; once for each change of that. */
+  /** It can't be read, or not parsed. Called once until it can be read again. */
   onTrouble(error: unknown): void;
-  /** Milliseconds, for how often to look. */
+  /** Milliseconds. */
   now(): number;
 }
 
-const lookEveryMs = 1000;
+const checkEveryMs = 1000;
 
 export class WatchedFile<T> {
   readonly #options: WatchedFileOptions<T>;
   #value: T | undefined;
   #version: string | undefined;
-  #lookedAt: number | undefined;
-  #looking: Promise<void> | undefined;
+  #checkedAt: number | undefined;
+  #checking: Promise<void> | undefined;
   #isTroubled = false;
 
   constructor(options: WatchedFileOptions<T>) {
@@ -30,19 +30,19 @@ export class WatchedFile<T> {
   /** Errors: that of the first reading, if there has never been a good one. */
   async current(): Promise<T> {
     const now = this.#options.now();
-    const ageMs = this.#lookedAt === undefined ? lookEveryMs : now - this.#lookedAt;
-    if (ageMs >= lookEveryMs || ageMs < 0) {
-      this.#looking ??= this.#look().finally(() => {
-        this.#lookedAt = now;
-        this.#looking = undefined;
+    const ageMs = this.#checkedAt === undefined ? checkEveryMs : now - this.#checkedAt;
+    if (ageMs >= checkEveryMs || ageMs < 0) {
+      this.#checking ??= this.#check().finally(() => {
+        this.#checkedAt = now;
+        this.#checking = undefined;
       });
     }
-    await this.#looking;
-    if (this.#value === undefined) throw new Error(`${this.#options.path} could not be read yet`);
+    await this.#checking;
+    if (this.#value === undefined) throw new Error(`${this.#options.path} has not been read yet`);
     return this.#value;
   }
 
-  async #look(): Promise<void> {
+  async #check(): Promise<void> {
     const { path, parse, onTrouble } = this.#options;
     try {
       const { mtimeMs, ctimeMs, size, ino } = await stat(path);

@@ -1,48 +1,47 @@
 /**
- * One node of a fleet: its heartbeat, its leases and hints in Redis, its way to the other nodes, and the upstreams seen
- * through all of that. Nothing waits for Redis: while it is away this node is a mirror like any other, and when it is
- * back (or was restarted empty) nodes, leases and hints are told again.
+ * One node of a fleet: its heartbeat, its leases and hints in Redis, its client for the other nodes, and the upstreams seen through all of that.
+ * Nothing waits for Redis: while it is away this node works like a mirror without a fleet. When Redis is back, or was restarted empty, the
+ * node's entry, leases and hints are written again.
  */
 import { randomBytes } from 'node:crypto';
+import { ExpiringMap } from '../lib/expiring-map.ts';
 import type { RateLimit } from '../oci/rate-limit.ts';
+import { mapOrigin } from '../registry/map-origin.ts';
 import type { Origin } from '../registry/origin.ts';
 import type { PeerGate } from '../registry/peer.ts';
 import type { FleetObserver } from '../telemetry/fleet-observer.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { FleetOrigin } from './fleet-origin.ts';
 import { PeerClient } from './peers/peer-client.ts';
-import { PeerCooldown } from './peers/peer-cooldown.ts';
 import { PeerManifests } from './peers/peer-manifests.ts';
-import { Signatures } from './peers/signature.ts';
+import type { TransferContext } from './peers/peer-reading.ts';
 import { BlobLeases } from './redis/blob-leases.ts';
-import { FleetKeys } from './redis/fleet-keys.ts';
-import { FleetRedis, type RedisCaller } from './redis/fleet-redis.ts';
+import { FleetKeys, FleetRedis, type RedisCaller } from './redis/fleet-redis.ts';
 import { Holders } from './redis/holders.ts';
-import { type Holdings, LeaseRenewals } from './redis/lease-renewal.ts';
+import { LeaseRenewals, type LocalBlobs } from './redis/lease-renewal.ts';
 import { Nodes } from './redis/nodes.ts';
 import { SharedPullQuota } from './redis/shared-pull-quota.ts';
 import { SharedTags } from './redis/shared-tags.ts';
-import { SignedValues } from './redis/signed-value.ts';
-import { TagOrigin } from './tag-origin.ts';
+import { RequestSignatures, SignedValues } from './signature.ts';
 
 export interface FleetOptions {
   readonly name: string;
   readonly secret: string;
-  /** Where the others reach this node. Without a trailing slash. */
+  /** Where the other nodes reach this one. Without a trailing slash. */
   readonly advertise: string;
-  /** Of the store: 16 hex digits. */
+  /** Id of the store: 16 hex digits. */
   readonly node: string;
   readonly redis: RedisCaller;
-  readonly holdings: Holdings;
+  readonly blobs: LocalBlobs;
   readonly observer: FleetObserver;
   readonly logger: Logger;
-  /** How long a node's word about a tag is taken. Milliseconds. */
+  /** For how long another node's answer about a tag counts. Milliseconds. */
   readonly tagTtlMs: number;
-  /** Another node, counted with this one, has read what is left of the pull limit. */
+  /** Another node that uses up the same pull quota has read what is left of it. */
   onRateLimit(upstream: string, limit: RateLimit): void;
   /** Milliseconds since the epoch. */
   now(): number;
-  /** Left out: `defaultTimes`. Milliseconds. */
+  /** Absent: `defaultTimes`. */
   readonly times?: FleetTimes;
 }
 
@@ -51,85 +50,108 @@ export interface FleetTimes {
   readonly heartbeatMs: number;
 }
 
-/** A node that dies in the middle of a download holds the others up for at most a lease's life. */
+/** The others wait for at most a lease's life for a node that dies in the middle of a download. */
 export const defaultTimes: FleetTimes = { leaseMs: 5000, heartbeatMs: 2000 };
 
 const distrustMs = 10 * 60_000;
 const unreachableMs = 60_000;
 const restMs = 10_000;
+const maxCooldowns = 1000;
 
 export class Fleet {
   readonly redis: FleetRedis;
-  readonly keys: FleetKeys;
-  readonly seal: SignedValues;
   readonly nodes: Nodes;
-  readonly leads: LeaseRenewals;
+  readonly renewals: LeaseRenewals;
   readonly holders: Holders;
   readonly gate: PeerGate;
-  readonly budget: SharedPullQuota;
+  readonly pullQuota: SharedPullQuota;
   readonly #tags: SharedTags;
-  readonly #options: FleetOptions;
-  readonly #times: FleetTimes;
-  readonly #claims: BlobLeases;
+  readonly #manifests: PeerManifests;
+  readonly #transfers: TransferContext;
   readonly #client: PeerClient;
-  readonly #distrusted: PeerCooldown;
-  readonly #unreachable: PeerCooldown;
-  readonly #resting: PeerCooldown;
-  readonly #following = new Set<string>();
+  readonly #heartbeatMs: number;
   #timer: NodeJS.Timeout | undefined;
   #beating: Promise<void> | undefined;
   #isClosed = false;
 
   constructor(options: FleetOptions) {
-    const { name, secret, advertise, node, observer, logger, now, holdings } = options;
-    this.#options = options;
-    this.#times = options.times ?? defaultTimes;
-    const { leaseMs, heartbeatMs } = this.#times;
-    this.keys = new FleetKeys(name);
-    this.seal = new SignedValues(secret);
+    const { name, secret, advertise, node, blobs, observer, logger, now, times = defaultTimes } = options;
+    const { leaseMs, heartbeatMs } = times;
+    this.#heartbeatMs = heartbeatMs;
+    const keys = new FleetKeys(name);
+    const signedValues = new SignedValues(secret);
     const redis = new FleetRedis({
       redis: options.redis,
       logger,
       clock: () => performance.now(),
-      onTurn: isUp => this.#turned(isUp),
+      onUpChange: isUp => this.#onUpChange(isUp),
     });
+    const commands = () => redis.commands();
     this.redis = redis;
-    const { keys, seal } = this;
-    this.nodes = new Nodes({ redis, keys, seal, logger, self: { node, url: advertise }, heartbeatMs });
-    const shared = { redis: () => redis.commands(), seal, node, now };
-    const { tagTtlMs: ttlMs, onRateLimit: onReading } = options;
-    this.#tags = new SharedTags({ ...shared, key: name => keys.tag(name), ttlMs });
-    this.budget = new SharedPullQuota({ ...shared, key: source => keys.budget(source), onReading });
-    const token = `${node}.${randomBytes(12).toString('hex')}`;
-    this.#claims = new BlobLeases({ redis, keys, nodes: this.nodes, token, leaseMs });
-    const { isHeld } = holdings;
-    this.holders = new Holders({ redis, keys, node, now, isHeld });
-    this.leads = new LeaseRenewals({
-      claims: this.#claims,
-      holdings,
+    this.nodes = new Nodes({
+      redis,
+      keys,
+      signedValues,
       logger,
-      renewMs: leaseMs / 3,
-      onLost: () => observer.leaseLost(),
+      self: { node, url: advertise },
+      heartbeatMs,
     });
-    const signatures = new Signatures({ secret, node, now });
-    this.#client = new PeerClient({ signatures, observer });
-    this.#distrusted = new PeerCooldown(distrustMs, now);
-    this.#unreachable = new PeerCooldown(unreachableMs, now);
-    this.#resting = new PeerCooldown(restMs, now);
+    this.#tags = new SharedTags({
+      redis: commands,
+      key: tag => keys.tag(tag),
+      signedValues,
+      node,
+      ttlMs: options.tagTtlMs,
+      now,
+    });
+    this.pullQuota = new SharedPullQuota({
+      redis: commands,
+      key: source => keys.pullQuota(source),
+      onReading: options.onRateLimit,
+      now,
+    });
+    const token = `${node}.${randomBytes(12).toString('hex')}`;
+    const leases = new BlobLeases({ redis, keys, nodes: this.nodes, token, leaseMs });
+    const renewMs = leaseMs / 3;
+    this.renewals = new LeaseRenewals({ leases, blobs, logger, renewMs, onLost: () => observer.leaseLost() });
+    this.holders = new Holders({ redis, keys, node, now, isHeld: blobs.isHeld });
+    const signatures = new RequestSignatures({ secret, node, now });
+    const client = new PeerClient(signatures, observer);
+    this.#client = client;
+    this.#manifests = new PeerManifests({ leases, client, blobs });
+    const cooldown = (ttlMs: number) =>
+      new ExpiringMap<string, true>({ maxEntries: maxCooldowns, ttlMs, now });
+    const followed = new Set<string>();
+    this.#transfers = {
+      leases,
+      renewals: this.renewals,
+      holders: this.holders,
+      client,
+      cooldowns: {
+        distrusted: cooldown(distrustMs),
+        unreachable: cooldown(unreachableMs),
+        resting: cooldown(restMs),
+      },
+      followed,
+      blobs,
+      observer,
+      logger,
+      leaseMs,
+    };
     this.gate = {
-      admit: (request, authorization) => {
+      authenticate: (request, authorization) => {
         const asker = signatures.verify(request, authorization);
-        if (asker === undefined) observer.strangerRefused();
+        if (asker === undefined) observer.unsignedRefused();
         return asker;
       },
-      isFollowing: (asker, digest) => this.#following.has(`${asker} ${digest}`),
+      isFollowing: (asker, digest) => followed.has(`${asker} ${digest}`),
       served: bytes => observer.peerServed(bytes),
     };
   }
 
   /** Waits for nothing. */
   start(): void {
-    this.#timer = setInterval(() => this.#beat(), this.#times.heartbeatMs).unref();
+    this.#timer = setInterval(() => this.#beat(), this.#heartbeatMs).unref();
     this.#beat();
   }
 
@@ -138,37 +160,23 @@ export class Fleet {
     this.#beat();
   }
 
-  /** The upstream, with the fleet in front of it. */
+  /** The upstream as the fleet sees it. */
   origin(origin: Origin): Origin {
-    const { observer, logger, holdings } = this.#options;
-    const parts = { claims: this.#claims, client: this.#client, holdings };
-    const manifests = new PeerManifests(parts);
     const seen = new FleetOrigin(origin, {
-      ...parts,
-      manifests,
-      leads: this.leads,
-      holders: this.holders,
-      distrusted: this.#distrusted,
-      unreachable: this.#unreachable,
-      resting: this.#resting,
-      following: this.#following,
-      observer,
-      logger,
-      leaseMs: this.#times.leaseMs,
-    });
-    return new TagOrigin(seen, {
+      transfers: this.#transfers,
+      manifests: this.#manifests,
       tags: this.#tags,
-      budget: this.budget,
-      findManifest: (repository, digest, signal) => manifests.find(repository, digest, signal),
+      pullQuota: this.pullQuota,
     });
+    return mapOrigin(origin, seen);
   }
 
-  /** Idempotent. The downloads have ended. */
+  /** The downloads have ended. Idempotent. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
     this.#isClosed = true;
     await this.#client.close();
-    await this.leads.close();
+    await this.renewals.close();
     await this.holders.close();
     await this.#beating;
     await this.nodes.leave();
@@ -179,21 +187,21 @@ export class Fleet {
     this.#beating ??= this.nodes
       .beat()
       .then(outcome => {
-        if (outcome === 'lost') this.#tellAll();
-        return outcome === 'away' ? undefined : this.budget.refresh();
+        if (outcome === 'lost') this.#announceAll();
+        return outcome === 'away' ? undefined : this.pullQuota.refresh();
       })
       .finally(() => {
         this.#beating = undefined;
       });
   }
 
-  #turned(isUp: boolean): void {
-    if (isUp) this.#tellAll();
-    else setImmediate(() => this.#beat()); // a single command may have been late: don't stay alone till the next heartbeat
+  #onUpChange(isUp: boolean): void {
+    if (isUp) this.#announceAll();
+    else setImmediate(() => this.#beat()); // a single command may have been late: probe before the next heartbeat
   }
 
-  #tellAll(): void {
+  #announceAll(): void {
     this.holders.announceAll();
-    void this.leads.renew();
+    void this.renewals.renew();
   }
 }

@@ -4,7 +4,7 @@
  */
 import { RegistryError } from '../oci/error.ts';
 import { formatContentRange, parseRange, resolveRange } from '../oci/range.ts';
-import { type PeerContent, type PeerGate, type PeerQuestion, parsePeerTarget } from '../registry/peer.ts';
+import { type PeerContent, type PeerGate, type PeerRequest, parsePeerTarget } from '../registry/peer.ts';
 import type { AppContext } from './exchange.ts';
 import { sendBlob } from './v2/send-blob.ts';
 
@@ -19,7 +19,7 @@ const headPatienceMs = 1;
 /** Answers a request whose target `isPeerTarget`. */
 export async function answerPeer(context: AppContext, { gate, content }: PeerDoor): Promise<void> {
   const { method = '', url: target = '', headers } = context.req;
-  const asker = gate.admit({ method, target, range: headers.range }, headers.authorization);
+  const asker = gate.authenticate({ method, target, range: headers.range }, headers.authorization);
   if (asker === undefined) return refuse(context);
   const question = method === 'GET' ? parsePeerTarget(target) : undefined;
   if (question === undefined) throw notHere(undefined);
@@ -31,7 +31,7 @@ export async function answerPeer(context: AppContext, { gate, content }: PeerDoo
 
 async function answerManifest(
   context: AppContext,
-  question: PeerQuestion,
+  question: PeerRequest,
   content: PeerContent,
 ): Promise<void> {
   const found = await content.manifest(question);
@@ -43,7 +43,7 @@ async function answerManifest(
 
 async function answerBlob(
   context: AppContext,
-  question: PeerQuestion,
+  question: PeerRequest,
   gate: PeerGate,
   content: PeerContent,
 ): Promise<void> {
@@ -88,6 +88,6 @@ function refuse(context: AppContext): void {
   context.body = JSON.stringify(error);
 }
 
-function notHere(question: PeerQuestion | undefined): RegistryError {
+function notHere(question: PeerRequest | undefined): RegistryError {
   return new RegistryError(question?.kind === 'manifest' ? 'MANIFEST_UNKNOWN' : 'BLOB_UNKNOWN');
 }

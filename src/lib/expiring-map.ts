@@ -1,6 +1,6 @@
 /**
- * A bounded map whose entries expire. The least recently set entry goes when the map is full. The clock is handed in, so that a
- * test moves time by itself; a clock that was set back counts as expired and never keeps an entry for longer than its ttl.
+ * A bounded map whose entries expire. When it is full, the entry that was set longest ago goes. An entry whose age is negative, because the
+ * clock was set back, counts as expired.
  */
 import { LRUCache } from 'lru-cache';
 

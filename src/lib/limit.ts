@@ -1,7 +1,4 @@
-/**
- * So many at once, the others wait in line (p-limit). A caller may leave the line, and the line may have a bound: work on the
- * thread pool that the disk needs too (password hashes), or transfers in the background.
- */
+/** Runs so many at once (p-limit); the others wait in line. A caller may leave the line, and the line may have a bound. */
 import pLimit from 'p-limit';
 
 export interface LimitOptions {
@@ -10,7 +7,7 @@ export interface LimitOptions {
   readonly maxWaiting?: number;
 }
 
-/** The line is as long as it may be. */
+/** The line has reached its bound. */
 export class LimitExceeded extends Error {
   override readonly name = 'LimitExceeded';
 }
@@ -27,7 +24,7 @@ export class Limit {
 
   /** Errors: those of `work`; `LimitExceeded`. */
   async run<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#admitted >= this.#maxAdmitted) throw new LimitExceeded('too many wait already');
+    if (this.#admitted >= this.#maxAdmitted) throw new LimitExceeded('too many are waiting');
     this.#admitted += 1;
     try {
       return await this.#limit(work);

@@ -1,4 +1,5 @@
-/** Wakes everybody who waits for the next change of something. No promise outlives its wait. */
+/** Wakes all who wait for the next change of something. No promise outlives its wait. */
+
 export interface Wait {
   readonly changed: Promise<void>;
   /** Ends this wait now. */

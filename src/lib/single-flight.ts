@@ -4,7 +4,7 @@ import { waitFor } from './wait.ts';
 export class SingleFlight<T> {
   readonly #running = new Map<string, { readonly work: Promise<T>; readonly startedMs: number }>();
 
-  /** `joined` tells whether somebody else's work was waited for. Errors: those of `work`, or the signal's reason. */
+  /** `joined`: the work had been started by another caller. Errors: those of `work`, or the signal's reason. */
   async run(
     key: string,
     signal: AbortSignal,
@@ -13,12 +13,12 @@ export class SingleFlight<T> {
     const running = this.#running.get(key);
     if (running !== undefined) return { value: await waitFor(running.work, signal), joined: true };
     const started = work().finally(() => this.#running.delete(key));
-    started.catch(() => {}); // every caller may have left: the failure was theirs to see
+    started.catch(() => {}); // every caller may have left: no rejection is left unhandled
     this.#running.set(key, { work: started, startedMs: performance.now() });
     return { value: await waitFor(started, signal), joined: false };
   }
 
-  /** For how long the work under that key has been running, in ms; 0 when none is. */
+  /** How long the work under that key has been running, in ms; 0 when none is. */
   ageMs(key: string): number {
     const running = this.#running.get(key);
     return running === undefined ? 0 : performance.now() - running.startedMs;

@@ -1,13 +1,11 @@
-/**
- * Delays as a thing to hand in, so that a test moves time by itself: budgets, retries and probes all wait here and
- * nowhere else.
- */
+/** Delays that a test can replace: deadlines, retries and probes of upstreams wait by them. */
+
 export interface Timers {
   /** Calls `run` once, `delayMs` from now. The answer withdraws it; idempotent. */
   after(delayMs: number, run: () => void): () => void;
 }
 
-/** They keep no process alive: what they wait for has sockets that do. */
+/** They don't keep the process alive: sockets do. */
 export const systemTimers: Timers = {
   after(delayMs, run) {
     const timer = setTimeout(run, delayMs);

@@ -14,7 +14,7 @@ export class FleetMetrics implements FleetObserver {
   readonly #requests: Counter;
   readonly #bytes: Counter;
   readonly #served: Counter;
-  readonly #strangers: Counter;
+  readonly #unsigned: Counter;
   readonly #wrong: Counter;
   readonly #lost: Counter;
 
@@ -36,7 +36,7 @@ export class FleetMetrics implements FleetObserver {
       'upstream',
     ]);
     this.#served = counter('cistern_fleet_served_bytes_total', 'Body bytes given to other nodes.');
-    this.#strangers = counter('cistern_fleet_refused_total', 'Questions of nodes without a valid signature.');
+    this.#unsigned = counter('cistern_fleet_refused_total', 'Questions of nodes without a valid signature.');
     this.#wrong = counter(
       'cistern_fleet_wrong_total',
       'Content of other nodes that was not what it should be.',
@@ -59,8 +59,8 @@ export class FleetMetrics implements FleetObserver {
     this.#served.inc(bytes);
   }
 
-  strangerRefused(): void {
-    this.#strangers.inc();
+  unsignedRefused(): void {
+    this.#unsigned.inc();
   }
 
   peerWrong(): void {

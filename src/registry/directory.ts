@@ -1,6 +1,6 @@
 /**
- * From a request's name to (registry, repository): the order of docs/behaviour.md, "Addressing". A look-up and nothing
- * else: no name in a request is ever an address to dial.
+ * From a request's name to (registry, repository), in the order of docs/behaviour.md, "Addressing". It only looks names up: no name in a
+ * request is ever an address to dial.
  */
 
 import { excerpt, RegistryError } from '../oci/error.ts';

@@ -9,7 +9,7 @@ import type { BlobSource, RegistryReader } from './registry.ts';
 import { UpstreamError } from './upstream-error.ts';
 
 export interface OriginHealth {
-  /** It failed a moment ago and isn't asked until a probe succeeds. */
+  /** It failed and isn't asked until a probe succeeds. */
   readonly away: boolean;
   /** Few counted requests are left: manifests are only fetched when nothing is held. */
   readonly quotaLow: boolean;
@@ -25,7 +25,7 @@ export interface Origin extends RegistryReader {
   close(): Promise<void>;
 }
 
-/** `offline: true`: every question is answered "not asked", nothing is dialled. */
+/** `offline: true`: every method fails with `offline`, nothing is dialled. */
 export class OfflineOrigin implements Origin {
   readonly key: string;
 

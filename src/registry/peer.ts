@@ -1,22 +1,23 @@
 /**
- * What a node of a fleet gives to another one: content that it holds or is filling just now, by digest, and never by
- * asking an upstream. The URLs are built and read here, so that both sides agree:
+ * What a node of a fleet gives to another one: content that it holds or is downloading, by digest, and never by asking an upstream.
+ * The URLs are built and parsed here:
  *
  *     /fleet/v1/blobs/DIGEST?repository=docker.io/library/alpine[&for=anybody][&state=held]
  *     /fleet/v1/manifests/DIGEST?repository=…[&for=anybody]
  */
-import type { Descriptor } from '../oci/descriptor.ts';
+
 import { type Digest, isDigest } from '../oci/digest.ts';
+import type { Descriptor } from '../oci/manifest.ts';
 import type { BlobReader } from './registry.ts';
 
-export interface PeerQuestion {
+export interface PeerRequest {
   readonly kind: 'blob' | 'manifest';
   readonly digest: Digest;
-  /** Canonical: `docker.io/library/alpine`. It must be linked to it at the node that is asked. */
+  /** Canonical: `docker.io/library/alpine`. The content must be linked to it at the node that is asked. */
   readonly repository: string;
-  /** Asked as anybody would ask: only what is public is given. Otherwise the asking node knows who may have it. */
-  readonly forAnybody: boolean;
-  /** Only from what is held whole; otherwise also from a blob that is being filled. */
+  /** Give only public content. Otherwise the asking node decides who may have it. */
+  readonly publicOnly: boolean;
+  /** Only what is held whole; otherwise also from a running download. */
   readonly heldOnly: boolean;
 }
 
@@ -32,30 +33,30 @@ export interface PeerManifest {
   readonly bytes: Buffer;
 }
 
-/** What is here, for peers. Undefined: not here, or not for that repository. Both look alike from outside. */
+/** This node's content, for peers. Undefined: not here, or not for that repository; the peer can't tell which. */
 export interface PeerContent {
   /**
-   * `partFrom`: only a part is wanted, from that offset on; one that is far from being here isn't.
+   * `partFrom`: only a part is wanted, from that offset on; undefined as well when the download is far from that offset.
    * Errors: the signal's reason.
    */
   blob(
-    question: PeerQuestion,
+    request: PeerRequest,
     partFrom: number | undefined,
     signal: AbortSignal,
   ): Promise<PeerBlob | undefined>;
-  manifest(question: PeerQuestion): Promise<PeerManifest | undefined>;
+  manifest(request: PeerRequest): Promise<PeerManifest | undefined>;
 }
 
-/** Lets requests of this fleet's nodes in. */
+/** Tells this fleet's nodes from others, and counts what they get. */
 export interface PeerGate {
-  /** The node that asks; undefined: nobody of this fleet. */
-  admit(
+  /** The node that asks; undefined: the request isn't signed by a node of this fleet. */
+  authenticate(
     request: { readonly method: string; readonly target: string; readonly range: string | undefined },
     authorization: string | undefined,
   ): string | undefined;
-  /** This node is just now getting that blob from that node: it can't give it back. */
+  /** This node is downloading that blob from that node, so it can't give it back. */
   isFollowing(node: string, digest: Digest): boolean;
-  /** Body bytes given to a peer. */
+  /** Counts body bytes given to a peer. */
   served(bytes: number): void;
 }
 
@@ -66,15 +67,15 @@ export function isPeerTarget(rawUrl: string): boolean {
   return rawUrl.startsWith(root);
 }
 
-export function buildPeerTarget(question: PeerQuestion): string {
-  const query = new URLSearchParams({ repository: question.repository });
-  if (question.forAnybody) query.set('for', 'anybody');
-  if (question.heldOnly) query.set('state', 'held');
-  return `${root}${segments[question.kind]}/${question.digest}?${query}`;
+export function buildPeerTarget(request: PeerRequest): string {
+  const query = new URLSearchParams({ repository: request.repository });
+  if (request.publicOnly) query.set('for', 'anybody');
+  if (request.heldOnly) query.set('state', 'held');
+  return `${root}${segments[request.kind]}/${request.digest}?${query}`;
 }
 
 /** Undefined: no such URL. */
-export function parsePeerTarget(rawUrl: string): PeerQuestion | undefined {
+export function parsePeerTarget(rawUrl: string): PeerRequest | undefined {
   const [, segment, digest = '', search] =
     /^\/fleet\/v1\/(blobs|manifests)\/([^/?#]+)\?([^#]*)$/.exec(rawUrl) ?? [];
   const query = new URLSearchParams(search);
@@ -84,7 +85,7 @@ export function parsePeerTarget(rawUrl: string): PeerQuestion | undefined {
     kind: segment === 'blobs' ? 'blob' : 'manifest',
     digest,
     repository,
-    forAnybody: query.get('for') === 'anybody',
+    publicOnly: query.get('for') === 'anybody',
     heldOnly: query.get('state') === 'held',
   };
 }

@@ -1,21 +1,28 @@
 /**
- * The contract that the whole house is built around: HTTP serves it; `upstream/`, `cached/` and (later) `hosted/`
- * implement it. So the mirror is a server on a cache on a client, and each piece can be tested against the same suite.
+ * The contract: HTTP serves it; `upstream/`, `cached/` and (later) `hosted/` implement it. So the mirror is a server on a cache on a client.
  *
  * Repositories are canonical within their registry (`library/alpine`). Every method may throw a `RegistryError`;
  * each lists the codes that belong to it. Besides those: DENIED when the repository is not allowed here, and
  * UNAVAILABLE (for blobs BLOB_UNKNOWN) as an `UpstreamError` when it is not held and the upstream cannot be asked.
  * A signal that aborts ends this caller's wait, never work that others share.
  */
-import type { Descriptor } from '../oci/descriptor.ts';
+
 import type { Digest } from '../oci/digest.ts';
+import type { Descriptor } from '../oci/manifest.ts';
 import type { Reference, Repository } from '../oci/name.ts';
 import type { ByteRange } from '../oci/range.ts';
 import type { Outcome } from '../telemetry/observer.ts';
 import type { Caller } from './caller.ts';
 
 /** Why a held answer went out although it could not be checked in time. Text for the `Warning` header. */
-export type StaleReason = 'offline' | 'unreachable' | 'slow' | 'refused' | 'gone' | 'rate-limited' | 'budget';
+export type StaleReason =
+  | 'offline'
+  | 'unreachable'
+  | 'slow'
+  | 'refused'
+  | 'gone'
+  | 'rate-limited'
+  | 'pull-quota';
 
 export interface Answer {
   readonly outcome: Outcome;
@@ -28,11 +35,11 @@ export interface ReadOptions {
   readonly signal: AbortSignal;
   /** The client sent `Cache-Control: no-cache`: a held tag is checked whatever its age. */
   readonly mustCheck?: boolean;
-  /** Who it is as far as the network tells: whoever asks for the same again at once is taken to have had bad luck with it. */
+  /** The client's address: one that asks for the same again at once has probably got a bad copy. */
   readonly client?: string;
-  /** Absent: somebody without a name, who gets what is public. */
+  /** Absent: anonymous, who gets what is public. */
   readonly caller?: Caller;
-  /** Of an upstream: without its credentials, to see what anybody gets. */
+  /** Of an upstream: without its credentials, to see what is public. */
   readonly anonymous?: boolean;
 }
 
@@ -53,10 +60,10 @@ export interface StatAnswer extends Answer {
 export interface BlobAnswer extends Answer {
   /** Of the whole blob, in bytes; undefined only while an upstream hides it. */
   readonly size: number | undefined;
-  /** What `reader` gives: bytes `start` … `end - 1`. `end` undefined: until the end, whose place isn't known yet. */
+  /** What `reader` gives: bytes `start` … `end - 1`. `end` undefined: to the end of a blob whose size isn't known yet. */
   readonly start: number;
   readonly end: number | undefined;
-  /** False: the range was set aside and the whole blob is given with 200 (see `content/recent-mismatches.ts`). */
+  /** False: the whole blob is given with 200 although a range was asked for (see `content/bad-blobs.ts`). */
   readonly partial: boolean;
   /** The caller closes it. */
   readonly reader: BlobReader;
@@ -104,8 +111,8 @@ export interface RegistryReader {
   /** GET manifest (end-3). Errors: MANIFEST_UNKNOWN. */
   manifest(repository: Repository, reference: Reference, options: ReadOptions): Promise<ManifestAnswer>;
   /**
-   * What `manifest` would answer anybody for the asking, when that takes no waiting: nothing is read, nobody is asked.
-   * Undefined, or not there at all: no word about whether it could be had.
+   * What `manifest` would answer any caller, when memory is enough: it does no I/O.
+   * Undefined means "not answerable from memory", not "not found".
    */
   manifestAtOnce?(repository: Repository, reference: Reference): ManifestAnswer | undefined;
   /** HEAD blob (end-2); downloads nothing. Errors: BLOB_UNKNOWN. */
@@ -140,7 +147,7 @@ export interface RepositoryCatalog {
   repositories(options: PageOptions): Promise<RepositoriesPage>;
 }
 
-/** Where bytes of one blob can be had: an upstream; later a peer or a bucket. */
+/** Where bytes of one blob come from: an upstream, a peer; later a bucket. */
 export interface BlobSource {
   /** For logs and metrics: the configured key of the upstream. */
   readonly upstream: string;
@@ -148,7 +155,9 @@ export interface BlobSource {
   readonly repository: string;
   /** The same blob at further URLs of the same upstream, in the order in which to ask. They have none of their own. */
   readonly alternatives?: readonly BlobSource[];
-  /** How far away it is, in milliseconds; undefined: not known. Absent: not worth several connections. */
+  /** False: one transfer at a time, however far away it is. Absent: several may share a large blob. */
+  readonly parallel?: boolean;
+  /** How far away it is, in milliseconds; absent or undefined: not known, so one transfer has to do. */
   roundTripMs?(): number | undefined;
   /**
    * Opens the blob at `offset` (> 0: with `Range: bytes=offset-`, on a fresh redirect), or `offset` … `end - 1`.
@@ -165,9 +174,9 @@ export interface BlobSource {
       readonly background?: boolean;
       /** Without the upstream's credentials. */
       readonly anonymous?: boolean;
-      /** Of the whole blob, in bytes, where it is known: a source that has a choice takes none of another length. */
+      /** Of the whole blob, in bytes, where it is known: a source that has a choice passes over other lengths. */
       readonly expectedSize?: number;
-      /** Where an earlier answer came from (`OpenedSource.target`): asked there, without the way that led to it. */
+      /** Where an earlier answer came from (`OpenedSource.target`): it is asked directly, without the redirect. */
       readonly target?: URL | undefined;
     },
   ): Promise<OpenedSource>;

@@ -1,14 +1,13 @@
 /**
- * The one error for "the upstream did not give it". It is a `RegistryError`, so that `http/` can answer with it as it
- * is: the table of docs/behaviour.md ("Nothing held, and the upstream says") lives here and nowhere else. Inside the
- * house, `failure` says what may be tried next.
+ * The one error for "the upstream did not give it", as the client gets it: the table of docs/behaviour.md ("Nothing held, and the upstream
+ * says") is here. `failure` says what may be tried next.
  */
 import { type ErrorCode, RegistryError } from '../oci/error.ts';
 import type { Kind } from '../telemetry/observer.ts';
 
 /**
  * `gone` 404 · `denied` 401/403 after a fresh token · `limited` 429 · `status` any other status ·
- * `unreachable` refused, reset, DNS, TLS · `timeout` the budget ran out · `breaker` not asked: it failed a moment ago ·
+ * `unreachable` refused, reset, DNS, TLS · `timeout` the deadline passed · `breaker` not asked: it failed a moment ago ·
  * `paused` not asked: Retry-After · `blocked` a redirect or realm that must not be dialled ·
  * `mismatch` the bytes were not the content · `range` the source could not give that range · `offline` never called.
  */

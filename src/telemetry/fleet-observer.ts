@@ -8,8 +8,8 @@ export interface FleetObserver {
   /** Body bytes of blobs from another node; `upstream`: whose blob it is. */
   peerBytes(upstream: string, bytes: number): void;
   peerServed(bytes: number): void;
-  /** Somebody asked as a node and wasn't one. */
-  strangerRefused(): void;
+  /** A request came without a valid signature of this fleet. */
+  unsignedRefused(): void;
   /** A node gave something else than it was asked for. */
   peerWrong(): void;
   leaseLost(): void;

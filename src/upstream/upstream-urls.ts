@@ -6,6 +6,7 @@
 import type { Digest } from '../oci/digest.ts';
 import type { Reference, Repository } from '../oci/name.ts';
 import type { ByteRange } from '../oci/range.ts';
+import { wrapSource } from '../registry/map-origin.ts';
 import type { Origin, OriginHealth } from '../registry/origin.ts';
 import type {
   BlobAnswer,
@@ -135,9 +136,8 @@ class TransferStart {
   }
 
   watch(source: UpstreamSource, index: number): BlobSource {
-    return {
-      upstream: source.upstream,
-      repository: source.repository,
+    return wrapSource(source, () => ({
+      parallel: false, // its URLs fail over together: several transfers would share one clock and one refusal
       open: async (offset, options) => {
         if (this.#hasGiven) return await source.open(offset, options);
         if (this.#refusal !== undefined) throw this.#refusal;
@@ -150,7 +150,7 @@ class TransferStart {
           throw error;
         }
       },
-    };
+    }));
   }
 
   /** Work that no client waits for may queue: it doesn't share the time. */

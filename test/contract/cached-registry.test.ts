@@ -40,16 +40,21 @@ describeRegistryReader('CachedRegistry', async upstream => {
   });
   await capacity.scanned();
   const cache = new PullThroughCache({
+    layout,
     store,
     quarantine: new Quarantine({ layout, observer, now, maxBytes: () => 0, counted: () => {} }),
-    verifyAfterMs: 0,
-    partialLeft: () => {},
-    verified: () => {},
-    indexedSize: digest => lru.sizeOf(digest),
-    removed: digest => lru.remove(digest),
-    layout,
     records,
     downloads,
+    room: {
+      reserve: (bytes, digest) => capacity.reserve(bytes, digest),
+      partialLeft: () => {},
+    },
+    events: {
+      touch: digest => lru.touch(digest),
+      verified: () => {},
+      manifestStored: (_digest, bytes) => capacity.account(bytes),
+      removed: digest => lru.remove(digest),
+    },
     tags: {
       ttlMs: 60_000,
       checkTimeoutMs: 2000,
@@ -58,13 +63,12 @@ describeRegistryReader('CachedRegistry', async upstream => {
       negativeTtlMs: 60_000,
     },
     offline: false,
+    verifyAfterMs: 0,
     bootId: 'boot-1',
     observer,
     logger,
     now,
-    reserve: (bytes, digest) => capacity.reserve(bytes, digest),
-    touch: digest => lru.touch(digest),
-    manifestStored: (_digest, bytes) => capacity.account(bytes),
+    indexedSize: digest => lru.sizeOf(digest),
   });
   const origin = new UpstreamRegistry({
     key: 'docker.io',

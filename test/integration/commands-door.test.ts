@@ -8,10 +8,10 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { hash } from 'bcrypt';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import type { AdminOptions } from '../../src/cli/admin-client.ts';
 import { type ImageCommand, runImageCommand } from '../../src/cli/image-commands.ts';
 import { runLs } from '../../src/cli/ls.ts';
 import { runStats } from '../../src/cli/stats.ts';
-import type { AdminOptions } from '../../src/cli/with-admin.ts';
 import { runCistern, runForJson } from '../support/cistern-command.ts';
 import { get, request } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';
@@ -112,7 +112,7 @@ describe('the owner’s socket', () => {
       code: 1,
       output: '',
       errors:
-        'error: the process that has the store answers no commands now: it starts, stops, or is a command\n',
+        'error: the process that has the store takes no commands now: it is starting or stopping, or it is a command itself\n',
     });
   });
 
@@ -124,7 +124,7 @@ describe('the owner’s socket', () => {
     onTestFinished(() => void old.close());
     expect(await run(file, runStats)).toMatchObject({
       code: 1,
-      errors: 'error: the running daemon is of an older version: restart it\n',
+      errors: 'error: the running daemon has an older version: restart it\n',
     });
   });
 });
@@ -153,6 +153,7 @@ describe('/api/v1/stats on the TCP port', () => {
       hub: { username: 'u', password: secret, share: withUsers ? 'public' : 'all' },
       config: {
         ...(withUsers && { access: { htpasswd, rules } }),
+        store: { max_size: 64 * 1024 * 1024 }, // below what any disk has free, so that it is what decides
         ...(metricsListen !== undefined && { metrics: { listen: metricsListen } }),
       },
     });
@@ -269,7 +270,7 @@ describe('bad input', () => {
     const image = `app@sha256:${'0'.repeat(64)}`;
     expect(await run(file, options => runImageCommand('refresh', options, [image]))).toMatchObject({
       code: 2,
-      errors: `error: expected a tag to check, got a digest, which never moves: ${image}\n`,
+      errors: `error: refresh needs a tag, because a digest never moves: ${image}\n`,
     });
     expect(await run(file, options => runLs(options, 'Docker.io/{a,b}'))).toMatchObject({
       code: 2,

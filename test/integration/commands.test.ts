@@ -162,7 +162,9 @@ test('stats: figures of the daemon with the downloads that run, of the store alo
     store: { blobs: layers + 1, bytes: bytesOf(image) + 3_000_000, partialBytes: 0, limitBytes: 1024 ** 3 },
     daemon: null,
   });
-  expect((await runCistern(mirror.file, 'stats')).stdout).toContain('none runs: this is the store alone');
+  expect((await runCistern(mirror.file, 'stats')).stdout).toContain(
+    'not running, figures of the store alone',
+  );
 });
 
 test('refresh: same, moved, gone, not checked; and never without a daemon', async () => {

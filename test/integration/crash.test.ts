@@ -35,6 +35,17 @@ async function expectTidy(storePath: string): Promise<void> {
   expect(odd).toEqual([]);
 }
 
+/** Until the journal says that so many bytes are written, the only ones that a restart believes. It is written in the background. */
+async function untilJournaled(storePath: string, bytes: number): Promise<void> {
+  const file = join(storePath, 'ingest-v1', `${blob.digest.replace(':', '-')}.json`);
+  const written = async (): Promise<number> => {
+    const text = await readFile(file, 'utf8').catch(() => '{}');
+    const { written: spans = [] } = JSON.parse(text) as { written?: readonly (readonly [number, number])[] };
+    return spans.reduce((sum, [from, to]) => sum + to - from, 0);
+  };
+  await expect.poll(written).toBeGreaterThanOrEqual(bytes);
+}
+
 /** Restarts on the same store, pulls, and says what the upstream was asked. */
 async function pullAgain(
   upstream: Awaited<ReturnType<typeof startFakeUpstream>>,
@@ -69,6 +80,7 @@ test('in the middle: only the missing rest is fetched', async () => {
   const call = request(mirror.url, { path, keep: false });
   await gate.reached;
   await call.atLeast(size / 2 - lagBytes);
+  await untilJournaled(mirror.storePath, size / 2 - lagBytes);
   await mirror.process.stop('SIGKILL');
   await call.done;
   const lines = await pullAgain(upstream, mirror.storePath);
@@ -86,6 +98,7 @@ test('in the middle of a far range: what came of it is not fetched again', async
   const call = request(mirror.url, { path, headers: range, keep: false });
   await gate.reached;
   await call.atLeast(10_000_000 - lagBytes);
+  await untilJournaled(mirror.storePath, 10_000_000 - lagBytes);
   await mirror.process.stop('SIGKILL');
   await call.done;
   const lines = await pullAgain(upstream, mirror.storePath);
@@ -96,9 +109,10 @@ test('in the middle of a far range: what came of it is not fetched again', async
   expect(upstream.contentBytes('blob')).toBe(30_000_000 + size - from);
 });
 
-test('after the last byte, before the rename: nobody is asked', async () => {
+test('after the last byte, before the rename: the upstream is not asked', async () => {
   const { upstream, mirror } = await start();
   await get(mirror.url, path, { keep: false });
+  await expect.poll(() => mirror.metric('cistern_store_blobs'), { timeout: 30_000 }).toBe(1); // the commit follows the last byte
   await mirror.process.stop('SIGKILL');
   // The state between the last byte and the rename, made by hand: the whole partial under its journal.
   const { rename, writeFile, mkdir } = await import('node:fs/promises');
@@ -129,6 +143,7 @@ test('during the re-hash of a partial: the next start finds the same partial', a
   const call = request(mirror.url, { path, keep: false });
   await gate.reached;
   await call.atLeast(size - lagBytes);
+  await untilJournaled(mirror.storePath, size - lagBytes);
   await mirror.process.stop('SIGKILL');
   await call.done;
   gate.release();

@@ -129,6 +129,7 @@ describe('a far range is fetched once and kept', () => {
     await expectRange(mirror, span);
     await expect.poll(() => count('joined')).toBe(1);
     await expectWhole(mirror);
+    await untilIdle(mirror);
     await expectRange(mirror, span);
     await expect.poll(() => count('hit')).toBe(1);
   });

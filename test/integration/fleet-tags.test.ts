@@ -34,7 +34,7 @@ async function heldBy(redis: RedisServer, digest: string, count: number): Promis
 }
 
 requires('redis-server')('tags in a fleet', () => {
-  test('a cold tag costs one GET, whoever asks, one after the other or all at once', async () => {
+  test('a cold tag costs one GET, through any node, one after the other or all at once', async () => {
     const one = await start();
     await pull(one.urls);
     expect(one.upstream.lines()).toEqual([manifestLine('latest')]);
@@ -81,7 +81,7 @@ requires('redis-server')('tags in a fleet', () => {
     expect(upstream.lines()).toEqual([manifestLine('latest', 'HEAD'), manifestLine(second.digest)]);
   });
 
-  test('who insists on a check gets one, and the others hear of what it found', async () => {
+  test('a client that wants a check gets one, and the others get its result', async () => {
     const { upstream, urls, redis, clock } = await start();
     await pull(urls);
     upstream.move('library/alpine', 'latest', second);
@@ -97,7 +97,7 @@ requires('redis-server')('tags in a fleet', () => {
     expect(upstream.lines()).toEqual([manifestLine('latest', 'HEAD'), manifestLine(second.digest)]);
   });
 
-  test('whoever can only write to Redis moves no tag', async () => {
+  test('write access to Redis alone moves no tag', async () => {
     const { upstream, urls, redis, clock } = await start();
     await pull(urls.slice(0, 1));
     const evil = buildImage({ layers: ['evil'] });

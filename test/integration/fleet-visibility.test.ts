@@ -1,9 +1,9 @@
-/** What only some may have stays theirs in a fleet too: a node gives it to a node, for its repository, and to nobody else. */
+/** Private content in a fleet: a node gives it to another node, for its repository, and to no one else. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { hash } from 'bcrypt';
 import { expect, test } from 'vitest';
-import { Signatures } from '../../src/fleet/peers/signature.ts';
+import { RequestSignatures } from '../../src/fleet/signature.ts';
 import { buildPeerTarget } from '../../src/registry/peer.ts';
 import { get } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';
@@ -72,7 +72,7 @@ async function held(redis: RedisServer, digest: string, count: number): Promise<
 }
 
 requires('redis-server')('what is private in a fleet', () => {
-  test('is taken from another node for those who may have it, and by nobody else', async () => {
+  test('is taken from another node for those who may have it, and for no one else', async () => {
     const { redis, upstream, first, second } = await start();
     await pull(first, 'closed', closed, alice);
     for (const part of partsOf(closed)) await held(redis, part, 1);
@@ -96,25 +96,29 @@ requires('redis-server')('what is private in a fleet', () => {
       expect((await get(second.url, path)).status).toBe(404);
   });
 
-  test('is not given to a node that asks for anybody', async () => {
+  test('is not given to a node that asks for public content', async () => {
     const { redis, first, second } = await start();
     await pull(first, 'closed', closed, alice);
     await pull(first, 'open', open);
     for (const part of [...partsOf(closed), ...partsOf(open)]) await held(redis, part, 1);
     const entries = await redis.client().hgetall('cistern:{lab}:nodes');
     const [node = ''] = Object.entries(entries).find(([, entry]) => entry.includes(first.front.url)) ?? [];
-    const signatures = new Signatures({ secret: fleetSecret, node: '0123456789abcdef', now: Date.now });
+    const signatures = new RequestSignatures({
+      secret: fleetSecret,
+      node: '0123456789abcdef',
+      now: Date.now,
+    });
     const ask = async (
       kind: 'blob' | 'manifest',
       digest: typeof open.digest,
       name: string,
-      forAnybody: boolean,
+      publicOnly: boolean,
     ) => {
       const target = buildPeerTarget({
         kind,
         digest,
         repository: `docker.io/library/${name}`,
-        forAnybody,
+        publicOnly,
         heldOnly: true,
       });
       const authorization = signatures.sign({ method: 'GET', target, range: undefined }, node);

@@ -1,8 +1,8 @@
-/** Several mirrors as one: what one downloads or holds, the others take from it, and nobody else does. */
+/** Several mirrors as one: what one downloads or holds, the other nodes take from it, and no one else does. */
 import { readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { Signatures } from '../../src/fleet/peers/signature.ts';
+import { RequestSignatures } from '../../src/fleet/signature.ts';
 import type { Digest } from '../../src/oci/digest.ts';
 import { buildPeerTarget } from '../../src/registry/peer.ts';
 import { get, request } from '../support/client.ts';
@@ -181,7 +181,7 @@ requires('redis-server')('a fleet', () => {
     expect(upstream.contentBytes('blob') - size + fromPeer).toBe(size);
   });
 
-  test('waits once for a node that lives and cannot be reached, and says so', async () => {
+  test('waits once for a node that is alive and cannot be reached, and says so', async () => {
     const { upstream, first, second } = await startPair();
     const other = patternBlob('fleet other', 2_000_000);
     upstream.putBlob('library/big', other.digest, other);
@@ -248,7 +248,7 @@ requires('redis-server')('a fleet', () => {
 });
 
 requires('redis-server')('the door for nodes', () => {
-  test('is open to signed questions alone, once, for what is linked', async () => {
+  test('answers signed requests alone, each once, for what is linked', async () => {
     const { redis, upstream, first } = await startPair();
     upstream.putBlob('library/other', blob.digest, 'never asked for');
     const ask = (target: string, authorization?: string, headers: Record<string, string> = {}) =>
@@ -260,12 +260,12 @@ requires('redis-server')('the door for nodes', () => {
     await held(redis, blob.digest, 1); // until then it is being put into its place
     const node = await nameOf(redis, first);
     const by = (secret: string, now = Date.now()) =>
-      new Signatures({ secret, node: '0123456789abcdef', now: () => now });
+      new RequestSignatures({ secret, node: '0123456789abcdef', now: () => now });
     const question = {
       kind: 'blob',
       digest: blob.digest,
       repository: 'docker.io/library/big',
-      forAnybody: false,
+      publicOnly: false,
       heldOnly: true,
     } as const;
     const target = buildPeerTarget(question);
@@ -310,12 +310,12 @@ requires('redis-server')('the door for nodes', () => {
       kind: 'blob',
       digest: blob.digest,
       repository: 'docker.io/library/big',
-      forAnybody: false,
+      publicOnly: false,
       heldOnly: false,
     });
     const [leader, follower] = [await nameOf(redis, first), await nameOf(redis, second)];
     const askAs = (node: string) => {
-      const signatures = new Signatures({ secret: fleetSecret, node, now: Date.now });
+      const signatures = new RequestSignatures({ secret: fleetSecret, node, now: Date.now });
       const authorization = signatures.sign({ method: 'GET', target, range: undefined }, follower);
       return request(second.url, { path: target, headers: { authorization }, keep: false });
     };

@@ -19,12 +19,18 @@ const firstPiece = `bytes=0-${16 * mebibyte - 1}`;
 interface Line {
   /** As if that were measured. Milliseconds. */
   readonly roundTripMs?: number | 'unknown';
+  readonly parallel?: boolean;
   readonly fake?: FakeUpstreamOptions;
   readonly content?: typeof blob;
 }
 
 /** A download over a real upstream and a real store; the clock stands, so that more connections always seem to be faster. */
-async function download({ roundTripMs = 20, fake = { redirect: { uses: 100 } }, content = blob }: Line = {}) {
+async function download({
+  roundTripMs = 20,
+  parallel = true,
+  fake = { redirect: { uses: 100 } },
+  content = blob,
+}: Line = {}) {
   const upstream = await startFakeUpstream(fake);
   upstream.putBlob('library/alpine', content.digest, content);
   const rig = await IngestRig.create();
@@ -33,7 +39,7 @@ async function download({ roundTripMs = 20, fake = { redirect: { uses: 100 } }, 
     digest: content.digest,
     expectedSize: content.size,
     sources: new SourceList([
-      { ...source, roundTripMs: () => (roundTripMs === 'unknown' ? undefined : roundTripMs) },
+      { ...source, parallel, roundTripMs: () => (roundTripMs === 'unknown' ? undefined : roundTripMs) },
     ]),
     policy: { stallMs: 60_000, giveUpMs: 60_000 },
     finish: 'always',
@@ -53,7 +59,7 @@ async function download({ roundTripMs = 20, fake = { redirect: { uses: 100 } }, 
     openIngest: onFollowers => rig.open(content.digest, 'boot-1', onFollowers),
     onMismatch: () => {},
   });
-  transfer.wantWhole();
+  transfer.requestWhole();
   return { upstream, rig, run: () => transfer.run() };
 }
 
@@ -109,6 +115,7 @@ test('a piece that is refused or cut: one transfer gets what is left', async () 
 test.each<[string, Line, string | undefined]>([
   ['a short line', { roundTripMs: 4.9 }, undefined],
   ['a line that was never measured', { roundTripMs: 'unknown' }, undefined],
+  ['a source that says so', { parallel: false }, undefined],
   ['a blob below 32 MiB', { content: patternBlob('not so big', 31 * mebibyte) }, undefined],
   ['a source that knows no ranges', { fake: { quirks: { noRange: true } } }, firstPiece],
 ])('%s has one transfer', async (_what, line, range) => {

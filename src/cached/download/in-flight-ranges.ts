@@ -1,13 +1,11 @@
 /**
- * Who is fetching what of one blob: a claim is the span that one transfer brings, from the byte that it has come to up to
- * its end. Bytes that are claimed are waited for and not fetched again.
- *
- * Closed claims are disjoint. An open-ended one gives way: a claim ahead of it takes its bytes out of it, and the transfer
- * ends there or reads over them.
+ * What the transfers of one blob are bringing: each range reaches from the next byte of its transfer to its end. Closed
+ * ranges are disjoint. A closed range ahead of an open-ended one takes its bytes out of the open-ended one.
  */
-import { Notifier, type Wait } from '../../lib/notifier.ts';
+import { Notifier } from '../../lib/notifier.ts';
+import { waitFor } from '../../lib/wait.ts';
 
-/** Its transfer moves and widens it; nobody else does. */
+/** Only its own transfer moves and widens it. */
 export interface InFlightRange {
   /** The first byte that is still to come. */
   at: number;
@@ -16,57 +14,57 @@ export interface InFlightRange {
 }
 
 export class InFlightRanges {
-  readonly #claims = new Set<InFlightRange>();
-  readonly #bell = new Notifier();
+  readonly #ranges = new Set<InFlightRange>();
+  readonly #dropped = new Notifier();
 
   add(at: number, end: number): InFlightRange {
-    const claim = { at, end };
-    this.#claims.add(claim);
-    return claim;
+    const range = { at, end };
+    this.#ranges.add(range);
+    return range;
   }
 
-  /** Its transfer is over, well or not. Idempotent. */
-  drop(claim: InFlightRange): void {
-    this.#claims.delete(claim);
-    this.#bell.ring();
+  /** Its transfer has ended, with or without all bytes. Idempotent. */
+  drop(range: InFlightRange): void {
+    this.#ranges.delete(range);
+    this.#dropped.ring();
   }
 
-  /** Whose bytes those at `offset` are: a closed claim's before an open-ended one's. */
+  /** The range that brings the byte at `offset`: a closed one before an open-ended one. */
   covering(offset: number): InFlightRange | undefined {
-    return this.closedAt(offset) ?? [...this.#claims].find(claim => covers(claim, offset));
+    return this.closedAt(offset) ?? [...this.#ranges].find(range => covers(range, offset));
   }
 
-  /** The closed claim that brings the byte at `offset`. */
   closedAt(offset: number): InFlightRange | undefined {
-    return [...this.#claims].find(claim => !isOpenEnded(claim) && covers(claim, offset));
+    return [...this.#ranges].find(range => !isOpenEnded(range) && covers(range, offset));
   }
 
   get hasOpenEnded(): boolean {
-    return [...this.#claims].some(isOpenEnded);
+    return [...this.#ranges].some(isOpenEnded);
   }
 
-  /** Where the next claim beyond `offset` begins; `Infinity`: there is none. */
+  /** Where the next range beyond `offset` begins; `Infinity`: there is none. */
   nextStart(offset: number): number {
-    const ahead = [...this.#claims].filter(claim => claim.at > offset);
-    return Math.min(...ahead.map(claim => claim.at));
+    const ahead = [...this.#ranges].filter(range => range.at > offset);
+    return Math.min(...ahead.map(range => range.at));
   }
 
-  /** Bytes that closed claims have still to bring. */
+  /** Bytes that closed ranges have still to bring. */
   get pendingBytes(): number {
-    const closed = [...this.#claims].filter(claim => !isOpenEnded(claim));
+    const closed = [...this.#ranges].filter(range => !isOpenEnded(range));
     return closed.reduce((sum, { at, end }) => sum + Math.max(0, end - at), 0);
   }
 
-  /** Resolves when a claim is dropped. */
-  nextDrop(): Wait {
-    return this.#bell.next();
+  /** Resolves when a range is dropped. Errors: the signal's reason. */
+  async nextDrop(signal: AbortSignal): Promise<void> {
+    const { changed, cancel } = this.#dropped.next();
+    await waitFor(changed, signal).finally(cancel);
   }
 }
 
-export function isOpenEnded(claim: InFlightRange): boolean {
-  return claim.end === Number.POSITIVE_INFINITY;
+export function isOpenEnded(range: InFlightRange): boolean {
+  return range.end === Number.POSITIVE_INFINITY;
 }
 
-function covers(claim: InFlightRange, offset: number): boolean {
-  return claim.at <= offset && offset < claim.end;
+function covers(range: InFlightRange, offset: number): boolean {
+  return range.at <= offset && offset < range.end;
 }

@@ -1,12 +1,12 @@
 /**
- * The sources of one transfer, in turn. A source that has said a final no is dropped; the list never dials, it only
- * says who is next. Joining clients of other repositories add theirs, so that one broken upstream ends nobody's pull.
+ * The sources of one transfer, in the order in which to ask them. It never dials. A source that has refused for good is
+ * dropped; clients that join through other repositories add theirs.
  */
 import type { BlobSource } from '../../registry/registry.ts';
 
 export class SourceList {
   readonly #sources: BlobSource[];
-  #turn = 0;
+  #index = 0;
 
   constructor(sources: readonly BlobSource[]) {
     this.#sources = sources.flatMap(withAlternatives);
@@ -23,25 +23,25 @@ export class SourceList {
 
   /** Errors: Error when the list is empty. */
   current(): BlobSource {
-    const source = this.#sources[Math.max(0, this.#turn)];
-    if (source === undefined) throw new Error('expected at least one source, got none');
+    const source = this.#sources[Math.max(0, this.#index)];
+    if (source === undefined) throw new Error('the source list is empty');
     return source;
   }
 
-  /** `round`: all have been asked once more, waiting is in order. */
+  /** `round`: all sources have been asked since the last round; the caller may wait. */
   next(): 'next' | 'round' {
-    this.#turn += 1;
-    if (this.#turn < this.#sources.length) return 'next';
-    this.#turn = 0;
+    this.#index += 1;
+    if (this.#index < this.#sources.length) return 'next';
+    this.#index = 0;
     return 'round';
   }
 
-  /** Those after it have not been asked in this round because of that: the turn steps back, `next` comes to them. */
+  /** The sources after it keep their place in this round: `next` comes to them. */
   drop(source: BlobSource): void {
-    const index = this.#sources.indexOf(source);
-    if (index === -1) return;
-    this.#sources.splice(index, 1);
-    if (index <= this.#turn) this.#turn -= 1;
+    const at = this.#sources.indexOf(source);
+    if (at === -1) return;
+    this.#sources.splice(at, 1);
+    if (at <= this.#index) this.#index -= 1;
   }
 
   get exhausted(): boolean {

@@ -1,6 +1,6 @@
 /**
- * What `cistern client` works with: the mirror as its clients have to know it, and what has to be put where so that one
- * kind of client pulls through it. Data only; each client has a file of its own that turns the first into the second.
+ * What `cistern client` works with: the mirror as its clients have to know it, and the files that make one kind of client
+ * pull through it. The files named after clients turn the first into the second.
  */
 
 export interface MirrorForClients {

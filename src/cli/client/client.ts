@@ -1,38 +1,28 @@
 /**
- * `cistern client NAME`: what has to be put where so that this kind of client pulls through the mirror as it is configured, for
- * all its upstreams; printed, or with `--write` put there. Nothing is asked over the network.
+ * `cistern client NAME`: the files that make this kind of client pull through the mirror as it is configured, for all its
+ * upstreams; printed, or with `--write` written. It doesn't use the network.
  */
 import { networkInterfaces } from 'node:os';
 import { resolve } from 'node:path';
-import { loadConfig } from '../../config/load.ts';
+import { type LoadOptions, loadConfig } from '../../config/load.ts';
 import { ConfigError } from '../../config/problem.ts';
-import { setUpBuildkit } from './buildkit.ts';
+import { formatSetup, formatSetupJson, formatWritten, writeClientFiles } from './client-files.ts';
 import { ClientRefusal, type ClientSetup, type MirrorForClients } from './client-setup.ts';
-import { formatSetup, formatSetupJson, formatWritten } from './client-text.ts';
-import { writeClientFiles } from './client-write.ts';
-import { setUpContainerd } from './containerd.ts';
-import { setUpCrio } from './crio.ts';
-import { setUpDocker } from './docker.ts';
-import { setUpK3s } from './k3s.ts';
-import { setUpKind } from './kind.ts';
-import { describeForClients } from './mirror-for-clients.ts';
-import { findMirrorUrl, type NetworkInterfaces } from './mirror-url.ts';
-import { setUpPodman } from './podman.ts';
+import { setUpContainerd, setUpK3s, setUpKind } from './containerd-k3s-kind.ts';
+import { setUpBuildkit, setUpDocker } from './docker-buildkit.ts';
+import { describeForClients, findMirrorUrl, type NetworkInterfaces } from './mirror-url.ts';
+import { setUpCrio, setUpPodman } from './podman-crio.ts';
 
-export interface ClientOptions {
+export interface ClientOptions extends LoadOptions {
   /** `docker`, `containerd` … */
   readonly client: string;
-  /** `--config`. */
-  readonly file?: string;
   /** `--url`. */
   readonly url?: string;
-  /** `--default`: one entry for every registry, also those that the mirror doesn't know. */
+  /** `--default`: one entry for all registries, also those that the mirror doesn't know. */
   readonly forAll?: boolean;
   readonly json?: boolean;
   /** `--write`: the folder that stands for `/`. */
   readonly writeTo?: string;
-  readonly env: NodeJS.ProcessEnv;
-  readonly cwd: string;
   readonly write: (text: string) => void;
   readonly writeError: (text: string) => void;
   /** Left out: those of this machine. */
@@ -41,7 +31,7 @@ export interface ClientOptions {
 
 type SetUp = (mirror: MirrorForClients, forAll: boolean) => ClientSetup;
 
-/** `takesAll`: it has an entry for every registry, and tells the mirror which one is meant. */
+/** `takesAll`: it has an entry for all registries, and tells the mirror which one is meant. */
 const clients: Readonly<Record<string, { readonly setUp: SetUp; readonly takesAll: boolean }>> = {
   docker: { setUp: setUpDocker, takesAll: false },
   containerd: { setUp: setUpContainerd, takesAll: true },
@@ -73,13 +63,13 @@ export async function runClient(options: ClientOptions): Promise<number> {
 
 /** Errors: `ConfigError`, `ClientRefusal`. */
 async function makeSetup(options: ClientOptions): Promise<{ mirror: MirrorForClients; setup: ClientSetup }> {
-  const { client, forAll = false, file, env, cwd, url: given, interfaces = networkInterfaces } = options;
+  const { client, forAll = false, url: given, interfaces = networkInterfaces } = options;
   const kind = Object.hasOwn(clients, client) ? clients[client] : undefined;
   if (kind === undefined)
     throw new ClientRefusal(`expected one of ${Object.keys(clients).join(', ')}, got ${client}`);
   if (forAll && !kind.takesAll)
-    throw new ClientRefusal(`--default: ${client} has no entry that stands for every registry`);
-  const { config, warnings } = await loadConfig({ ...(file === undefined ? {} : { file }), env, cwd });
+    throw new ClientRefusal(`--default: ${client} has no entry for all registries`);
+  const { config, warnings } = await loadConfig(options);
   for (const warning of warnings) options.writeError(`warning: ${warning}\n`);
   const { url, isGuess } = findMirrorUrl({ given, http: config.http, interfaces });
   const mirror = describeForClients(config, url);
@@ -91,7 +81,7 @@ function describeUrl({ url, isLoopback }: MirrorForClients, isGuess: boolean): s
   return [
     ...(isGuess
       ? [
-          `${url} is a guess from this machine's addresses; another one: --url http://NAME:PORT, or http.public_url.`,
+          `${url} is a guess from this machine's addresses; set another one with --url http://NAME:PORT or http.public_url.`,
         ]
       : []),
     ...(isLoopback ? [`Only clients on this machine reach ${url}.`] : []),

@@ -1,11 +1,13 @@
 /**
- * Under which URL do clients reach this mirror? What the user says, else `http.public_url`, else what it listens on. Where that
- * is every address of the machine, one of them is guessed from the list of network interfaces: nothing is resolved or dialled.
+ * The mirror as its clients have to know it. Its URL is what the user says, else `http.public_url`, else what it listens on; where
+ * that is every address of the machine, the list of network interfaces gives a guess. Nothing is resolved or dialled.
  */
 import type { NetworkInterfaceInfo } from 'node:os';
 import { formatListenAddress } from '../../config/address.ts';
-import type { HttpConfig, ListenAddress } from '../../config/config.ts';
+import type { Config, HttpConfig, ListenAddress, UpstreamConfig } from '../../config/config.ts';
 import { ConfigError } from '../../config/problem.ts';
+import { HUB, isRepository } from '../../oci/name.ts';
+import type { MirrorForClients, UpstreamForClients } from './client-setup.ts';
 
 export type NetworkInterfaces = Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>;
 
@@ -25,7 +27,7 @@ export interface MirrorUrl {
 
 const wildcards: ReadonlySet<string> = new Set(['::', '0.0.0.0', '::0', '0:0:0:0:0:0:0:0']);
 const hostPattern = /^(?:[a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])$/;
-/** Bridges and tunnels of containers and virtual machines: their addresses are for what runs on this machine. */
+/** Bridges and tunnels of containers and virtual machines: only this machine reaches their addresses. */
 const innerInterface =
   /^(?:docker|br-|veth|virbr|vnet|cni|flannel|cali|cilium|kube|podman|lxc|lxd|incus|vmnet|vboxnet|tun|tap|wg|tailscale|zt|dummy)/;
 
@@ -46,12 +48,28 @@ export function findMirrorUrl({ given, http, interfaces }: MirrorUrlOptions): Mi
   if (loopback !== undefined) return { url: urlOf(loopback), isGuess: false };
   throw refuse(
     '--url',
-    'expected the URL of the mirror, since http.listen does not tell which one clients reach',
+    'needed (http://NAME:PORT), because http.listen does not tell how clients reach this mirror',
   );
 }
 
-/** Whether only the machine itself is meant by this host; IPv6 with or without brackets. */
-export function isLoopbackHost(host: string): boolean {
+/** `url`: http or https, with nothing after the host. */
+export function describeForClients(
+  config: Pick<Config, 'upstreams' | 'defaultUpstream'>,
+  url: URL,
+): MirrorForClients {
+  return {
+    url: url.origin,
+    host: hostInNames(url),
+    isPlainHttp: url.protocol === 'http:',
+    isLoopback: isLoopbackHost(url.hostname),
+    isIpv6: url.hostname.startsWith('['),
+    upstreams: [...config.upstreams.values()].map(describeUpstream),
+    defaultUpstream: config.defaultUpstream,
+  };
+}
+
+/** IPv6 with or without brackets. */
+function isLoopbackHost(host: string): boolean {
   return /^(?:127\.|localhost$|\[?::1\]?$)/.test(host);
 }
 
@@ -83,4 +101,20 @@ function urlOf(address: ListenAddress): URL {
 
 function refuse(origin: string, message: string): ConfigError {
   return new ConfigError([{ origin, path: '', message }]);
+}
+
+/** A first segment without a dot or a port would be a repository of Docker Hub. */
+function hostInNames(url: URL): string {
+  if (url.port !== '') return url.host;
+  if (url.protocol === 'http:') return `${url.host}:80`;
+  return url.host.includes('.') || url.host === 'localhost' ? url.host : `${url.host}:443`;
+}
+
+function describeUpstream({ key, aliases, url }: UpstreamConfig): UpstreamForClients {
+  return { key, segment: [key, ...aliases].find(isRepository), directUrl: directUrl(key, url) };
+}
+
+function directUrl(key: string, url: URL): string {
+  if (key === HUB) return `https://registry-1.${HUB}`;
+  return url.host === key ? url.origin : `https://${key}`;
 }

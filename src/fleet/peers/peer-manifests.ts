@@ -1,26 +1,26 @@
 /**
- * Manifests by digest in a fleet: from a node that holds one, verified; else one node asks the upstream while the others
- * wait for it, since each answer may count against a pull limit. Who waits in vain asks by itself.
+ * Manifests by digest in a fleet: from a node that holds one, verified; else one node asks the upstream while the others wait for it, because
+ * each answer may count against a pull quota. A node that waits too long asks by itself.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Digest } from '../../oci/digest.ts';
 import type { PeerManifest } from '../../registry/peer.ts';
-import type { BlobLeases, Claim } from '../redis/blob-leases.ts';
-import type { Holdings } from '../redis/lease-renewal.ts';
+import type { BlobLeases, Lease } from '../redis/blob-leases.ts';
+import type { LocalBlobs } from '../redis/lease-renewal.ts';
 import { type PeerClient, PeerError } from './peer-client.ts';
 
 export interface PeerManifestsOptions {
-  readonly claims: BlobLeases;
+  readonly leases: BlobLeases;
   readonly client: PeerClient;
-  readonly holdings: Pick<Holdings, 'isHeld'>;
+  readonly blobs: Pick<LocalBlobs, 'isHeld'>;
 }
 
 /** For the answer of a node that holds it. */
 const answerMs = 2000;
-/** Between two looks at what another node asks for, and how long it is waited for. */
+/** How often to look whether the node with the lease has the manifest, and for how long. */
 const lookAgainMs = 50;
 const patienceMs = 3000;
-/** Until an answer is in the store. */
+/** How long storing an answer may take. */
 const storedMs = 2000;
 
 export class PeerManifests {
@@ -33,14 +33,10 @@ export class PeerManifests {
   /** From a node that holds it now. Errors: the signal's reason. */
   async find(repository: string, digest: Digest, signal: AbortSignal): Promise<PeerManifest | undefined> {
     const missing: string[] = [];
-    const found = await this.#from(
-      await this.#options.claims.claim(digest, 'look'),
-      repository,
-      digest,
-      missing,
-      signal,
-    );
-    if (missing.length > 0) await this.#options.claims.claim(digest, 'look', missing);
+    const { leases } = this.#options;
+    const lease = await leases.acquire(digest, 'look');
+    const found = await this.#fromHolders(lease, repository, digest, missing, signal);
+    if (missing.length > 0) await leases.acquire(digest, 'look', missing);
     return found;
   }
 
@@ -51,57 +47,57 @@ export class PeerManifests {
     signal: AbortSignal,
     ask: () => Promise<T>,
   ): Promise<T | PeerManifest> {
-    const { claims } = this.#options;
+    const { leases } = this.#options;
     const missing: string[] = [];
     const giveUpAt = performance.now() + patienceMs;
     for (let how: 'take' | 'insist' = 'take'; ; ) {
-      const claim = await claims.claim(digest, how, missing.splice(0));
+      const lease = await leases.acquire(digest, how, missing.splice(0));
       signal.throwIfAborted();
-      if (claim.kind === 'away') return ask();
-      if (claim.kind === 'ours') return this.#lead(digest, ask);
-      const found = await this.#from(claim, repository, digest, missing, signal);
+      if (lease.kind === 'away') return ask();
+      if (lease.kind === 'ours') return this.#askLeased(digest, ask);
+      const found = await this.#fromHolders(lease, repository, digest, missing, signal);
       if (found !== undefined) return found;
       if (performance.now() > giveUpAt) return ask();
-      if (claim.kind === 'nobody') how = 'insist';
+      if (lease.kind === 'free') how = 'insist';
       else await delay(lookAgainMs, undefined, { signal });
     }
   }
 
-  /** The lease is kept until the others find it here. */
-  async #lead<T>(digest: Digest, ask: () => Promise<T>): Promise<T> {
-    const { claims } = this.#options;
+  /** The lease is kept until the others find the manifest here. */
+  async #askLeased<T>(digest: Digest, ask: () => Promise<T>): Promise<T> {
+    const { leases } = this.#options;
     try {
       const answer = await ask();
-      void this.#untilStored(digest).then(isHeld => claims.release(digest, isHeld));
+      void this.#untilStored(digest).then(isHeld => leases.release(digest, isHeld));
       return answer;
     } catch (error) {
-      await claims.release(digest, false);
+      await leases.release(digest, false);
       throw error;
     }
   }
 
   async #untilStored(digest: Digest): Promise<boolean> {
-    const { holdings } = this.#options;
+    const { blobs } = this.#options;
     for (const giveUpAt = performance.now() + storedMs; performance.now() < giveUpAt; ) {
-      if (await holdings.isHeld(digest).catch(() => false)) return true;
+      if (await blobs.isHeld(digest).catch(() => false)) return true;
       await delay(lookAgainMs, undefined, { ref: false });
     }
     return false;
   }
 
-  /** Who doesn't hold it is added to `missing`. */
-  async #from(
-    claim: Claim,
+  /** Nodes that don't hold it after all are added to `missing`. */
+  async #fromHolders(
+    lease: Lease,
     repository: string,
     digest: Digest,
     missing: string[],
     signal: AbortSignal,
   ): Promise<PeerManifest | undefined> {
-    const question = { kind: 'manifest', digest, repository, forAnybody: false, heldOnly: true } as const;
-    for (const peer of 'holders' in claim ? claim.holders : []) {
+    const request = { kind: 'manifest', digest, repository, publicOnly: false, heldOnly: true } as const;
+    for (const peer of 'holders' in lease ? lease.holders : []) {
       const bound = AbortSignal.any([signal, AbortSignal.timeout(answerMs)]);
       try {
-        return await this.#options.client.manifest(peer, question, bound);
+        return await this.#options.client.manifest(peer, request, bound);
       } catch (error) {
         signal.throwIfAborted();
         if (error instanceof PeerError && error.result === 'missing') missing.push(peer.node);

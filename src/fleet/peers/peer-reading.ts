@@ -1,8 +1,8 @@
 /**
- * The bytes of one blob that other nodes give to one transfer: opened, counted, and, when the blob that they made up
- * turned out wrong, held against those who gave them. What comes from the upstream passes here too, because only all
- * parts together can be wrong.
+ * The bytes of one blob that other nodes give to one transfer: opened, counted, and, when the whole blob turns out wrong, held against the
+ * nodes that gave parts of it. Bytes from the upstream pass here too, because only the whole can be wrong.
  */
+import type { ExpiringMap } from '../../lib/expiring-map.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { OpenedSource } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
@@ -10,21 +10,30 @@ import type { FleetObserver } from '../../telemetry/fleet-observer.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { BlobLeases } from '../redis/blob-leases.ts';
 import type { Holders } from '../redis/holders.ts';
-import type { Holdings } from '../redis/lease-renewal.ts';
+import type { LeaseRenewals, LocalBlobs } from '../redis/lease-renewal.ts';
 import type { Peer } from '../redis/nodes.ts';
-import { PeerCall } from './peer-call.ts';
-import { type PeerClient, PeerError } from './peer-client.ts';
-import type { PeerCooldown } from './peer-cooldown.ts';
+import { PeerCall, type PeerClient, PeerError } from './peer-client.ts';
 
-export interface PeerReadingOptions {
-  readonly claims: BlobLeases;
-  readonly client: PeerClient;
+/** Nodes that aren't asked again for a while. */
+export interface PeerCooldowns {
+  /** `NODE DIGEST`: that node gave wrong bytes of that blob. */
+  readonly distrusted: ExpiringMap<string, true>;
+  /** Nodes that are alive and can't be reached: no transfer waits for them. */
+  readonly unreachable: ExpiringMap<string, true>;
+  /** Nodes that hold something and didn't answer. */
+  readonly resting: ExpiringMap<string, true>;
+}
+
+/** What all transfers of this node share. */
+export interface TransferContext {
+  readonly leases: BlobLeases;
+  readonly renewals: LeaseRenewals;
   readonly holders: Holders;
-  readonly holdings: Holdings;
-  /** `NODE DIGEST` of what was wrong. */
-  readonly distrusted: PeerCooldown;
-  /** `NODE DIGEST` of what is being followed. */
-  readonly following: Set<string>;
+  readonly client: PeerClient;
+  readonly cooldowns: PeerCooldowns;
+  /** `NODE DIGEST`: this node reads that blob from that node while it is downloaded there. */
+  readonly followed: Set<string>;
+  readonly blobs: LocalBlobs;
   readonly observer: FleetObserver;
   readonly logger: Logger;
   readonly leaseMs: number;
@@ -32,7 +41,7 @@ export interface PeerReadingOptions {
 
 export interface ReadBlob {
   readonly digest: Digest;
-  /** Configured key of the upstream whose blob it is. */
+  /** The upstream's configured key. */
   readonly upstream: string;
   /** Canonical name. */
   readonly repository: string;
@@ -44,66 +53,72 @@ export interface OpenPeerOptions {
   readonly end?: number;
   readonly anonymous?: boolean;
   readonly expectedSize?: number;
-  /** The lease of a node that is getting the blob: it is followed. Without: only what it holds whole. */
+  /** Token of that node's lease: it is followed. Absent: only a blob that it holds whole. */
   readonly follows?: string;
-  /** The reader has given it up before there was a byte. */
+  /** The reader gave up before the first byte. */
   onFruitless?(): void;
 }
 
-/** For the answer of a node that has it, and of one that waits for its own upstream. */
+/** For the answer of a node that holds the blob, and of one that waits for its upstream. */
 const heldAnswerMs = 2000;
 const followedAnswerMs = 10_000;
 
 export class PeerReading {
-  readonly #options: PeerReadingOptions;
+  readonly #context: TransferContext;
   readonly #blob: ReadBlob;
-  /** Nodes whose bytes are in what was read since the last beginning. */
+  /** Nodes whose bytes are in what was read since the last start from 0. */
   readonly #givers = new Set<string>();
   #hasAll = false;
   #isWatched = false;
 
-  constructor(options: PeerReadingOptions, blob: ReadBlob) {
-    this.#options = options;
+  constructor(context: TransferContext, blob: ReadBlob) {
+    this.#context = context;
     this.#blob = blob;
   }
 
-  /** A source is about to be opened. From 0 again after all was read: it was wrong. */
+  /** A source is about to be opened. From 0 again, after the whole was read: the whole was wrong. */
   begin(offset: number): void {
-    const { holdings } = this.#options;
+    const { blobs } = this.#context;
     if (offset === 0) {
       if (this.#hasAll) this.#blame();
       this.#givers.clear();
       this.#hasAll = false;
     }
-    if (this.#isWatched || !holdings.isActive(this.#blob.digest)) return;
+    if (this.#isWatched || !blobs.isActive(this.#blob.digest)) return;
     this.#isWatched = true;
     void this.#whenEnded();
   }
 
-  /** Never rejects but for the signal's reason: what a node doesn't give is its result. */
+  /** A PeerError is the result when the node doesn't give it. Errors: the signal's reason. */
   async open(peer: Peer, options: OpenPeerOptions): Promise<OpenedSource | PeerError> {
-    const { client, distrusted, following, claims, leaseMs, logger } = this.#options;
+    const { client, cooldowns, followed, leases, leaseMs, logger } = this.#context;
     const { digest, repository } = this.#blob;
     const edge = `${peer.node} ${digest}`;
-    if (distrusted.has(edge)) return new PeerError('wrong', 'it gave wrong bytes of it before');
+    if (cooldowns.distrusted.has(edge))
+      return new PeerError('wrong', 'it gave wrong bytes of the blob before');
     const { signal, offset, end, follows } = options;
-    const lease =
-      follows === undefined ? undefined : { claims, digest, token: follows, lookEveryMs: leaseMs / 3 };
+    const lease = follows === undefined ? undefined : { leases, digest, token: follows };
     const answerMs = lease === undefined ? heldAnswerMs : followedAnswerMs;
-    if (lease !== undefined) following.add(edge);
-    const call = new PeerCall({ signal, answerMs, onClose: () => following.delete(edge) }, lease);
-    const question = {
+    if (lease !== undefined) followed.add(edge);
+    const call = new PeerCall({
+      signal,
+      answerMs,
+      lease,
+      lookEveryMs: leaseMs / 3,
+      onClose: () => followed.delete(edge),
+    });
+    const request = {
       kind: 'blob',
       digest,
       repository,
-      forAnybody: options.anonymous === true,
+      publicOnly: options.anonymous === true,
       heldOnly: lease === undefined,
     } as const;
     try {
-      const opened = await client.blob(peer, question, { offset, end }, call.signal);
-      call.answered();
+      const opened = await client.blob(peer, request, { offset, end }, call.signal);
+      call.onAnswer();
       if (options.expectedSize !== undefined && opened.size !== options.expectedSize) {
-        distrusted.add(edge);
+        cooldowns.distrusted.set(edge, true);
         throw new PeerError(
           'wrong',
           `expected ${options.expectedSize} bytes, ${peer.url} has ${opened.size}`,
@@ -115,7 +130,7 @@ export class PeerReading {
       call.abort(error);
       signal.throwIfAborted();
       if (!(error instanceof PeerError)) throw error;
-      logger.debug('a node does not give a blob', {
+      logger.debug('a node did not give a blob', {
         digest,
         node: peer.url,
         result: error.result,
@@ -125,7 +140,7 @@ export class PeerReading {
     }
   }
 
-  /** Passes a stream on; `onEnd` is called once, when it is over. */
+  /** Passes a stream on; `onEnd` is called once, at its end. */
   async *watch({ stream, start, size }: OpenedSource, onEnd: () => void): AsyncGenerator<Buffer, void, void> {
     let at = start;
     try {
@@ -144,11 +159,11 @@ export class PeerReading {
     call: PeerCall,
     { signal, onFruitless }: OpenPeerOptions,
   ): AsyncGenerator<Buffer, void, void> {
-    const { observer } = this.#options;
+    const { observer } = this.#context;
     const { upstream } = this.#blob;
     try {
       for await (const chunk of this.watch(opened, () => call.close())) {
-        call.moved(chunk.length);
+        call.onBytes(chunk.length);
         observer.peerBytes(upstream, chunk.length);
         yield chunk;
       }
@@ -161,10 +176,10 @@ export class PeerReading {
   }
 
   async #whenEnded(): Promise<void> {
-    const { holdings, holders } = this.#options;
+    const { blobs, holders } = this.#context;
     const { digest } = this.#blob;
-    await holdings.ended(digest);
-    const isHeld = await holdings.isHeld(digest).catch(() => false);
+    await blobs.ended(digest);
+    const isHeld = await blobs.isHeld(digest).catch(() => false);
     if (isHeld && this.#givers.size > 0) holders.note(digest);
     if (!isHeld && this.#hasAll) this.#blame();
     this.#givers.clear();
@@ -172,12 +187,12 @@ export class PeerReading {
   }
 
   #blame(): void {
-    const { distrusted, observer, logger } = this.#options;
+    const { cooldowns, observer, logger } = this.#context;
     const { digest } = this.#blob;
     for (const node of this.#givers) {
-      distrusted.add(`${node} ${digest}`);
+      cooldowns.distrusted.set(`${node} ${digest}`, true);
       observer.peerWrong();
-      logger.warn('bytes of a node were wrong', { digest, node });
+      logger.warn('a node gave wrong bytes', { digest, node });
     }
   }
 }

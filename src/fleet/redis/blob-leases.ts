@@ -1,27 +1,26 @@
 /**
- * Who gets a blob from where, told by Redis in one round trip: a node that holds it, the node that downloads it, or this
- * node itself, which then has the lease. A lease is a token that expires; it is renewed and given back by compare, and it
- * fences nothing: every node verifies what it gets, so two that download the same cost bytes and no more.
+ * Which node downloads a blob: Redis tells in one round trip which nodes hold it, which node has its lease, or gives the lease to this node.
+ * A lease is a token that expires; it is renewed and given back by compare. It fences nothing: every node verifies what it gets, so two
+ * nodes that download the same blob cost bytes and no more.
  */
 import type { Digest } from '../../oci/digest.ts';
-import type { FleetKeys } from './fleet-keys.ts';
-import { type FleetRedis, textsOf } from './fleet-redis.ts';
+import { type FleetKeys, type FleetRedis, textsOf } from './fleet-redis.ts';
 import { holderTtlMs } from './holders.ts';
 import type { Nodes, Peer } from './nodes.ts';
 
 /** `holders`: alive ones, in a random order. */
-export type Claim =
+export type Lease =
   /** This node has the lease. */
   | { readonly kind: 'ours' }
-  /** `owner` undefined: it isn't among the living; its lease runs out. */
+  /** `owner` undefined: that node isn't alive, and its lease will expire. */
   | {
       readonly kind: 'theirs';
       readonly owner: Peer | undefined;
       readonly token: string;
       readonly holders: readonly Peer[];
     }
-  /** Nobody downloads it; the lease wasn't taken. */
-  | { readonly kind: 'nobody'; readonly holders: readonly Peer[] }
+  /** No node downloads it, and the lease wasn't taken. */
+  | { readonly kind: 'free'; readonly holders: readonly Peer[] }
   | { readonly kind: 'away' };
 
 export interface BlobLeasesOptions {
@@ -36,11 +35,11 @@ export interface BlobLeasesOptions {
 const maxHolders = 4;
 
 /**
- * KEYS: lease, holders, nodes. ARGV: node, token, ttl in ms, `look`, `take` (unless somebody holds it) or `insist`,
- * how many holders, then nodes that turned out to hold it not. Gives the owner's token ('': nobody), now, and pairs of
- * node and entry: the owner first, then the holders. A lease of an earlier life of this node counts as nobody's.
+ * KEYS: lease, holders, nodes. ARGV: node, token, ttl in ms, `look`, `take` or `insist`, how many holders, then nodes that don't hold it
+ * after all. Gives the owner's token ('': none), now, and pairs of node and entry: the owner first, then the holders. A lease from before
+ * this node was restarted counts as free.
  */
-const claim = `
+const acquire = `
 for i = 6, #ARGV do redis.call('SREM', KEYS[2], ARGV[i]) end
 local owner = redis.call('GET', KEYS[1])
 if owner == ARGV[2] then return { owner, '0' } end
@@ -62,14 +61,14 @@ for _, name in ipairs(names) do
 end
 return answer`;
 
-/** KEYS: lease. ARGV: token, ttl in ms. Takes it again when nobody has it. Gives 'ours' or 'lost'. */
+/** KEYS: lease. ARGV: token, ttl in ms. Takes a free lease again. Gives 'ours' or 'lost'. */
 const renew = `
 local owner = redis.call('GET', KEYS[1])
 if owner and owner ~= ARGV[1] then return 'lost' end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
 return 'ours'`;
 
-/** KEYS: lease, holders. ARGV: token, node ('': it doesn't hold it), ttl of the hint in ms. */
+/** KEYS: lease, holders. ARGV: token, node ('': this node doesn't hold the blob), ttl of the hint in ms. */
 const release = `
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 if ARGV[2] ~= '' then
@@ -87,13 +86,20 @@ export class BlobLeases {
     this.#options = options;
   }
 
-  /** `how`: `look` takes nothing; `take` takes the lease when nobody has it and nobody holds the blob; `insist` also then. */
-  async claim(digest: Digest, how: 'look' | 'take' | 'insist', wrong: Iterable<string> = []): Promise<Claim> {
+  /**
+   * `look` never takes the lease; `take` takes it when it is free and no node holds the blob; `insist` takes it when it is free.
+   * `missing`: nodes that don't hold the blob after all.
+   */
+  async acquire(
+    digest: Digest,
+    how: 'look' | 'take' | 'insist',
+    missing: Iterable<string> = [],
+  ): Promise<Lease> {
     const { redis, keys, nodes, token, leaseMs } = this.#options;
     const answer = await redis.run({
-      lua: claim,
+      lua: acquire,
       keys: [keys.lease(digest), keys.holders(digest), keys.nodes],
-      values: [nodes.self.node, token, String(leaseMs), how, String(maxHolders), ...wrong],
+      values: [nodes.self.node, token, String(leaseMs), how, String(maxHolders), ...missing],
     });
     if (answer === 'away') return { kind: 'away' };
     const [owner = '', now, ...pairs] = textsOf(answer.reply);
@@ -103,12 +109,10 @@ export class BlobLeases {
       located.push(nodes.locate(pairs[index] ?? '', pairs[index + 1] ?? '', Number(now)));
     const first = owner === '' ? undefined : located.shift();
     const holders = located.filter(peer => peer !== undefined);
-    return owner === ''
-      ? { kind: 'nobody', holders }
-      : { kind: 'theirs', owner: first, token: owner, holders };
+    return owner === '' ? { kind: 'free', holders } : { kind: 'theirs', owner: first, token: owner, holders };
   }
 
-  /** `lost`: another node has it meanwhile. */
+  /** `lost`: another node has it now. */
   async renew(digest: Digest): Promise<'ours' | 'lost' | 'away'> {
     const { redis, keys, token, leaseMs } = this.#options;
     const values = [token, String(leaseMs)];
@@ -117,14 +121,14 @@ export class BlobLeases {
     return answer.reply === 'lost' ? 'lost' : 'ours';
   }
 
-  /** Gives the lease back, if it is ours, and says that we hold the blob, in one step: nobody finds neither. */
+  /** Gives the lease back, if it is ours, and says that we hold the blob, in one step: no node finds neither. */
   async release(digest: Digest, isHeld: boolean): Promise<void> {
     const { redis, keys, nodes, token } = this.#options;
     const values = [token, isHeld ? nodes.self.node : '', String(holderTtlMs)];
     await redis.run({ lua: release, keys: [keys.lease(digest), keys.holders(digest)], values });
   }
 
-  /** The token of the node that has the lease now; '': nobody; undefined: Redis is away. */
+  /** The token of the node that has the lease; '': it is free; undefined: Redis is away. */
   async owner(digest: Digest): Promise<string | undefined> {
     const { redis, keys } = this.#options;
     const answer = await redis.run({ lua: current, keys: [keys.lease(digest)], values: [] });

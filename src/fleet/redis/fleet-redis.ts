@@ -1,16 +1,51 @@
 /**
- * The fleet's way to Redis: scripts, each one round trip, behind a breaker. While Redis doesn't answer no question waits
- * for it: the first one pays one command timeout, the others are told "away" at once, and only the heartbeat asks
- * (`probe`), which notices its return.
+ * The fleet's keys and scripts in Redis. Each script is one round trip. While Redis doesn't answer, no caller waits for it: the first one
+ * waits one command timeout, the others get "away" at once, and only the heartbeat asks (`probe`) until Redis answers again.
  */
+import type { Digest } from '../../oci/digest.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 
-/** The connection, whoever opened it: one command; rejects soon while there is no answer. */
+/** The name stands in braces, so that a Redis Cluster keeps all keys of a fleet in one slot and a script may touch several. */
+export class FleetKeys {
+  readonly #prefix: string;
+
+  /** `fleet`: its configured name, which holds no brace. */
+  constructor(fleet: string) {
+    this.#prefix = `cistern:{${fleet}}:`;
+  }
+
+  /** HASH node -> `SEEN SIGNED-URL`. */
+  get nodes(): string {
+    return `${this.#prefix}nodes`;
+  }
+
+  /** STRING token of the node that downloads it; expires. */
+  lease(digest: Digest): string {
+    return `${this.#prefix}lease:${digest}`;
+  }
+
+  /** SET of nodes that said they hold it: hints. Expires. */
+  holders(digest: Digest): string {
+    return `${this.#prefix}holders:${digest}`;
+  }
+
+  /** `name`: canonical, `docker.io/library/alpine:3.20`. */
+  tag(name: string): string {
+    return `${this.#prefix}tag:${name}`;
+  }
+
+  /** `source`: what an upstream counts pulls under (`docker-ratelimit-source`). */
+  pullQuota(source: string): string {
+    return `${this.#prefix}budget:${source}`;
+  }
+}
+
+/** The connection. A command that isn't answered is rejected soon. */
 export interface RedisCaller {
   call(command: string, ...args: readonly string[]): Promise<unknown>;
 }
 
-/** For those who need single commands. Errors mean that it is away. */
+/** Single commands. Errors mean that Redis is away. */
 export interface FleetCommands {
   hget(key: string, field: string): Promise<string | null>;
   eval(script: string, keyCount: number, ...args: readonly string[]): Promise<unknown>;
@@ -21,8 +56,8 @@ export interface FleetRedisOptions {
   readonly logger: Logger;
   /** Milliseconds; a monotonic clock. */
   clock(): number;
-  /** Called when it turns. */
-  onTurn(isUp: boolean): void;
+  /** Redis answers again, or has stopped answering. */
+  onUpChange(isUp: boolean): void;
 }
 
 export interface Script {
@@ -31,7 +66,7 @@ export interface Script {
   readonly values: readonly string[];
 }
 
-/** An answer that was missed for longer than any timeout was missed by us: this process was busy, and Redis wasn't asked for that long. */
+/** Longer than any command timeout: this process was busy, so the command is sent once more. */
 const busyMs = 400;
 
 export class FleetRedis {
@@ -54,22 +89,22 @@ export class FleetRedis {
     return this.#isUp === true;
   }
 
-  /** `away`: it didn't answer, now or a moment ago, or refuses to (read-only, out of memory). Never rejects. */
+  /** `away`: Redis doesn't answer or refuses (read-only, out of memory). Never rejects. */
   async run(script: Script): Promise<{ readonly reply: unknown } | 'away'> {
     return this.#isUp === false ? 'away' : this.probe(script);
   }
 
-  /** Undefined: it is away for now. */
+  /** Undefined: Redis is away. */
   commands(): FleetCommands | undefined {
     return this.#isUp === false ? undefined : this.#commands;
   }
 
-  /** As `run`, also while it is away. */
+  /** As `run`, but asks Redis even when it is away. */
   async probe({ lua, keys, values }: Script): Promise<{ readonly reply: unknown } | 'away'> {
     try {
       return { reply: await this.#call('eval', lua, String(keys.length), ...keys, ...values) };
     } catch {
-      return 'away'; // reported where it turned
+      return 'away'; // reported by #setUp
     }
   }
 
@@ -78,27 +113,27 @@ export class FleetRedis {
       const startedAt = this.#options.clock();
       try {
         const reply = await this.#options.redis.call(command, ...args);
-        this.#turn(true);
+        this.#setUp(true);
         return reply;
       } catch (error) {
         if (this.#options.clock() - startedAt > busyMs && !isLast) continue;
-        this.#turn(false, error);
+        this.#setUp(false, error);
         throw error;
       }
     }
   }
 
-  #turn(isUp: boolean, error?: unknown): void {
+  #setUp(isUp: boolean, error?: unknown): void {
     if (this.#isUp === isUp) return;
     this.#isUp = isUp;
-    const { logger, onTurn } = this.#options;
-    if (isUp) logger.info('the fleet is met in Redis');
-    else logger.warn('the fleet cannot be met in Redis, this node goes on alone', { error });
-    onTurn(isUp);
+    const { logger, onUpChange } = this.#options;
+    if (isUp) logger.info('Redis answers, this node is part of the fleet');
+    else logger.warn('Redis does not answer, this node works without its fleet', { error });
+    onUpChange(isUp);
   }
 }
 
-/** A reply as the list of texts that all scripts here give. */
+/** The reply of a script that gives a list of texts. */
 export function textsOf(reply: unknown): readonly string[] {
   return Array.isArray(reply) ? reply.map(String) : [];
 }

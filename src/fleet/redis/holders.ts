@@ -1,11 +1,9 @@
 /**
- * What this node says that it holds: hints for the others, sent in batches behind everything else, never waited for. What
- * was used lately is kept in mind (bounded), so that a Redis that has lost the hints gets them again; what isn't used is
- * simply found by nobody until it is.
+ * Tells Redis which blobs this node holds: hints for the others, sent in batches in the background. Blobs that were used lately are remembered
+ * (bounded), so that a Redis that has lost the hints gets them again; other blobs are found by the other nodes once they are used.
  */
 import type { Digest } from '../../oci/digest.ts';
-import type { FleetKeys } from './fleet-keys.ts';
-import type { FleetRedis } from './fleet-redis.ts';
+import type { FleetKeys, FleetRedis } from './fleet-redis.ts';
 
 export interface HoldersOptions {
   readonly redis: FleetRedis;
@@ -16,9 +14,9 @@ export interface HoldersOptions {
   now(): number;
 }
 
-/** Hints are forgotten that long after they were last given. */
+/** A hint expires this long after it was last given. */
 export const holderTtlMs = 7 * 24 * 3600_000;
-/** A hint of something in use is given again, so that it doesn't expire. */
+/** The hint of a blob in use is given again, so that it doesn't expire. */
 const againAfterMs = 24 * 3600_000;
 const maxKnown = 20_000;
 const batchSize = 200;
@@ -50,7 +48,7 @@ export class Holders {
     this.#options = options;
   }
 
-  /** Used just now; whether it is held is looked at before it is announced. Synchronous, no I/O. */
+  /** Used just now. Whether it is held is checked before it is announced. Synchronous, no I/O. */
   note(digest: Digest): void {
     const announcedAt = this.#known.get(digest);
     if (announcedAt !== undefined) this.#known.delete(digest);
@@ -70,17 +68,17 @@ export class Holders {
     this.#known.delete(digest);
     this.#toAdd.delete(digest);
     this.#toRemove.add(digest);
-    if (this.#toRemove.size > maxKnown) this.#toRemove.clear(); // Redis is away for long: wrong hints are found out
+    if (this.#toRemove.size > maxKnown) this.#toRemove.clear(); // Redis is away for long: nodes notice wrong hints
     this.#sendSoon();
   }
 
-  /** Redis has lost what it knew, or was away: everything that is kept in mind is announced again. */
+  /** Redis has lost its hints, or was away: all remembered blobs are announced again. */
   announceAll(): void {
     for (const digest of this.#known.keys()) this.#toAdd.add(digest);
     this.#sendSoon();
   }
 
-  /** Idempotent. Waits for the batch that is under way. */
+  /** Waits for the batch that is being sent. Idempotent. */
   async close(): Promise<void> {
     clearTimeout(this.#timer);
     await this.#sending;
@@ -111,14 +109,14 @@ export class Holders {
         values,
       });
       if (answer === 'away') {
-        this.#toAdd.clear(); // `announceAll` comes with its return
+        this.#toAdd.clear(); // `announceAll` is called when Redis is back
         return;
       }
       if (isAdding) for (const digest of batch) if (this.#known.has(digest)) this.#known.set(digest, now());
     }
   }
 
-  /** A manifest marks a use of all its layers, also of those that aren't here. */
+  /** The use of a manifest is noted for all its layers, also for those that aren't held here. */
   async #held(digests: readonly Digest[]): Promise<Digest[]> {
     const held: Digest[] = [];
     for (const digest of digests) {

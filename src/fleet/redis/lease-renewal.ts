@@ -1,42 +1,41 @@
 /**
- * The blobs that this node gets from an upstream for the whole fleet. For each, the lease is renewed until the transfer is
- * over *and* the download that it belonged to has put the blob into its place; then it is given back and the blob is
- * announced, in one step. A lease that was lost (this process was stopped for longer than it lives) is noticed and only
- * noticed: both nodes verify what they get.
+ * Renews the leases of the blobs that this node gets from an upstream for the whole fleet, each until its transfer is over *and* the download
+ * has stored the blob; then the lease is given back and the blob is announced, in one step. A lost lease (this process was stopped for
+ * longer than it lives) is logged and nothing else: both nodes verify what they get.
  */
 import type { Digest } from '../../oci/digest.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { BlobLeases } from './blob-leases.ts';
 
-/** What of the store and its downloads is needed. */
-export interface Holdings {
+/** What the fleet needs of the store and its downloads. */
+export interface LocalBlobs {
   isHeld(digest: Digest): Promise<boolean>;
-  /** A download of it runs in this process. */
+  /** A download of the blob runs in this process. */
   isActive(digest: Digest): boolean;
-  /** Resolves when no download of it runs in this process. */
+  /** Resolves when no download of the blob runs in this process. */
   ended(digest: Digest): Promise<void>;
 }
 
 export interface LeaseRenewalsOptions {
-  readonly claims: BlobLeases;
-  readonly holdings: Holdings;
+  readonly leases: BlobLeases;
+  readonly blobs: LocalBlobs;
   readonly logger: Logger;
   /** Well below a lease's life. */
   readonly renewMs: number;
   onLost(): void;
 }
 
-interface Lead {
+interface RenewedLease {
   transfers: number;
   isLost: boolean;
 }
 
 export class LeaseRenewals {
   readonly #options: LeaseRenewalsOptions;
-  readonly #leads = new Map<Digest, Lead>();
+  readonly #renewed = new Map<Digest, RenewedLease>();
   readonly #ends = new Set<Promise<void>>();
   #timer: NodeJS.Timeout | undefined;
-  #renewing = false;
+  #isRenewing = false;
 
   constructor(options: LeaseRenewalsOptions) {
     this.#options = options;
@@ -44,61 +43,61 @@ export class LeaseRenewals {
 
   /** How many blobs this node fetches for the fleet now. */
   get count(): number {
-    return this.#leads.size;
+    return this.#renewed.size;
   }
 
-  /** A transfer from the upstream has begun. Call what it gives when that transfer is over, for whatever reason. */
+  /** A transfer from the upstream begins. The answer is to be called when that transfer is over; idempotent. */
   begin(digest: Digest): () => void {
-    const lead = this.#leads.get(digest) ?? { transfers: 0, isLost: false };
-    lead.transfers += 1;
-    this.#leads.set(digest, lead);
+    const lease = this.#renewed.get(digest) ?? { transfers: 0, isLost: false };
+    lease.transfers += 1;
+    this.#renewed.set(digest, lease);
     this.#timer ??= setInterval(() => void this.renew(), this.#options.renewMs).unref();
     let isOver = false;
     return () => {
       if (isOver) return;
       isOver = true;
-      lead.transfers -= 1;
-      if (lead.transfers > 0) return;
-      const end = this.#end(digest, lead).finally(() => this.#ends.delete(end));
+      lease.transfers -= 1;
+      if (lease.transfers > 0) return;
+      const end = this.#end(digest, lease).finally(() => this.#ends.delete(end));
       this.#ends.add(end);
     };
   }
 
-  /** One more life for each lease. Also takes those that nobody has: Redis was away, or has lost them. */
+  /** Renews each lease, and takes those that are free again: Redis was away, or has lost them. */
   async renew(): Promise<void> {
-    if (this.#renewing) return;
-    this.#renewing = true;
+    if (this.#isRenewing) return;
+    this.#isRenewing = true;
     try {
-      const { claims, logger, onLost } = this.#options;
-      for (const [digest, lead] of this.#leads) {
-        const outcome = await claims.renew(digest);
-        if (outcome === 'lost' && !lead.isLost) {
+      const { leases, logger, onLost } = this.#options;
+      for (const [digest, lease] of this.#renewed) {
+        const outcome = await leases.renew(digest);
+        if (outcome === 'lost' && !lease.isLost) {
           logger.warn('another node took the lease of a blob that this one downloads', { digest });
           onLost();
         }
-        if (outcome !== 'away') lead.isLost = outcome === 'lost';
+        if (outcome !== 'away') lease.isLost = outcome === 'lost';
       }
     } finally {
-      this.#renewing = false;
+      this.#isRenewing = false;
     }
   }
 
-  /** Idempotent. Gives back what is left: its downloads have ended. */
+  /** Gives the other leases back: their downloads have ended. Idempotent. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
     await Promise.all(this.#ends);
-    await Promise.all([...this.#leads.keys()].map(digest => this.#options.claims.release(digest, false)));
-    this.#leads.clear();
+    await Promise.all([...this.#renewed.keys()].map(digest => this.#options.leases.release(digest, false)));
+    this.#renewed.clear();
   }
 
-  /** Waits for the download's own end; one that goes on with another transfer keeps the lease. */
-  async #end(digest: Digest, lead: Lead): Promise<void> {
-    const { claims, holdings } = this.#options;
-    await holdings.ended(digest);
-    if (lead.transfers > 0 || this.#leads.get(digest) !== lead) return;
-    this.#leads.delete(digest);
-    await claims.release(digest, await holdings.isHeld(digest).catch(() => false));
-    if (this.#leads.size > 0) return;
+  /** Waits for the download's end; a download that goes on with another transfer keeps the lease. */
+  async #end(digest: Digest, lease: RenewedLease): Promise<void> {
+    const { leases, blobs } = this.#options;
+    await blobs.ended(digest);
+    if (lease.transfers > 0 || this.#renewed.get(digest) !== lease) return;
+    this.#renewed.delete(digest);
+    await leases.release(digest, await blobs.isHeld(digest).catch(() => false));
+    if (this.#renewed.size > 0) return;
     clearInterval(this.#timer);
     this.#timer = undefined;
   }

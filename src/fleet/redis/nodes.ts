@@ -1,13 +1,10 @@
 /**
- * Who belongs to the fleet and where: each node says so in one HASH every few seconds, by Redis' own clock. Where a node
- * is reached is sealed: who can only write to Redis can't make the nodes dial anything.
- *
- * A node is named by its store, so that what is known of its content outlives a restart.
+ * The nodes of the fleet and their URLs: each node writes its entry into one HASH every few seconds, by Redis' own clock. URLs are signed, so
+ * that write access to Redis isn't enough to make the nodes dial anything. A node's id is its store's, so hints outlive a restart.
  */
 import type { Logger } from '../../telemetry/logger.ts';
-import type { FleetKeys } from './fleet-keys.ts';
-import { type FleetRedis, textsOf } from './fleet-redis.ts';
-import type { SignedValues } from './signed-value.ts';
+import type { SignedValues } from '../signature.ts';
+import { type FleetKeys, type FleetRedis, textsOf } from './fleet-redis.ts';
 
 export interface Peer {
   readonly node: string;
@@ -18,17 +15,17 @@ export interface Peer {
 export interface NodesOptions {
   readonly redis: FleetRedis;
   readonly keys: FleetKeys;
-  readonly seal: SignedValues;
+  readonly signedValues: SignedValues;
   readonly logger: Logger;
   readonly self: Peer;
   readonly heartbeatMs: number;
 }
 
-/** Not seen for so many heartbeats: it isn't asked. */
+/** A node that wasn't seen for so many heartbeats isn't asked. */
 const missedBeats = 5;
 const forgetAfterMs = 7 * 24 * 3600_000;
 
-/** Says that we are here; gives `known` (0: Redis has lost what we said), what it said before, and how many are alive. */
+/** KEYS: nodes. ARGV: node, entry, dead after ms, forget after ms. Gives the entry before this one ('': none) and how many are alive. */
 const beat = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
@@ -49,29 +46,29 @@ export class Nodes {
   readonly #options: NodesOptions;
   readonly #entry: string;
   #alive = 0;
-  #hasSaid = false;
+  #hasEntry = false;
 
   constructor(options: NodesOptions) {
     this.#options = options;
-    const { self, seal } = options;
-    this.#entry = seal.close(`node:${self.node}`, self.url);
+    const { self, signedValues } = options;
+    this.#entry = signedValues.sign(`node:${self.node}`, self.url);
   }
 
   get self(): Peer {
     return this.#options.self;
   }
 
-  /** Those seen lately, this one among them; as of the last heartbeat. */
+  /** How many were seen lately, this one among them; as of the last heartbeat. */
   get alive(): number {
     return this.#alive;
   }
 
-  /** An entry that is older is dead. Milliseconds. */
+  /** A node whose entry is older is dead. Milliseconds. */
   get deadAfterMs(): number {
     return missedBeats * this.#options.heartbeatMs;
   }
 
-  /** `lost`: Redis answers and has forgotten us; `away`: it doesn't answer. */
+  /** `lost`: Redis answers and had no entry of this node; `away`: it doesn't answer. */
   async beat(): Promise<'known' | 'lost' | 'away'> {
     const { redis, keys, self, logger } = this.#options;
     const values = [self.node, this.#entry, String(this.deadAfterMs), String(forgetAfterMs)];
@@ -83,10 +80,10 @@ export class Nodes {
     const [before = '', alive] = textsOf(answer.reply);
     this.#alive = Number(alive);
     const isOurs = before.endsWith(` ${this.#entry}`);
-    if (this.#hasSaid && before !== '' && !isOurs)
-      logger.warn('another node has the id of this store: was its folder copied?', { node: self.node });
-    const isLost = !this.#hasSaid || before === '';
-    this.#hasSaid = true;
+    if (this.#hasEntry && before !== '' && !isOurs)
+      logger.warn('another node uses the id of this store, its folder may be a copy', { node: self.node });
+    const isLost = !this.#hasEntry || before === '';
+    this.#hasEntry = true;
     return isLost ? 'lost' : 'known';
   }
 
@@ -96,12 +93,12 @@ export class Nodes {
     await redis.run({ lua: leave, keys: [keys.nodes], values: [self.node] });
   }
 
-  /** Where that node is; undefined: it is this one, not alive, or its entry isn't of this fleet. */
+  /** Undefined: it is this node, it isn't alive, or its entry isn't signed by this fleet. */
   locate(node: string, entry: string, redisNow: number): Peer | undefined {
-    const [seen, sealed = ''] = entry.split(' ');
-    const { self, seal } = this.#options;
+    const [seen, signedUrl = ''] = entry.split(' ');
+    const { self, signedValues } = this.#options;
     if (node === self.node || redisNow - Number(seen) > this.deadAfterMs) return undefined;
-    const url = seal.open(`node:${node}`, sealed);
+    const url = signedValues.verify(`node:${node}`, signedUrl);
     return url === undefined ? undefined : { node, url };
   }
 }

@@ -1,16 +1,15 @@
 /**
- * The pull limit that several nodes use up together: whoever is behind the same address, or has the same account, as the
- * upstream says in `docker-ratelimit-source`. Each node tells its readings and takes the newest of all.
- *
- * Guarantees: nothing waits for Redis; a node that has never had an answer with a source knows only its own readings.
+ * The pull quota that several nodes use up together: those with the same address or the same account, as the upstream says in
+ * `docker-ratelimit-source`. Each node writes its readings to Redis and takes the newest of all. Nothing waits for Redis; a node without an
+ * answer that names a source knows only its own readings.
  */
 import { isQuotaLow, type RateLimit } from '../../oci/rate-limit.ts';
 import type { FleetCommands } from './fleet-redis.ts';
 
 export interface SharedPullQuotaOptions {
-  /** Undefined: it is away for now. */
+  /** Undefined: Redis is away. */
   redis(): FleetCommands | undefined;
-  /** `budget:SOURCE` with the fleet's prefix. */
+  /** See `FleetKeys.pullQuota`. */
   key(source: string): string;
   /** A reading of another node, newer than what was known here. */
   onReading(upstream: string, limit: RateLimit): void;
@@ -26,8 +25,8 @@ interface Reading {
 /** Docker Hub's window, for a reading that names none. */
 const defaultWindowSeconds = 21_600;
 
-/** KEYS: budget. ARGV: upstream, reading, its time, how long to keep it in ms. A newer one stays. */
-const tellScript = `
+/** KEYS: pull quota. ARGV: upstream, reading, its time, how long to keep it in ms. A newer one stays. */
+const reportScript = `
 local known = redis.call('HGET', KEYS[1], ARGV[1])
 if known then
   local ok, reading = pcall(cjson.decode, known)
@@ -47,38 +46,30 @@ export class SharedPullQuota {
   }
 
   /** An answer of the upstream to this node. */
-  async tell(upstream: string, limit: RateLimit): Promise<void> {
+  async report(upstream: string, limit: RateLimit): Promise<void> {
     const { redis, key, now } = this.#options;
     const reading = { limit, at: now() };
     this.#readings.set(upstream, reading);
     if (limit.source === undefined) return;
-    const text = JSON.stringify(reading);
+    const values = [upstream, JSON.stringify(reading), `${reading.at}`, `${windowMs(limit)}`];
     try {
-      await redis()?.eval(
-        tellScript,
-        1,
-        key(limit.source),
-        upstream,
-        text,
-        `${reading.at}`,
-        `${windowMs(limit)}`,
-      );
+      await redis()?.eval(reportScript, 1, key(limit.source), ...values);
     } catch {
-      // away: the next reading comes with the next answer
+      // away: the next answer of the upstream brings the next reading
     }
   }
 
-  /** To be called now and then: takes what other nodes of the same source have read since. */
+  /** To be called at each heartbeat: takes newer readings of other nodes with the same source. */
   async refresh(): Promise<void> {
     const { redis, key, onReading, now } = this.#options;
     for (const [upstream, own] of [...this.#readings]) {
       if (own.limit.source === undefined) continue;
       try {
-        const told = parseReading(await redis()?.hget(key(own.limit.source), upstream));
-        if (told === undefined || told.at <= (this.#readings.get(upstream)?.at ?? 0) || told.at > now())
+        const found = parseReading(await redis()?.hget(key(own.limit.source), upstream));
+        if (found === undefined || found.at <= (this.#readings.get(upstream)?.at ?? 0) || found.at > now())
           continue;
-        const limit = { ...told.limit, source: own.limit.source };
-        this.#readings.set(upstream, { limit, at: told.at });
+        const limit = { ...found.limit, source: own.limit.source };
+        this.#readings.set(upstream, { limit, at: found.at });
         onReading(upstream, limit);
       } catch {
         return; // away
@@ -98,7 +89,7 @@ function windowMs({ windowSeconds = defaultWindowSeconds }: RateLimit): number {
   return windowSeconds * 1000;
 }
 
-/** Anybody may have written there: what it says can save pulls or cost some, and never moves a tag. */
+/** Not signed: a wrong reading can save pulls or cost some, and never moves a tag. */
 function parseReading(text: string | null | undefined): Reading | undefined {
   const found = typeof text === 'string' ? parseJson(text) : undefined;
   if (typeof found !== 'object' || found === null) return undefined;

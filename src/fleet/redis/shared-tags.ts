@@ -1,26 +1,24 @@
 /**
- * What the fleet knows about tags: where each pointed when some node last asked, so that one node asks and the others
- * take its word while it is fresh. At most one of them asks at a time; the others wait for what it finds.
+ * Tags as the fleet last found them: one node asks the upstream, the others take its answer while it is fresh, or wait for it while it asks.
  *
- * Guarantees: a value counts only when it was sealed with the fleet's secret for this very name and time, so whoever can
- * write to Redis can't move a tag; without Redis every node asks by itself, and nobody waits for it.
+ * Guarantees: a value counts only with the fleet's signature for this name and time, so write access to Redis isn't enough to move a tag;
+ * without Redis every node asks by itself and none waits.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Descriptor } from '../../oci/descriptor.ts';
-import { isDigest } from '../../oci/digest.ts';
+import { type Descriptor, parseDescriptor } from '../../oci/manifest.ts';
+import type { SignedValues } from '../signature.ts';
 import type { FleetCommands } from './fleet-redis.ts';
-import type { SignedValues } from './signed-value.ts';
 
 export interface SharedTagsOptions {
-  /** Undefined: it is away for now. */
+  /** Undefined: Redis is away. */
   redis(): FleetCommands | undefined;
-  /** `tag:NAME` with the fleet's prefix. */
+  /** See `FleetKeys.tag`. */
   key(name: string): string;
-  readonly seal: SignedValues;
-  /** Who takes the right to ask; random, anew at each start. */
+  readonly signedValues: SignedValues;
+  /** This node, which takes the right to ask. */
   readonly node: string;
   readonly ttlMs: number;
-  /** Milliseconds since the epoch. The nodes' clocks have to agree as well as their ttl is long. */
+  /** Milliseconds since the epoch. The nodes' clocks must differ by less than the ttl. */
   now(): number;
 }
 
@@ -31,27 +29,27 @@ export interface SharedTag {
   readonly isFetched: boolean;
 }
 
-/** What a node's own question found. */
+/** What the upstream answered this node. */
 export interface FoundTag {
   readonly descriptor: Descriptor;
-  /** Left out: just now. */
+  /** Absent: now. */
   readonly checkedAt?: number;
   readonly bytes?: Buffer;
 }
 
 export interface AskOptions {
   readonly signal: AbortSignal;
-  /** The client wants it checked now: only this node's own question will do. */
+  /** The client wants it checked now: the answer to another node won't do. */
   readonly mustCheck?: boolean;
 }
 
-/** A node that dies while it asks holds the others up for this long. */
+/** The others wait this long for a node that died while it asked. */
 const askingMs = 5000;
 const pollMs = 50;
-/** Clocks may differ by that much. */
+/** Clocks may differ by this much. */
 const skewMs = 5000;
 
-/** KEYS: tag. ARGV: the value seen (or ''), node, askingMs. Gives 'changed', 'wait' or 'ask'. */
+/** KEYS: tag. ARGV: the value seen (or ''), node, askingMs. Gives 'changed', 'wait', or 'ask' with the right to ask. */
 const takeScript = `
 local value, asker = unpack(redis.call('HMGET', KEYS[1], 'value', 'asker'))
 if (value or '') ~= ARGV[1] then return 'changed' end
@@ -82,7 +80,7 @@ export class SharedTags {
   }
 
   /**
-   * What another node found within the ttl, or what `ask` finds, which the others are told then.
+   * What another node found within the ttl, or what `ask` finds, which is then shared with the others.
    * Errors: those of `ask`; the signal's reason.
    */
   async once<T extends FoundTag>(
@@ -93,10 +91,10 @@ export class SharedTags {
     for (const waitedFrom = performance.now(); ; ) {
       const known = await this.#read(name);
       if (known?.tag !== undefined && options.mustCheck !== true) return { shared: known.tag };
-      const turn = known === undefined ? 'alone' : await this.#take(name, known.value);
+      const right = known === undefined ? 'alone' : await this.#takeRight(name, known.value);
       const isPatient = performance.now() - waitedFrom < askingMs && options.mustCheck !== true;
-      if (turn === 'changed' && isPatient) continue;
-      if (turn === 'wait' && isPatient) {
+      if (right === 'changed' && isPatient) continue;
+      if (right === 'wait' && isPatient) {
         await delay(pollMs, undefined, { signal: options.signal });
         continue;
       }
@@ -114,41 +112,41 @@ export class SharedTags {
     }
   }
 
-  /** Undefined: Redis is away. `tag` undefined: nothing there that is sealed and fresh. */
+  /** Undefined: Redis is away. `tag` undefined: no signed and fresh value. */
   async #read(
     name: string,
   ): Promise<{ readonly value: string; readonly tag: SharedTag | undefined } | undefined> {
     const { redis, key } = this.#options;
     try {
       const value = await redis()?.hget(key(name), 'value');
-      return value === undefined ? undefined : { value: value ?? '', tag: this.#open(name, value ?? '') };
+      return value === undefined ? undefined : { value: value ?? '', tag: this.#verify(name, value ?? '') };
     } catch {
-      return undefined; // away, or something else lies under that key: the connection reports it, the tag is asked for
+      return undefined; // away, or the key has another type
     }
   }
 
-  #open(name: string, value: string): SharedTag | undefined {
-    const { seal, now, ttlMs } = this.#options;
-    const text = seal.open(`tag:${name}`, value);
+  #verify(name: string, value: string): SharedTag | undefined {
+    const { signedValues, now, ttlMs } = this.#options;
+    const text = signedValues.verify(`tag:${name}`, value);
     const tag = text === undefined ? undefined : parseTag(text);
     if (tag === undefined) return undefined;
     const ageMs = now() - tag.checkedAt;
     return ageMs < ttlMs && ageMs > -skewMs ? tag : undefined;
   }
 
-  async #take(name: string, seen: string): Promise<'changed' | 'wait' | 'ask' | 'alone'> {
+  async #takeRight(name: string, seen: string): Promise<'changed' | 'wait' | 'ask' | 'alone'> {
     const { redis, key, node } = this.#options;
     try {
-      const turn = await redis()?.eval(takeScript, 1, key(name), seen, node, `${askingMs}`);
-      return turn === 'changed' || turn === 'wait' || turn === 'ask' ? turn : 'alone';
+      const right = await redis()?.eval(takeScript, 1, key(name), seen, node, `${askingMs}`);
+      return right === 'changed' || right === 'wait' || right === 'ask' ? right : 'alone';
     } catch {
       return 'alone';
     }
   }
 
   async #settle(name: string, found: FoundTag | undefined): Promise<void> {
-    const { redis, key, node, seal, ttlMs, now } = this.#options;
-    const value = found === undefined ? '' : seal.close(`tag:${name}`, formatTag(found, now()));
+    const { redis, key, node, signedValues, ttlMs, now } = this.#options;
+    const value = found === undefined ? '' : signedValues.sign(`tag:${name}`, formatTag(found, now()));
     const keepMs = `${Math.max(ttlMs, 60_000)}`;
     try {
       await redis()?.eval(settleScript, 1, key(name), node, value, keepMs);
@@ -165,10 +163,9 @@ function formatTag({ descriptor, checkedAt, bytes }: FoundTag, now: number): str
 }
 
 function parseTag(text: string): SharedTag | undefined {
-  const found: unknown = JSON.parse(text); // sealed: written by a node
-  if (typeof found !== 'object' || found === null) return undefined;
-  const { digest, mediaType, size, checkedAt, isFetched } = found as Readonly<Record<string, unknown>>;
-  if (typeof digest !== 'string' || !isDigest(digest) || typeof mediaType !== 'string') return undefined;
-  if (typeof size !== 'number' || typeof checkedAt !== 'number') return undefined;
-  return { descriptor: { digest, mediaType, size }, checkedAt, isFetched: isFetched === true };
+  const found: unknown = JSON.parse(text); // signed: written by a node
+  const descriptor = parseDescriptor(found);
+  if (descriptor === undefined) return undefined;
+  const { checkedAt, isFetched } = found as Readonly<Record<string, unknown>>;
+  return typeof checkedAt === 'number' ? { descriptor, checkedAt, isFetched: isFetched === true } : undefined;
 }

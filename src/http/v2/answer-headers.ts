@@ -3,7 +3,7 @@
  * never before the registry has given it: an error must not carry them.
  */
 import type { Digest } from '../../oci/digest.ts';
-import { formatWarning } from '../../oci/warning.ts';
+import { formatWarning } from '../../oci/header-fields.ts';
 import type { Answer, StaleReason } from '../../registry/registry.ts';
 import type { AppContext } from '../exchange.ts';
 import { formatEntityTag } from './conditional.ts';
@@ -28,7 +28,7 @@ const reasons: Readonly<Record<StaleReason, string>> = {
   refused: 'the upstream refused to answer',
   gone: 'the upstream no longer has it',
   'rate-limited': 'the upstream limits requests',
-  budget: 'little is left of the upstream pull limit',
+  'pull-quota': 'little is left of the upstream pull limit',
 };
 
 /** Digest and entity tag of the content: on 200, 206 and 304 alike. */

@@ -2,14 +2,15 @@
  * What a held manifest stands for, read from the store alone: the manifests under it that are held too, and the blobs
  * that these name. Nobody is asked; children that aren't held are named as missing.
  */
-import type { Descriptor } from '../../oci/descriptor.ts';
+
 import { algorithmOf, type Digest, digestOf } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';
-import { type ParsedManifest, parseManifest } from '../../oci/manifest.ts';
+import type { Descriptor } from '../../oci/manifest.ts';
+import { maxManifestBytes, type ParsedManifest, parseManifest } from '../../oci/manifest.ts';
+import { isDistributable } from '../../oci/media-type.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 
 /** A larger blob is no manifest, whatever a record says. */
-const maxManifestBytes = 4 * 1024 * 1024;
 
 /** A manifest in the store; `size` in bytes. */
 export interface StoredManifest {
@@ -50,6 +51,34 @@ export async function readTree(read: ReadManifest, root: TypedDigest): Promise<H
     open.push(...found.parsed.manifests);
   }
   return manifests.has(root.digest) ? { manifests, missing, blobs } : undefined;
+}
+
+/** What `isComplete` asks of the content that may be served. */
+export interface ServableContent {
+  /** A child of an index. Undefined: not held. */
+  manifest(digest: Digest): Promise<ParsedManifest | undefined>;
+  hasBlob(digest: Digest): Promise<boolean>;
+}
+
+/**
+ * Whether an image can be pulled whole from what is held (docs/behaviour.md, "Held whole"): config and distributable layers
+ * of an image, one complete child of an index. Errors: those of `content`.
+ */
+export async function isComplete(manifest: ParsedManifest, content: ServableContent): Promise<boolean> {
+  if (manifest.kind === 'index') {
+    for (const child of manifest.manifests) {
+      if (child.platform?.os === 'unknown') continue; // an attestation doesn't run
+      const inner = await content.manifest(child.digest);
+      if (inner !== undefined && (await isComplete(inner, content))) return true;
+    }
+    return manifest.manifests.length === 0;
+  }
+  const { config, layers } = manifest;
+  const needed = layers.filter(layer => isDistributable(layer.mediaType));
+  for (const { digest } of config === undefined ? needed : [config, ...needed]) {
+    if (!(await content.hasBlob(digest))) return false;
+  }
+  return true;
 }
 
 /** The config and the layers. */

@@ -10,9 +10,8 @@
  * 6. After `Basic` the credentials themselves are sent, from then on with the first request.
  */
 import { ExpiringMap } from '../../lib/expiring-map.ts';
-import { parseChallenges } from '../../oci/challenge.ts';
+import { parseChallenges, pullScope } from '../../oci/challenge.ts';
 import type { Repository } from '../../oci/name.ts';
-import { pullScope } from '../../oci/scope.ts';
 import type { Headers } from '../transport/transport.ts';
 import type { CredentialProvider } from './credential-provider.ts';
 import { checkRealm, type RealmPolicy } from './realm.ts';

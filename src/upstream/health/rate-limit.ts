@@ -2,8 +2,7 @@
  * What an upstream says about its pull quota: what is left of it (`RateLimit-*` of every answer of its own host), and for
  * how long it wants no requests (429: RFC 6585 4, RFC 9110 10.2.3).
  */
-import { isQuotaLow, parseRateLimit, type RateLimit } from '../../oci/rate-limit.ts';
-import { parseRetryAfter } from '../../oci/retry-after.ts';
+import { isQuotaLow, parseRateLimit, parseRetryAfter, type RateLimit } from '../../oci/rate-limit.ts';
 import type { Kind } from '../../telemetry/observer.ts';
 import type { Headers } from '../transport/transport.ts';
 

@@ -2,7 +2,7 @@
 import { expect } from 'vitest';
 import { type ClientOptions, runClient } from '../../../src/cli/client/client.ts';
 import type { ClientFile, ClientSetup, MirrorForClients } from '../../../src/cli/client/client-setup.ts';
-import { describeForClients } from '../../../src/cli/client/mirror-for-clients.ts';
+import { describeForClients } from '../../../src/cli/client/mirror-url.ts';
 import { ConfigFolder } from '../config/config-folder.ts';
 
 export const twoUpstreams = 'upstreams: { docker.io: , ghcr.io: }';

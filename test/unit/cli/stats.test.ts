@@ -110,7 +110,7 @@ sha256:cdcdcdcdcdcd  docker.io             10 B  20 B          0      0 B/s
 
 test('the store alone', () => {
   expect(renderStats({ ...report, daemon: null })).toBe(`version   1.2.3
-daemon    none runs: this is the store alone
+daemon    not running, figures of the store alone
 store     /srv/cistern
 held      2.9 MiB no limit, 7 blobs (still being read)
 limit     none: the disk could not be asked

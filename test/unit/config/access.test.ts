@@ -33,7 +33,10 @@ describe('access', () => {
 
   it.each([
     ['htpasswd: nope', 'access.htpasswd: nope: no such file'],
-    ['rules: [{ repositories: ["**"], users: [alice] }]', 'expected access.htpasswd with it, got none'],
+    [
+      'rules: [{ repositories: ["**"], users: [alice] }]',
+      'needs access.htpasswd: without it no user can log in',
+    ],
     ['rules: [{ repositories: ["**"], users: ["@team"] }]', 'this version has no groups yet'],
     ['rules: [{ repositories: ["**"], users: ["a:b"] }]', 'expected a user name'],
     ['rules: [{ repositories: ["**"], users: [] }]', 'expected at least one entry'],

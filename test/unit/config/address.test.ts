@@ -8,7 +8,7 @@ import {
   parseListenAddress,
   parseRegistryHost,
 } from '../../../src/config/address.ts';
-import { ValueError } from '../../../src/config/value-error.ts';
+import { ValueError } from '../../../src/config/problem.ts';
 
 describe('addresses to listen on', () => {
   it.each([

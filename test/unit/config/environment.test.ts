@@ -72,7 +72,7 @@ describe('a variable', () => {
       CISTERN_UPSTREAMS_DOCKER_IO_MAX_TRANSFERS: 'many',
     };
     expect(await folder.problems('', env)).toEqual([
-      'environment:CISTERN_DEFAULT_UPSTREAM: default_upstream: expected one of the upstreams (docker.io), got x.io',
+      'environment:CISTERN_DEFAULT_UPSTREAM: default_upstream: x.io is not one of the upstreams (docker.io)',
       'environment:CISTERN_HTTP_LISTEN: http.listen[1]: expected an address such as "[::]:5000", "127.0.0.1:5000" or ":5000", got "x"',
       'environment:CISTERN_OFFLINE: offline: expected true or false, got "yes"',
       'environment:CISTERN_UPSTREAMS_DOCKER_IO_MAX_TRANSFERS: upstreams.docker.io.max_transfers: expected a whole number, got "many"',
@@ -173,7 +173,7 @@ describe('a variable for an upstream', () => {
       CISTERN_UPSTREAMS_DOCKER_IO_PASSWORD_FILE: 'secret',
     };
     expect(await folder.problems(undefined, env)).toEqual([
-      'environment:CISTERN_UPSTREAMS_DOCKER_IO_PASSWORD_FILE: upstreams.docker.io.password_file: expected one of password and password_file, got both',
+      'environment:CISTERN_UPSTREAMS_DOCKER_IO_PASSWORD_FILE: upstreams.docker.io.password_file: give either password or password_file, not both',
     ]);
   });
 

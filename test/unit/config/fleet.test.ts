@@ -38,15 +38,15 @@ it('warns about a secret that can be guessed, without showing it', async () => {
     `${redis}fleet: { name: lab, advertise: "http://a:1", secret: s4815 }`,
   );
   expect(warnings).toHaveLength(1);
-  expect(warnings[0]).toMatch(/^fleet\.secret: it has fewer than 16 characters/);
+  expect(warnings[0]).toMatch(/^fleet\.secret: shorter than 16 characters/);
   expect(warnings[0]).not.toContain('4815');
 });
 
 it.each([
-  ['fleet: { name: lab }', 'expected fleet.advertise with it, got none'],
-  ['fleet: { name: lab }', 'expected fleet.secret or fleet.secret_file with it, got neither'],
-  ['fleet: { secret: s }', 'expected fleet.name with it, got none'],
-  ['fleet: { name: lab, secret: s, secret_file: f }', 'expected one of secret and secret_file, got both'],
+  ['fleet: { name: lab }', 'needs fleet.advertise'],
+  ['fleet: { name: lab }', 'needs fleet.secret or fleet.secret_file: without'],
+  ['fleet: { secret: s }', 'needs fleet.name'],
+  ['fleet: { name: lab, secret: s, secret_file: f }', 'give either secret or secret_file, not both'],
   ['fleet: { name: Lab }', "fleet.name: expected a name of lower-case letters, digits, '.', '_' and '-'"],
   ['fleet: { name: "a}b" }', 'fleet.name: expected a name'],
   ['fleet: { advertise: "10.0.0.5:5000" }', 'fleet.advertise: expected a URL with http:// or https://'],
@@ -60,6 +60,6 @@ it.each([
 it('needs a Redis to meet in', async () => {
   const problems = await folder.problems(`fleet: { name: lab, advertise: "http://a:1", secret: "${long}" }`);
   expect(problems).toEqual([
-    'mirror.yml:1:10: fleet.name: expected lru.redis with it, got none: a fleet meets in Redis',
+    'mirror.yml:1:10: fleet.name: needs lru.redis: the nodes of a fleet meet in Redis',
   ]);
 });

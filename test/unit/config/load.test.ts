@@ -65,10 +65,13 @@ describe('without anything set', () => {
   });
 
   it.each([
-    '',
-    '# nothing\n',
-    'http:\nstore:\nlru:\nupstreams:\ntags:\nhosted:\naccess:\nfleet:\nmetrics:\nlog:\noffline:\n',
-  ])('a file of %j is as good as none', async text => {
+    ['empty', ''],
+    ['a comment', '# nothing\n'],
+    [
+      'sections without keys',
+      'http:\nstore:\nlru:\nupstreams:\ntags:\nhosted:\naccess:\nfleet:\nmetrics:\nlog:\noffline:\n',
+    ],
+  ])('a file of this kind is as good as none: %s', async (_kind, text) => {
     const { config } = await folder.load();
     expect((await folder.load(text)).config).toEqual(config);
   });

@@ -94,27 +94,30 @@ describe('lru', () => {
     ['redis: "redis://r:99999"', 'lru.redis: expected a host such as'],
     ['redis: "redis://r/one"', 'lru.redis: expected a URL such as redis://'],
     ['redis: 6379', 'lru.redis: expected a URL such as redis://'],
-    ['redis: {}', 'lru.redis: expected one of url, sentinels and cluster, got none'],
+    ['redis: {}', 'lru.redis: needs one of url, sentinels and cluster'],
     [
       'redis: { url: "redis://r", cluster: [a] }',
-      'lru.redis.cluster: expected one of url, sentinels and cluster',
+      'lru.redis.cluster: give only one of url, sentinels and cluster',
     ],
-    ['redis: { sentinels: [a] }', 'lru.redis.sentinels: expected sentinel_name with it'],
-    ['redis: { cluster: [a], sentinel_name: m }', 'lru.redis.sentinel_name: expected sentinels with it'],
-    ['redis: { cluster: [a], database: 1 }', 'lru.redis.database: expected none with cluster'],
-    ['redis: { url: "redis://r", tls: true }', 'lru.redis.tls: expected it in the url, as rediss://'],
+    [
+      'redis: { sentinels: [a] }',
+      'lru.redis.sentinels: needs sentinel_name, the name of the master in the Sentinels',
+    ],
+    ['redis: { cluster: [a], sentinel_name: m }', 'lru.redis.sentinel_name: needs sentinels'],
+    ['redis: { cluster: [a], database: 1 }', 'lru.redis.database: a Redis Cluster has only database 0'],
+    ['redis: { url: "redis://r", tls: true }', 'lru.redis.tls: belongs in the url, as rediss://'],
     [
       'redis: { url: "redis://:4711@r", password: x }',
-      'expected user and password in the url or in keys, got both',
+      'give user and password either in the url or in keys, not in both',
     ],
-    ['redis: { url: "redis://r", username: u }', 'expected password or password_file with it, got neither'],
+    ['redis: { url: "redis://r", username: u }', 'needs password or password_file'],
     [
       'redis: { url: "redis://r", password: a, password_file: b }',
-      'expected one of password and password_file',
+      'give either password or password_file, not both',
     ],
     ['redis: { url: "redis://r", password_file: nope }', 'lru.redis.password_file: nope: no such file'],
     ['redis: { url: "redis://r", pasword: x }', 'did you mean password?'],
-    ['required: true', '1:8: lru.required: expected lru.redis with it, got none'],
+    ['required: true', '1:8: lru.required: needs lru.redis'],
   ])('with %s stops the start', async (text, problem) => {
     const problems = (await folder.problems(`lru: { ${text} }\n`)).join('\n');
     expect(problems).toContain(problem);

@@ -1,9 +1,9 @@
 import { readFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { parseDocument } from 'yaml';
-import { formatPath, type Path, valueAt } from '../../../src/config/path.ts';
+import { formatPath, type Path, valueAt } from '../../../src/config/problem.ts';
 import { configSchema } from '../../../src/config/schema.ts';
-import { settingsOf } from '../../../src/config/schema-walk.ts';
+import { settingsOf } from '../../../src/config/schema-check.ts';
 import { CertificateAuthority } from '../../support/certificates.ts';
 import { ConfigFolder } from './config-folder.ts';
 

@@ -9,7 +9,6 @@ import { parseAllDocuments } from 'yaml';
 import { z } from 'zod';
 
 const root = join(import.meta.dirname, '../../..');
-const text = readFileSync(join(root, 'deploy/kubernetes.yaml'), 'utf8');
 
 const dnsLabel = z.string().regex(/^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/);
 const labels = z.record(z.string(), z.string());
@@ -40,7 +39,7 @@ const container = z.strictObject({
     z.strictObject({ name: dnsLabel, mountPath: z.string(), readOnly: z.boolean().optional() }),
   ),
 });
-const pod = z.strictObject({
+const podSpec = z.strictObject({
   nodeSelector: labels,
   terminationGracePeriodSeconds: z.int(),
   automountServiceAccountToken: z.boolean(),
@@ -88,56 +87,69 @@ const file = z.tuple([
       replicas: z.int(),
       strategy: z.strictObject({ type: z.enum(['Recreate', 'RollingUpdate']) }),
       selector: z.strictObject({ matchLabels: labels }),
-      template: z.strictObject({ metadata: z.strictObject({ labels }), spec: pod }),
+      template: z.strictObject({ metadata: z.strictObject({ labels }), spec: podSpec }),
     }),
   }),
 ]);
 
-describe('deploy/kubernetes.yaml', () => {
+function readDocuments() {
+  const text = readFileSync(join(root, 'deploy/kubernetes.yaml'), 'utf8');
   const documents = parseAllDocuments(text, { uniqueKeys: true, version: '1.1' }); // 1.1 is what kubectl reads
-  if (!Array.isArray(documents)) throw new Error('expected documents');
-  const parsed = file.safeParse(documents.map(document => document.toJS()));
+  return Array.isArray(documents) ? documents : [];
+}
 
+/** Errors: of a file that has another shape; each test fails by itself then. */
+function readManifests() {
+  const [namespace, configMap, claim, deployment] = file.parse(
+    readDocuments().map(document => document.toJS()),
+  );
+  const { template, ...spec } = deployment.spec;
+  const { containers, ...pod } = template.spec;
+  return { namespace, configMap, claim, deployment, template, spec, pod, cistern: containers[0] };
+}
+
+describe('deploy/kubernetes.yaml', () => {
   test('has the shape that the API demands', () => {
+    const documents = readDocuments();
     expect(documents.flatMap(({ errors, warnings }) => [...errors, ...warnings])).toEqual([]);
-    expect(parsed.error).toBeUndefined();
+    expect(file.safeParse(documents.map(document => document.toJS())).error).toBeUndefined();
   });
 
-  const [namespace, configMap, claim, deployment] = file.parse(documents.map(document => document.toJS()));
-  const { template, selector, replicas, strategy } = deployment.spec;
-  const { containers, volumes, securityContext } = template.spec;
-  const [cistern] = containers;
-
   test('refers only to what it defines', () => {
+    const { namespace, configMap, claim, deployment, template, spec, pod, cistern } = readManifests();
     for (const { metadata } of [configMap, claim, deployment])
       expect(metadata.namespace).toBe(namespace.metadata.name);
-    expect(template.metadata.labels).toMatchObject(selector.matchLabels);
-    const [data, configuration] = volumes;
+    expect(template.metadata.labels).toMatchObject(spec.selector.matchLabels);
+    const [data, configuration] = pod.volumes;
     expect(data.persistentVolumeClaim.claimName).toBe(claim.metadata.name);
     expect(configuration.configMap.name).toBe(configMap.metadata.name);
-    expect(cistern.volumeMounts.map(({ name }) => name)).toEqual(volumes.map(({ name }) => name));
+    expect(cistern.volumeMounts.map(({ name }) => name)).toEqual(pod.volumes.map(({ name }) => name));
     for (const probe of [cistern.startupProbe, cistern.livenessProbe, cistern.readinessProbe])
       expect(cistern.ports.map(({ name }) => name)).toContain(probe.httpGet.port);
   });
 
   test('asks the right question with each probe', () => {
+    const { cistern } = readManifests();
     expect(cistern.livenessProbe.httpGet.path).toBe('/healthz');
     expect(cistern.readinessProbe.httpGet.path).toBe('/readyz');
   });
 
   test('never has its own image pulled, and names the version of this checkout', () => {
+    const { cistern } = readManifests();
     const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
     expect(cistern.image).toBe(`localhost/cistern:${version}`);
     expect(cistern.imagePullPolicy).toBe('Never');
   });
 
   test('never runs two processes on one store', () => {
+    const { replicas, strategy } = readManifests().spec;
     expect({ replicas, type: strategy.type }).toEqual({ replicas: 1, type: 'Recreate' });
   });
 
   test('runs as the user of the Dockerfile, with nothing that it does not need', () => {
+    const { pod, cistern } = readManifests();
     const [, user, group] = /^USER (\d+):(\d+)$/m.exec(readFileSync(join(root, 'Dockerfile'), 'utf8')) ?? [];
-    expect(securityContext).toMatchObject({
+    expect(pod.securityContext).toMatchObject({
       runAsNonRoot: true,
       runAsUser: Number(user),
       runAsGroup: Number(group),

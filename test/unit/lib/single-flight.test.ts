@@ -53,14 +53,14 @@ test('the one who started it may leave: the others get the answer', async () => 
   expect(await second).toEqual({ value: 7, joined: true });
 });
 
-test('work whose callers have all left ends by itself, and its failure disturbs nobody', async () => {
+test('work whose callers have all left ends by itself, and its failure stays unseen', async () => {
   const flights = new SingleFlight<number>();
   const work = deferred<number>();
   const controller = new AbortController();
   const asked = flights.run('key', controller.signal, () => work.promise);
   controller.abort(new Error('left'));
   await expect(asked).rejects.toThrow('left');
-  work.reject(new Error('broken')); // vitest fails the run on a rejection that nobody handles
+  work.reject(new Error('broken')); // vitest fails the run on an unhandled rejection
   await expect(flights.run('key', never, async () => 1)).rejects.toThrow('broken');
   expect(await flights.run('key', never, async () => 2)).toEqual({ value: 2, joined: false });
 });

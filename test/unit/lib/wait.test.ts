@@ -15,7 +15,7 @@ afterEach(() => {
   vi.useRealTimers();
 });
 
-/** Rejections that nobody handled, until the test asks. */
+/** Unhandled rejections while `run` runs. */
 async function unhandledDuring(run: () => Promise<void>): Promise<unknown[]> {
   const seen: unknown[] = [];
   const note = (reason: unknown) => seen.push(reason);
@@ -56,7 +56,7 @@ test('who has left before waits for nothing', async () => {
 });
 
 test.each(['before', 'during'])(
-  'work that fails later is nobody’s to handle once the caller left %s the wait',
+  'work that fails after the caller left %s the wait leaves no unhandled rejection',
   async when => {
     const unhandled = await unhandledDuring(async () => {
       const work = deferred();
@@ -91,7 +91,7 @@ test('work that settles in time is told from work that does not', async () => {
   expect(await settling).toBe('late');
 });
 
-test('nobody listens to the caller any more after the wait', async () => {
+test('no listener is left on the signal after the wait', async () => {
   const { signal } = new AbortController();
   await waitFor(Promise.resolve(7), signal);
   await waitFor(Promise.reject(new Error('broken')), signal).catch(() => {});

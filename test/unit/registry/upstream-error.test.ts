@@ -82,7 +82,7 @@ test('never a challenge and never a 429 of its own reaches a client', () => {
   }
 });
 
-test('an origin that is offline answers every question with that, and dials nobody', async () => {
+test('an origin that is offline answers every request with that, and dials no one', async () => {
   const origin = new OfflineOrigin('docker.io');
   const offline = { name: 'UpstreamError', failure: 'offline', upstream: 'docker.io' };
   await expect(origin.resolve()).rejects.toMatchObject({ ...offline, code: 'UNAVAILABLE' });

@@ -3,7 +3,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { CachedPeerContent } from '../../../../src/cached/blobs/peer-content.ts';
 import { Download } from '../../../../src/cached/download/download.ts';
 import { Downloads } from '../../../../src/cached/download/downloads.ts';
-import type { ByteReservation } from '../../../../src/cached/download/room.ts';
+import type { ByteReservation } from '../../../../src/cached/download/reserved-room.ts';
 import { SourceList } from '../../../../src/cached/download/source-list.ts';
 import { Gate } from '../../../support/gates.ts';
 import { IngestRig, large } from '../../store/ingest-rig.ts';
@@ -43,7 +43,7 @@ test('a node that leaves before the upstream has answered leaves no follower beh
     openIngest: onFollowers => rig.open(large.digest, 'boot-1', onFollowers),
     onMismatch: () => {},
   });
-  download.wantWhole();
+  download.requestWhole();
   const downloads = new Downloads();
   downloads.start(large.digest, () => download);
   onTestFinished(async () => {
@@ -63,7 +63,7 @@ test('a node that leaves before the upstream has answered leaves no follower beh
   });
   const node = new AbortController();
   const question = { kind: 'blob', digest: large.digest, repository: record.name } as const;
-  const asked = content.blob({ ...question, forAnybody: false, heldOnly: false }, undefined, node.signal);
+  const asked = content.blob({ ...question, publicOnly: false, heldOnly: false }, undefined, node.signal);
   await expect.poll(() => ingest.followers).toBe(1);
   node.abort(new Error('it left'));
   await expect(asked).rejects.toThrow('it left');

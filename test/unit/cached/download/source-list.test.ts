@@ -86,10 +86,10 @@ test('the list of the caller is not changed', () => {
   expect(sources).toHaveLength(1);
 });
 
-test('an empty list has nobody to ask', () => {
+test('an empty list has no source to ask', () => {
   const list = new SourceList([]);
   expect(list.exhausted).toBe(true);
-  expect(() => list.current()).toThrow('at least one source');
+  expect(() => list.current()).toThrow('the source list is empty');
 });
 
 test('the further URLs of a source come right after it, and are kept once with it', () => {

@@ -39,12 +39,12 @@ insecure = true
 # then
 systemctl restart crio
 
-# - On every node. Containers that run go on while CRI-O restarts.
+# - Do this on every node. Running containers go on while CRI-O restarts.
 `,
       errors: '',
     });
     const { output } = await runIn(folder, { client: 'docker', url });
-    expect(output).toContain('# /etc/docker/daemon.json (with what it may hold already)\n{\n');
+    expect(output).toContain('# /etc/docker/daemon.json (merge into existing content)\n{\n');
   });
 
   it('prints JSON', async () => {
@@ -93,13 +93,13 @@ systemctl restart crio
       'expected one of docker, containerd, podman, k3s, kind, crio, buildkit, got rkt\n',
     ],
     [{ client: 'constructor', url }, /^expected one of .*, got constructor\n$/],
+    [{ client: 'podman', url, forAll: true }, '--default: podman has no entry for all registries\n'],
     [
-      { client: 'podman', url, forAll: true },
-      '--default: podman has no entry that stands for every registry\n',
+      { client: 'podman', url: 'http://[fd00::1]:5000' },
+      /^registries\.conf takes no IPv6 address .* a name or an IPv4 address .*NAME:PORT\n$/,
     ],
-    [{ client: 'podman', url: 'http://[fd00::1]:5000' }, /^expected a name or an IPv4 address.*NAME:PORT\n$/],
     [{ client: 'docker', url: 'mirror.lan' }, /^--url: expected a URL such as/],
-    [{ client: 'docker' }, /^--url: expected the URL of the mirror/],
+    [{ client: 'docker' }, /^--url: needed \(http:\/\/NAME:PORT\), because http\.listen/],
     [{ client: 'docker', url, file: 'absent.yml' }, /^absent\.yml: /],
   ])('ends with 2 for %j', async (options, message) => {
     const { code, output, errors } = await runIn(folder, options);
@@ -162,7 +162,7 @@ describe('cistern client --write', () => {
     const { code, output } = await writeTo('docker');
     expect(code).toBe(1);
     expect(output).toContain(
-      `refused ${inRoot(daemonJson)}: it says something else; put this in by hand:\n    {\n`,
+      `refused ${inRoot(daemonJson)}: it has other content; add this by hand:\n    {\n`,
     );
     expect(await read(daemonJson)).toBe(text);
   });

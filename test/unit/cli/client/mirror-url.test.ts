@@ -1,8 +1,11 @@
 /** Which URL clients are told, and what is refused as one. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { describeForClients } from '../../../../src/cli/client/mirror-for-clients.ts';
-import { findMirrorUrl, type NetworkInterfaces } from '../../../../src/cli/client/mirror-url.ts';
+import {
+  describeForClients,
+  findMirrorUrl,
+  type NetworkInterfaces,
+} from '../../../../src/cli/client/mirror-url.ts';
 import { parseListenAddress } from '../../../../src/config/address.ts';
 import { ConfigError } from '../../../../src/config/problem.ts';
 
@@ -78,7 +81,7 @@ describe('the URL of the mirror', () => {
   });
 
   it('has to be said when the port is any', () => {
-    expect(() => find(['10.0.0.1:0'])).toThrow(/^--url: expected the URL of the mirror/);
+    expect(() => find(['10.0.0.1:0'])).toThrow(/^--url: needed \(http:\/\/NAME:PORT\), because http\.listen/);
   });
 
   it.each([

@@ -1,6 +1,7 @@
+/** Guards src/fleet/redis/shared-tags.ts with a real Redis. */
 import { beforeEach, describe, expect, test } from 'vitest';
 import { type SharedTag, SharedTags } from '../../../../src/fleet/redis/shared-tags.ts';
-import { SignedValues } from '../../../../src/fleet/redis/signed-value.ts';
+import { SignedValues } from '../../../../src/fleet/signature.ts';
 import { digestOf } from '../../../../src/oci/digest.ts';
 import { ociManifest } from '../../../../src/oci/media-type.ts';
 import { deferred } from '../../../support/gates.ts';
@@ -33,7 +34,13 @@ requires('redis-server')('tags shared by a fleet', () => {
 
   function node(id: string, secret = 'together'): SharedTags {
     const client = redis.client();
-    const options = { redis: () => client, key: keyOf, seal: new SignedValues(secret), node: id, ttlMs };
+    const options = {
+      redis: () => client,
+      key: keyOf,
+      signedValues: new SignedValues(secret),
+      node: id,
+      ttlMs,
+    };
     return new SharedTags({ ...options, now: () => nowMs });
   }
 
@@ -104,7 +111,7 @@ requires('redis-server')('tags shared by a fleet', () => {
     expect(await ask(node('b'), 'b')).toEqual({ asked: tagOf('one', nowMs) });
   });
 
-  test('a node that died while it asked holds nobody up for longer than its turn', async () => {
+  test('the others wait for a node that died while it asked no longer than its right to ask lasts', async () => {
     const client = redis.client();
     await client.hset(keyOf(name), { asker: 'dead', until: 1 });
     expect(await ask(node('b'), 'b')).toEqual({ asked: tagOf('one', nowMs) });
@@ -120,7 +127,7 @@ requires('redis-server')('tags shared by a fleet', () => {
     expect(await ask(node('a'), 'a')).toEqual({ shared: tagOf('two', nowMs) });
   });
 
-  describe('whoever can only write to Redis', () => {
+  describe('write access to Redis alone', () => {
     async function forge(value: string): Promise<void> {
       await redis.client().hset(keyOf(name), 'value', value);
       expect(await ask(node('b'), 'b', 'right')).toEqual({ asked: tagOf('right', nowMs) });
@@ -150,12 +157,12 @@ requires('redis-server')('tags shared by a fleet', () => {
       await forge(old);
     });
 
-    test('of another secret is nobody', async () => {
+    test('with another secret counts for nothing', async () => {
       await ask(node('x', 'another'), 'x', 'evil');
       expect(await ask(node('b'), 'b', 'right')).toEqual({ asked: tagOf('right', nowMs) });
     });
 
-    test('of another type under the key keeps nobody from asking', async () => {
+    test('that puts another type under the key keeps no node from asking', async () => {
       await redis.client().set(keyOf(name), 'a string');
       expect(await ask(node('b'), 'b')).toEqual({ asked: tagOf('one', nowMs) });
     });

@@ -1,0 +1,208 @@
+/**
+ * How `stats`, `ls`, `refresh`, `evict`, `pin` and `unpin` reach the store of the configuration: through the daemon that has
+ * it, over its owner.sock, or the store itself when no daemon runs. Errors become one line on standard error and an exit code.
+ */
+import { request } from 'node:http';
+import type {
+  Admin,
+  EvictReport,
+  ListReport,
+  PinReport,
+  RefreshReport,
+  StatsReport,
+} from '../admin/admin.ts';
+import type { ImageHosts } from '../admin/image-name.ts';
+import { imageHostsOf } from '../app/image-hosts.ts';
+import type { Config } from '../config/config.ts';
+import { type LoadOptions, loadConfig } from '../config/load.ts';
+import { ConfigError } from '../config/problem.ts';
+import { parseErrorBody } from '../oci/error.ts';
+import { type OwnerAddress, openOwnerAddress } from '../store/owner-address.ts';
+import { isMissing, systemCodeOf } from '../store/store-error.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import { asCommandError, CommandError } from './command-line.ts';
+
+export interface AdminOptions extends LoadOptions {
+  /** One JSON document instead of text. */
+  readonly json?: boolean;
+  /** Both get whole lines. */
+  readonly write: (text: string) => void;
+  readonly writeError: (text: string) => void;
+}
+
+export interface AdminWork {
+  /** It changes the store. */
+  readonly isChange: boolean;
+  /** Checks the arguments before anything is asked or opened. Errors: NAME_INVALID and its like. */
+  check?(hosts: ImageHosts): void;
+  /** Resolves with the exit code. */
+  run(admin: Admin, signal: AbortSignal): Promise<number>;
+}
+
+interface Answer {
+  readonly status: number;
+  readonly body: Buffer;
+}
+
+/** No socket is there, or a crash has left one. */
+const noDaemonCodes: ReadonlySet<string> = new Set(['ENOENT', 'ENOTDIR', 'ECONNREFUSED', 'ENOTSOCK']);
+/** Milliseconds until a silent daemon counts as one that can't be asked. A command itself may take longer. */
+const findTimeoutMs = 5000;
+
+/** Resolves with the exit code. */
+export async function withAdmin(options: AdminOptions, work: AdminWork): Promise<number> {
+  const { writeError } = options;
+  try {
+    const { config, warnings } = await loadConfig(options);
+    for (const warning of warnings) writeError(`warning: ${warning}\n`);
+    work.check?.(imageHostsOf(config));
+    const { admin, close } = await openAdmin(config, work.isChange, warningsTo(writeError));
+    try {
+      return await work.run(admin, new AbortController().signal);
+    } finally {
+      await close();
+    }
+  } catch (error) {
+    if (error instanceof ConfigError) {
+      writeError(`${error.message}\n`);
+      return 2;
+    }
+    const known = asCommandError(error);
+    if (known === undefined) throw error;
+    writeError(`error: ${known.message}\n`);
+    return known.exitCode;
+  }
+}
+
+/** One JSON document with `--json`, else text. */
+export function writeReport<T>(
+  { json, write }: AdminOptions,
+  report: T,
+  render: (report: T) => string,
+): void {
+  write(json === true ? `${JSON.stringify(report, null, 2)}\n` : render(report));
+}
+
+/** The daemon if one has the store, else the store. */
+async function openAdmin(
+  config: Config,
+  isChange: boolean,
+  logger: Logger,
+): Promise<{ readonly admin: Admin; close(): Promise<void> }> {
+  const client = await DaemonClient.find(config.store.path);
+  if (client !== undefined) return { admin: client, close: () => client.close() };
+  const { openStoreAdmin } = await import('../app/store-admin.ts');
+  return openStoreAdmin(config, { logger, isChange });
+}
+
+/** The commands as requests to a running daemon. */
+class DaemonClient implements Admin {
+  readonly #address: OwnerAddress;
+
+  private constructor(address: OwnerAddress) {
+    this.#address = address;
+  }
+
+  /** Undefined: no daemon has the store at `path`. Errors: `CommandError` for a daemon that can't be asked. */
+  static async find(path: string): Promise<DaemonClient | undefined> {
+    let address: OwnerAddress;
+    try {
+      address = await openOwnerAddress(path);
+    } catch (error) {
+      if (isMissing(error)) return undefined;
+      throw error;
+    }
+    try {
+      await send(address.path, 'GET', '/owner', { timeoutMs: findTimeoutMs });
+      return new DaemonClient(address);
+    } catch (error) {
+      await address.close();
+      if (noDaemonCodes.has(systemCodeOf(error) ?? '')) return undefined;
+      throw explain(error, path);
+    }
+  }
+
+  stats(): Promise<StatsReport> {
+    return this.#ask('GET', '/api/v1/stats');
+  }
+
+  list(pattern: string | undefined): Promise<ListReport> {
+    return this.#ask(
+      'GET',
+      `/api/v1/images${pattern === undefined ? '' : `?pattern=${encodeURIComponent(pattern)}`}`,
+    );
+  }
+
+  refresh(image: string): Promise<RefreshReport> {
+    return this.#ask('POST', '/api/v1/refresh', { image });
+  }
+
+  evict(image: string): Promise<EvictReport> {
+    return this.#ask('POST', '/api/v1/evict', { image });
+  }
+
+  pin(image: string): Promise<PinReport> {
+    return this.#ask('POST', '/api/v1/pin', { image });
+  }
+
+  unpin(image: string): Promise<PinReport> {
+    return this.#ask('POST', '/api/v1/unpin', { image });
+  }
+
+  close(): Promise<void> {
+    return this.#address.close();
+  }
+
+  /** A report isn't checked: its fields don't change within `v1`. */
+  async #ask<Report>(method: string, path: string, body?: object): Promise<Report> {
+    const answer = await send(this.#address.path, method, path, { body });
+    if (answer.status === 200) return JSON.parse(answer.body.toString());
+    const error = parseErrorBody(answer.body);
+    if (error !== undefined) throw new CommandError(error.message, error.code);
+    throw new CommandError(
+      'the process that has the store takes no commands now: it is starting or stopping, or it is a command itself',
+    );
+  }
+}
+
+function explain(error: unknown, path: string): Error {
+  const code = systemCodeOf(error) ?? '';
+  const socket = `${path}/owner.sock`;
+  if (code === 'EACCES' || code === 'EPERM') {
+    return new CommandError(
+      `no permission for ${socket}: run this command as the user that the daemon runs as`,
+    );
+  }
+  if (code.startsWith('HPE_')) return new CommandError('the running daemon has an older version: restart it');
+  const reason = error instanceof Error ? error.message : String(error);
+  return new CommandError(`the daemon at ${socket} does not answer: ${reason}`);
+}
+
+function send(
+  socketPath: string,
+  method: string,
+  path: string,
+  { body, timeoutMs }: { readonly body?: object | undefined; readonly timeoutMs?: number } = {},
+): Promise<Answer> {
+  return new Promise((resolve, reject) => {
+    const payload = body === undefined ? undefined : JSON.stringify(body);
+    const headers = payload === undefined ? {} : { 'Content-Type': 'application/json' };
+    const signal = timeoutMs === undefined ? {} : { signal: AbortSignal.timeout(timeoutMs) };
+    const asked = request({ socketPath, method, path, headers, agent: false, ...signal }, response => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('end', () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks) }));
+      response.on('error', reject);
+    });
+    asked.on('error', reject);
+    asked.end(payload);
+  });
+}
+
+/** Prints warnings and errors of a store that is read here, and nothing else. */
+function warningsTo(writeError: (text: string) => void): Logger {
+  const warn = (message: string, fields: object = {}) =>
+    writeError(`warning: ${message} ${JSON.stringify(fields)}\n`);
+  const logger: Logger = { debug: () => {}, info: () => {}, warn, error: warn, child: () => logger };
+  return logger;
+}
