@@ -36,7 +36,7 @@ export async function openRedis(context: AppContext): Promise<RedisConnection | 
     async () => {
       const connection = await RedisConnection.open({ redis, logger });
       if (!required) return connection;
-      await connection.firstVerdict;
+      await connection.firstCheck;
       if (connection.problem === undefined) return connection;
       connection.close();
       throw requiredError(connection.address, connection.problem.message);

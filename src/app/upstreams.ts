@@ -4,6 +4,7 @@ import type { UpstreamConfig } from '../config/config.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { DirectoryEntry } from '../registry/directory.ts';
 import { OfflineOrigin, type Origin, type OriginHealth } from '../registry/origin.ts';
+import { StaticCredentials } from '../upstream/auth/credential-provider.ts';
 import type { HealthObserver } from '../upstream/health/health.ts';
 import { openUpstream } from '../upstream/upstream-urls.ts';
 import type { AppContext } from './app-context.ts';
@@ -45,7 +46,8 @@ function openOrigin(
   const { username, password } = upstream;
   return openUpstream({
     ...upstream,
-    ...(username !== undefined && password !== undefined && { credentials: { username, password } }),
+    ...(username !== undefined &&
+      password !== undefined && { credentials: new StaticCredentials(username, password) }),
     userAgent: 'cistern',
     observer: metrics,
     ...(fleet !== undefined && { healthObserver: reportToFleet(fleet, metrics) }),

@@ -38,7 +38,7 @@ export async function openRedisLru(options: OpenRedisLruOptions): Promise<Opened
     tls: false,
   } as const;
   const connection = await RedisConnection.open({ redis, logger: log.logger });
-  await connection.firstVerdict;
+  await connection.firstCheck;
   const index = new RedisEntries(connection, store);
   const isReachable = () => connection.problem === undefined;
   const lru = new RedisLru({ index, isReachable, logger: log.logger, now });

@@ -1,6 +1,6 @@
 /** NO_PROXY as Go's clients read it. */
 import { describe, expect, test } from 'vitest';
-import { parseBypass } from '../../../../src/upstream/transport/no-proxy.ts';
+import { parseBypass } from '../../../../src/upstream/transport/proxy.ts';
 
 const matches = (entry: string, url: string): boolean => parseBypass([entry])(new URL(url));
 

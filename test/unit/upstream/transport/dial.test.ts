@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { classifyAddress, classifyHost } from '../../../../src/upstream/transport/address.ts';
+import { classifyAddress, classifyHost } from '../../../../src/upstream/transport/dial.ts';
 
 test.each([
   ['127.0.0.1', 'loopback'],
@@ -25,14 +25,14 @@ test.each([
   ['febf::1', 'link-local'],
   ['fd00:ec2::254', 'link-local'],
   ['FD00:0EC2:0:0:0:0:0:0254', 'link-local'],
-  ['10.0.0.1', 'public'],
-  ['192.168.1.1', 'public'],
-  ['100.100.100.201', 'public'],
-  ['93.184.216.34', 'public'],
-  ['2606:4700::1', 'public'],
-  ['fd00::1', 'public'],
-  ['::ffff:8.8.8.8', 'public'],
-  ['registry.test', 'public'],
+  ['10.0.0.1', 'other'],
+  ['192.168.1.1', 'other'],
+  ['100.100.100.201', 'other'],
+  ['93.184.216.34', 'other'],
+  ['2606:4700::1', 'other'],
+  ['fd00::1', 'other'],
+  ['::ffff:8.8.8.8', 'other'],
+  ['registry.test', 'other'],
 ])('%s is %s', (address, addressClass) => {
   expect(classifyAddress(address)).toBe(addressClass);
 });
@@ -43,8 +43,8 @@ test.each([
   ['[::1]', 'loopback'],
   ['127.0.0.1', 'loopback'],
   ['169.254.169.254', 'link-local'],
-  ['mylocalhost', 'public'],
-  ['registry.test', 'public'],
+  ['mylocalhost', 'other'],
+  ['registry.test', 'other'],
 ])('a configured %s is %s', (hostname, addressClass) => {
   expect(classifyHost(hostname)).toBe(addressClass);
 });

@@ -1,10 +1,7 @@
-/** 429 and rate limits, and the memory of what failed a moment ago. */
+/** 429 and pull quotas: what is read from answers, and for how long requests pause. */
 import { expect, test } from 'vitest';
-import { parseTag } from '../../../src/oci/name.ts';
-import { UpstreamError } from '../../../src/registry/upstream-error.ts';
-import { RateLimitPauses } from '../../../src/upstream/health/rate-limit-pause.ts';
-import { RateLimitState } from '../../../src/upstream/health/rate-limit-state.ts';
-import { RecentFailures } from '../../../src/upstream/request/recent-failures.ts';
+import { parseTag } from '../../../../src/oci/name.ts';
+import { PullQuota, RateLimitPauses } from '../../../../src/upstream/health/rate-limit.ts';
 import {
   alpine,
   blobDigest,
@@ -18,7 +15,7 @@ import {
   sendJson,
   sendManifest,
   serve,
-} from './rig.ts';
+} from '../rig.ts';
 
 test.each([
   ['seconds', { 'retry-after': '30' }, 30_000],
@@ -38,12 +35,13 @@ test.each([
       );
   });
   const { registry, clock, recorder } = connect(server.url);
+  const untilTime = new Date(clock.now() + pauseMs).toISOString().slice(11, 19);
   expect(await failureOf(registry.manifest(alpine, latest, read))).toEqual({
     failure: 'limited',
     upstreamStatus: 429,
     code: 'UNAVAILABLE',
     retryAfterMs: pauseMs,
-    message: `expected 200 of GET manifest of library/alpine at 127.0.0.1:${server.port}, got 429: TOOMANYREQUESTS see https://x.test/?…`,
+    message: `up's pull limit is used up, asked again at ${untilTime} UTC (429: TOOMANYREQUESTS see https://x.test/?…)`,
   });
   const until = clock.now() + pauseMs;
   expect(registry.health().pausedUntil('manifest')).toBe(until);
@@ -120,63 +118,11 @@ test.each([
   [{ 'ratelimit-remaining': '0' }, true],
   [{ 'ratelimit-remaining': '1' }, false],
   [{ 'ratelimit-limit': '100' }, false],
-])('with %j the budget is low: %s', (headers, expected) => {
-  const state = new RateLimitState({ now: () => 0, onReading: () => undefined });
-  state.read(headers);
-  expect(state.quotaLow).toBe(expected);
-});
-
-test('a failed question is not asked again for 10 s, by HEAD or GET', async () => {
-  const server = await serve((_request, response) => sendJson(response, {}, 500));
-  const { registry, clock } = connect(server.url);
-  await failureOf(registry.resolve(alpine, latest, read));
-  expect(await failureOf(registry.manifest(alpine, latest, read))).toMatchObject({
-    failure: 'status',
-    upstreamStatus: 500,
-  });
-  expect(server.seen).toHaveLength(1);
-  await failureOf(registry.resolve(alpine, parseTag('other'), read));
-  expect(server.seen).toHaveLength(2);
-  clock.advance(9999);
-  await failureOf(registry.manifest(alpine, latest, read));
-  expect(server.seen).toHaveLength(2);
-  clock.advance(1);
-  await failureOf(registry.manifest(alpine, latest, read));
-  expect(server.seen).toHaveLength(3);
-});
-
-test('404 is not remembered here, and neither is a caller who left', async () => {
-  const server = await serve((_request, response, count) => {
-    if (count === 2) return;
-    sendJson(response, {}, 404);
-  });
-  const { registry } = connect(server.url);
-  for (let at = 0; at < 2; at += 1) {
-    expect(await failureOf(registry.resolve(alpine, latest, read))).toMatchObject({
-      failure: 'gone',
-      code: 'MANIFEST_UNKNOWN',
-    });
-  }
-  const leaving = new AbortController();
-  const left = registry.resolve(alpine, latest, { signal: leaving.signal });
-  await server.until(3);
-  leaving.abort(new UpstreamError({ upstream: 'up', kind: 'manifest', failure: 'timeout', message: 'left' }));
-  await expect(left).rejects.toThrow('left');
-  expect(await failureOf(registry.resolve(alpine, latest, read))).toMatchObject({ failure: 'gone' });
-  expect(server.seen).toHaveLength(4);
-});
-
-test('the memory is bounded, and connection failures leave it when the host is back', () => {
-  const failures = new RecentFailures({ ttlMs: 10, now: () => 0 });
-  const fail = (failure: 'unreachable' | 'timeout'): UpstreamError =>
-    new UpstreamError({ upstream: 'up', kind: 'manifest', failure, message: failure });
-  for (let at = 0; at <= 4096; at += 1)
-    failures.remember(`${at}`, fail(at % 2 === 0 ? 'unreachable' : 'timeout'));
-  expect([failures.recall('0'), failures.recall('1')?.failure, failures.recall('2')?.failure]).toEqual([
-    undefined,
-    'timeout',
-    'unreachable',
-  ]);
-  failures.forgetUnreachable();
-  expect([failures.recall('1')?.failure, failures.recall('2')]).toEqual(['timeout', undefined]);
+])('with %j the pull quota is low: %s', (headers, expected) => {
+  const quota = new PullQuota(
+    () => 0,
+    () => undefined,
+  );
+  quota.read(headers);
+  expect(quota.isLow).toBe(expected);
 });

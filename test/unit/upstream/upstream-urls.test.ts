@@ -1,9 +1,9 @@
 /** The health of several URLs, told as that of one upstream. */
 import { expect, test } from 'vitest';
-import type { OriginHealth } from '../../../../src/registry/origin.ts';
-import type { Observer } from '../../../../src/telemetry/observer.ts';
-import { UrlHealth } from '../../../../src/upstream/health/url-health.ts';
-import { Recorder } from '../../../support/recorder.ts';
+import type { OriginHealth } from '../../../src/registry/origin.ts';
+import type { Observer } from '../../../src/telemetry/observer.ts';
+import { UrlHealth } from '../../../src/upstream/upstream-urls.ts';
+import { Recorder } from '../../support/recorder.ts';
 
 function rig() {
   const told: string[] = [];
@@ -39,7 +39,7 @@ test('its breaker is open while all are', () => {
   expect(told).toEqual(['docker.io open true', 'docker.io open false']);
 });
 
-test('it is away when all are, and rests when all do that are not away', () => {
+test('it is away when all are, and paused when all are that are not away', () => {
   const { health } = rig();
   health.watch([member({ away: true, quotaLow: true }), member({ until: 20 })]);
   expect([health.away, health.pausedUntil('manifest'), health.quotaLow]).toEqual([false, 20, false]);

@@ -1,8 +1,8 @@
-/** Tags and referrers, a page at a time. */
+/** Referrers, from the endpoint and from the tag. */
 import { expect, test } from 'vitest';
-import { digestOf } from '../../../src/oci/digest.ts';
-import { ociIndex, ociManifest } from '../../../src/oci/media-type.ts';
-import { referrersTag } from '../../../src/upstream/content/referrers.ts';
+import { digestOf } from '../../../../src/oci/digest.ts';
+import { ociIndex, ociManifest } from '../../../../src/oci/media-type.ts';
+import { referrersTag } from '../../../../src/upstream/content/referrers.ts';
 import {
   alpine,
   connect,
@@ -13,7 +13,7 @@ import {
   sendJson,
   sendManifest,
   serve,
-} from './rig.ts';
+} from '../rig.ts';
 
 const entry = (artifactType: string): Record<string, unknown> => ({
   mediaType: ociManifest,
@@ -26,52 +26,6 @@ const empty = { schemaVersion: 2, mediaType: ociIndex, manifests: [] };
 const path = `/v2/library/alpine/referrers/${manifestDigest}`;
 const tagPath = `/v2/library/alpine/manifests/${referrersTag(manifestDigest)}`;
 const asIndex = { 'content-type': ociIndex };
-
-test('a page of tags with the way to the next one', async () => {
-  const server = await serve((_request, response) =>
-    sendJson(response, { name: 'library/alpine', tags: ['3.19', '3.20'] }, 200, {
-      link: '</v2/library/alpine/tags/list?last=3.20&n=2>; rel="next"',
-    }),
-  );
-  const { registry, clock } = connect(server.url);
-  expect(await registry.tags(alpine, { ...read, n: 2, last: '3.18' })).toEqual({
-    outcome: 'passthrough',
-    checkedAt: clock.now(),
-    tags: ['3.19', '3.20'],
-    next: { last: '3.20', n: 2 },
-  });
-  expect(server.lines).toEqual(['GET /v2/library/alpine/tags/list?n=2&last=3.18']);
-});
-
-test.each([
-  ['no tags', { tags: null }, {}, { tags: [] }],
-  ['what is no tag left out', { tags: ['a', 1, '../x', 'b'] }, {}, { tags: ['a', 'b'] }],
-  [
-    'pages named in another way',
-    { tags: ['a', 'b'] },
-    { link: '<?page=x>; rel="next"' },
-    { tags: ['a', 'b'], next: { last: 'b' } },
-  ],
-])('a list with %s', async (_name, body, headers, expected) => {
-  const server = await serve((_request, response) => sendJson(response, body, 200, headers));
-  expect(await connect(server.url).registry.tags(alpine, read)).toMatchObject(expected);
-});
-
-test.each([
-  ['a page of HTML', '<html>', 'status', 'UNAVAILABLE'],
-  ['no list', '{"tags":{}}', 'status', 'UNAVAILABLE'],
-])('%s instead of tags is a failure', async (_name, body, failure, code) => {
-  const server = await serve((_request, response) => response.end(body));
-  expect(await failureOf(connect(server.url).registry.tags(alpine, read))).toMatchObject({ failure, code });
-});
-
-test('tags of a repository that is not there', async () => {
-  const server = await serve((_request, response) => sendJson(response, {}, 404));
-  expect(await failureOf(connect(server.url).registry.tags(alpine, read))).toMatchObject({
-    failure: 'gone',
-    code: 'NAME_UNKNOWN',
-  });
-});
 
 test('referrers go on as they came, with the query of the next page', async () => {
   const server = await serve((_request, response) =>
@@ -121,7 +75,7 @@ test('a registry without the endpoint is asked for the tag', async () => {
 test.each([
   ['nothing', 404],
   ['no index', 200],
-])('with %s behind the tag there are no referrers', async (_name, tagStatus) => {
+])('with %s under the tag there are no referrers', async (_name, tagStatus) => {
   const server = await serve((request, response, count) => {
     const status = count === 0 ? 404 : tagStatus;
     if (status === 200) sendManifest(request, response, { 'content-length': manifestBytes.length });
