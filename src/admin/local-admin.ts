@@ -3,7 +3,7 @@
  * anything that depends on all of the store having been read.
  */
 import { RegistryError } from '../oci/error.ts';
-import { allowRepositories } from '../registry/caller.ts';
+import { allowRepositories } from '../oci/name.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Admin, EvictReport, ListReport, PinReport, RefreshReport, StatsReport } from './admin.ts';
 import { type EvictionOptions, ImageEviction } from './image-eviction.ts';

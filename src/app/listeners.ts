@@ -3,13 +3,12 @@
  * listener, with the drain.
  */
 import type { StatsReport } from '../admin/admin.ts';
-import { Access } from '../auth/access.ts';
+import { Access, Rules } from '../auth/access.ts';
 import { parseHtpasswd, Users } from '../auth/htpasswd.ts';
-import { Rules } from '../auth/rules.ts';
 import { WatchedFile } from '../config/watched-file.ts';
 import { type AppOptions, createApp, createOpsApp } from '../http/app.ts';
 import { Listener } from '../http/server/listener.ts';
-import { allowRepositories } from '../registry/caller.ts';
+import { allowRepositories } from '../oci/name.ts';
 import type { AppContext } from './app-context.ts';
 
 export interface Serving {

@@ -1,10 +1,11 @@
 /**
  * Who sends a request and what they may do. Both are decided by HTTP before anything is looked up, anew for each request.
  */
+
+import { AddressBlocks } from '../lib/address-blocks.ts';
 import { formatChallenge } from '../oci/challenge.ts';
 import { RegistryError } from '../oci/error.ts';
 import type { Credentials, Users } from './htpasswd.ts';
-import type { Action, Rules } from './rules.ts';
 
 /**
  * The only 401 of this mirror: the client sent wrong credentials. A client without credentials never gets it, because
@@ -113,4 +114,67 @@ export function parseBasic(header: string | undefined): Credentials | 'malformed
   const colon = text.indexOf(':');
   if (colon < 1 || text.includes('\0')) return 'malformed';
   return { name: text.slice(0, colon), password: text.slice(colon + 1) };
+}
+
+export type Action = 'pull' | 'push' | 'delete' | 'admin';
+
+export interface Rule {
+  /** Over canonical names: `docker.io/library/alpine`. */
+  matches(canonicalName: string): boolean;
+  /** Names; `*`: every logged-in user; `anonymous`: every caller. */
+  readonly users: readonly string[];
+  /** IP addresses and CIDR blocks; none: from anywhere. */
+  readonly from: readonly string[];
+  readonly actions: readonly Action[];
+}
+
+export interface Asking {
+  /** Undefined: without a login. */
+  readonly user: string | undefined;
+  /** An IP address; undefined: unknown. */
+  readonly address: string | undefined;
+  readonly canonicalName: string;
+  readonly action: Action;
+  readonly visibility: 'public' | 'private';
+}
+
+/**
+ * `access.rules` as a pure function: the first rule that matches repository, caller and address decides; without a match
+ * the answer is no. Without rules every caller pulls public content, and nothing else. Private content needs a login: a
+ * rule for `anonymous` never opens it and is skipped for it.
+ */
+export class Rules {
+  readonly #rules: readonly (Rule & { readonly blocks: AddressBlocks | undefined })[] | undefined;
+
+  /** Undefined: no rules. Errors: TypeError or RangeError for a `from` that is no address. */
+  constructor(rules: readonly Rule[] | undefined) {
+    this.#rules = rules?.map(rule => ({
+      matches: name => rule.matches(name),
+      users: rule.users,
+      from: rule.from,
+      actions: rule.actions,
+      blocks: rule.from.length === 0 ? undefined : new AddressBlocks(rule.from),
+    }));
+  }
+
+  allow(asking: Asking): boolean {
+    if (this.#rules === undefined) return asking.action === 'pull' && asking.visibility === 'public';
+    if (!this.#decide(asking, true)) return false;
+    return asking.visibility === 'public' || this.#decide(asking, false);
+  }
+
+  #decide({ user, address, canonicalName, action }: Asking, withAnonymous: boolean): boolean {
+    const first = this.#rules?.find(
+      rule =>
+        rule.users.some(entry => includesUser(entry, user, withAnonymous)) &&
+        rule.matches(canonicalName) &&
+        (rule.blocks === undefined || (address !== undefined && rule.blocks.has(address))),
+    );
+    return first?.actions.includes(action) ?? false;
+  }
+}
+
+function includesUser(entry: string, user: string | undefined, withAnonymous: boolean): boolean {
+  if (entry === 'anonymous') return withAnonymous;
+  return user !== undefined && (entry === '*' || entry === user);
 }

@@ -2,12 +2,13 @@
  * One upstream through the cache, as HTTP serves it. Every request passes here: the repository must be allowed, its record is
  * opened, and of an upstream with credentials the caller's access is checked before anything else.
  */
-import type { Digest } from '../oci/digest.ts';
-import { isDigest } from '../oci/digest.ts';
+
+import type { DescriptorSizes, HeldManifest, HotManifests } from '../content/hot-manifests.ts';
+import { type Digest, isDigest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
-import type { Reference, Repository } from '../oci/name.ts';
+import type { Reference, Repository, RepositoryPredicate, Tag } from '../oci/name.ts';
 import type { ByteRange } from '../oci/range.ts';
-import type { RepositoryPredicate } from '../registry/caller.ts';
+import type { Origin } from '../registry/origin.ts';
 import type {
   BlobAnswer,
   ManifestAnswer,
@@ -21,6 +22,7 @@ import type {
 } from '../registry/registry.ts';
 import type { Records } from '../store/records/records.ts';
 import type { RepositoryRecord } from '../store/records/repository-record.ts';
+import type { Links } from './access/links.ts';
 import type { AccessRequest, RepositoryAccess } from './access/repository-access.ts';
 import type { CachedBlob } from './blobs/cached-blob.ts';
 import type { TransferPolicy } from './download/resume.ts';
@@ -28,7 +30,7 @@ import type { CachedReferrers } from './lists/cached-referrers.ts';
 import type { CachedTagList } from './lists/cached-tag-list.ts';
 import type { CachedManifest } from './manifests/cached-manifest.ts';
 import type { CachedTag } from './manifests/cached-tag.ts';
-import type { ManifestFromMemory } from './manifests/manifest-from-memory.ts';
+import { isFresh, type TagPolicy } from './manifests/freshness.ts';
 
 /** The configuration of one upstream. */
 export interface UpstreamPolicy extends TransferPolicy {
@@ -143,5 +145,63 @@ export class CachedRegistry implements RegistryReader {
     throw new RegistryError('DENIED', {
       message: `${this.#options.key}/${repository} is not among the repositories that this mirror may pull`,
     });
+  }
+}
+
+export interface ManifestFromMemoryOptions {
+  readonly records: Pick<Records, 'peek'>;
+  readonly manifests: HotManifests;
+  readonly links: Links;
+  readonly sizes: DescriptorSizes;
+  readonly tags: Pick<TagPolicy, 'ttlMs'>;
+  /** Milliseconds since the epoch. */
+  now(): number;
+}
+
+/**
+ * Manifests that go out synchronously, without asking, reading or waiting: in memory, linked, and named by digest while the
+ * upstream is there, or by a tag within its ttl. `CachedManifest` and `CachedTag` give the same answers for these.
+ */
+export class ManifestFromMemory {
+  readonly #origin: Origin;
+  readonly #isAllowed: RepositoryPredicate;
+  readonly #options: ManifestFromMemoryOptions;
+
+  constructor(origin: Origin, isAllowed: RepositoryPredicate, options: ManifestFromMemoryOptions) {
+    this.#origin = origin;
+    this.#isAllowed = isAllowed;
+    this.#options = options;
+  }
+
+  /** Undefined means "not answerable from memory", not "not found". */
+  answer(repository: Repository, reference: Reference): ManifestAnswer | undefined {
+    if (!this.#isAllowed(repository)) return undefined;
+    const record = this.#options.records.peek(`${this.#origin.key}/${repository}`);
+    if (record === undefined) return undefined;
+    return isDigest(reference) ? this.#byDigest(record, reference) : this.#byTag(record, reference);
+  }
+
+  #byDigest(record: RepositoryRecord, digest: Digest): ManifestAnswer | undefined {
+    if (this.#origin.health().away) return undefined; // only a complete image may go out then
+    const held = this.#held(record, digest);
+    return held && { outcome: 'hit', descriptor: held.descriptor, bytes: held.bytes };
+  }
+
+  #byTag(record: RepositoryRecord, tag: Tag): ManifestAnswer | undefined {
+    const entry = record.tag(tag);
+    const { now, tags } = this.#options;
+    if (entry === undefined || !isFresh(entry.checkedAt, now(), tags)) return undefined;
+    const held = this.#held(record, entry.descriptor.digest);
+    const { checkedAt } = entry;
+    return held && { outcome: 'hit', descriptor: held.descriptor, bytes: held.bytes, checkedAt };
+  }
+
+  #held(record: RepositoryRecord, digest: Digest): HeldManifest | undefined {
+    const { links, manifests, sizes } = this.#options;
+    const held = links.mayServe(record, digest) ? manifests.peek(digest) : undefined;
+    if (held === undefined) return undefined;
+    sizes.learn(record.name, held.parsed);
+    manifests.touch(held);
+    return held;
   }
 }

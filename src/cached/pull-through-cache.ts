@@ -8,8 +8,7 @@ import { HeldFiles } from '../content/held-files.ts';
 import { DescriptorSizes, HotManifests } from '../content/hot-manifests.ts';
 import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
-import type { Repository } from '../oci/name.ts';
-import { allowRepositories } from '../registry/caller.ts';
+import { allowRepositories, type Repository } from '../oci/name.ts';
 import { mapOrigin } from '../registry/map-origin.ts';
 import type { Origin } from '../registry/origin.ts';
 import type { PeerContent } from '../registry/peer.ts';
@@ -29,7 +28,7 @@ import { KnownVisibility, VisibilityCheck } from './access/visibility.ts';
 import { CachedBlob } from './blobs/cached-blob.ts';
 import { Passthrough } from './blobs/passthrough.ts';
 import { CachedPeerContent } from './blobs/peer-content.ts';
-import { CachedRegistry, type UpstreamPolicy } from './cached-registry.ts';
+import { CachedRegistry, ManifestFromMemory, type UpstreamPolicy } from './cached-registry.ts';
 import { Download } from './download/download.ts';
 import type { Downloads } from './download/downloads.ts';
 import type { ByteReservation } from './download/reserved-room.ts';
@@ -39,7 +38,6 @@ import { gatheringLimits } from './lists/paginate.ts';
 import { CachedManifest } from './manifests/cached-manifest.ts';
 import { CachedTag } from './manifests/cached-tag.ts';
 import type { TagPolicy } from './manifests/freshness.ts';
-import { ManifestFromMemory } from './manifests/manifest-from-memory.ts';
 
 /** Where the bytes of downloads are counted. */
 export interface DownloadRoom {
@@ -69,7 +67,7 @@ export interface PullThroughCacheOptions {
   /** Milliseconds since the epoch. */
   now(): number;
   /** The size of a blob in the LRU index, in bytes. */
-  indexedSize(digest: Digest): number | undefined;
+  readonly indexedSize: (digest: Digest) => number | undefined;
 }
 
 export class PullThroughCache {
@@ -99,7 +97,7 @@ export class PullThroughCache {
       logger,
       signal,
       now,
-      indexedSize: digest => options.indexedSize(digest),
+      indexedSize: options.indexedSize,
     });
     this.#manifests = new HotManifests({ store, badBlobs: this.#files.bad, events, logger });
     this.#served = new ServedRepositories(records);
@@ -198,7 +196,7 @@ export class PullThroughCache {
       recentMismatches,
       passthrough: new Passthrough({ policy, recentMismatches, observer, signal, now }),
       isPublic: record => this.isPublic(record),
-      touch: digest => events.touch(digest),
+      events,
       observer,
       signal,
       createDownload: (record, digest, sources, expectedSize) =>

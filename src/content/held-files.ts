@@ -31,7 +31,7 @@ export interface HeldFilesOptions {
   /** Milliseconds since the epoch. */
   now(): number;
   /** The size in the LRU index, in bytes. */
-  indexedSize(digest: Digest): number | undefined;
+  readonly indexedSize: (digest: Digest) => number | undefined;
 }
 
 export class HeldFiles {
@@ -45,7 +45,7 @@ export class HeldFiles {
   constructor(options: HeldFilesOptions) {
     const { store, quarantine, events, verifyAfterMs, observer, logger, signal, now } = options;
     this.#store = store;
-    this.#indexedSize = digest => options.indexedSize(digest);
+    this.#indexedSize = options.indexedSize;
     this.mismatches = new RecentMismatches(now);
     this.bad = new BadBlobs({ quarantine, mismatches: this.mismatches, events, observer, logger });
     this.checks = new BlobChecks({ verifyAfterMs, badBlobs: this.bad, events, signal, now });

@@ -11,13 +11,11 @@ import { isPeerTarget } from '../registry/peer.ts';
 import type { RepositoryCatalog } from '../registry/registry.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
-import { AccessLog } from './access-log.ts';
 import { answerStats, type StatsOptions } from './api/stats.ts';
 import { answerErrors } from './errors.ts';
-import type { AppState } from './exchange.ts';
+import { AccessLog, type AppState, clientAddressBehind } from './exchange.ts';
 import { type OpsOptions, opsRouter, refuseOther } from './ops.ts';
 import { answerPeer, type PeerService } from './peers.ts';
-import { clientAddressBehind } from './server/client-address.ts';
 import { dispatch } from './v2/dispatch.ts';
 import { HotManifests } from './v2/pull-manifest.ts';
 

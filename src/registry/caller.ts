@@ -38,25 +38,3 @@ export const operatorCaller: Caller = {
   mayDelete: () => true,
   mayAdminister: () => true,
 };
-
-export type RepositoryPredicate = (repository: string) => boolean;
-
-/**
- * By patterns of the configuration (`library/*`, `team/**`): `*` stays within a segment, `**` crosses segments.
- * Allowed: the `allow` list is empty or one of it matches, and none of `deny` does.
- */
-export function allowRepositories(allow: readonly string[], deny: readonly string[]): RepositoryPredicate {
-  const allowed = allow.map(compilePattern);
-  const denied = deny.map(compilePattern);
-  return repository =>
-    (allowed.length === 0 || allowed.some(pattern => pattern.test(repository))) &&
-    !denied.some(pattern => pattern.test(repository));
-}
-
-function compilePattern(pattern: string): RegExp {
-  const source = pattern
-    .split(/(\*\*|\*)/)
-    .map(part => (part === '**' ? '.*' : part === '*' ? '[^/]*' : part.replace(/[.+?^${}()|[\]\\]/g, '\\$&')))
-    .join('');
-  return new RegExp(`^${source}$`);
-}

@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { onTestFinished } from 'vitest';
-import { digestOfKey } from '../../src/lru/index/use-shard.ts';
+import { digestOfKey } from '../../src/lru/index/use-table.ts';
 import { RedisEntries } from '../../src/lru/redis/redis-entries.ts';
 import { RedisLru } from '../../src/lru/redis/redis-lru.ts';
 import { RedisConnection } from '../../src/redis/redis-connection.ts';

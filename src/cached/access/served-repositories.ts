@@ -3,8 +3,8 @@
  * (`/v2/_catalog`). Records of an upstream that is no longer configured are not served.
  */
 import { SingleFlight } from '../../lib/single-flight.ts';
-import { isRepository } from '../../oci/name.ts';
-import { anonymousCaller, type Caller, type RepositoryPredicate } from '../../registry/caller.ts';
+import { isRepository, type RepositoryPredicate } from '../../oci/name.ts';
+import { anonymousCaller, type Caller } from '../../registry/caller.ts';
 import type { PageOptions, RepositoriesPage, RepositoryCatalog } from '../../registry/registry.ts';
 import type { Records } from '../../store/records/records.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';

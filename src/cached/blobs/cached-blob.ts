@@ -4,7 +4,7 @@
  * that a client asks for again at once is compared with its digest while it goes out (up to `verifyFirstBytes`: before).
  */
 
-import type { RecentMismatches } from '../../content/bad-blobs.ts';
+import type { ContentEvents, RecentMismatches } from '../../content/bad-blobs.ts';
 import type { BlobCheck } from '../../content/blob-checks.ts';
 import { type HeldFiles, HeldReader } from '../../content/held-files.ts';
 import type { DescriptorSizes } from '../../content/hot-manifests.ts';
@@ -12,7 +12,7 @@ import { waitFor } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';
 import type { Repository } from '../../oci/name.ts';
-import type { ByteRange } from '../../oci/range.ts';
+import { type ByteRange, spanOf } from '../../oci/range.ts';
 import type { Origin } from '../../registry/origin.ts';
 import type { BlobAnswer, BlobReader, ReadOptions, StatAnswer } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
@@ -23,7 +23,7 @@ import type { Observer } from '../../telemetry/observer.ts';
 import { LinkProofs, type Links } from '../access/links.ts';
 import type { Downloads } from '../download/downloads.ts';
 import { type BlobRequest, ColdBlob, type ColdBlobOptions } from './cold-blob.ts';
-import { type Passthrough, spanOf } from './passthrough.ts';
+import type { Passthrough } from './passthrough.ts';
 
 const maxTries = 4;
 /** A blob that is asked for again and again, perhaps by many clients of one address, is not compared more often than that. */
@@ -41,7 +41,7 @@ export interface CachedBlobOptions {
   /** Aborted at shutdown. */
   readonly signal: AbortSignal;
   isPublic(record: RepositoryRecord): boolean;
-  touch(digest: Digest): void;
+  readonly events: Pick<ContentEvents, 'touch'>;
   readonly createDownload: ColdBlobOptions['createDownload'];
 }
 
@@ -129,7 +129,7 @@ export class CachedBlob {
         return undefined;
       }
       const span = spanOf(range, held.size);
-      this.#options.touch(digest);
+      this.#options.events.touch(digest);
       const answer = { outcome: 'hit', size: held.size, ...span, partial: range !== undefined } as const;
       const reader = new HeldReader({
         digest,

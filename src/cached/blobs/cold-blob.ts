@@ -8,7 +8,7 @@ import type { DescriptorSizes } from '../../content/hot-manifests.ts';
 import { waitFor } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Repository } from '../../oci/name.ts';
-import type { ByteRange } from '../../oci/range.ts';
+import { type ByteRange, spanOf, unsatisfiable } from '../../oci/range.ts';
 import type { BlobAnswer, BlobSource } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Ingest } from '../../store/ingest/ingest.ts';
@@ -23,7 +23,7 @@ import type { Downloads } from '../download/downloads.ts';
 import { SourceList } from '../download/source-list.ts';
 import type { RangeRequest } from '../download/waiters.ts';
 import { FollowerReader, wrongBytes } from './follower-reader.ts';
-import { type ClosedRange, type Passthrough, spanOf, unsatisfiable } from './passthrough.ts';
+import type { ClosedRange, Passthrough } from './passthrough.ts';
 
 /** What one client asks of one blob. */
 export interface BlobRequest {

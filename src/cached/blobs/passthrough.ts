@@ -7,8 +7,7 @@ import type { Hash } from 'node:crypto';
 import type { RecentMismatches } from '../../content/bad-blobs.ts';
 import { waitFor } from '../../lib/wait.ts';
 import { algorithmOf, createDigester, type Digest } from '../../oci/digest.ts';
-import { RegistryError } from '../../oci/error.ts';
-import { type ByteRange, resolveRange, type Span } from '../../oci/range.ts';
+import { type ByteRange, spanOf, unsatisfiable } from '../../oci/range.ts';
 import type { BlobAnswer, BlobSource } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { MismatchError, NoRoomError } from '../../store/ingest/ingest-error.ts';
@@ -169,18 +168,6 @@ export class Passthrough {
       return wrongBytes(upstream, error); // a range near the end may not have given a byte out yet
     };
   }
-}
-
-/** No range: the whole. Errors: RANGE_INVALID (detail `size`). */
-export function spanOf(range: ByteRange | undefined, size: number): Span {
-  if (range === undefined) return { start: 0, end: size };
-  const span = resolveRange(range, size);
-  if (span === undefined) throw unsatisfiable(size);
-  return span;
-}
-
-export function unsatisfiable(size: number | undefined): RegistryError {
-  return new RegistryError('RANGE_INVALID', size === undefined ? {} : { detail: { size } });
 }
 
 async function primed(reader: PassthroughReader, signal: AbortSignal): Promise<void> {

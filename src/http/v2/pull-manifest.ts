@@ -9,8 +9,7 @@ import type { Descriptor } from '../../oci/manifest.ts';
 import type { Reference } from '../../oci/name.ts';
 import type { Directory, Located } from '../../registry/directory.ts';
 import type { ManifestAnswer } from '../../registry/registry.ts';
-import type { AccessLog } from '../access-log.ts';
-import type { AppContext, PullRequest } from '../exchange.ts';
+import type { AccessLog, AppContext, PullRequest } from '../exchange.ts';
 import {
   apiVersion,
   apiVersionHeader,

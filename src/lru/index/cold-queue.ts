@@ -6,8 +6,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Digest } from '../../oci/digest.ts';
 import type { LruEntry } from '../lru.ts';
-import type { UseShard } from './use-shard.ts';
-import type { UseTable } from './use-table.ts';
+import type { UseShard, UseTable } from './use-table.ts';
 
 interface Found {
   readonly digest: Digest;

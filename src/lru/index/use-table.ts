@@ -2,8 +2,7 @@
  * Size and last use of every evictable blob in 60 to 90 bytes each, in 256 shards per digest algorithm, so that no
  * operation rebuilds all of it. It keeps no order: `cold-queue.ts` scans for the coldest, which is cheaper than a list.
  */
-import { algorithmOf, type Digest, type DigestAlgorithm, hexOf } from '../../oci/digest.ts';
-import { inOrder, UseShard } from './use-shard.ts';
+import { algorithmOf, type Digest, type DigestAlgorithm, hexOf, isDigest } from '../../oci/digest.ts';
 
 export interface Use {
   /** Bytes; undefined: not known yet. */
@@ -128,4 +127,189 @@ export class UseTable {
     this.#count += sign;
     this.#changes += 1;
   }
+}
+
+/** Marks of an entry: the copy in Redis has its last use, its size, or both. */
+export const inOrder = 1;
+export const inSizes = 2;
+export const copied = inOrder | inSizes;
+
+/** A bit next to the marks: the position holds an entry. */
+const taken = 4;
+
+const firstCapacity = 16;
+const growth = 1.5;
+const maxFill = 0.8;
+
+/**
+ * A shard of the use table: blobs whose digests begin with the same byte, in flat arrays with open addressing and linear
+ * probing. A position is valid until the next `insert` or `delete`. Entries without a size are blobs that were used before
+ * the scan found their file.
+ */
+export class UseShard {
+  /** 32-bit words of one key. */
+  readonly #width: number;
+  #capacity = 0;
+  #count = 0;
+  #keys = new Int32Array(0);
+  #states = new Uint8Array(0);
+  /** Infinity where no entry is, so that a scan for the coldest is one comparison each. */
+  #lastUses = new Float64Array(0);
+  /** Negative: not known yet. */
+  #sizes = new Float64Array(0);
+  /** Some entry may lack a mark. */
+  hasUnmarked = false;
+
+  constructor(width: number) {
+    this.#width = width;
+  }
+
+  /** Positions are below this. */
+  get capacity(): number {
+    return this.#capacity;
+  }
+
+  get isEmpty(): boolean {
+    return this.#count === 0;
+  }
+
+  isTaken(position: number): boolean {
+    return (this.#states[position] ?? 0) !== 0;
+  }
+
+  /** An entry is there, and its size is known. */
+  isSized(position: number): boolean {
+    return this.isTaken(position) && (this.#sizes[position] ?? 0) >= 0;
+  }
+
+  /** Bytes; undefined: not known yet. */
+  sizeAt(position: number): number | undefined {
+    const size = this.#sizes[position] ?? 0;
+    return size < 0 ? undefined : size;
+  }
+
+  /** Milliseconds since the epoch. */
+  lastUseAt(position: number): number {
+    return this.#lastUses[position] ?? 0;
+  }
+
+  setLastUse(position: number, lastUseMs: number): void {
+    this.#lastUses[position] = lastUseMs;
+  }
+
+  /** `visit` is called for every time below the limit, with or without a size, and returns the new limit. */
+  scanBelow(limitMs: number, visit: (lastUseMs: number, position: number) => number): number {
+    const lastUses = this.#lastUses;
+    let limit = limitMs;
+    for (let at = 0; at < lastUses.length; at += 1) {
+      const lastUseMs = lastUses[at] ?? Infinity;
+      if (lastUseMs < limit) limit = visit(lastUseMs, at);
+    }
+    return limit;
+  }
+
+  digestAt(position: number): Digest {
+    const key = Buffer.from(this.#keys.buffer, position * this.#width * 4, this.#width * 4);
+    const digest = digestOfKey(key);
+    if (digest === undefined) throw new Error(`expected a key of 32 or 64 bytes, got ${key.length}`);
+    return digest;
+  }
+
+  marksAt(position: number): number {
+    return (this.#states[position] ?? 0) & copied;
+  }
+
+  setMarks(position: number, marks: number): void {
+    this.#states[position] = taken | marks;
+    if (marks !== copied) this.hasUnmarked = true;
+  }
+
+  /** The position; -1: not found. */
+  find(key: Int32Array): number {
+    if (this.#count === 0) return -1;
+    for (let at = this.#home(key, 0); ; at = this.#next(at)) {
+      if (!this.isTaken(at)) return -1;
+      if (this.#holds(at, key)) return at;
+    }
+  }
+
+  /** `key` must not be in the shard yet. */
+  insert(key: Int32Array, size: number | undefined, lastUseMs: number): void {
+    if (this.#count + 1 > this.#capacity * maxFill) this.#grow();
+    this.#place(key, 0, size ?? -1, lastUseMs, 0);
+    this.#count += 1;
+    this.hasUnmarked = true;
+  }
+
+  /** Closes the gap, so that every entry is still found from its home position. */
+  delete(position: number): void {
+    let gap = position;
+    for (let at = this.#next(gap); this.isTaken(at); at = this.#next(at)) {
+      const home = this.#home(this.#keys, at * this.#width);
+      const isReached = gap <= at ? gap < home && home <= at : gap < home || home <= at;
+      if (isReached) continue;
+      this.#move(at, gap);
+      gap = at;
+    }
+    this.#states[gap] = 0;
+    this.#lastUses[gap] = Infinity;
+    this.#count -= 1;
+  }
+
+  /** From the second word: the keys of a shard share their first byte. */
+  #home(keys: Int32Array, from: number): number {
+    return ((keys[from + 1] ?? 0) >>> 0) % this.#capacity;
+  }
+
+  #next(position: number): number {
+    return position + 1 === this.#capacity ? 0 : position + 1;
+  }
+
+  #holds(position: number, key: Int32Array): boolean {
+    const from = position * this.#width;
+    for (let word = 0; word < this.#width; word += 1) if (this.#keys[from + word] !== key[word]) return false;
+    return true;
+  }
+
+  #place(keys: Int32Array, from: number, size: number, lastUseMs: number, marks: number): void {
+    let at = this.#home(keys, from);
+    while (this.isTaken(at)) at = this.#next(at);
+    for (let word = 0; word < this.#width; word += 1)
+      this.#keys[at * this.#width + word] = keys[from + word] ?? 0;
+    this.#states[at] = taken | marks;
+    this.#sizes[at] = size;
+    this.#lastUses[at] = lastUseMs;
+  }
+
+  #move(from: number, to: number): void {
+    this.#keys.copyWithin(to * this.#width, from * this.#width, (from + 1) * this.#width);
+    this.#states[to] = this.#states[from] ?? 0;
+    this.#sizes[to] = this.#sizes[from] ?? 0;
+    this.#lastUses[to] = this.#lastUses[from] ?? 0;
+  }
+
+  #grow(): void {
+    const [keys, states, sizes, lastUses] = [this.#keys, this.#states, this.#sizes, this.#lastUses];
+    const length = this.#capacity;
+    this.#capacity = Math.max(firstCapacity, Math.ceil(length * growth));
+    this.#keys = new Int32Array(this.#capacity * this.#width);
+    this.#states = new Uint8Array(this.#capacity);
+    this.#sizes = new Float64Array(this.#capacity);
+    this.#lastUses = new Float64Array(this.#capacity).fill(Infinity);
+    for (let at = 0; at < length; at += 1) {
+      const state = states[at] ?? 0;
+      if (state !== 0) this.#place(keys, at * this.#width, sizes[at] ?? 0, lastUses[at] ?? 0, state & copied);
+    }
+  }
+}
+
+/** 32 bytes for sha256, 64 for sha512. A third of the text's memory here, and 250 instead of 315 bytes per blob in Redis. */
+export function keyOf(digest: Digest): Buffer {
+  return Buffer.from(hexOf(digest), 'hex');
+}
+
+/** Undefined when `key` is not one. */
+export function digestOfKey(key: Buffer): Digest | undefined {
+  const digest = `${key.length === 64 ? 'sha512' : 'sha256'}:${key.toString('hex')}`;
+  return isDigest(digest) ? digest : undefined;
 }

@@ -5,7 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Digest } from '../../oci/digest.ts';
-import { keyOf } from '../index/use-shard.ts';
+import { keyOf } from '../index/use-table.ts';
 import type { LruEntry } from '../lru.ts';
 
 type Argument = string | number | Buffer;

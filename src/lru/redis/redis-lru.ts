@@ -4,7 +4,7 @@
  */
 import type { Digest } from '../../oci/digest.ts';
 import { EmbeddedLru } from '../index/embedded-lru.ts';
-import { digestOfKey } from '../index/use-shard.ts';
+import { digestOfKey } from '../index/use-table.ts';
 import type { LruEntry } from '../lru.ts';
 import { type PinSource, RedisCopy, type RedisCopyOptions } from './redis-copy.ts';
 import type { RedisEntries } from './redis-entries.ts';

@@ -5,8 +5,15 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Digest } from '../../oci/digest.ts';
 import type { EmbeddedLru } from '../index/embedded-lru.ts';
-import { copied, digestOfKey, inOrder, inSizes, keyOf, type UseShard } from '../index/use-shard.ts';
-import type { UseTable } from '../index/use-table.ts';
+import {
+  copied,
+  digestOfKey,
+  inOrder,
+  inSizes,
+  keyOf,
+  type UseShard,
+  type UseTable,
+} from '../index/use-table.ts';
 import type { LruEntry } from '../lru.ts';
 import type { RedisCounts, RedisEntries, Row } from './redis-entries.ts';
 

@@ -1,8 +1,7 @@
 /** Who sends a request, and the rights that the rules give: of Basic credentials and of callers. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Access, parseBasic, WrongCredentials } from '../../../src/auth/access.ts';
-import { Rules } from '../../../src/auth/rules.ts';
+import { Access, parseBasic, Rules, WrongCredentials } from '../../../src/auth/access.ts';
 
 describe('Basic', () => {
   const encode = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`;

@@ -1,6 +1,6 @@
 /** Manifests that go out without any waiting: only what `CachedTag` and `CachedManifest` would give out unasked. */
 import { expect, test } from 'vitest';
-import { ManifestFromMemory } from '../../../../src/cached/manifests/manifest-from-memory.ts';
+import { ManifestFromMemory } from '../../../../src/cached/cached-registry.ts';
 import { DescriptorSizes } from '../../../../src/content/hot-manifests.ts';
 import { parseRepository, parseTag } from '../../../../src/oci/name.ts';
 import { buildImage } from '../../../support/images.ts';
