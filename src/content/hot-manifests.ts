@@ -3,10 +3,10 @@
  * config and layers, so that a base layer that many images share doesn't look cold.
  */
 import { LRUCache } from 'lru-cache';
-import type { Descriptor } from '../oci/descriptor.ts';
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
-import { type ParsedManifest, parseManifest } from '../oci/manifest.ts';
+import type { Descriptor } from '../oci/manifest.ts';
+import { maxManifestBytes, type ParsedManifest, parseManifest } from '../oci/manifest.ts';
 import { octetStream } from '../oci/media-type.ts';
 import type { BlobStore } from '../store/blobs/blob-store.ts';
 import type { HeldBlob } from '../store/blobs/held-blob.ts';
@@ -15,8 +15,6 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { BadBlobs, BadKind } from './bad-blobs.ts';
 
 const hotBytes = 32 * 1024 * 1024;
-/** A larger blob is no manifest, whoever asks for it as one: it isn't read into memory. */
-const maxManifestBytes = 4 * 1024 * 1024;
 /** What an entry costs beside its bytes: parsed descriptors and bookkeeping. */
 const entryBytes = 2048;
 

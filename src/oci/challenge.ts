@@ -1,9 +1,9 @@
 /**
- * `WWW-Authenticate` (RFC 9110 11.6.1): several challenges may share one header, separated by the same commas as their
- * own parameters, and may come in several headers. Read in one pass; what can't be understood ends that header, and the
- * challenges before it count.
+ * `WWW-Authenticate` (RFC 9110 11.6.1) and the scopes that its Bearer challenges name. Several challenges may share one header, separated
+ * by the same commas as their parameters. A part that can't be parsed ends its header; the challenges before it count.
  */
-import { formatQuoted, scanQuoted } from './quoted-string.ts';
+import { formatQuoted, scanQuoted } from './header-fields.ts';
+import type { Repository } from './name.ts';
 
 export interface Challenge {
   /** Lower case: `bearer`, `basic`. */
@@ -23,6 +23,11 @@ const token68 = /[ \t]+[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|$)/y;
 export function parseChallenges(header: string | readonly string[] | undefined): Challenge[] {
   if (header === undefined) return [];
   return typeof header === 'string' ? parseHeader(header) : header.flatMap(parseHeader);
+}
+
+/** The scope that a pull needs (the distribution project's token specification). It may be asked for before any challenge. */
+export function pullScope(repository: Repository): string {
+  return `repository:${repository}:pull`;
 }
 
 /** The value of one challenge; every parameter quoted (distribution's token specification does so). */

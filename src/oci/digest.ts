@@ -1,7 +1,4 @@
-/**
- * Digests: the names of content. A `Digest` value has been checked against the grammar of its algorithm,
- * so code that holds one may build a path or a URL from it.
- */
+/** Digests: the names of content. A `Digest` value has been checked, so it may become part of a path or a URL. */
 import { createHash, type Hash } from 'node:crypto';
 import { excerpt, RegistryError } from './error.ts';
 

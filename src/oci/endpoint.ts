@@ -1,8 +1,7 @@
 /**
- * The endpoint table of the distribution API: every `/v2/` URL is parsed and built here, so that server and client
- * can't disagree. `parseEndpoint(buildEndpoint(x))` is x. The raw request target is read, never a decoded one: nothing
- * of an API path needs `%`, so an encoded slash or dot can't slip past a check. Paths are read from their end, because
- * `manifests`, `blobs`, `tags` and `referrers` are good segments of a repository name too.
+ * The endpoint table of the distribution API: every `/v2/` URL is parsed and built here. `parseEndpoint(buildEndpoint(x))` is x.
+ * The raw request target is read, never a decoded one: no API path needs `%`, so an encoded slash or dot can't slip past a check.
+ * Paths are read from their end, because `manifests`, `blobs`, `tags` and `referrers` are valid segments of a repository name.
  */
 import { type Digest, parseDigest } from './digest.ts';
 import { excerpt, RegistryError } from './error.ts';

@@ -1,6 +1,6 @@
 /**
- * The closed table of errors that a client can see (OCI distribution-spec, "Error Codes", and three of ours).
- * Only `http/` turns a `RegistryError` into a response; every other room throws it or lets it pass.
+ * The closed table of errors that a client can see (OCI distribution-spec "Error Codes", and three of ours).
+ * Only `http/` turns a `RegistryError` into a response.
  */
 const table = {
   BLOB_UNKNOWN: { status: 404, message: 'blob unknown to registry' },
@@ -62,7 +62,7 @@ export function excerpt(text: string): string {
   return JSON.stringify(text.slice(0, 160));
 }
 
-/** What an upstream said. Texts are one line of at most 300 characters: they go into logs and details. */
+/** An upstream's error. Each text is one line of at most 300 characters, for logs and details. */
 export interface ErrorBody {
   readonly code: string;
   readonly message: string;

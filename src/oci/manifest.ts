@@ -1,9 +1,8 @@
 /**
- * What a manifest names: its config, layers, children and subject. Only that is read and checked; unknown fields are
- * ignored and the bytes are never rewritten (OCI image-spec "Image Manifest", "Image Index").
+ * Manifests and the descriptors that they name: config, layers, children, subject. Only that is read and checked; unknown fields are ignored
+ * and the bytes are never rewritten (OCI image-spec "Image Manifest", "Image Index", "OCI Content Descriptors").
  */
-import type { Descriptor } from './descriptor.ts';
-import { isDigest } from './digest.ts';
+import { type Digest, isDigest } from './digest.ts';
 import { excerpt, RegistryError } from './error.ts';
 import {
   bareMediaType,
@@ -15,6 +14,17 @@ import {
   ociManifest,
   octetStream,
 } from './media-type.ts';
+
+/** Registries take at least 4 MiB (OCI distribution-spec "Pushing Manifests"), and clients give up there: a larger blob is no manifest. Bytes. */
+export const maxManifestBytes = 4 * 1024 * 1024;
+
+/** What a manifest says about content that it names. */
+export interface Descriptor {
+  readonly mediaType: string;
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+}
 
 /** Which machine a child of an index is for (OCI image-spec "Image Index", `platform`). */
 export interface Platform {
@@ -42,7 +52,7 @@ export interface ParsedManifest {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
-/** What may stand in a manifest, a descriptor or a platform; nothing of it is believed before it was looked at. */
+/** What may stand in a manifest, a descriptor or a platform; nothing of it is believed before it is checked. */
 type JsonObject = Readonly<Partial<Record<JsonKey, unknown>>>;
 type JsonKey =
   | 'schemaVersion'
@@ -76,13 +86,25 @@ export function parseManifest(bytes: Uint8Array, mediaType: string): ParsedManif
   return {
     kind: isIndex ? 'index' : 'image',
     mediaType: type,
-    layers: isIndex ? [] : parseList(body, body.layers === undefined ? 'blobs' : 'layers', parseDescriptor),
+    layers: isIndex ? [] : parseList(body, body.layers === undefined ? 'blobs' : 'layers', descriptorAt),
     manifests: isIndex ? parseList(body, 'manifests', parseChild) : [],
     ...(config && { config }),
     ...(subject && { subject }),
     ...(typeof artifactType === 'string' && artifactType !== '' && { artifactType }),
     ...(annotations && { annotations }),
   };
+}
+
+/** A descriptor that this program wrote itself, with all three fields. Undefined for anything else. */
+export function parseDescriptor(value: unknown): Descriptor | undefined {
+  if (!isObject(value)) return undefined;
+  const { mediaType, digest, size } = value;
+  if (typeof mediaType !== 'string' || typeof digest !== 'string' || !isDigest(digest)) return undefined;
+  return isSize(size) ? { mediaType, digest, size } : undefined;
+}
+
+function isSize(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
 
 function invalid(expected: string, got: unknown, cause?: unknown): RegistryError {
@@ -134,21 +156,19 @@ function parseList<T>(
 
 /** Absent and `null` are the same: Go writes `null` for what isn't there. */
 function parseOptional(value: unknown, where: string): Descriptor | undefined {
-  return value === undefined || value === null ? undefined : parseDescriptor(value, where);
+  return value === undefined || value === null ? undefined : descriptorAt(value, where);
 }
 
-function parseDescriptor(value: unknown, where: string): Descriptor {
+function descriptorAt(value: unknown, where: string): Descriptor {
   if (!isObject(value)) throw invalid(`a descriptor under ${where}`, value);
   const { digest, size, mediaType } = value;
   if (typeof digest !== 'string' || !isDigest(digest)) throw invalid(`a digest under ${where}`, digest);
-  if (typeof size !== 'number' || !Number.isSafeInteger(size) || size < 0) {
-    throw invalid(`a size in bytes under ${where}`, String(size));
-  }
+  if (!isSize(size)) throw invalid(`a size in bytes under ${where}`, String(size));
   return { mediaType: typeof mediaType === 'string' ? mediaType : octetStream, digest, size };
 }
 
 function parseChild(value: unknown, where: string): ChildDescriptor {
-  const descriptor = parseDescriptor(value, where);
+  const descriptor = descriptorAt(value, where);
   const platform = isObject(value) ? parsePlatform(value.platform) : undefined;
   return platform === undefined ? descriptor : { ...descriptor, platform };
 }

@@ -1,6 +1,6 @@
 /**
- * Media types of manifests and layers (OCI image-spec "Media Types" and their Docker forerunners).
- * Questions ignore case and parameters (`; charset=utf-8`), which some registries add.
+ * Media types of manifests and layers (OCI image-spec "Media Types" and their Docker forerunners). Comparisons ignore case and
+ * parameters (`; charset=utf-8`), which some registries add.
  */
 
 export const ociIndex = 'application/vnd.oci.image.index.v1+json';
@@ -63,12 +63,12 @@ export function isSchema1Type(mediaType: string): boolean {
   return bare === dockerSchema1 || bare === dockerSchema1Signed;
 }
 
-/** A type that says nothing about the content: the body has to tell. */
+/** A type that says nothing about the content: the body is looked at. */
 export function isGenericType(mediaType: string): boolean {
   return genericTypes.has(bareMediaType(mediaType));
 }
 
-/** False for layers that registries need not hold (Windows base layers): their absence makes no image incomplete. */
+/** False for layers that registries need not hold (Windows base layers): an image is complete without them. */
 export function isDistributable(layerMediaType: string): boolean {
   const bare = bareMediaType(layerMediaType);
   return !bare.startsWith(nonDistributablePrefix) && !bare.startsWith(dockerForeignPrefix);

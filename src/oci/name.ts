@@ -1,7 +1,6 @@
 /**
- * Names of repositories and tags, and the aliases of Docker Hub. A `Repository` or `Tag` value has been checked against
- * the grammar of OCI distribution-spec "Pulling manifests", so it holds no `..`, `%`, upper case or empty segment
- * and may become part of a path or a URL. Every check looks at the length first: the cost is linear in a short text.
+ * Names of repositories and tags, and the aliases of Docker Hub. A `Repository` or `Tag` value has been checked against the grammar of
+ * OCI distribution-spec "Pulling manifests", so it may become part of a path or a URL. Each check looks at the length first.
  */
 import { type Digest, parseDigest } from './digest.ts';
 import { excerpt, RegistryError } from './error.ts';

@@ -1,7 +1,4 @@
-/**
- * Byte ranges (RFC 9110 14). A `ByteRange` is what a client asked for; `resolveRange` turns it into
- * offsets once the size is known.
- */
+/** Byte ranges (RFC 9110 14). A `ByteRange` is what a client asked for; `resolveRange` needs the size and gives offsets. */
 
 /** `first` without `last` is open-ended; `suffix` asks for the last n bytes. All inclusive, in bytes. */
 export type ByteRange = { readonly first: number; readonly last?: number } | { readonly suffix: number };
@@ -23,9 +20,8 @@ const rangePattern = /^(?:(\d+)-(\d*)|-(\d+))$/;
 const contentRangePattern = /^bytes (\d{1,16})-(\d{1,16})\/(\d{1,16}|\*)$/i;
 
 /**
- * The ranges of a `Range` header, in the client's order. Undefined: absent, another unit or malformed, so the whole
- * content is meant (RFC 9110 14.2). A range whose last byte lies before its first is kept: it can't be satisfied, and
- * the answer is 416 rather than everything.
+ * The ranges of a `Range` header, in the client's order. Undefined: absent, another unit or malformed, so the whole content is meant
+ * (RFC 9110 14.2). A range whose last byte lies before its first is kept, because the answer to it is 416.
  */
 export function parseRange(header: string | undefined): readonly ByteRange[] | undefined {
   if (header === undefined || !/^bytes=/i.test(header)) return undefined;

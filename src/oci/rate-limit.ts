@@ -1,6 +1,6 @@
 /**
- * Docker Hub's rate-limit headers (`ratelimit-limit: 100;w=21600`), sent with every manifest answer that counts or could.
- * Absent for accounts and images without a limit.
+ * How an upstream says that it has had enough: Docker Hub's rate-limit headers (`ratelimit-limit: 100;w=21600`), which come with every
+ * manifest answer that counts or could, and `Retry-After` (RFC 9110 10.2.3).
  */
 
 export interface RateLimit {
@@ -16,6 +16,9 @@ export interface RateLimit {
 export type HeaderFields = Readonly<Record<string, string | readonly string[] | undefined>>;
 
 const maxSourceLength = 128;
+/** Seconds, or a date in one of the three forms of RFC 9110 5.6.7. */
+const secondsPattern = /^\d{1,10}$/;
+const datePattern = /^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)[a-z]{0,6},? [\w: -]{14,32}$/;
 const quotaPattern = /^\s*(\d{1,15})(?!\d)(?:\s*;\s*w=(\d{1,15})(?!\d))?/;
 
 /** `headers` with lower-case names, as Node and undici give them. Undefined when no header tells a number. */
@@ -33,9 +36,21 @@ export function parseRateLimit(headers: HeaderFields): RateLimit | undefined {
   };
 }
 
-/** At most 5 % of the limit is left: what is left is for content that isn't held at all. */
+/** At most 5 % of the limit is left, which is kept for content that isn't held at all. */
 export function isQuotaLow({ limit = 0, remaining }: RateLimit): boolean {
   return remaining !== undefined && remaining <= Math.floor(limit * 0.05);
+}
+
+/**
+ * How long to wait from `now` on (both in milliseconds; `now` since the epoch). Zero for a date that has passed,
+ * undefined for a header that is absent or malformed. Not bounded: the caller knows how long is too long.
+ */
+export function parseRetryAfter(header: string | undefined, now: number): number | undefined {
+  const text = header?.trim() ?? '';
+  if (secondsPattern.test(text)) return Number(text) * 1000;
+  if (!datePattern.test(text)) return undefined;
+  const date = Date.parse(text.endsWith('GMT') ? text : `${text} GMT`); // the asctime form has no zone and means GMT
+  return Number.isNaN(date) ? undefined : Math.max(0, date - now);
 }
 
 function firstOf(value: string | readonly string[] | undefined): string | undefined {

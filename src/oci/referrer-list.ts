@@ -1,7 +1,4 @@
-/**
- * The index that a list of referrers is (OCI distribution-spec end-12): made empty, read, joined from pages, filtered by
- * `artifactType`. Entries stay as they came; fields that aren't known here are kept.
- */
+/** A list of referrers (OCI distribution-spec end-12) as an image index. Entries stay as they came; unknown fields are kept. */
 import { ociIndex } from './media-type.ts';
 
 export interface ReferrersIndex {
@@ -13,7 +10,7 @@ export function emptyReferrers(): Buffer {
   return Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: ociIndex, manifests: [] }));
 }
 
-/** Undefined for what is no JSON or has no list of manifests. */
+/** Undefined for bytes that aren't JSON or have no list of manifests. */
 export function parseReferrers(bytes: Buffer): ReferrersIndex | undefined {
   let index: unknown;
   try {

@@ -5,8 +5,9 @@
  *     /fleet/v1/blobs/DIGEST?repository=docker.io/library/alpine[&for=anybody][&state=held]
  *     /fleet/v1/manifests/DIGEST?repository=…[&for=anybody]
  */
-import type { Descriptor } from '../oci/descriptor.ts';
+
 import { type Digest, isDigest } from '../oci/digest.ts';
+import type { Descriptor } from '../oci/manifest.ts';
 import type { BlobReader } from './registry.ts';
 
 export interface PeerQuestion {

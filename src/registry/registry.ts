@@ -7,8 +7,9 @@
  * UNAVAILABLE (for blobs BLOB_UNKNOWN) as an `UpstreamError` when it is not held and the upstream cannot be asked.
  * A signal that aborts ends this caller's wait, never work that others share.
  */
-import type { Descriptor } from '../oci/descriptor.ts';
+
 import type { Digest } from '../oci/digest.ts';
+import type { Descriptor } from '../oci/manifest.ts';
 import type { Reference, Repository } from '../oci/name.ts';
 import type { ByteRange } from '../oci/range.ts';
 import type { Outcome } from '../telemetry/observer.ts';

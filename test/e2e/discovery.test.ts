@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import type { Digest } from '../../src/oci/digest.ts';
-import { parseNextLink } from '../../src/oci/link.ts';
+import { parseNextLink } from '../../src/oci/header-fields.ts';
 import { type BuiltImage, buildArtifact, buildImage } from '../support/images.ts';
 import { clientEnvironment, prepareFolder } from '../support/real/client.ts';
 import { Distribution } from '../support/real/distribution.ts';

@@ -1,6 +1,6 @@
 /** Lists through the mirror: what clients get, and exactly what the upstream sees for it (docs/behaviour.md, "Lists"). */
 import { describe, expect, test } from 'vitest';
-import { parseNextLink } from '../../src/oci/link.ts';
+import { parseNextLink } from '../../src/oci/header-fields.ts';
 import { type CallResult, get, head } from '../support/client.ts';
 import { answer } from '../support/faults.ts';
 import { buildArtifact, buildImage } from '../support/images.ts';

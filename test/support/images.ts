@@ -3,8 +3,9 @@
  * bytes and digests. A layer is about 2 KB of pattern bytes unless a content is handed in; nothing of it is a real
  * tar archive. Media types are written out here, on purpose not taken from the product.
  */
-import type { Descriptor } from '../../src/oci/descriptor.ts';
+
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
+import type { Descriptor } from '../../src/oci/manifest.ts';
 import { type BlobContent, bytesBlob, patternBlob } from './content.ts';
 
 const types = {

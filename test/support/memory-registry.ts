@@ -2,9 +2,10 @@
  * A registry in memory, for tests of what serves one: content by name, readers that a test can hold, slow down and
  * break, and notes of what was asked. Implements the contract and nothing more.
  */
-import type { Descriptor } from '../../src/oci/descriptor.ts';
+
 import { type Digest, digestOf, isDigest } from '../../src/oci/digest.ts';
 import { RegistryError } from '../../src/oci/error.ts';
+import type { Descriptor } from '../../src/oci/manifest.ts';
 import type { Reference, Repository } from '../../src/oci/name.ts';
 import { type ByteRange, resolveRange } from '../../src/oci/range.ts';
 import type {

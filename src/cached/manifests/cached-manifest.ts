@@ -5,8 +5,8 @@
 
 import type { HeldManifest, HotManifests } from '../../content/hot-manifests.ts';
 import { SingleFlight } from '../../lib/single-flight.ts';
-import type { Descriptor } from '../../oci/descriptor.ts';
 import { type Digest, isDigest } from '../../oci/digest.ts';
+import type { Descriptor } from '../../oci/manifest.ts';
 import { octetStream } from '../../oci/media-type.ts';
 import type { Reference, Repository } from '../../oci/name.ts';
 import type { Origin } from '../../registry/origin.ts';

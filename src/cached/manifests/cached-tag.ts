@@ -7,8 +7,8 @@
 import type { HeldManifest, HotManifests } from '../../content/hot-manifests.ts';
 import { SingleFlight } from '../../lib/single-flight.ts';
 import { settleWithin } from '../../lib/wait.ts';
-import type { Descriptor } from '../../oci/descriptor.ts';
 import { RegistryError } from '../../oci/error.ts';
+import type { Descriptor } from '../../oci/manifest.ts';
 import type { Repository, Tag } from '../../oci/name.ts';
 import type { Origin } from '../../registry/origin.ts';
 import type { ManifestAnswer, ReadOptions, ResolveAnswer, StaleReason } from '../../registry/registry.ts';

@@ -4,6 +4,7 @@
  */
 import { Agent } from 'undici';
 import { algorithmOf, digestOf } from '../../oci/digest.ts';
+import { maxManifestBytes } from '../../oci/manifest.ts';
 import { formatRange, parseContentRange } from '../../oci/range.ts';
 import { buildPeerTarget, type PeerManifest, type PeerQuestion } from '../../registry/peer.ts';
 import type { OpenedSource } from '../../registry/registry.ts';
@@ -45,7 +46,6 @@ const connectMs = 1000;
 /** Blobs at once from one node. */
 const connections = 128;
 const bufferBytes = 256 * 1024;
-const maxManifestBytes = 4 * 1024 * 1024;
 
 export class PeerClient {
   readonly #options: PeerClientOptions;

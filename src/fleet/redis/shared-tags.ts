@@ -6,8 +6,8 @@
  * write to Redis can't move a tag; without Redis every node asks by itself, and nobody waits for it.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Descriptor } from '../../oci/descriptor.ts';
 import { isDigest } from '../../oci/digest.ts';
+import type { Descriptor } from '../../oci/manifest.ts';
 import type { FleetCommands } from './fleet-redis.ts';
 import type { SignedValues } from './signed-value.ts';
 

@@ -3,7 +3,7 @@
  * never before the registry has given it: an error must not carry them.
  */
 import type { Digest } from '../../oci/digest.ts';
-import { formatWarning } from '../../oci/warning.ts';
+import { formatWarning } from '../../oci/header-fields.ts';
 import type { Answer, StaleReason } from '../../registry/registry.ts';
 import type { AppContext } from '../exchange.ts';
 import { formatEntityTag } from './conditional.ts';

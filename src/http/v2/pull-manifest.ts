@@ -2,7 +2,7 @@
  * GET and HEAD of a manifest (OCI distribution-spec end-3): bytes and media type as the registry has them, never chosen by
  * the client's `Accept`. HEAD asks the registry for the descriptor alone, so that it costs an upstream no counted pull.
  */
-import type { Descriptor } from '../../oci/descriptor.ts';
+import type { Descriptor } from '../../oci/manifest.ts';
 import type { Reference } from '../../oci/name.ts';
 import type { AppContext } from '../exchange.ts';
 import { setContentNames, setFreshness } from './answer-headers.ts';

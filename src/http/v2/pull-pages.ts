@@ -3,7 +3,7 @@
  * to this mirror, under the name and `ns` that the client used.
  */
 import { buildEndpoint, type Endpoint } from '../../oci/endpoint.ts';
-import { formatNextLink } from '../../oci/link.ts';
+import { formatNextLink } from '../../oci/header-fields.ts';
 import { ociIndex } from '../../oci/media-type.ts';
 import type { PageOptions, ReadOptions, RepositoryCatalog } from '../../registry/registry.ts';
 import type { AppContext } from '../exchange.ts';

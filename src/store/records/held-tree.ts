@@ -2,14 +2,14 @@
  * What a held manifest stands for, read from the store alone: the manifests under it that are held too, and the blobs
  * that these name. Nobody is asked; children that aren't held are named as missing.
  */
-import type { Descriptor } from '../../oci/descriptor.ts';
+
 import { algorithmOf, type Digest, digestOf } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';
-import { type ParsedManifest, parseManifest } from '../../oci/manifest.ts';
+import type { Descriptor } from '../../oci/manifest.ts';
+import { maxManifestBytes, type ParsedManifest, parseManifest } from '../../oci/manifest.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 
 /** A larger blob is no manifest, whatever a record says. */
-const maxManifestBytes = 4 * 1024 * 1024;
 
 /** A manifest in the store; `size` in bytes. */
 export interface StoredManifest {

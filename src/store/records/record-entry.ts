@@ -2,8 +2,9 @@
  * What the lines of a record say. Line types of later versions are kept as they are by a compaction of one that doesn't
  * know them.
  */
-import type { Descriptor } from '../../oci/descriptor.ts';
+
 import { type Digest, isDigest } from '../../oci/digest.ts';
+import { type Descriptor, parseDescriptor } from '../../oci/manifest.ts';
 import { isTag, type Reference, type Tag } from '../../oci/name.ts';
 
 export type RecordEntry =
@@ -55,19 +56,6 @@ function isReference(value: unknown): value is Reference {
   return typeof value === 'string' && (isDigest(value) || isTag(value));
 }
 
-function parseDescriptor(value: unknown): Descriptor | undefined {
-  if (!isObject(value)) return undefined;
-  const { mediaType, digest, size } = value;
-  if (
-    typeof mediaType !== 'string' ||
-    typeof digest !== 'string' ||
-    !isDigest(digest) ||
-    typeof size !== 'number'
-  )
-    return undefined;
-  return { mediaType, digest, size };
-}
-
 /** Only the keys that occur in a record's lines. */
 interface LineObject {
   readonly type?: unknown;
@@ -77,8 +65,6 @@ interface LineObject {
   readonly checkedAt?: unknown;
   readonly verdict?: unknown;
   readonly descriptor?: unknown;
-  readonly mediaType?: unknown;
-  readonly size?: unknown;
 }
 
 function isObject(value: unknown): value is LineObject {

@@ -4,8 +4,9 @@
  *
  * A write that fails is reported and costs knowledge after a restart (a HEAD), never a pull.
  */
-import type { Descriptor } from '../../oci/descriptor.ts';
+
 import { type Digest, isDigest } from '../../oci/digest.ts';
+import type { Descriptor } from '../../oci/manifest.ts';
 import type { Reference, Tag } from '../../oci/name.ts';
 import type { RecordEntry, RepositoryVisibility } from './record-entry.ts';
 import type { RecordFile } from './record-file.ts';

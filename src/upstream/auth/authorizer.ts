@@ -2,9 +2,8 @@
  * What goes into `Authorization` for the upstream's own host: a bearer token, Basic, or nothing. The challenge is
  * remembered, so that only the very first request of an upstream is refused; later repositories get their token first.
  */
-import { parseChallenges } from '../../oci/challenge.ts';
+import { parseChallenges, pullScope } from '../../oci/challenge.ts';
 import type { Repository } from '../../oci/name.ts';
-import { pullScope } from '../../oci/scope.ts';
 import type { Headers } from '../transport/transport.ts';
 import { checkRealm, type RealmPolicy } from './realm-policy.ts';
 import type { TokenSource } from './token-source.ts';

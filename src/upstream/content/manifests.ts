@@ -3,10 +3,11 @@
  * as received. No bytes leave here whose digest wasn't computed. What can't be mirrored (over 4 MiB, schema 1) is
  * answered as if it weren't there, with a line in the log.
  */
-import type { Descriptor } from '../../oci/descriptor.ts';
+
 import { algorithmOf, type Digest, digestOf, isDigest } from '../../oci/digest.ts';
 import { buildEndpoint } from '../../oci/endpoint.ts';
-import { parseManifest } from '../../oci/manifest.ts';
+import type { Descriptor } from '../../oci/manifest.ts';
+import { maxManifestBytes, parseManifest } from '../../oci/manifest.ts';
 import {
   bareMediaType,
   isGenericType,
@@ -38,7 +39,6 @@ export interface FetchedManifest {
 }
 
 /** OCI distribution-spec "Pushing Manifests": registries take at least 4 MiB, and clients give up there. */
-export const maxManifestBytes = 4 * 1024 * 1024;
 /** Registries that know no HEAD for manifests. */
 const noHeadStatuses: ReadonlySet<number> = new Set([405, 501]);
 /** Wrong bytes, and bodies that broke off, get a second chance. */

@@ -4,7 +4,8 @@
  */
 import { algorithmOf, type Digest, hexOf } from '../../oci/digest.ts';
 import { buildEndpoint } from '../../oci/endpoint.ts';
-import { parseNextLink } from '../../oci/link.ts';
+import { parseNextLink } from '../../oci/header-fields.ts';
+import { maxManifestBytes } from '../../oci/manifest.ts';
 import { isIndexType } from '../../oci/media-type.ts';
 import { parseTag, type Repository, type Tag } from '../../oci/name.ts';
 import { emptyReferrers, filterReferrers, parseReferrers } from '../../oci/referrer-list.ts';
@@ -14,7 +15,7 @@ import type { Reply } from '../request/request-kind.ts';
 import type { Requester } from '../request/requester.ts';
 import { drain, readBody } from '../transport/body.ts';
 import { headerOf, type Transport } from '../transport/transport.ts';
-import { type Manifests, maxManifestBytes } from './manifests.ts';
+import type { Manifests } from './manifests.ts';
 
 export interface ReferrersOptions {
   readonly key: string;

@@ -1,6 +1,6 @@
 /** Lists of tags of one upstream (OCI distribution-spec end-8a, end-8b), a page at a time. */
 import { buildEndpoint } from '../../oci/endpoint.ts';
-import { parseNextLink } from '../../oci/link.ts';
+import { parseNextLink } from '../../oci/header-fields.ts';
 import { isTag, type Repository } from '../../oci/name.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Deadline } from '../request/deadline.ts';

@@ -2,7 +2,7 @@
  * 429: the upstream asked not to be asked (RFC 6585 4, RFC 9110 10.2.3). Per kind, so that blobs, which no registry
  * counts, go on while manifests wait.
  */
-import { parseRetryAfter } from '../../oci/retry-after.ts';
+import { parseRetryAfter } from '../../oci/rate-limit.ts';
 import type { Kind } from '../../telemetry/observer.ts';
 
 /** For a 429 without Retry-After (Docker Hub's). */

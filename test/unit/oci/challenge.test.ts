@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { formatChallenge, parseChallenges } from '../../../src/oci/challenge.ts';
+import { formatChallenge, parseChallenges, pullScope } from '../../../src/oci/challenge.ts';
+import { parseRepository } from '../../../src/oci/name.ts';
 
 type Plain = readonly [scheme: string, parameters: Readonly<Record<string, string>>];
 
@@ -108,4 +109,8 @@ describe('WWW-Authenticate', () => {
       'Bearer realm="https://x/token",service="s\\""',
     );
   });
+});
+
+test('a pull needs the scope of its repository, and pull alone', () => {
+  expect(pullScope(parseRepository('library/alpine'))).toBe('repository:library/alpine:pull');
 });

@@ -8,15 +8,12 @@ import { parseChallenges } from '../../../src/oci/challenge.ts';
 import { parseDigest } from '../../../src/oci/digest.ts';
 import { parseEndpoint } from '../../../src/oci/endpoint.ts';
 import { parseErrorBody, RegistryError } from '../../../src/oci/error.ts';
-import { parseNextLink } from '../../../src/oci/link.ts';
+import { formatQuoted, formatWarning, parseNextLink, scanQuoted } from '../../../src/oci/header-fields.ts';
 import { parseManifest } from '../../../src/oci/manifest.ts';
 import { isDistributable, isManifestType } from '../../../src/oci/media-type.ts';
 import { canonicalHost, isRawName, parseReference, parseRepository } from '../../../src/oci/name.ts';
-import { formatQuoted, scanQuoted } from '../../../src/oci/quoted-string.ts';
 import { parseContentRange, parseRange } from '../../../src/oci/range.ts';
-import { parseRateLimit } from '../../../src/oci/rate-limit.ts';
-import { parseRetryAfter } from '../../../src/oci/retry-after.ts';
-import { formatWarning } from '../../../src/oci/warning.ts';
+import { parseRateLimit, parseRetryAfter } from '../../../src/oci/rate-limit.ts';
 
 const parsers: readonly [name: string, parse: (text: string) => unknown][] = [
   ['parseDigest', parseDigest],

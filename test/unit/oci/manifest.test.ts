@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { digestOf } from '../../../src/oci/digest.ts';
 import { RegistryError } from '../../../src/oci/error.ts';
-import { parseManifest } from '../../../src/oci/manifest.ts';
+import { parseDescriptor, parseManifest } from '../../../src/oci/manifest.ts';
 import {
   dockerManifest,
   dockerManifestList,
@@ -176,4 +176,18 @@ describe('manifest', () => {
       }),
     );
   });
+});
+
+test('a descriptor of our own is read whole or not at all', () => {
+  const descriptor = { mediaType: ociManifest, digest: layer.digest, size: 0 };
+  expect(parseDescriptor({ ...descriptor, annotations: {} })).toEqual(descriptor);
+  for (const [key, value] of [
+    ['mediaType', undefined],
+    ['digest', 'sha256:x'],
+    ['size', -1],
+    ['size', 1.5],
+    ['size', '1'],
+  ] as const)
+    expect(parseDescriptor({ ...descriptor, [key]: value })).toBeUndefined();
+  for (const value of [undefined, null, 'x', [descriptor]]) expect(parseDescriptor(value)).toBeUndefined();
 });

@@ -1,8 +1,8 @@
 /** Records of one store in a temporary folder, opened again as often as a test likes, as a restarted process would. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import type { Descriptor } from '../../../src/oci/descriptor.ts';
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';
+import type { Descriptor } from '../../../src/oci/manifest.ts';
 import { parseTag, type Tag } from '../../../src/oci/name.ts';
 import { StoreLayout } from '../../../src/store/layout.ts';
 import { parseChecksummedLine } from '../../../src/store/records/checksummed-line.ts';

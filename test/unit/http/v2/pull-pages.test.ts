@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { digestOf } from '../../../../src/oci/digest.ts';
-import { parseNextLink } from '../../../../src/oci/link.ts';
+import { parseNextLink } from '../../../../src/oci/header-fields.ts';
 import { get, request } from '../../../support/client.ts';
 import { serveApp } from '../../../support/served-app.ts';
 

@@ -2,8 +2,8 @@
 import { appendFile, mkdir, rm } from 'node:fs/promises';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Descriptor } from '../../../../src/oci/descriptor.ts';
 import type { Digest } from '../../../../src/oci/digest.ts';
+import type { Descriptor } from '../../../../src/oci/manifest.ts';
 import { parseTag } from '../../../../src/oci/name.ts';
 import { filesUnder } from '../../../support/temp-dir.ts';
 import { alpine, descriptor, digest, everything, latest, minuteMs, RecordsRig } from '../records-rig.ts';
