@@ -4,7 +4,7 @@ import { computeLimit } from '../capacity/limit.ts';
 import type { Config } from '../config/config.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { BlobStore } from '../store/blobs/blob-store.ts';
-import { sumPartials } from '../store/ingest/partial-bytes.ts';
+import { sumPartials } from '../store/ingest/sweep.ts';
 import type { StoreLayout } from '../store/layout.ts';
 import type { PinnedBlobs } from '../store/records/pinned-blobs.ts';
 import type { Records } from '../store/records/records.ts';

@@ -12,7 +12,7 @@ import type {
   StatsReport,
 } from '../admin/admin.ts';
 import { parseErrorBody } from '../oci/error.ts';
-import { type OwnerAddress, openOwnerAddress } from '../store/owner-address.ts';
+import { type OwnerAddress, openOwnerAddress } from '../store/owner.ts';
 import { isMissing, systemCodeOf } from '../store/store-error.ts';
 import { CommandError } from './command-error.ts';
 

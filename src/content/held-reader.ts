@@ -6,8 +6,7 @@
 import type { Digest } from '../oci/digest.ts';
 import type { BlobReader } from '../registry/registry.ts';
 import type { HeldBlob } from '../store/blobs/held-blob.ts';
-import { MismatchError } from '../store/ingest/ingest-error.ts';
-import { StoreError } from '../store/store-error.ts';
+import { MismatchError, StoreError } from '../store/store-error.ts';
 import type { BlobCheck } from './blob-checks.ts';
 
 type Readable = Pick<HeldBlob, 'size' | 'preferredBytes' | 'read' | 'close'>;

@@ -4,7 +4,7 @@
  */
 import type { BlobReader } from '../../registry/registry.ts';
 import type { Follower } from '../../store/ingest/follower.ts';
-import { NoRoomError } from '../../store/ingest/ingest-error.ts';
+import { NoRoomError } from '../../store/store-error.ts';
 import type { PassthroughReader } from './passthrough-reader.ts';
 
 export interface FollowerReaderOptions {

@@ -8,8 +8,8 @@
 import type { Hash } from 'node:crypto';
 import { algorithmOf, type Digest, finishDigest } from '../../oci/digest.ts';
 import type { BlobReader } from '../../registry/registry.ts';
-import { MismatchError } from '../../store/ingest/ingest-error.ts';
 import { verifyFirstBytes } from '../../store/ingest/release-policy.ts';
+import { MismatchError } from '../../store/store-error.ts';
 import type { Chunk } from '../download/resume.ts';
 
 export interface PassthroughReaderOptions {

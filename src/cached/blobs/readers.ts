@@ -5,7 +5,7 @@
 import type { Digest } from '../../oci/digest.ts';
 import type { BlobSource } from '../../registry/registry.ts';
 import type { Follower } from '../../store/ingest/follower.ts';
-import { MismatchError, type NoRoomError } from '../../store/ingest/ingest-error.ts';
+import { MismatchError, type NoRoomError } from '../../store/store-error.ts';
 import type { Observer } from '../../telemetry/observer.ts';
 import type { Download } from '../download/download.ts';
 import type { RangeRequest } from '../download/range-request.ts';

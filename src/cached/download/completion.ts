@@ -4,8 +4,8 @@
  */
 
 import type { Ingest } from '../../store/ingest/ingest.ts';
-import { MismatchError } from '../../store/ingest/ingest-error.ts';
 import { verifyFirstBytes } from '../../store/ingest/release-policy.ts';
+import { MismatchError } from '../../store/store-error.ts';
 import type { DownloadOptions } from './download-options.ts';
 import type { Fill, GapFetcher } from './gap-fetcher.ts';
 import { fillAll } from './parallel-transfer.ts';

@@ -4,8 +4,7 @@ import type { BlobCheck, CheckResult } from '../../../src/content/blob-checks.ts
 import { HeldReader } from '../../../src/content/held-reader.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
 import type { BlobReader } from '../../../src/registry/registry.ts';
-import { MismatchError } from '../../../src/store/ingest/ingest-error.ts';
-import { StoreError } from '../../../src/store/store-error.ts';
+import { MismatchError, StoreError } from '../../../src/store/store-error.ts';
 import { deferred } from '../../support/gates.ts';
 import { isPending } from '../cached/rig.ts';
 

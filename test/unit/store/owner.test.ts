@@ -5,8 +5,7 @@ import { request } from 'node:http';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { StoreOwner } from '../../../src/store/owner.ts';
-import { openOwnerAddress } from '../../../src/store/owner-address.ts';
+import { openOwnerAddress, StoreOwner } from '../../../src/store/owner.ts';
 import { type SpawnedProcess, spawnProcess } from '../../support/process.ts';
 import { filesUnder, makeTempDir, tempDir } from '../../support/temp-dir.ts';
 

@@ -3,7 +3,7 @@ import { type FileHandle, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { type Followed, Follower } from '../../../../src/store/ingest/follower.ts';
-import { MismatchError } from '../../../../src/store/ingest/ingest-error.ts';
+import { MismatchError } from '../../../../src/store/store-error.ts';
 import { tempDir } from '../../../support/temp-dir.ts';
 import { bytesOf, small } from '../ingest-rig.ts';
 
