@@ -73,7 +73,7 @@ export class BlobStore {
 
   /**
    * Stores bytes that the caller has verified against `digest`. Idempotent; resolves with true when they are new here.
-   * Errors: `StoreError` write, sync or rename; nothing is left behind then.
+   * Errors: `StoreError` write, sync or rename; no file is left then.
    */
   async put(digest: Digest, bytes: Uint8Array): Promise<boolean> {
     const running = this.#puts.get(digest);

@@ -180,9 +180,9 @@ test('an owner that is stopped still owns', async () => {
   await expect(StoreOwner.acquire(path)).rejects.toThrow(`process ${first.pid}`);
 });
 
-test('anything else of that name is replaced: nobody answers on it', async () => {
+test('any other file of that name is replaced: it gives no answer', async () => {
   const path = await tempDir();
-  await writeFile(join(path, 'owner.sock'), 'left here by somebody');
+  await writeFile(join(path, 'owner.sock'), 'another file');
   await acquire(path);
   expect((await ask(join(path, 'owner.sock'))).body).toContain(`${process.pid}`);
 });

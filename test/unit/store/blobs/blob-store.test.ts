@@ -261,7 +261,7 @@ describe('a held blob', () => {
     await held?.close();
   });
 
-  test('that somebody cut short fails as truncated instead of ending early', async () => {
+  test('that was cut short fails as truncated instead of ending early', async () => {
     const { layout, store, recorder } = await openStore();
     await store.put(b.digest, b.bytes);
     const held = await store.open(b.digest);

@@ -176,7 +176,7 @@ test('a read that fails at the disk is an error of that read, and closing works 
   expect(events).toEqual(['left false']);
 });
 
-test('a file that somebody has cut is an error, not the end of the blob', async () => {
+test('a file that was cut from outside is an error, not the end of the blob', async () => {
   const { growing, follower } = await follow();
   growing.ring({ readable: small.size + 10, verified: true });
   await expect(follower.read(Buffer.alloc(10), small.size)).rejects.toMatchObject({ code: 'TRUNCATED' });
