@@ -1,6 +1,6 @@
 /**
- * Names of images as people type them: `[HOST/]REPOSITORY[:TAG|@DIGEST]`, to the canonical name and the reference. It is
- * text only: the host need not be configured any more, for what is held of it is still there.
+ * Image names of the command line: `[HOST/]REPOSITORY[:TAG|@DIGEST]`, to the canonical name and the reference. The host need not be
+ * configured: its images may still be held.
  */
 import { type Digest, isDigest, parseDigest } from '../oci/digest.ts';
 import { excerpt, RegistryError } from '../oci/error.ts';
@@ -46,7 +46,7 @@ export interface ImageName {
   readonly reference: Reference;
 }
 
-/** A digest alone is a blob of whichever repository. Errors: NAME_INVALID, TAG_INVALID, DIGEST_INVALID. */
+/** A digest alone is a blob of any repository. Errors: NAME_INVALID, TAG_INVALID, DIGEST_INVALID. */
 export function parseImageOrBlob(text: string, hosts: ImageHosts): ImageName | Digest {
   return isDigest(text) ? text : parseImage(text, hosts);
 }

@@ -1,23 +1,19 @@
-/**
- * What is held, image by image, as the records and the store say it: for `ls`. Reads each manifest of a matching
- * repository once, and asks nobody.
- */
+/** `ls`: the images that the records and the store hold. Each manifest of a matching repository is read once; no upstream is asked. */
 import type { Digest } from '../oci/digest.ts';
 import { isDistributable } from '../oci/media-type.ts';
 import type { BlobStore } from '../store/blobs/blob-store.ts';
 import {
-  isComplete,
+  findMissing,
   type ReadManifest,
+  readImageTree,
   readManifest,
-  readTree,
   type StoredManifest,
   type TypedDigest,
-} from '../store/records/held-tree.ts';
+} from '../store/records/image-tree.ts';
 import type { Records } from '../store/records/records.ts';
 import type { RepositoryRecord } from '../store/records/repository-record.ts';
 import { ifReadable } from '../store/store-error.ts';
 import type { ListedImage } from './admin.ts';
-import { HeldSizes } from './held-sizes.ts';
 
 export interface InventoryOptions {
   readonly records: Pick<Records, 'names' | 'open'>;
@@ -77,12 +73,12 @@ async function listRepository(
 type Content = Omit<ListedImage, 'repository' | 'tag' | 'checkedAt' | 'pinned'>;
 
 async function describe(
-  root: TypedDigest,
+  named: TypedDigest,
   read: ReadManifest,
   sizes: HeldSizes,
 ): Promise<{ readonly content: Content; readonly isHeld: boolean }> {
-  const { digest, mediaType } = root;
-  const tree = await readTree(read, root);
+  const { digest, mediaType } = named;
+  const tree = await readImageTree(read, named);
   if (tree === undefined) {
     const nothing = { complete: false, heldBytes: 0, neededBytes: 0, lastUsedAt: null };
     return { content: { digest, mediaType, ...nothing }, isHeld: false };
@@ -97,17 +93,49 @@ async function describe(
     lastUseMs = Math.max(lastUseMs, held?.mtimeMs ?? 0);
   }
   const lastUsedAt = lastUseMs === 0 ? null : isoOf(lastUseMs);
-  const manifest = tree.manifests.get(digest)?.parsed;
-  const complete =
-    manifest !== undefined &&
-    (await isComplete(manifest, {
-      manifest: async child => tree.manifests.get(child)?.parsed,
-      hasBlob: async blob => (await sizes.of(blob)) !== undefined,
-    }));
+  const missing = await findMissing(tree.root, {
+    manifest: async child => tree.manifests.get(child.digest)?.parsed,
+    hasBlob: async blob => (await sizes.of(blob)) !== undefined,
+  });
+  const complete = missing === undefined;
   return { content: { digest, mediaType, complete, heldBytes, neededBytes, lastUsedAt }, isHeld: true };
 }
 
-/** Null for what is no time. */
+interface HeldFile {
+  /** Bytes. */
+  readonly size: number;
+  /** Last use: milliseconds since the epoch. */
+  readonly mtimeMs: number;
+}
+
+/** The blobs that a listing names: one look at the disk per digest, however many images share it. */
+class HeldSizes {
+  readonly #store: Pick<BlobStore, 'open'>;
+  readonly #known = new Map<Digest, Promise<HeldFile | undefined>>();
+
+  constructor(store: Pick<BlobStore, 'open'>) {
+    this.#store = store;
+  }
+
+  /** Undefined: not held. Never throws. */
+  of(digest: Digest): Promise<HeldFile | undefined> {
+    let known = this.#known.get(digest);
+    if (known === undefined) {
+      known = ifReadable(this.#look(digest));
+      this.#known.set(digest, known);
+    }
+    return known;
+  }
+
+  async #look(digest: Digest): Promise<HeldFile | undefined> {
+    const held = await this.#store.open(digest);
+    if (held === undefined) return undefined;
+    await held.close();
+    return { size: held.size, mtimeMs: held.mtimeMs };
+  }
+}
+
+/** Null for an invalid time. */
 function isoOf(ms: number): string | null {
   const date = new Date(ms);
   return Number.isNaN(date.getTime()) ? null : date.toISOString();

@@ -11,7 +11,7 @@ import { computeLimit } from '../capacity/limit.ts';
 import type { Config } from '../config/config.ts';
 import type { Digest } from '../oci/digest.ts';
 import { BlobStore } from '../store/blobs/blob-store.ts';
-import { sumPartials } from '../store/ingest/partial-bytes.ts';
+import { sumPartials } from '../store/ingest/sweep.ts';
 import { StoreLayout } from '../store/layout.ts';
 import { StoreOwner } from '../store/owner.ts';
 import { PinnedBlobs } from '../store/records/pinned-blobs.ts';

@@ -16,7 +16,7 @@ import type { Config } from '../config/config.ts';
 import { type LoadOptions, loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
 import { parseErrorBody } from '../oci/error.ts';
-import { type OwnerAddress, openOwnerAddress } from '../store/owner-address.ts';
+import { type OwnerAddress, openOwnerAddress } from '../store/owner.ts';
 import { isMissing, systemCodeOf } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { asCommandError, CommandError } from './command-line.ts';

@@ -11,7 +11,7 @@ import type { Reference, Repository } from '../../oci/name.ts';
 import type { Origin } from '../../registry/origin.ts';
 import type { ManifestAnswer, ReadOptions, ResolveAnswer } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
-import { isComplete } from '../../store/records/held-tree.ts';
+import { findMissing } from '../../store/records/image-tree.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
 import type { Outcome } from '../../telemetry/observer.ts';
 import type { Links } from '../access/links.ts';
@@ -106,15 +106,16 @@ export class CachedManifest {
    * Whether the image can be pulled whole from what is held and linked. Asked while the upstream is away: podman stays with
    * the source of the manifest, so a manifest without its layers is worse than none.
    */
-  isComplete(record: RepositoryRecord, held: HeldManifest): Promise<boolean> {
+  async isComplete(record: RepositoryRecord, held: HeldManifest): Promise<boolean> {
     const { manifests, isHeld } = this.#options;
-    return isComplete(held.parsed, {
-      manifest: async child => {
-        const known = record.manifest(child);
-        return known && (await manifests.get(child, known.mediaType))?.parsed;
+    const missing = await findMissing(held.parsed, {
+      manifest: async ({ digest }) => {
+        const known = record.manifest(digest);
+        return known && (await manifests.get(digest, known.mediaType))?.parsed;
       },
       hasBlob: async digest => (await this.#mayServe(record, digest)) && isHeld(digest),
     });
+    return missing === undefined;
   }
 
   /** Errors: UpstreamError when the image isn't complete, for while the upstream is away. */

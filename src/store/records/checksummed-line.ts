@@ -1,25 +1,25 @@
 /**
- * One line of a record file: eight hex digits of a hash over the rest, a space, JSON. A line that was torn by a crash or
- * damaged on disk doesn't match its guard and is skipped, so a record never has to be repaired.
+ * One line of an append-only file: eight hex digits of the SHA-256 of the rest, a space, JSON. A line that a crash tore or the disk damaged
+ * does not match its checksum, so a reader can tell it from a whole one.
  */
 import { createHash } from 'node:crypto';
 
 export function formatChecksummedLine(value: unknown): string {
   const text = JSON.stringify(value);
-  return `${guardOf(text)} ${text}\n`;
+  return `${checksumOf(text)} ${text}\n`;
 }
 
-/** Undefined: not a whole line. `line` without its end. */
+/** `line` without its line feed. Undefined: torn or damaged. */
 export function parseChecksummedLine(line: string): unknown {
   const text = line.slice(9);
-  if (line[8] !== ' ' || line.slice(0, 8) !== guardOf(text)) return undefined;
+  if (line[8] !== ' ' || line.slice(0, 8) !== checksumOf(text)) return undefined;
   try {
     return JSON.parse(text);
   } catch {
-    return undefined; // a guard that fits by chance
+    return undefined; // the checksum matches by chance
   }
 }
 
-function guardOf(text: string): string {
+function checksumOf(text: string): string {
   return createHash('sha256').update(text).digest('hex').slice(0, 8);
 }

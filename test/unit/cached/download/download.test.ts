@@ -4,8 +4,7 @@ import { Download, type DownloadOptions } from '../../../../src/cached/download/
 import type { ByteReservation } from '../../../../src/cached/download/reserved-room.ts';
 import { SourceList } from '../../../../src/cached/download/source-list.ts';
 import type { Ingest } from '../../../../src/store/ingest/ingest.ts';
-import { MismatchError, NoRoomError } from '../../../../src/store/ingest/ingest-error.ts';
-import { StoreError } from '../../../../src/store/store-error.ts';
+import { MismatchError, NoRoomError, StoreError } from '../../../../src/store/store-error.ts';
 import { type BlobContent, patternBlob } from '../../../support/content.ts';
 import { Gate } from '../../../support/gates.ts';
 import { drain, fill, IngestRig, large, small } from '../../store/ingest-rig.ts';

@@ -235,7 +235,7 @@ describe('compaction', () => {
   });
 });
 
-test('a guarded line gives back any value, and nothing for any other text', () => {
+test('a checksummed line gives back any value, and nothing for any other text', () => {
   fc.assert(
     fc.property(fc.jsonValue(), fc.nat(), (value, at) => {
       const line = formatChecksummedLine(value);
