@@ -82,7 +82,6 @@ export class UseTable {
     this.#account(size, 1);
   }
 
-  /** False: unknown digest. */
   delete(digest: Digest): boolean {
     const { words, shard } = this.#look(digest);
     const at = shard.find(words);
@@ -97,9 +96,8 @@ export class UseTable {
       // A deletion may move another entry to its position, also from the first positions to the last ones.
       for (let hasMore = true; hasMore; ) {
         hasMore = false;
-        for (let at = shard.capacity - 1; at >= 0; at -= 1) {
+        for (let at = shard.capacity - 1; at >= 0; at -= 1)
           for (; shard.isTaken(at) && !shard.isSized(at); hasMore = true) shard.delete(at);
-        }
       }
     }
   }
@@ -136,7 +134,6 @@ export const copied = inOrder | inSizes;
 
 /** A bit next to the marks: the position holds an entry. */
 const taken = 4;
-
 const firstCapacity = 16;
 const growth = 1.5;
 const maxFill = 0.8;
