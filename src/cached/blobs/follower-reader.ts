@@ -2,7 +2,6 @@
  * The readers of a cold blob's clients. A `FollowerReader` follows a running download; when the store has no room it drains
  * what the ingest holds and goes on as a `PassthroughReader`, straight from the source. The client sees one body.
  */
-
 import type { Hash } from 'node:crypto';
 import { algorithmOf, type Digest, finishDigest } from '../../oci/digest.ts';
 import type { BlobReader } from '../../registry/registry.ts';
