@@ -6,16 +6,15 @@ import type { Digest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';
 import type { BlobSource } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
+import { verifyFirstBytes } from '../../store/ingest/follower.ts';
 import type { Ingest } from '../../store/ingest/ingest.ts';
-import { verifyFirstBytes } from '../../store/ingest/release-policy.ts';
 import { MismatchError, StoreError } from '../../store/store-error.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Observer } from '../../telemetry/observer.ts';
 import { type FetchRequest, GapFetcher } from './gap-fetcher.ts';
 import { fetchWhole } from './parallel-transfer.ts';
 import { type ByteReservation, ReservedRoom, type Transfer, TransferHandoff } from './reserved-room.ts';
-import type { TransferPolicy } from './resume.ts';
-import type { SourceList } from './source-list.ts';
+import type { SourceList, TransferPolicy } from './resume.ts';
 import { RangeRequest, Waiters } from './waiters.ts';
 
 export interface DownloadOptions {

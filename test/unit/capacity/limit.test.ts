@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { computeLimit, DiskWatch, describeMinFreeProblem, minFreeOn } from '../../../src/capacity/limit.ts';
+import { computeLimit, DiskWatch, describeMinFreeProblem, minFreeOn } from '../../../src/capacity/ledger.ts';
 import { Gate } from '../../support/gates.ts';
 import { Recorder } from '../../support/recorder.ts';
 

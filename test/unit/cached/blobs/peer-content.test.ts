@@ -4,7 +4,7 @@ import { CachedPeerContent } from '../../../../src/cached/blobs/peer-content.ts'
 import { Download } from '../../../../src/cached/download/download.ts';
 import { Downloads } from '../../../../src/cached/download/downloads.ts';
 import type { ByteReservation } from '../../../../src/cached/download/reserved-room.ts';
-import { SourceList } from '../../../../src/cached/download/source-list.ts';
+import { SourceList } from '../../../../src/cached/download/resume.ts';
 import { Gate } from '../../../support/gates.ts';
 import { IngestRig, large } from '../../store/ingest-rig.ts';
 import { HandClock, ScriptedSource } from '../rig.ts';

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { Download, type DownloadOptions } from '../../../../src/cached/download/download.ts';
 import type { ByteReservation } from '../../../../src/cached/download/reserved-room.ts';
-import { SourceList } from '../../../../src/cached/download/source-list.ts';
+import { SourceList } from '../../../../src/cached/download/resume.ts';
 import type { Ingest } from '../../../../src/store/ingest/ingest.ts';
 import { MismatchError, NoRoomError, StoreError } from '../../../../src/store/store-error.ts';
 import { type BlobContent, patternBlob } from '../../../support/content.ts';

@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { Download } from '../../../../src/cached/download/download.ts';
 import { Downloads } from '../../../../src/cached/download/downloads.ts';
-import { SourceList } from '../../../../src/cached/download/source-list.ts';
+import { SourceList } from '../../../../src/cached/download/resume.ts';
 import { digestOf } from '../../../../src/oci/digest.ts';
 import { bytesBlob } from '../../../support/content.ts';
 import { deferred } from '../../../support/gates.ts';
