@@ -2,6 +2,7 @@
  * How many bytes the store may hold, and why. `min_free` is a promise to other data on the disk: the limit is our own bytes
  * plus what is free above `min_free` now, and at most `max_size`. `DiskWatch` reads the free space.
  */
+import { formatBytes } from '../lib/format.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
 /** One reading of the disk, in bytes; `onDisk` are our own bytes on it at that moment. */
@@ -57,13 +58,6 @@ export function computeLimit(options: LimitOptions, sample: DiskSample | undefin
   if (maxBytes <= byDisk) return { bytes: maxBytes, reason: 'max_size' };
   const free = `the disk has only ${formatBytes(sample.free)} free of ${formatBytes(sample.total)}`;
   return { bytes: byDisk, reason: `min_free: ${free}, and ${formatBytes(minFree)} stay free` };
-}
-
-/** `1.5 GiB`; for sentences, not for parsing. */
-function formatBytes(bytes: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
-  const power = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10));
-  return `${Number((bytes / 1024 ** power).toFixed(1))} ${units[power]}`;
 }
 
 export interface DiskWatchOptions {
