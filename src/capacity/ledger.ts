@@ -2,6 +2,7 @@
  * The books: what is on disk and what was promised, in bytes. Each call takes effect at once; nothing here waits or knows a
  * limit.
  */
+import { formatBytes } from '../lib/format.ts';
 import type { Lru } from '../lru/lru.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -192,13 +193,6 @@ export function computeLimit(options: LimitOptions, sample: DiskSample | undefin
   if (maxBytes <= byDisk) return { bytes: maxBytes, reason: 'max_size' };
   const free = `the disk has only ${formatBytes(sample.free)} free of ${formatBytes(sample.total)}`;
   return { bytes: byDisk, reason: `min_free: ${free}, and ${formatBytes(minFree)} stay free` };
-}
-
-/** `1.5 GiB`; for sentences, not for parsing. */
-function formatBytes(bytes: number): string {
-  const units = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB'];
-  const power = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10));
-  return `${Number((bytes / 1024 ** power).toFixed(1))} ${units[power]}`;
 }
 
 export interface DiskWatchOptions {

@@ -48,14 +48,16 @@ async function download({
     signal: new AbortController().signal,
     now: new HandClock().now,
     isHeld: async () => false,
-    reserve: async bytes => ({
-      bytes,
-      grow: async () => true,
-      makeRoom: async () => false,
-      settle: () => {},
-      keepPartial: () => {},
-      release: () => {},
-    }),
+    room: {
+      reserve: async bytes => ({
+        bytes,
+        grow: async () => true,
+        makeRoom: async () => false,
+        settle: () => {},
+        keepPartial: () => {},
+        release: () => {},
+      }),
+    },
     openIngest: onFollowers => rig.open(content.digest, 'boot-1', onFollowers),
     onMismatch: () => {},
   });
