@@ -66,8 +66,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'oci telemetry lib admin config store commander app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts',
     because: 'commands call the daemon, not its rooms; without one, what app/store-admin.ts puts together',
   },
-  'redact.ts': { may: '', because: 'one redaction serves every log line' },
-  'log.ts': { may: 'telemetry pino redact.ts', because: 'a logger knows no room' },
+  'log.ts': { may: 'telemetry pino', because: 'a logger knows no room' },
   metrics: { may: 'telemetry prom-client', because: 'metrics know events, not rooms' },
   redis: {
     may: 'telemetry config ioredis',
@@ -103,7 +102,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'upstreams are put together without disk and doors',
   },
   'app/listeners.ts': {
-    may: 'app/app-context.ts admin auth config http registry',
+    may: 'app/app-context.ts admin auth config http oci registry',
     because: 'listeners serve what is composed already, to those whom the configuration allows',
   },
   'app/daemon-admin.ts': {
@@ -232,8 +231,8 @@ test('exports have one name everywhere: none is default', () => {
   expect(filesWhere(text => /^export default\b|\bas default\b/m.test(withoutComments(text)))).toEqual([]);
 });
 
-test('a file has one job: at most 250 lines, and a name that says it', () => {
-  expect(filesWhere(text => text.trimEnd().split('\n').length > 250)).toEqual([]);
+test('a file has one job: at most 300 lines, and a name that says it', () => {
+  expect(filesWhere(text => text.trimEnd().split('\n').length > 300)).toEqual([]);
   expect(filesWhere((_text, path) => !/^(?:[a-z0-9-]+\/)*[a-z0-9-]+\.ts$/.test(path))).toEqual([]);
   expect(
     filesWhere((_text, path) => /\b(?:index|utils?|helpers?|common|misc|types)\.ts$/.test(path)),

@@ -94,7 +94,7 @@ async function describe(
   }
   const lastUsedAt = lastUseMs === 0 ? null : isoOf(lastUseMs);
   const missing = await findMissing(tree.root, {
-    manifest: async child => tree.manifests.get(child.digest)?.parsed,
+    manifest: async child => tree.manifests.get(child)?.parsed,
     hasBlob: async blob => (await sizes.of(blob)) !== undefined,
   });
   const complete = missing === undefined;

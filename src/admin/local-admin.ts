@@ -153,7 +153,7 @@ export class LocalAdmin implements Admin {
     return { image: formatImage(image), changed, ...meaning };
   }
 
-  /** One line for each change, so that an operatorCaller later finds why a blob is gone. */
+  /** One line for each change, so that an operator later finds why a blob is gone. */
   #log<Report extends object>(command: string, report: Report): Report {
     this.#options.logger.info('command', { command, ...report });
     return report;

@@ -27,11 +27,12 @@ export async function openUpstreams(
       () => openOrigin(upstream, fleet, context),
       part => part.close(),
     );
-    const { key, aliases, timeouts } = upstream;
+    const { key, aliases, allow, deny, finish, share, timeouts } = upstream;
+    const { stallMs, giveUpMs } = timeouts;
     const isPublic = upstream.username === undefined;
-    const isGuarded = !isPublic && upstream.share === 'public';
-    const seen = fleet?.origin(origin) ?? origin; // directly over the upstream: see fleet/
-    const registry = cache.registry(seen, { ...upstream, ...timeouts, isPublic, isGuarded });
+    const isGuarded = !isPublic && share === 'public';
+    const seen = fleet?.origin(origin) ?? origin; // below the check of visibility: see fleet/fleet-origin.ts
+    const registry = cache.registry(seen, { isPublic, isGuarded, finish, allow, deny, stallMs, giveUpMs });
     entries.push({ key, aliases, registry, health: () => origin.health() });
   }
   return entries;
@@ -43,11 +44,20 @@ function openOrigin(
   { config, metrics, logger, now }: AppContext,
 ): Origin {
   if (config.offline) return new OfflineOrigin(upstream.key);
-  const { username, password } = upstream;
+  const { username, password, ca, proxy } = upstream;
+  const hasCredentials = username !== undefined && password !== undefined;
   return openUpstream({
-    ...upstream,
-    ...(username !== undefined &&
-      password !== undefined && { credentials: new StaticCredentials(username, password) }),
+    key: upstream.key,
+    url: upstream.url,
+    fallbacks: upstream.fallbacks,
+    credentials: hasCredentials ? new StaticCredentials(username, password) : undefined,
+    ...(ca !== undefined && { ca }),
+    insecure: upstream.insecure,
+    ip: upstream.ip,
+    ...(proxy !== undefined && { proxy }),
+    tokenHosts: upstream.tokenHosts,
+    maxTransfers: upstream.maxTransfers,
+    timeouts: upstream.timeouts,
     userAgent: 'cistern',
     observer: metrics,
     ...(fleet !== undefined && { healthObserver: reportToFleet(fleet, metrics) }),

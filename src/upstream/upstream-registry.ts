@@ -2,7 +2,7 @@
  * One remote registry as a `RegistryReader`: what it says, verified where a digest is at hand, and every failure as an
  * `UpstreamError`. It keeps nothing but tokens and what it knows of the upstream's health. It owns its connections.
  */
-import { systemTimers, type Timers } from '../lib/timers.ts';
+import { systemTimers, type Timers } from '../lib/wait.ts';
 import type { Digest } from '../oci/digest.ts';
 import { buildEndpoint } from '../oci/endpoint.ts';
 import type { Reference, Repository } from '../oci/name.ts';

@@ -1,8 +1,7 @@
 /** The LRU index in a real Redis: all that every LRU index must do, and what is its own: the copy, its repair, its rebuilding. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { keyOf } from '../../src/lru/index/use-table.ts';
 import type { Lru, LruEntry } from '../../src/lru/lru.ts';
-import { type Digest, digestOf } from '../../src/oci/digest.ts';
+import { type Digest, digestOf, keyOf } from '../../src/oci/digest.ts';
 import { type CreateLru, describeLru, type LruUnderTest } from '../contract/lru.ts';
 import { describeEviction } from '../contract/lru-eviction.ts';
 import { makeRedis, type RedisServer, startRedis } from '../support/real/redis.ts';

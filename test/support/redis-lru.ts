@@ -2,12 +2,13 @@
  * A `RedisLru` on a real redis-server, as the mirror composes it, for one test; and what stands in that Redis, read by a
  * client of the test. The store of that index is taken for read: it holds what is added.
  */
+
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { onTestFinished } from 'vitest';
-import { digestOfKey } from '../../src/lru/index/use-table.ts';
 import { RedisEntries } from '../../src/lru/redis/redis-entries.ts';
 import { RedisLru } from '../../src/lru/redis/redis-lru.ts';
+import { digestOfKey } from '../../src/oci/digest.ts';
 import { RedisConnection } from '../../src/redis/redis-connection.ts';
 import { Recorder } from './recorder.ts';
 

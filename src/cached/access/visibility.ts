@@ -6,8 +6,7 @@ import type { Digest } from '../../oci/digest.ts';
 import { isDigest } from '../../oci/digest.ts';
 import type { Reference, Repository } from '../../oci/name.ts';
 import type { ByteRange } from '../../oci/range.ts';
-import { wrapSource } from '../../registry/map-origin.ts';
-import type { Origin } from '../../registry/origin.ts';
+import { type Origin, wrapSource } from '../../registry/origin.ts';
 import type {
   BlobAnswer,
   BlobSource,

@@ -17,7 +17,7 @@ import type { Origin } from '../../registry/origin.ts';
 import type { BlobAnswer, BlobReader, ReadOptions, StatAnswer } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { HeldBlob } from '../../store/blobs/held-blob.ts';
-import { verifyFirstBytes } from '../../store/ingest/release-policy.ts';
+import { verifyFirstBytes } from '../../store/ingest/follower.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
 import type { Observer } from '../../telemetry/observer.ts';
 import { LinkProofs, type Links } from '../access/links.ts';

@@ -109,9 +109,9 @@ export class CachedManifest {
   async isComplete(record: RepositoryRecord, held: HeldManifest): Promise<boolean> {
     const { manifests, isHeld } = this.#options;
     const missing = await findMissing(held.parsed, {
-      manifest: async ({ digest }) => {
-        const known = record.manifest(digest);
-        return known && (await manifests.get(digest, known.mediaType))?.parsed;
+      manifest: async child => {
+        const known = record.manifest(child);
+        return known && (await manifests.get(child, known.mediaType))?.parsed;
       },
       hasBlob: async digest => (await this.#mayServe(record, digest)) && isHeld(digest),
     });

@@ -1,8 +1,8 @@
 /**
- * Size and last use of every evictable blob in 60 to 90 bytes each, in 256 shards per digest algorithm, so that no
- * operation rebuilds all of it. It keeps no order: `cold-queue.ts` scans for the coldest, which is cheaper than a list.
+ * Size and last use of every evictable blob in 60 to 90 bytes each, in 256 shards per digest algorithm, so that no operation rebuilds
+ * all of it. It keeps no order: `cold-queue.ts` scans for the coldest, which is cheaper than a list.
  */
-import { algorithmOf, type Digest, type DigestAlgorithm, hexOf, isDigest } from '../../oci/digest.ts';
+import { algorithmOf, type Digest, type DigestAlgorithm, digestOfKey, hexOf } from '../../oci/digest.ts';
 
 export interface Use {
   /** Bytes; undefined: not known yet. */
@@ -82,7 +82,6 @@ export class UseTable {
     this.#account(size, 1);
   }
 
-  /** False: unknown digest. */
   delete(digest: Digest): boolean {
     const { words, shard } = this.#look(digest);
     const at = shard.find(words);
@@ -97,9 +96,8 @@ export class UseTable {
       // A deletion may move another entry to its position, also from the first positions to the last ones.
       for (let hasMore = true; hasMore; ) {
         hasMore = false;
-        for (let at = shard.capacity - 1; at >= 0; at -= 1) {
+        for (let at = shard.capacity - 1; at >= 0; at -= 1)
           for (; shard.isTaken(at) && !shard.isSized(at); hasMore = true) shard.delete(at);
-        }
       }
     }
   }
@@ -136,15 +134,13 @@ export const copied = inOrder | inSizes;
 
 /** A bit next to the marks: the position holds an entry. */
 const taken = 4;
-
 const firstCapacity = 16;
 const growth = 1.5;
 const maxFill = 0.8;
 
 /**
- * A shard of the use table: blobs whose digests begin with the same byte, in flat arrays with open addressing and linear
- * probing. A position is valid until the next `insert` or `delete`. Entries without a size are blobs that were used before
- * the scan found their file.
+ * Blobs whose digests begin with the same byte, in flat arrays with open addressing and linear probing. A position is valid until the
+ * next `insert` or `delete`. Entries without a size are blobs that were used before the scan found their file.
  */
 export class UseShard {
   /** 32-bit words of one key. */
@@ -211,8 +207,8 @@ export class UseShard {
   digestAt(position: number): Digest {
     const key = Buffer.from(this.#keys.buffer, position * this.#width * 4, this.#width * 4);
     const digest = digestOfKey(key);
-    if (digest === undefined) throw new Error(`expected a key of 32 or 64 bytes, got ${key.length}`);
-    return digest;
+    if (digest !== undefined) return digest;
+    throw new Error(`no digest has a key of ${key.length} bytes`);
   }
 
   marksAt(position: number): number {
@@ -301,15 +297,4 @@ export class UseShard {
       if (state !== 0) this.#place(keys, at * this.#width, sizes[at] ?? 0, lastUses[at] ?? 0, state & copied);
     }
   }
-}
-
-/** 32 bytes for sha256, 64 for sha512. A third of the text's memory here, and 250 instead of 315 bytes per blob in Redis. */
-export function keyOf(digest: Digest): Buffer {
-  return Buffer.from(hexOf(digest), 'hex');
-}
-
-/** Undefined when `key` is not one. */
-export function digestOfKey(key: Buffer): Digest | undefined {
-  const digest = `${key.length === 64 ? 'sha512' : 'sha256'}:${key.toString('hex')}`;
-  return isDigest(digest) ? digest : undefined;
 }

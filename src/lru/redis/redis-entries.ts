@@ -4,8 +4,7 @@
  * Cluster. Every change is one atomic script for a batch of blobs and may be repeated. Errors: those of `RedisAccess`.
  */
 import { createHash } from 'node:crypto';
-import type { Digest } from '../../oci/digest.ts';
-import { keyOf } from '../index/use-table.ts';
+import { type Digest, keyOf } from '../../oci/digest.ts';
 import type { LruEntry } from '../lru.ts';
 
 type Argument = string | number | Buffer;

@@ -2,9 +2,8 @@
  * The LRU index in Redis, so that last uses survive a restart. All of it is in this process too: a hit makes no round trip,
  * sums and counts need none, and eviction goes on while Redis is away. `RedisCopy` sends the uses once a second.
  */
-import type { Digest } from '../../oci/digest.ts';
+import { type Digest, digestOfKey } from '../../oci/digest.ts';
 import { EmbeddedLru } from '../index/embedded-lru.ts';
-import { digestOfKey } from '../index/use-table.ts';
 import type { LruEntry } from '../lru.ts';
 import { type PinSource, RedisCopy, type RedisCopyOptions } from './redis-copy.ts';
 import type { RedisEntries } from './redis-entries.ts';

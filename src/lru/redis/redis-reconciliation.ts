@@ -3,17 +3,9 @@
  * in the table, so that neither many uses nor a long absence of Redis cost memory. `reconcile` compares everything.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
-import type { Digest } from '../../oci/digest.ts';
+import { type Digest, digestOfKey, keyOf } from '../../oci/digest.ts';
 import type { EmbeddedLru } from '../index/embedded-lru.ts';
-import {
-  copied,
-  digestOfKey,
-  inOrder,
-  inSizes,
-  keyOf,
-  type UseShard,
-  type UseTable,
-} from '../index/use-table.ts';
+import { copied, inOrder, inSizes, type UseShard, type UseTable } from '../index/use-table.ts';
 import type { LruEntry } from '../lru.ts';
 import type { RedisCounts, RedisEntries, Row } from './redis-entries.ts';
 

@@ -5,14 +5,13 @@
  */
 import { constants } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
-import { Notifier, type Wait } from '../../lib/notifier.ts';
+import { Notifier, type Wait } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Observer } from '../../telemetry/observer.ts';
 import { guardDisk, NoRoomError } from '../store-error.ts';
-import { Follower, IngestUsers } from './follower.ts';
+import { Follower, IngestUsers, readableEnd, readableFront } from './follower.ts';
 import { GrowingFile } from './growing-file.ts';
 import { IngestJournal, type OpenedJournal } from './journal.ts';
-import { readableEnd, readableFront } from './release-policy.ts';
 
 export interface IngestOptions {
   readonly digest: Digest;

@@ -56,29 +56,30 @@ export interface MissingContent {
   readonly blobs: ReadonlyMap<Digest, Descriptor>;
 }
 
-/** How `findMissing` learns what is held. */
-export interface HeldContent {
-  /** Undefined: not held. */
-  manifest(child: Descriptor): Promise<ParsedManifest | undefined>;
+/** What `findMissing` asks of the content that may be served. */
+export interface ServableContent {
+  /** A child of an index. Undefined: not held. */
+  manifest(digest: Digest): Promise<ParsedManifest | undefined>;
   hasBlob(digest: Digest): Promise<boolean>;
 }
 
 /**
- * Undefined: the image is complete. An image needs its config and its distributable layers. An index needs one complete image among its
- * children, attestations (`os: unknown`) aside; without children it is complete. Reads each manifest once. Errors: those of `held`.
+ * Undefined: the image is complete (docs/behaviour.md, "Held whole"). An image needs its config and its distributable layers. An index needs
+ * one complete image among its children, attestations (`os: unknown`) aside; without children it is complete. Reads each manifest once.
+ * Errors: those of `content`.
  */
 export async function findMissing(
   root: ParsedManifest,
-  held: HeldContent,
+  content: ServableContent,
 ): Promise<MissingContent | undefined> {
   const missing = { manifests: new Set<Digest>(), blobs: new Map<Digest, Descriptor>() };
-  return (await addMissing(root, held, missing, new Set())) === 0 ? undefined : missing;
+  return (await addMissing(root, content, missing, new Set())) === 0 ? undefined : missing;
 }
 
 /** Resolves with how many parts are missing for this manifest; 0: it is complete, and so is any index above it. */
 async function addMissing(
   manifest: ParsedManifest,
-  held: HeldContent,
+  content: ServableContent,
   missing: { readonly manifests: Set<Digest>; readonly blobs: Map<Digest, Descriptor> },
   seen: Set<Digest>,
 ): Promise<number> {
@@ -87,13 +88,13 @@ async function addMissing(
     count += 1;
     if (child.platform?.os === 'unknown' || seen.has(child.digest)) continue;
     seen.add(child.digest);
-    const inner = await held.manifest(child);
+    const inner = await content.manifest(child.digest);
     if (inner === undefined) missing.manifests.add(child.digest);
-    else if ((await addMissing(inner, held, missing, seen)) === 0) return 0;
+    else if ((await addMissing(inner, content, missing, seen)) === 0) return 0;
   }
   for (const blob of blobsOf(manifest)) {
     const isNeeded = blob === manifest.config || isDistributable(blob.mediaType);
-    if (!isNeeded || (await held.hasBlob(blob.digest))) continue;
+    if (!isNeeded || (await content.hasBlob(blob.digest))) continue;
     missing.blobs.set(blob.digest, blob);
     count += 1;
   }

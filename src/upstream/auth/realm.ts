@@ -3,14 +3,14 @@
  * deadline of its own; a realm that gives no answer is not asked again for a while. Its trouble is not the registry's: the
  * breaker hears nothing of it.
  */
-import type { Timers } from '../../lib/timers.ts';
+import type { Timers } from '../../lib/wait.ts';
 import { HUB } from '../../oci/name.ts';
 import { UpstreamError, type UpstreamFailure } from '../../registry/upstream-error.ts';
 import type { Health } from '../health/health.ts';
 import { formatUsedUp } from '../health/rate-limit.ts';
 import { Deadline } from '../request/deadline.ts';
 import { type RecentFailures, slowMs } from '../request/recent-failures.ts';
-import { sendWithRetry, startAttempt } from '../request/retry.ts';
+import { sendWithRetry, startAttempt } from '../request/redirects.ts';
 import { BodyTooLarge, readBody, readComplaint } from '../transport/body.ts';
 import { DialRefusal, hostAndPort } from '../transport/dial.ts';
 import { type HopAnswer, headerOf, type Transport } from '../transport/transport.ts';

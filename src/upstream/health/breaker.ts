@@ -6,7 +6,7 @@
  * not wait again), and so does one that got no connection (a client must not be given an image that isn't complete now);
  * a mere blip is over with the first probe. Or five answers of 5xx in a row.
  */
-import type { Timers } from '../../lib/timers.ts';
+import type { Timers } from '../../lib/wait.ts';
 import { Deadline } from '../request/deadline.ts';
 import { drain } from '../transport/body.ts';
 import type { Transport } from '../transport/transport.ts';

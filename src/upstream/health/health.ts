@@ -2,7 +2,7 @@
  * How the upstream's own host is doing: whether it is away (breaker), whether it wants a pause (429), what is left of its
  * pull quota. Operations ask here before they dial, and report here what came of it.
  */
-import type { Timers } from '../../lib/timers.ts';
+import type { Timers } from '../../lib/wait.ts';
 import type { OriginHealth } from '../../registry/origin.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Logger } from '../../telemetry/logger.ts';

@@ -2,7 +2,7 @@
  * The deadline of one operation of the contract, whatever it does in that time: queue, token, redirects, retry. Its signal
  * aborts with what the operation fails with: a timeout, the caller's own reason, or that the upstream was found away.
  */
-import type { Timers } from '../../lib/timers.ts';
+import type { Timers } from '../../lib/wait.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Kind } from '../../telemetry/observer.ts';
 import type { RecentFailures } from './recent-failures.ts';

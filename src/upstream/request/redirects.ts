@@ -2,6 +2,8 @@
  * From the registry to wherever its redirects lead, hop by hop (RFC 9110 15.4). What was sent along to the registry never
  * reaches another host, and nothing that came by https goes on without it.
  */
+
+import { type Timers, wait } from '../../lib/wait.ts';
 import type { Repository } from '../../oci/name.ts';
 import type { Kind } from '../../telemetry/observer.ts';
 import type { HostHealth } from '../health/health.ts';
@@ -13,9 +15,9 @@ import {
   type Method,
   type PoolName,
   type Transport,
+  TransportError,
 } from '../transport/transport.ts';
 import type { RecentFailures } from './recent-failures.ts';
-import type { Attempt } from './retry.ts';
 
 export interface RegistryRequest {
   readonly kind: Kind;
@@ -138,4 +140,46 @@ export function selectHeaders(
 ): Readonly<Record<string, string>> {
   if (hostAndPort(target) === hostAndPort(own)) return headers;
   return Object.fromEntries(Object.entries(headers).filter(([name]) => !privateHeaders.has(name)));
+}
+
+const retryDelayMs = 200;
+/** Answers of what stands in front of a registry while that is restarted. Never 429, which asks to wait. */
+const transientStatuses: ReadonlySet<number> = new Set([502, 503, 504]);
+
+/** How far a request has got: decides whose fault a failure is, and whether it may be sent again. */
+export interface Attempt {
+  isRetried: boolean;
+  /** The request that is under way; undefined while a token or the retry is waited for. */
+  hop:
+    | { readonly host: string; readonly isOwnHost: boolean; readonly answers: number; readonly atMs: number }
+    | undefined;
+}
+
+/** One retry for each request to a registry or a token realm, where sending it again is likely to help. */
+export function startAttempt(): Attempt {
+  return { isRetried: false, hop: undefined };
+}
+
+/**
+ * Sends again after 502, 503 and 504, and when the server had ended a connection that was reused. From the start, so
+ * that a signed URL is a fresh one. Errors: those of `send`; the signal's reason.
+ */
+export async function sendWithRetry<Answer extends HopAnswer>(
+  attempt: Attempt,
+  send: () => Promise<Answer>,
+  timers: Timers,
+  signal: AbortSignal,
+): Promise<Answer> {
+  while (true) {
+    try {
+      const answer = await send();
+      if (attempt.isRetried || !transientStatuses.has(answer.status)) return answer;
+      drain(answer.body);
+    } catch (error) {
+      if (attempt.isRetried || !(error instanceof TransportError) || !error.reused) throw error;
+    }
+    attempt.isRetried = true;
+    attempt.hop = undefined;
+    await wait(timers, retryDelayMs, signal);
+  }
 }

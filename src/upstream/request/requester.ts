@@ -3,7 +3,7 @@
  * end means: which failure it is, whether the host is away, whether to pause. All inside the caller's deadline; a body
  * that follows is the caller's.
  */
-import type { Timers } from '../../lib/timers.ts';
+import type { Timers } from '../../lib/wait.ts';
 import { UpstreamError, type UpstreamFailure } from '../../registry/upstream-error.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Kind } from '../../telemetry/observer.ts';
@@ -14,8 +14,15 @@ import { DialRefusal } from '../transport/dial.ts';
 import { headerOf, TransportError } from '../transport/transport.ts';
 import type { Deadline } from './deadline.ts';
 import { failAs, slowMs } from './recent-failures.ts';
-import { followRedirects, type RedirectOptions, type RegistryRequest, type Reply } from './redirects.ts';
-import { type Attempt, sendWithRetry, startAttempt } from './retry.ts';
+import {
+  type Attempt,
+  followRedirects,
+  type RedirectOptions,
+  type RegistryRequest,
+  type Reply,
+  sendWithRetry,
+  startAttempt,
+} from './redirects.ts';
 
 export interface RequesterOptions extends RedirectOptions {
   readonly key: string;

@@ -2,7 +2,7 @@
  * Bodies that are read whole (manifests, tokens, lists, error texts), and bodies that are not read. All are bounded: an
  * upstream cannot fill the memory of this process.
  */
-import { systemTimers } from '../../lib/timers.ts';
+import { systemTimers } from '../../lib/wait.ts';
 import { parseErrorBody } from '../../oci/error.ts';
 import { type HopAnswer, headerOf } from './transport.ts';
 import type { Body } from './undici-parts.ts';

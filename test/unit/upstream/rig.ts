@@ -8,7 +8,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
-import type { Timers } from '../../../src/lib/timers.ts';
+import type { Timers } from '../../../src/lib/wait.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
 import { ociManifest } from '../../../src/oci/media-type.ts';
 import { parseRepository, parseTag } from '../../../src/oci/name.ts';

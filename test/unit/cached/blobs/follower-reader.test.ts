@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { PassthroughReader } from '../../../../src/cached/blobs/follower-reader.ts';
 import type { Chunk } from '../../../../src/cached/download/resume.ts';
 import { createDigester, type Digest } from '../../../../src/oci/digest.ts';
-import { verifyFirstBytes } from '../../../../src/store/ingest/release-policy.ts';
+import { verifyFirstBytes } from '../../../../src/store/ingest/follower.ts';
 import { MismatchError } from '../../../../src/store/store-error.ts';
 import { type BlobContent, patternBlob } from '../../../support/content.ts';
 import { Gate } from '../../../support/gates.ts';

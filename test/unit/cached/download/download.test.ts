@@ -1,8 +1,8 @@
 /** One transfer into one real ingest: how its sources are opened, what becomes of its bytes, and what is left on disk. */
 import { expect, test } from 'vitest';
 import { Download, type DownloadOptions } from '../../../../src/cached/download/download.ts';
-import type { ByteReservation } from '../../../../src/cached/download/reserved-room.ts';
-import { SourceList } from '../../../../src/cached/download/source-list.ts';
+import { SourceList } from '../../../../src/cached/download/resume.ts';
+import type { Reservation } from '../../../../src/capacity/room.ts';
 import type { Ingest } from '../../../../src/store/ingest/ingest.ts';
 import { MismatchError, NoRoomError, StoreError } from '../../../../src/store/store-error.ts';
 import { type BlobContent, patternBlob } from '../../../support/content.ts';
@@ -11,14 +11,14 @@ import { drain, fill, IngestRig, large, small } from '../../store/ingest-rig.ts'
 import { type Act, fails, gives, HandClock, isPending, ScriptedSource } from '../rig.ts';
 
 /** Room that a test may limit, with notes of what became of it. */
-class TestRoom implements ByteReservation {
+class TestRoom implements Reservation {
   bytes = 0;
   /** More than so many bytes are refused. */
   limit = Number.POSITIVE_INFINITY;
   readonly events: string[] = [];
   mayFree = false;
 
-  async reserve(bytes: number): Promise<ByteReservation | undefined> {
+  async reserve(bytes: number): Promise<Reservation | undefined> {
     this.events.push(`reserve ${bytes}`);
     if (bytes > this.limit) return undefined;
     this.bytes = bytes;
@@ -83,7 +83,7 @@ async function download(scripts: readonly (readonly Act[])[], setting: Setting =
     signal: new AbortController().signal,
     now: clock.now,
     isHeld: async () => false,
-    reserve: bytes => room.reserve(bytes),
+    room,
     openIngest: onFollowers => rig.open(digest, 'boot-1', onFollowers),
     onMismatch: () => mismatches.push('mismatch'),
     ...options,
@@ -154,7 +154,7 @@ test('without room for all of it nothing is begun', async () => {
   expect([opens, await rig.ingestFiles()]).toEqual([[], []]);
 });
 
-test.each<[string, Partial<DownloadOptions>]>([
+test.each<[string, Setting]>([
   ['cannot be written', { openIngest: () => Promise.reject(new StoreError('open', 'EROFS', 'read-only')) }],
   ['cannot be read', { isHeld: () => Promise.reject(new StoreError('open', 'EIO', 'broken')) }],
 ])('a store that %s means passing the blob through, not failing', async (_what, options) => {

@@ -1,8 +1,7 @@
 /** One transfer over cuts, stalls and refusals: the bytes that come out, and exactly how the sources were opened. */
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { resumeTransfer, StallGuard } from '../../../../src/cached/download/resume.ts';
-import { SourceList } from '../../../../src/cached/download/source-list.ts';
+import { resumeTransfer, SourceList, StallGuard } from '../../../../src/cached/download/resume.ts';
 import { patternBlob } from '../../../support/content.ts';
 import { deferred } from '../../../support/gates.ts';
 import { Recorder } from '../../../support/recorder.ts';

@@ -2,16 +2,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { ColdestTimes, ColdQueue } from '../../../../src/lru/index/cold-queue.ts';
-import {
-  copied,
-  digestOfKey,
-  inOrder,
-  inSizes,
-  keyOf,
-  type Use,
-  UseTable,
-} from '../../../../src/lru/index/use-table.ts';
-import { type Digest, digestOf, parseDigest } from '../../../../src/oci/digest.ts';
+import { copied, inOrder, inSizes, type Use, UseTable } from '../../../../src/lru/index/use-table.ts';
+import { type Digest, digestOf, digestOfKey, keyOf, parseDigest } from '../../../../src/oci/digest.ts';
 
 /** All in one part of the table, and many with the same place in it: neighbours are pushed around. */
 function crowded(n: number): Digest {

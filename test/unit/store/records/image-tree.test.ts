@@ -16,7 +16,7 @@ const attestation = buildImage({
 async function missingOf(image: BuiltImage, absent: readonly string[]) {
   const reads: string[] = [];
   const missing = await findMissing(parseManifest(image.bytes, image.descriptor.mediaType), {
-    manifest: async ({ digest }) => {
+    manifest: async digest => {
       reads.push(digest);
       const found = image.manifests.find(manifest => manifest.descriptor.digest === digest);
       if (found === undefined || absent.includes(digest)) return undefined;

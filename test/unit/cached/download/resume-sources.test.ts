@@ -1,6 +1,6 @@
 /** Whose turn it is, by the names of the sources in the order in which they are asked. */
 import { expect, test } from 'vitest';
-import { SourceList } from '../../../../src/cached/download/source-list.ts';
+import { SourceList } from '../../../../src/cached/download/resume.ts';
 import type { BlobSource } from '../../../../src/registry/registry.ts';
 import { bytesBlob } from '../../../support/content.ts';
 import { ScriptedSource } from '../rig.ts';
