@@ -1,12 +1,9 @@
 /**
- * The logger behind `telemetry/logger.ts`: pino, one JSON object per line, or one readable line of text.
- * Every message and field is redacted here, once, for all rooms. Lines are written without blocking, in order;
- * `flush` writes what is left, and is to be called before the process exits.
+ * The implementation of `telemetry/logger.ts` with pino: one JSON object or one line of text per entry. Every message and
+ * field is redacted here. Lines are written in order without blocking; call `flush` before the process exits.
  */
 import { type DestinationStream, destination, type Logger as Pino, pino, stdTimeFunctions } from 'pino';
-import { redact, redactFields } from './redact.ts';
 import type { LogFields, Logger } from './telemetry/logger.ts';
-import { formatTextLine } from './text-line.ts';
 
 export interface LogOptions {
   readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent';
@@ -67,7 +64,7 @@ class PinoLogger implements Logger {
   }
 }
 
-/** A reader of our output that goes away (`| head`) must not take the daemon with it. */
+/** When the reader of standard output goes away (`| head`), the daemon goes on. */
 function standardOutput(): { write(line: string): void; flush(): void } {
   const output = destination({ fd: 1, sync: false });
   let open = true;
@@ -81,5 +78,141 @@ function standardOutput(): { write(line: string): void; flush(): void } {
     flush: () => {
       if (open) output.flushSync();
     },
+  };
+}
+
+const colours: ReadonlyMap<string, number> = new Map([
+  ['debug', 90],
+  ['info', 32],
+  ['warn', 33],
+  ['error', 31],
+]);
+/** Bright black, for times and names of fields. */
+const quiet = 90;
+
+/**
+ * `2026-01-31T12:00:00.000Z INFO  message key=value key="two words"`: one physical line whatever the values hold. It is made
+ * from pino's JSON line, so both formats say the same.
+ */
+function formatTextLine(jsonLine: string, colour = false): string {
+  const paint = (code: number | undefined, text: string): string =>
+    colour && code !== undefined ? `\u001b[${code}m${text}\u001b[0m` : text;
+  const { time, level, msg, ...fields } = parseObject(jsonLine);
+  const name = paint(colours.get(String(level)), String(level).toUpperCase().padEnd(5));
+  const head = `${paint(quiet, String(time))} ${name} ${oneLine(String(msg))}`;
+  const pairs = Object.entries(fields).map(
+    ([key, value]) => `${paint(quiet, `${key}=`)}${formatValue(value)}`,
+  );
+  return `${[head, ...pairs].join(' ')}\n`;
+}
+
+function parseObject(jsonLine: string): Record<string, unknown> {
+  const value: unknown = JSON.parse(jsonLine);
+  return typeof value === 'object' && value !== null ? { ...value } : { msg: value };
+}
+
+function formatValue(value: unknown): string {
+  if (typeof value === 'string' && /^[^\s"'=\\\p{C}]+$/u.test(value)) return value;
+  return oneLine(JSON.stringify(value) ?? 'undefined');
+}
+
+/** Control characters could forge a line or control the reader's terminal. */
+function oneLine(text: string): string {
+  return text.replace(/[\p{Cc}\u2028\u2029]/gu, character => {
+    const code = character.charCodeAt(0).toString(16).padStart(4, '0');
+    return `\\u${code}`;
+  });
+}
+
+/** Replaces a secret. */
+export const hidden = '***';
+
+/** Query names whose values are part of the distribution protocol and never secret. */
+const openQueryNames: ReadonlySet<string> = new Set([
+  'ns',
+  'n',
+  'last',
+  'artifacttype',
+  'digest',
+  'mount',
+  'from',
+  'scope',
+  'service',
+]);
+
+const headerName = '(?:proxy-)?authorization|(?:set-)?cookie';
+const secretWord = '(?:password|passwd|secret|token|credential)s?';
+
+/** A cheap test before the expensive ones: most strings of an access log match nothing here. */
+const suspicious = /[?&@]|authorization|cookie|bearer|basic|eyJ|passw|secret|token|credential/i;
+// None of these backtracks over a long run: a client chooses the text of a request line.
+const userinfo = /\b([a-z][a-z0-9+.-]{0,20}:\/\/)[^\s/?#"'<>]*@/gi;
+const queryValue = /([?&;])([^=&;?\s"'<>]{1,128})=([^&;\s"'<>]*)/g;
+/** `"token": "x"`, also inside a JSON string; ends at the quote that it began with. */
+const quotedPair = new RegExp(
+  String.raw`((?:${headerName}|${secretWord})(?:\\*["'])?\s*[:=]\s*)(\\*["'])(?:(?!\2)(?:\\[^]|[^\\]))*(\2)?`,
+  'gi',
+);
+/** `Authorization: Basic x`: to the end of the line. */
+const headerPair = new RegExp(String.raw`(${headerName})(\s*[:=]\s*)(?![\\"'])[^\r\n"']+`, 'gi');
+/** `password=x`, `token: x` */
+const plainPair = new RegExp(String.raw`(${secretWord})(\s*[:=]\s*)(?![\\"'])[^\s,;&"'}\]]+`, 'gi');
+const scheme = /\b(bearer|basic)(\s+)(?!realm=)[^\s,;"']+/gi;
+const webToken = /\beyJ[\w-]{5,}(?:\.[\w-]*)*/g;
+/** Fields whose value is hidden whatever it is. */
+const secretField = new RegExp(`^(?:${headerName}|.*${secretWord})$`, 'i');
+
+/**
+ * Redaction of every string that goes to the log. It hides credentials inside text, which pino's `redact` (field paths only)
+ * can't: userinfo and query values of URLs, Authorization values, JSON web tokens, `password=…` pairs. In doubt it hides.
+ */
+export function redact(text: string): string {
+  if (!suspicious.test(text)) return text;
+  return text
+    .replace(userinfo, `$1${hidden}@`)
+    .replace(queryValue, (whole, mark: string, name: string) =>
+      openQueryNames.has(name.toLowerCase()) ? whole : `${mark}${name}=${hidden}`,
+    )
+    .replace(quotedPair, `$1$2${hidden}$3`)
+    .replace(headerPair, `$1$2${hidden}`)
+    .replace(plainPair, `$1$2${hidden}`)
+    .replace(scheme, `$1$2${hidden}`)
+    .replace(webToken, hidden);
+}
+
+/** A value as it may be logged: strings redacted however deep, errors with code, cause and stack, secret fields hidden. */
+export function redactValue(value: unknown, depth = 0): unknown {
+  if (typeof value === 'string') return redact(value);
+  if (typeof value === 'bigint') return value.toString();
+  if (typeof value !== 'object' || value === null) return value;
+  if (depth > 6) return '[deep]';
+  if (value instanceof Error) return describeError(value, depth);
+  if (value instanceof URL) return redact(value.href);
+  if (value instanceof Date) return value;
+  if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`;
+  if (Array.isArray(value)) return value.map(item => redactValue(item, depth + 1));
+  if (value instanceof Map) return redactFields(Object.fromEntries(value), depth + 1);
+  if (value instanceof Set) return [...value].map(item => redactValue(item, depth + 1));
+  return redactFields(Object.fromEntries(Object.entries(value)), depth + 1);
+}
+
+export function redactFields(fields: Readonly<Record<string, unknown>>, depth = 0): Record<string, unknown> {
+  const result: Record<string, unknown> = {};
+  for (const [name, value] of Object.entries(fields)) {
+    result[name] = typeof value === 'string' && secretField.test(name) ? hidden : redactValue(value, depth);
+  }
+  return result;
+}
+
+/** Own enumerable fields (code, syscall, upstream, failure …) stay: they say why. */
+function describeError(error: Error, depth: number): Record<string, unknown> {
+  const { cause, ...rest } = Object.fromEntries(Object.entries(error));
+  const origin = error.cause ?? cause;
+  return {
+    type: error.name,
+    message: redact(error.message),
+    ...redactFields(rest, depth + 1),
+    stack: redact(error.stack ?? ''),
+    ...(origin === undefined ? {} : { cause: redactValue(origin, depth + 1) }),
   };
 }

@@ -1,4 +1,4 @@
-/** The version of this program, as package.json has it: beside `src` and beside `dist`; and the commit that was built. */
+/** The version of this program, read from the package.json next to `src` and `dist`, and the commit that was built. */
 import { readFile } from 'node:fs/promises';
 
 /** `unknown` when package.json doesn't say. Errors: those of reading it. */

@@ -1,17 +1,13 @@
 /**
- * The contract of the commands `stats`, `ls`, `refresh`, `evict`, `pin` and `unpin`: implemented over a running daemon's
- * parts, over the store alone when none runs, and by the client that asks a daemon over its socket. What comes back is
- * printed as JSON as it is: the names of its fields are part of the product (docs/operation.md).
- *
- * Times are ISO 8601, sizes bytes. Every method may throw `RegistryError`: NAME_INVALID, TAG_INVALID and DIGEST_INVALID
- * for what isn't the name of an image, MANIFEST_UNKNOWN and BLOB_UNKNOWN for what isn't held, DENIED for what is pinned,
- * UNAVAILABLE for a store that takes nothing.
+ * The contract of the commands `stats`, `ls`, `refresh`, `evict`, `pin` and `unpin`. The reports are printed as JSON, so their field names
+ * are public (docs/operation.md). Times are ISO 8601, sizes bytes. Errors of every method: NAME_INVALID, TAG_INVALID, DIGEST_INVALID;
+ * MANIFEST_UNKNOWN, BLOB_UNKNOWN (not held); DENIED (pinned); UNAVAILABLE (the store can't be written).
  */
 import type { Outcome } from '../telemetry/observer.ts';
 
 export interface Admin {
   stats(): Promise<StatsReport>;
-  /** All that is held, or what of it matches a pattern as clients write images (`busybox:*`, `ghcr.io/**`); sorted. */
+  /** All held images, or those that match a pattern as clients write images (`busybox:*`, `ghcr.io/**`); sorted. */
   list(pattern: string | undefined, signal: AbortSignal): Promise<ListReport>;
   /** Checks a tag now. UNSUPPORTED where no upstream can be asked. */
   refresh(image: string, signal: AbortSignal): Promise<RefreshReport>;
@@ -33,7 +29,7 @@ export interface ListedImage {
   readonly mediaType: string;
   /** Config and layers are held; of an index: those of one image in it. */
   readonly complete: boolean;
-  /** Distinct blobs and manifests, as far as held manifests name them: what is held of it, and all of it. */
+  /** Of distinct blobs and manifests that held manifests name: those that are held, and all that are needed. */
   readonly heldBytes: number;
   readonly neededBytes: number;
   /** When the upstream last confirmed the tag. */
@@ -60,16 +56,16 @@ export interface EvictReport {
   readonly tags: readonly string[];
   readonly manifests: number;
   readonly blobs: number;
-  /** Its blobs and manifests that stay: others need them, they are pinned, or they are being filled. */
+  /** Its blobs and manifests that stay: other images need them, they are pinned, or they are being filled. */
   readonly kept: number;
 }
 
 export interface PinReport {
   readonly image: string;
   readonly digest: string | null;
-  /** False: it was so before. */
+  /** False: nothing had to be changed. */
   readonly changed: boolean;
-  /** Configs and layers that the pin means now; of `missingBlobs` of them nothing is held yet. */
+  /** Configs and layers that the pin keeps now; `missingBlobs` of them are not held yet. */
   readonly blobs: number;
   readonly missingBlobs: number;
   readonly heldBytes: number;
@@ -78,7 +74,7 @@ export interface PinReport {
 export interface StatsReport {
   readonly version: string;
   readonly store: StoreReport;
-  /** Null: none runs, this is what the store alone says. */
+  /** Null: no daemon runs. */
   readonly daemon: DaemonReport | null;
 }
 
@@ -119,9 +115,9 @@ export interface UpstreamReport {
   readonly upstream: string;
   /** The last exchange got an answer; null: none yet. */
   readonly up: boolean | null;
-  /** It failed often, and is left alone until a probe succeeds. */
+  /** It failed often and gets no request until a probe succeeds. */
   readonly breakerOpen: boolean;
-  /** It asked not to be asked until then. */
+  /** It asked for no requests until then. */
   readonly pausedUntil: string | null;
   readonly rateLimit: number | null;
   readonly rateRemaining: number | null;
@@ -130,9 +126,9 @@ export interface UpstreamReport {
 export interface DownloadReport {
   readonly digest: string;
   readonly upstream: string;
-  /** Only for those on this machine: names of private repositories are nobody else's business. */
+  /** Only for clients on this machine: names of private repositories stay private. */
   readonly repository?: string;
-  /** What followers may read of it, and all of it if that is known. */
+  /** The bytes that followers may read, and the whole size if known. */
   readonly frontBytes: number;
   readonly sizeBytes: number | null;
   readonly followers: number;

@@ -1,33 +1,32 @@
 /**
- * `evict`: takes an image out of the records, and those of its blobs from the disk that nothing else that is held needs.
- * What is pinned, or being filled, stays. The records go first: whoever pulls the image meanwhile fetches it anew.
+ * `evict`: removes an image from the records, and from the disk those of its blobs that no other held image needs. Blobs that are pinned or
+ * being filled stay. The records change first, so a client that pulls the image meanwhile fetches it again.
  */
-import type { Digest } from '../oci/digest.ts';
-import { isDigest } from '../oci/digest.ts';
+import { type Digest, isDigest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
 import type { Tag } from '../oci/name.ts';
 import type { BlobStore } from '../store/blobs/blob-store.ts';
 import {
   blobsOf,
-  type HeldTree,
+  type ImageTree,
+  readImageTree,
   readManifest,
-  readTree,
   type TypedDigest,
-} from '../store/records/held-tree.ts';
+} from '../store/records/image-tree.ts';
 import type { PinnedBlobs } from '../store/records/pinned-blobs.ts';
 import type { Records } from '../store/records/records.ts';
 import type { RepositoryRecord } from '../store/records/repository-record.ts';
+import { StoreError } from '../store/store-error.ts';
 import type { EvictReport } from './admin.ts';
 import { formatImage, type ImageName } from './image-name.ts';
-import { notHeld, requireWritten } from './refusals.ts';
 
 export interface EvictionOptions {
   readonly records: Pick<Records, 'names' | 'open'>;
   readonly store: Pick<BlobStore, 'open' | 'remove'>;
   readonly pins: Pick<PinnedBlobs, 'isPinned'>;
-  /** Somebody is filling that digest. */
+  /** That digest is being filled. */
   isActive(digest: Digest): boolean;
-  /** Its file is gone: what else knows of it forgets it now. */
+  /** Its file was removed: whatever counts or keeps it must forget it. */
   blobRemoved(digest: Digest, bytes: number): void;
   manifestRemoved(digest: Digest, bytes: number): void;
 }
@@ -41,7 +40,7 @@ export class ImageEviction {
     this.#options = options;
   }
 
-  /** A blob of whichever repository; images that need it fetch it again. Errors: BLOB_UNKNOWN, DENIED. */
+  /** A blob of any repository; images that need it fetch it again. Errors: BLOB_UNKNOWN, DENIED. */
   async evictBlob(digest: Digest, signal: AbortSignal): Promise<EvictReport> {
     const { pins, records, isActive } = this.#options;
     for await (const name of records.names()) {
@@ -81,17 +80,17 @@ export class ImageEviction {
     return { image: formatImage(image), tags, ...removed, kept: removed.kept + held };
   }
 
-  /** Manifests of the image that the repository goes on needing: for other tags, pins, and what else was pulled. */
+  /** Manifests of the image that the repository still needs: for other tags, pins, and other manifests that were pulled. */
   async #otherManifests(
     record: RepositoryRecord,
-    tree: HeldTree | undefined,
-    gone: ReadonlySet<Tag>,
+    tree: ImageTree | undefined,
+    removedTags: ReadonlySet<Tag>,
     root: TypedDigest,
   ): Promise<ReadonlySet<Digest>> {
     const roots: TypedDigest[] = [...record.manifests()].filter(
       ({ digest }) => tree?.manifests.has(digest) !== true && digest !== root.digest,
     );
-    for (const [tag, { descriptor }] of record.tags()) if (!gone.has(tag)) roots.push(descriptor);
+    for (const [tag, { descriptor }] of record.tags()) if (!removedTags.has(tag)) roots.push(descriptor);
     for (const reference of record.pins) {
       const named = record.named(reference);
       if (named !== undefined) roots.push(named);
@@ -102,7 +101,7 @@ export class ImageEviction {
     return others;
   }
 
-  /** Looks through every repository for whoever else needs them. */
+  /** Keeps those that a manifest of any repository names. */
   async #removeUnneeded(manifests: Set<Digest>, blobs: Set<Digest>, signal: AbortSignal): Promise<Removed> {
     const { records, store } = this.#options;
     const asked = manifests.size + blobs.size;
@@ -124,13 +123,13 @@ export class ImageEviction {
   }
 
   async #remove(
-    doomed: { readonly manifests: Iterable<Digest>; readonly blobs: Iterable<Digest> },
+    candidates: { readonly manifests: Iterable<Digest>; readonly blobs: Iterable<Digest> },
     signal: AbortSignal,
   ): Promise<Removed> {
     const { store, pins, isActive, blobRemoved, manifestRemoved } = this.#options;
     const sum = { freedBytes: 0, manifests: 0, blobs: 0, kept: 0 };
     for (const kind of ['blobs', 'manifests'] as const) {
-      for (const digest of doomed[kind]) {
+      for (const digest of candidates[kind]) {
         signal.throwIfAborted();
         if ((await pins.isPinned(digest)) || isActive(digest)) {
           sum.kept += 1;
@@ -146,8 +145,8 @@ export class ImageEviction {
     return sum;
   }
 
-  #tree(root: TypedDigest): Promise<HeldTree | undefined> {
-    return readTree(manifest => readManifest(this.#options.store, manifest), root);
+  #tree(root: TypedDigest): Promise<ImageTree | undefined> {
+    return readImageTree(manifest => readManifest(this.#options.store, manifest), root);
   }
 }
 
@@ -157,4 +156,19 @@ function tagsOf(record: RepositoryRecord, digest: Digest): Tag[] {
 
 function pinned(what: string): RegistryError {
   return new RegistryError('DENIED', { message: `${what} is pinned: unpin it first` });
+}
+
+export function notHeld(code: 'MANIFEST_UNKNOWN' | 'BLOB_UNKNOWN', what: string): RegistryError {
+  return new RegistryError(code, { message: `${what} is not held` });
+}
+
+/** A command answers after its changes are in the file of the record. Errors: UNAVAILABLE. */
+export async function requireWritten(record: RepositoryRecord): Promise<void> {
+  try {
+    await record.requireWritten();
+  } catch (error) {
+    if (!(error instanceof StoreError)) throw error;
+    const message = `the record of ${record.name} could not be written: ${error.message}`;
+    throw new RegistryError('UNAVAILABLE', { message, cause: error });
+  }
 }

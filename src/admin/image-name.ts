@@ -1,6 +1,6 @@
 /**
- * Names of images as people type them: `[HOST/]REPOSITORY[:TAG|@DIGEST]`, to the canonical name and the reference. It is
- * text only: the host need not be configured any more, for what is held of it is still there.
+ * Image names of the command line: `[HOST/]REPOSITORY[:TAG|@DIGEST]`, to the canonical name and the reference. The host need not be
+ * configured: its images may still be held.
  */
 import { type Digest, isDigest, parseDigest } from '../oci/digest.ts';
 import { excerpt, RegistryError } from '../oci/error.ts';
@@ -25,6 +25,34 @@ export interface ImageHosts {
   readonly own?: ReadonlySet<string>;
 }
 
+/** What `ImageHosts` needs of the configuration. */
+export interface NamedUpstreams {
+  readonly upstreams: ReadonlyMap<string, { readonly key: string; readonly aliases: readonly string[] }>;
+  readonly defaultUpstream: string;
+  readonly http: {
+    readonly publicUrl?: string;
+    readonly names: readonly string[];
+    readonly listen: readonly { readonly host: string; readonly port: number }[];
+  };
+}
+
+export function imageHostsOf({ upstreams, defaultUpstream, http }: NamedUpstreams): ImageHosts {
+  const keys = new Map<string, string>();
+  for (const { key, aliases } of upstreams.values())
+    for (const name of [key, ...aliases]) keys.set(canonicalHost(name), key);
+  return { keys, fallback: defaultUpstream, own: ownHosts(http) };
+}
+
+/** As they stand in image names: with the port. */
+function ownHosts({ publicUrl, names, listen }: NamedUpstreams['http']): ReadonlySet<string> {
+  const local = listen.flatMap(({ host, port }) => [
+    `localhost:${port}`,
+    `127.0.0.1:${port}`,
+    `${host.toLowerCase()}:${port}`,
+  ]);
+  return new Set([...local, ...names, ...(publicUrl === undefined ? [] : [new URL(publicUrl).host])]);
+}
+
 export interface ImageName {
   readonly host: string;
   /** Within its registry: `library/alpine`. */
@@ -35,7 +63,7 @@ export interface ImageName {
   readonly reference: Reference;
 }
 
-/** A digest alone is a blob of whichever repository. Errors: NAME_INVALID, TAG_INVALID, DIGEST_INVALID. */
+/** A digest alone is a blob of any repository. Errors: NAME_INVALID, TAG_INVALID, DIGEST_INVALID. */
 export function parseImageOrBlob(text: string, hosts: ImageHosts): ImageName | Digest {
   return isDigest(text) ? text : parseImage(text, hosts);
 }

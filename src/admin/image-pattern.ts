@@ -3,8 +3,7 @@
  * read them: without a host they belong to the default upstream, and one segment of Docker Hub gets `library/`.
  */
 import { excerpt, RegistryError } from '../oci/error.ts';
-import { canonicalHost, HUB, isHostLike } from '../oci/name.ts';
-import { allowRepositories } from '../registry/caller.ts';
+import { allowRepositories, canonicalHost, HUB, isHostLike } from '../oci/name.ts';
 import type { ListedImage } from './admin.ts';
 import { hostAndRest, type ImageHosts } from './image-name.ts';
 

@@ -1,24 +1,19 @@
-/**
- * What is held, image by image, as the records and the store say it: for `ls`. Reads each manifest of a matching
- * repository once, and asks nobody.
- */
+/** `ls`: the images that the records and the store hold. Each manifest of a matching repository is read once; no upstream is asked. */
 import type { Digest } from '../oci/digest.ts';
 import { isDistributable } from '../oci/media-type.ts';
 import type { BlobStore } from '../store/blobs/blob-store.ts';
 import {
-  blobsOf,
-  type HeldTree,
+  findMissing,
   type ReadManifest,
+  readImageTree,
   readManifest,
-  readTree,
   type StoredManifest,
   type TypedDigest,
-} from '../store/records/held-tree.ts';
+} from '../store/records/image-tree.ts';
 import type { Records } from '../store/records/records.ts';
 import type { RepositoryRecord } from '../store/records/repository-record.ts';
 import { ifReadable } from '../store/store-error.ts';
 import type { ListedImage } from './admin.ts';
-import { HeldSizes } from './held-sizes.ts';
 
 export interface InventoryOptions {
   readonly records: Pick<Records, 'names' | 'open'>;
@@ -78,12 +73,12 @@ async function listRepository(
 type Content = Omit<ListedImage, 'repository' | 'tag' | 'checkedAt' | 'pinned'>;
 
 async function describe(
-  root: TypedDigest,
+  named: TypedDigest,
   read: ReadManifest,
   sizes: HeldSizes,
 ): Promise<{ readonly content: Content; readonly isHeld: boolean }> {
-  const { digest, mediaType } = root;
-  const tree = await readTree(read, root);
+  const { digest, mediaType } = named;
+  const tree = await readImageTree(read, named);
   if (tree === undefined) {
     const nothing = { complete: false, heldBytes: 0, neededBytes: 0, lastUsedAt: null };
     return { content: { digest, mediaType, ...nothing }, isHeld: false };
@@ -98,28 +93,49 @@ async function describe(
     lastUseMs = Math.max(lastUseMs, held?.mtimeMs ?? 0);
   }
   const lastUsedAt = lastUseMs === 0 ? null : isoOf(lastUseMs);
-  const complete = await isComplete(tree, digest, sizes);
+  const missing = await findMissing(tree.root, {
+    manifest: async child => tree.manifests.get(child)?.parsed,
+    hasBlob: async blob => (await sizes.of(blob)) !== undefined,
+  });
+  const complete = missing === undefined;
   return { content: { digest, mediaType, complete, heldBytes, neededBytes, lastUsedAt }, isHeld: true };
 }
 
-/** As it counts while the upstream is away (docs/behaviour.md, "Held whole"). */
-async function isComplete(tree: HeldTree, digest: Digest, sizes: HeldSizes): Promise<boolean> {
-  const manifest = tree.manifests.get(digest)?.parsed;
-  if (manifest === undefined) return false;
-  if (manifest.kind === 'index') {
-    for (const child of manifest.manifests) {
-      if (child.platform?.os === 'unknown') continue; // an attestation: nothing that could run
-      if (await isComplete(tree, child.digest, sizes)) return true;
-    }
-    return manifest.manifests.length === 0;
-  }
-  for (const { digest: blob, mediaType } of blobsOf(manifest)) {
-    if (isDistributable(mediaType) && (await sizes.of(blob)) === undefined) return false;
-  }
-  return true;
+interface HeldFile {
+  /** Bytes. */
+  readonly size: number;
+  /** Last use: milliseconds since the epoch. */
+  readonly mtimeMs: number;
 }
 
-/** Null for what is no time. */
+/** The blobs that a listing names: one look at the disk per digest, however many images share it. */
+class HeldSizes {
+  readonly #store: Pick<BlobStore, 'open'>;
+  readonly #known = new Map<Digest, Promise<HeldFile | undefined>>();
+
+  constructor(store: Pick<BlobStore, 'open'>) {
+    this.#store = store;
+  }
+
+  /** Undefined: not held. Never throws. */
+  of(digest: Digest): Promise<HeldFile | undefined> {
+    let known = this.#known.get(digest);
+    if (known === undefined) {
+      known = ifReadable(this.#look(digest));
+      this.#known.set(digest, known);
+    }
+    return known;
+  }
+
+  async #look(digest: Digest): Promise<HeldFile | undefined> {
+    const held = await this.#store.open(digest);
+    if (held === undefined) return undefined;
+    await held.close();
+    return { size: held.size, mtimeMs: held.mtimeMs };
+  }
+}
+
+/** Null for an invalid time. */
 function isoOf(ms: number): string | null {
   const date = new Date(ms);
   return Number.isNaN(date.getTime()) ? null : date.toISOString();

@@ -1,30 +1,51 @@
 /**
- * The commands over the parts themselves: those of a daemon, or a store that this process has taken. `ready` comes before
- * anything that depends on all of the store having been read.
+ * The commands over the parts themselves: those of a daemon, or of a store that this process has taken. Commands that need the whole store
+ * read wait for `ready`. A pin is a line in the record of its repository, on disk before the answer; `PinnedBlobs` works out its blobs.
  */
+import { type Digest, isDigest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
+import { operatorCaller } from '../registry/caller.ts';
+import type { RegistryReader, StaleReason } from '../registry/registry.ts';
+import type { BlobStore } from '../store/blobs/blob-store.ts';
+import { readImageTree, readManifest, type TypedDigest } from '../store/records/image-tree.ts';
+import type { PinnedBlobs } from '../store/records/pinned-blobs.ts';
+import type { Records } from '../store/records/records.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Admin, EvictReport, ListReport, PinReport, RefreshReport, StatsReport } from './admin.ts';
-import { type EvictionOptions, ImageEviction } from './image-eviction.ts';
-import { type ImageHosts, parseImage, parseImageOrBlob } from './image-name.ts';
+import { ImageEviction, notHeld, requireWritten } from './image-eviction.ts';
+import { formatImage, type ImageHosts, type ImageName, parseImage, parseImageOrBlob } from './image-name.ts';
 import { parseImagePattern } from './image-pattern.ts';
 import { listImages } from './inventory.ts';
-import { type PinningOptions, pinImage, unpinImage } from './pinning.ts';
-import { type RefreshingOptions, refreshTag } from './refreshing.ts';
 
-export interface LocalAdminOptions extends EvictionOptions {
-  readonly store: EvictionOptions['store'] & PinningOptions['store'];
-  readonly pins: EvictionOptions['pins'] & PinningOptions['pins'];
+export interface LocalAdminOptions {
+  readonly records: Pick<Records, 'names' | 'open'>;
+  readonly store: Pick<BlobStore, 'open' | 'remove' | 'sizeOf'>;
+  readonly pins: Pick<PinnedBlobs, 'isPinned' | 'settled'>;
   readonly hosts: ImageHosts;
   readonly logger: Logger;
-  /** Undefined: no upstream can be asked. */
-  readonly registry: RefreshingOptions['registry'] | undefined;
+  /** Of a configured upstream, by its host; absent: no upstream can be asked. */
+  readonly registry: ((host: string) => Pick<RegistryReader, 'manifest'> | undefined) | undefined;
+  /** That digest is being filled. */
+  isActive(digest: Digest): boolean;
+  /** Its file was removed: whatever counts or keeps it must forget it. */
+  blobRemoved(digest: Digest, bytes: number): void;
+  manifestRemoved(digest: Digest, bytes: number): void;
   stats(): Promise<StatsReport>;
-  /** What is in memory and belongs on disk is written, as far as a listing depends on it. Never throws. */
+  /** Writes what a listing reads from disk and is in memory only. Never throws. */
   flush(): Promise<void>;
   /** Resolves when the pins are known and the store was read. Never throws. */
   ready(): Promise<void>;
 }
+
+const reasons: Readonly<Record<StaleReason, string>> = {
+  offline: 'this mirror is offline by its configuration',
+  unreachable: 'the upstream cannot be reached',
+  slow: 'the upstream did not answer in time, the check goes on in the background',
+  refused: 'the upstream refused to answer',
+  gone: 'the upstream no longer has it',
+  'rate-limited': 'the upstream limits requests',
+  'pull-quota': 'it has moved, but little is left of the upstream pull limit',
+};
 
 export class LocalAdmin implements Admin {
   readonly #options: LocalAdminOptions;
@@ -48,12 +69,7 @@ export class LocalAdmin implements Admin {
   }
 
   async refresh(text: string, signal: AbortSignal): Promise<RefreshReport> {
-    const { hosts, records, registry } = this.#options;
-    const image = parseImage(text, hosts);
-    if (registry === undefined) {
-      throw new RegistryError('UNSUPPORTED', { message: 'a refresh needs a running daemon, and none runs' });
-    }
-    return this.#told('refresh', await refreshTag({ records, registry }, image, signal));
+    return this.#log('refresh', await this.#refresh(parseImage(text, this.#options.hosts), signal));
   }
 
   async evict(text: string, signal: AbortSignal): Promise<EvictReport> {
@@ -63,20 +79,101 @@ export class LocalAdmin implements Admin {
       typeof image === 'string'
         ? await this.#eviction.evictBlob(image, signal)
         : await this.#eviction.evictImage(image, signal);
-    return this.#told('evict', evicted);
+    return this.#log('evict', evicted);
   }
 
   async pin(text: string): Promise<PinReport> {
-    return this.#told('pin', await pinImage(this.#options, parseImage(text, this.#options.hosts)));
+    return this.#log('pin', await this.#pin(parseImage(text, this.#options.hosts)));
   }
 
   async unpin(text: string): Promise<PinReport> {
-    return this.#told('unpin', await unpinImage(this.#options, parseImage(text, this.#options.hosts)));
+    return this.#log('unpin', await this.#unpin(parseImage(text, this.#options.hosts)));
   }
 
-  /** A line for each change: who looks for a blob later finds why it went. */
-  #told<Report extends object>(command: string, report: Report): Report {
+  /** Errors: MANIFEST_UNKNOWN when the tag isn't held, TAG_INVALID for a digest, DENIED. */
+  async #refresh(image: ImageName, signal: AbortSignal): Promise<RefreshReport> {
+    const { records, registry } = this.#options;
+    if (registry === undefined) {
+      throw new RegistryError('UNSUPPORTED', { message: 'a refresh needs a running daemon, and none runs' });
+    }
+    const { name, host, repository, reference } = image;
+    if (isDigest(reference)) {
+      const message = `expected a tag to check, got a digest, which never moves: ${reference}`;
+      throw new RegistryError('TAG_INVALID', { message });
+    }
+    const from = (await records.open(name)).tag(reference)?.descriptor.digest;
+    if (from === undefined) throw notHeld('MANIFEST_UNKNOWN', formatImage(image));
+    const reader = registry(host);
+    const still = { image: formatImage(image), from, to: from };
+    if (reader === undefined)
+      return { ...still, result: 'unknown', reason: 'its upstream is not configured any more' };
+    try {
+      const answer = await reader.manifest(repository, reference, {
+        signal,
+        mustCheck: true,
+        caller: operatorCaller,
+      });
+      const to = answer.descriptor.digest;
+      if (answer.stale === undefined)
+        return { ...still, to, result: to === from ? 'same' : 'moved', reason: null };
+      const result = answer.stale === 'gone' ? 'gone' : 'unknown';
+      return { ...still, result, reason: reasons[answer.stale] };
+    } catch (error) {
+      signal.throwIfAborted();
+      if (!(error instanceof RegistryError) || error.code === 'DENIED') throw error;
+      const isGone = error.detail?.['reason'] === 'gone';
+      return { ...still, result: isGone ? 'gone' : 'unknown', reason: error.message };
+    }
+  }
+
+  /** Errors: MANIFEST_UNKNOWN, UNAVAILABLE. */
+  async #pin(image: ImageName): Promise<PinReport> {
+    const { records, store, pins } = this.#options;
+    const record = await records.open(image.name);
+    const root = record.named(image.reference);
+    const meaning = root && (await describePin(store, root));
+    if (meaning === undefined) throw notHeld('MANIFEST_UNKNOWN', formatImage(image));
+    const changed = !record.pins.has(image.reference);
+    record.pin(image.reference);
+    await requireWritten(record);
+    await pins.settled();
+    return { image: formatImage(image), changed, ...meaning };
+  }
+
+  /** An image that is pinned and no longer held can be unpinned too. Errors: MANIFEST_UNKNOWN, UNAVAILABLE. */
+  async #unpin(image: ImageName): Promise<PinReport> {
+    const { records, store, pins } = this.#options;
+    const record = await records.open(image.name);
+    const changed = record.pins.has(image.reference);
+    const root = record.named(image.reference);
+    if (root === undefined && !changed) throw notHeld('MANIFEST_UNKNOWN', formatImage(image));
+    const nothing = { digest: root?.digest ?? null, blobs: 0, missingBlobs: 0, heldBytes: 0 };
+    const meaning = (root && (await describePin(store, root))) ?? nothing;
+    record.unpin(image.reference);
+    await requireWritten(record);
+    await pins.settled();
+    return { image: formatImage(image), changed, ...meaning };
+  }
+
+  /** One line for each change, so that an operator later finds why a blob is gone. */
+  #log<Report extends object>(command: string, report: Report): Report {
     this.#options.logger.info('command', { command, ...report });
     return report;
   }
+}
+
+/** Undefined: the image isn't held. */
+async function describePin(
+  store: Pick<BlobStore, 'open' | 'sizeOf'>,
+  root: TypedDigest,
+): Promise<Omit<PinReport, 'image' | 'changed'> | undefined> {
+  const tree = await readImageTree(manifest => readManifest(store, manifest), root);
+  if (tree === undefined) return undefined;
+  let [heldBytes, missingBlobs] = [0, 0];
+  for (const digest of tree.blobs.keys()) {
+    const size = await store.sizeOf(digest);
+    heldBytes += size ?? 0;
+    if (size === undefined) missingBlobs += 1;
+  }
+  return { digest: root.digest, blobs: tree.blobs.size, missingBlobs, heldBytes };
 }

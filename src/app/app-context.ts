@@ -1,4 +1,4 @@
-/** What every part of the composition is given: the configuration, where to report to, who closes it, and the time. */
+/** What every part of the composition gets: configuration, logger, lifecycle, metrics and clock. */
 import type { Config } from '../config/config.ts';
 import type { Metrics } from '../metrics/metrics.ts';
 import type { Logger } from '../telemetry/logger.ts';

@@ -1,32 +1,30 @@
 /**
- * Makes this mirror a node of the configured fleet: its metrics, what the fleet may know of the store. Without `fleet` in
- * the configuration there is none, and nothing of it is loaded.
+ * Makes this mirror a node of the configured fleet, with the fleet's metrics. Without `fleet` in the configuration nothing of
+ * it is loaded.
  */
 import type { Fleet } from '../fleet/fleet.ts';
 import type { RedisConnection } from '../redis/redis-connection.ts';
 import type { AppContext } from './app-context.ts';
 import type { Storage } from './storage.ts';
 
-/** Undefined: this mirror stands alone. Waits for no network. The lifecycle closes it. */
+/** Undefined: no fleet is configured. Waits for no network. The lifecycle closes it. */
 export async function setUpFleet(
   { store, downloads, layout }: Pick<Storage, 'store' | 'downloads' | 'layout'>,
   connection: RedisConnection | undefined,
-  around: AppContext,
+  context: AppContext,
 ): Promise<Fleet | undefined> {
-  const { config, lifecycle, logger, metrics, now } = around;
+  const { config, lifecycle, logger, metrics, now } = context;
   const { fleet: settings } = config;
   if (settings === undefined || connection === undefined) return undefined;
   const [{ Fleet }, { FleetMetrics }] = await Promise.all([
     import('../fleet/fleet.ts'),
     import('../metrics/fleet-metrics.ts'),
   ]);
-  const observer = new FleetMetrics(metrics.registry, () => ({
-    isUp: fleet.redis.isUp,
-    nodes: fleet.nodes.alive,
-    leases: fleet.renewals.count,
-  }));
-  const fleet: Fleet = new Fleet({
-    ...settings,
+  const observer = new FleetMetrics(metrics.registry);
+  const fleet = new Fleet({
+    name: settings.name,
+    secret: settings.secret,
+    advertise: settings.advertise,
     node: layout.id,
     redis: connection,
     blobs: {
@@ -40,6 +38,11 @@ export async function setUpFleet(
     logger,
     now,
   });
+  observer.sampleFleet(() => ({
+    isUp: fleet.redis.isUp,
+    nodes: fleet.nodes.alive,
+    leases: fleet.renewals.count,
+  }));
   await lifecycle.start(
     'fleet',
     () => {

@@ -1,13 +1,12 @@
 /**
- * Ordered start and stop. Parts are closed in the reverse order of their start, each exactly once, whatever goes wrong
- * with the others; a start that fails closes what had started. `runUntilSignal` ties that to the process: the first
- * SIGTERM or SIGINT drains and ends with 0, a second one ends at once with 1, and so does anything nobody caught.
- * The same signal again within half a second is no second one.
+ * Ordered start and stop. Parts close in the reverse order of their start, each exactly once, even if others fail; a failed
+ * start closes what had started. `runUntilSignal` ties that to the process: the first SIGTERM or SIGINT drains and exits with
+ * 0, a second one or an uncaught error exits with 1 at once. A repeat within half a second is not a second signal.
  */
 import type { Logger } from '../telemetry/logger.ts';
 
 export interface CloseOptions {
-  /** How long answers that are being sent may go on. Milliseconds. */
+  /** How long running answers may go on, in milliseconds. */
   readonly drainMs: number;
 }
 
@@ -41,7 +40,7 @@ export class Lifecycle {
       throw error;
     }
     if (this.closing) {
-      await close(part, { drainMs: 0 }); // a signal came during the start: nobody else would close this one
+      await close(part, { drainMs: 0 }); // a signal came during the start
       throw new Error(`stopped while ${name} was starting`);
     }
     this.#parts.push({ name, close: options => close(part, options) });
@@ -65,7 +64,7 @@ export class Lifecycle {
   }
 }
 
-/** What of `process` is used; handed in so that a test can play it. */
+/** The part of `process` that is used, so that a test can replace it. */
 export interface ProcessEvents {
   on(event: string, listener: (value: unknown) => void): unknown;
   off(event: string, listener: (value: unknown) => void): unknown;
@@ -83,19 +82,19 @@ export interface RunOptions {
   readonly now?: () => number;
 }
 
-/** Ctrl-C under `npm start` comes twice: from the terminal, and from npm, which hands on its own. */
+/** Under `npm start`, Ctrl-C comes twice: from the terminal and from npm. */
 const sameKeystrokeMs = 500;
 
 const signals = ['SIGTERM', 'SIGINT'] as const;
 const faults = ['uncaughtException', 'unhandledRejection'] as const;
 
-/** Installs the handlers at once; `stop` takes them away again (for tests and for a start that failed). */
+/** Installs the handlers at once; `stop` removes them (for tests and for a start that failed). */
 export function runUntilSignal(options: RunOptions): { stop(): void } {
   const { process, logger } = options;
   const now = options.now ?? (() => performance.now());
   let first: { readonly signal: unknown; readonly at: number } | undefined;
 
-  function leave(code: number): void {
+  function exit(code: number): void {
     logger.flush?.();
     options.exit(code);
   }
@@ -103,8 +102,8 @@ export function runUntilSignal(options: RunOptions): { stop(): void } {
   function onSignal(signal: unknown): void {
     if (first !== undefined) {
       if (signal === first.signal && now() - first.at < sameKeystrokeMs) return;
-      logger.warn('second signal, leaving at once', { signal });
-      leave(1);
+      logger.warn('second signal, exiting at once', { signal });
+      exit(1);
       return;
     }
     first = { signal, at: now() };
@@ -116,16 +115,16 @@ export function runUntilSignal(options: RunOptions): { stop(): void } {
     try {
       await options.close({ drainMs: options.drainMs });
       logger.info('stopped');
-      leave(0);
+      exit(0);
     } catch (error) {
       logger.error('stopping failed', { error });
-      leave(1);
+      exit(1);
     }
   }
 
   function onFault(error: unknown): void {
-    logger.error('nobody caught this, leaving', { error });
-    leave(1);
+    logger.error('uncaught exception, exiting', { error });
+    exit(1);
   }
 
   for (const signal of signals) process.on(signal, onSignal);

@@ -1,33 +1,37 @@
 /**
- * The doors: the apps over the composed rooms, and the addresses they listen on. Each listener is closed by the
- * lifecycle, with the drain.
+ * The HTTP apps over the composed rooms, who may use them, and the addresses they listen on. The lifecycle closes each
+ * listener, with the drain.
  */
-
 import type { StatsReport } from '../admin/admin.ts';
+import { Access, Rules } from '../auth/access.ts';
+import { parseHtpasswd, Users } from '../auth/htpasswd.ts';
+import { WatchedFile } from '../config/watched-file.ts';
 import { type AppOptions, createApp, createOpsApp } from '../http/app.ts';
 import { Listener } from '../http/server/listener.ts';
-import { createAccess } from './access.ts';
+import { allowRepositories } from '../oci/name.ts';
 import type { AppContext } from './app-context.ts';
 
-export interface Serving extends Pick<AppOptions, 'directory' | 'catalog' | 'peers'> {
-  /** The store has been read: for `/readyz`. */
+export interface Serving {
+  readonly directory: AppOptions['directory'];
+  readonly catalog: AppOptions['catalog'];
+  /** Absent: no fleet. */
+  readonly peers?: AppOptions['peers'];
+  /** The store is scanned: for `/readyz`. */
   isScanned(): boolean;
-  /** Whether Redis keeps the LRU index; absent: it isn't to. */
-  redisLru?(): boolean;
-  /** Whether the fleet can be met; absent: there is none. */
-  fleet?(): boolean;
+  /** Whether Redis keeps the LRU index; absent: Redis isn't configured. */
+  isLruInRedis?(): boolean;
+  /** Whether the fleet's Redis answers; absent: no fleet. */
+  isFleetUp?(): boolean;
   readStats(): Promise<StatsReport>;
 }
 
 /** Resolves with the URLs of the main listener. Errors: those of `listen`. */
-export async function listen(
-  { isScanned, readStats, redisLru, fleet, ...serving }: Serving,
-  around: AppContext,
-): Promise<readonly string[]> {
-  const { config, lifecycle, metrics, logger, now } = around;
+export async function listen(serving: Serving, context: AppContext): Promise<readonly string[]> {
+  const { config, lifecycle, metrics, logger, now } = context;
+  const { directory, catalog, peers, isLruInRedis, isFleetUp } = serving;
   const { path, listen: metricsAddress } = config.metrics;
-  const access = createAccess(config.access, around);
-  const stats = { access, read: readStats }; // figures, like the metrics: they are served where those are
+  const access = createAccess(context);
+  const stats = { access, read: () => serving.readStats() }; // served on the listener of the metrics
   const ops = {
     observer: metrics,
     logger,
@@ -38,9 +42,9 @@ export async function listen(
       ok: !lifecycle.closing,
       detail: {
         draining: lifecycle.closing,
-        storeScanned: isScanned(),
-        ...(redisLru !== undefined && { lru: redisLru() ? 'redis' : 'degraded' }),
-        ...(fleet !== undefined && { fleet: fleet() ? 'met' : 'degraded' }),
+        storeScanned: serving.isScanned(),
+        ...(isLruInRedis !== undefined && { lru: isLruInRedis() ? 'redis' : 'degraded' }),
+        ...(isFleetUp !== undefined && { fleet: isFleetUp() ? 'met' : 'degraded' }),
       },
     }),
   };
@@ -51,7 +55,9 @@ export async function listen(
   }
   const handle = createApp({
     ...ops,
-    ...serving,
+    directory,
+    catalog,
+    ...(peers !== undefined && { peers }),
     access,
     now,
     stats: metricsAddress === undefined ? stats : undefined,
@@ -70,4 +76,29 @@ export async function listen(
   const open = () => Listener.open({ addresses: config.http.listen, handle, logger, onRefused });
   const listener = await lifecycle.start('listener', open, (part, closing) => part.close(closing));
   return listener.urls;
+}
+
+/** The users of the htpasswd file, which is read again when it changes, and the rules over canonical names. */
+function createAccess(context: AppContext): Access {
+  const config = context.config.access;
+  const rules = config.rules?.map(rule => ({ ...rule, matches: allowRepositories(rule.repositories, []) }));
+  return new Access({
+    users: config.htpasswd === undefined ? undefined : openUsers(config.htpasswd, context),
+    rules: new Rules(rules),
+  });
+}
+
+function openUsers(path: string, { logger, now }: AppContext): Users {
+  const file = new WatchedFile({
+    path,
+    now: () => performance.now(),
+    parse: text => {
+      const parsed = parseHtpasswd(text);
+      for (const flaw of parsed.flaws) logger.warn('ignoring a line of htpasswd', { file: path, ...flaw });
+      logger.info('htpasswd read', { file: path, users: parsed.hashes.size });
+      return parsed;
+    },
+    onTrouble: error => logger.warn('cannot read htpasswd, using its last content', { error }),
+  });
+  return new Users({ now, load: () => file.current() });
 }

@@ -1,30 +1,24 @@
 /**
- * The composition root: the only file that knows all rooms. It turns the configuration into narrow constructor options,
- * starts what needs starting in order, and hands back one thing that can be closed.
- *
- * Nothing at start waits for a network or for the whole store: records, the LRU index and leftovers of a crash are read
- * behind serving.
+ * The composition root: the only file that knows all rooms. It turns the configuration into narrow constructor options and
+ * starts the parts in order. The start waits neither for a network nor for the scan of the store.
  */
-
 import { PullThroughCache } from '../cached/pull-through-cache.ts';
 import type { Config } from '../config/config.ts';
 import { createAdminApp } from '../http/api/admin.ts';
-import { Metrics } from '../metrics/metrics.ts';
+import { Metrics, type StoreSample } from '../metrics/metrics.ts';
 import { Directory } from '../registry/directory.ts';
 import { readBootId } from '../store/ingest/journal.ts';
-import { findPartial } from '../store/ingest/sweep.ts';
 import { StoreLayout } from '../store/layout.ts';
 import { StoreOwner } from '../store/owner.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import { createAdmin } from './administration.ts';
 import type { AppContext } from './app-context.ts';
-import { createStats } from './daemon-stats.ts';
+import { createAdmin, createStats } from './daemon-admin.ts';
 import { setUpFleet } from './fleet-setup.ts';
 import { type CloseOptions, Lifecycle } from './lifecycle.ts';
 import { listen } from './listeners.ts';
-import { openRedis } from './open-redis.ts';
-import { openStorage } from './storage.ts';
-import { StoreReading } from './store-scan.ts';
+import { openRedis } from './open-lru.ts';
+import { openStorage, type Storage } from './storage.ts';
+import { StoreScan } from './store-scan.ts';
 import { openUpstreams } from './upstreams.ts';
 
 export interface MirrorOptions {
@@ -36,9 +30,9 @@ export interface MirrorOptions {
 export interface Mirror {
   /** One for each address listened on. */
   readonly urls: readonly string[];
-  /** For the start line: how much the cache may hold, and what decides it. */
+  /** For the start line: how much the store may hold, and why. */
   readonly cacheLimit: { readonly bytes: number; readonly reason: string };
-  /** Resolves when everything that runs behind the start is done: recovery, the LRU index, public links. */
+  /** Resolves when the scan of the store is done: recovery, the LRU index, public links. */
   readonly settled: Promise<void>;
   close(options: CloseOptions): Promise<void>;
 }
@@ -53,57 +47,48 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     () => StoreOwner.acquire(layout.path),
     part => part.release(),
   );
-  const sample = () => {
-    const { heldBytes, limitBytes, freeBytes, blobs } = capacity.usage();
-    return {
-      bytes: heldBytes,
-      blobs,
-      limitBytes,
-      ...(freeBytes !== undefined && { freeBytes }),
-      lru: lruState(),
-    };
-  };
-  const metrics: Metrics = new Metrics({ logger, upstreams: config.upstreams.keys(), sample });
-  const around: AppContext = { config, logger, lifecycle, metrics, now };
+  const metrics = new Metrics({ logger, upstreams: config.upstreams.keys() });
+  const context: AppContext = { config, logger, lifecycle, metrics, now };
 
-  const redis = await openRedis(around);
-  const holdings = await openStorage(layout, redis, around);
-  const { capacity, lru, lruState, lastUses } = holdings;
-  const fleet = await setUpFleet(holdings, redis, around);
+  const redis = await openRedis(context);
+  const storage = await openStorage(layout, redis, context);
+  const { capacity, lru, lruState, lastUses } = storage;
+  metrics.sampleStore(() => sampleStore(storage));
+  const fleet = await setUpFleet(storage, redis, context);
   const cache = new PullThroughCache({
-    ...holdings,
+    layout,
+    store: storage.store,
+    quarantine: storage.quarantine,
+    records: storage.records,
+    downloads: storage.downloads,
+    room: capacity,
+    events: {
+      touch: digest => {
+        lru.touch(digest);
+        lastUses.touch(digest);
+        fleet?.holders.note(digest);
+      },
+      verified: digest => lastUses.verified(digest),
+      manifestStored: (digest, bytes) => {
+        capacity.account(bytes);
+        if (bytes > 0) fleet?.holders.note(digest);
+      },
+      removed: (digest, bytes, kind) => {
+        if (kind === 'manifest' && lru.sizeOf(digest) === undefined) capacity.account(-bytes);
+        lru.remove(digest);
+        fleet?.holders.forget(digest);
+      },
+    },
     tags: config.tags,
     offline: config.offline,
+    verifyAfterMs: config.store.verifyAfterMs,
     bootId: await readBootId(),
     observer: metrics,
     logger,
     now,
-    reserve: (bytes, digest) => capacity.reserve(bytes, digest),
-    verifyAfterMs: config.store.verifyAfterMs,
-    partialLeft: digest => {
-      findPartial({ layout, observer: metrics }, digest).then(
-        found => capacity.addPartials(found === undefined ? [] : [found]),
-        error => logger.warn('a partial could not be counted', { digest, error }),
-      );
-    },
-    touch: digest => {
-      lru.touch(digest);
-      lastUses.touch(digest);
-      fleet?.holders.note(digest);
-    },
-    verified: digest => lastUses.verified(digest),
     indexedSize: digest => lru.sizeOf(digest),
-    manifestStored: (digest, bytes) => {
-      capacity.account(bytes);
-      if (bytes > 0) fleet?.holders.note(digest);
-    },
-    removed: (digest, bytes, kind) => {
-      if (kind === 'manifest' && lru.sizeOf(digest) === undefined) capacity.account(-bytes);
-      lru.remove(digest);
-      fleet?.holders.forget(digest);
-    },
   });
-  const upstreams = await openUpstreams(cache, fleet, around);
+  const upstreams = await openUpstreams(cache, fleet, context);
   await lifecycle.start(
     'downloads',
     () => cache,
@@ -114,23 +99,15 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     defaultUpstream: config.defaultUpstream,
     ownNames: ownNamesOf(config),
   });
-  const settled = await lifecycle.start(
-    'reading of the store',
-    () =>
-      new StoreReading({
-        ...holdings,
-        cache,
-        partialTtlMs: config.store.partialTtlMs,
-        observer: metrics,
-        logger,
-        now,
-      }),
-    reading => reading.close(),
+  const scan = await lifecycle.start(
+    'scan of the store',
+    () => new StoreScan(storage, cache, context),
+    part => part.close(),
   );
-  const stats = createStats({ holdings, upstreams, lru: () => sample().lru }, around);
-  const admin = createAdmin({ holdings, cache, upstreams, stats, settled: settled.done }, around);
+  const readStats = createStats(storage, upstreams, context);
+  const admin = createAdmin({ storage, cache, upstreams, stats: readStats, scanned: scan.done }, context);
   await lifecycle.start(
-    'owner door',
+    'admin socket',
     () => owner.serve(createAdminApp({ admin, logger })),
     () => owner.stopServing(),
   );
@@ -139,25 +116,36 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       directory,
       catalog: cache.catalog,
       isScanned: () => capacity.usage().known,
-      readStats: stats,
-      ...(redis !== undefined && { redisLru: () => lruState().up }),
+      readStats,
+      ...(redis !== undefined && { isLruInRedis: () => lruState().up }),
       ...(fleet !== undefined && {
-        fleet: () => fleet.redis.isUp,
+        isFleetUp: () => fleet.redis.isUp,
         peers: { gate: fleet.gate, content: cache.peers },
       }),
     },
-    around,
+    context,
   );
   const { limitBytes, limitReason } = capacity.usage();
   return {
     urls,
     cacheLimit: { bytes: limitBytes, reason: limitReason },
-    settled: settled.done,
+    settled: scan.done,
     close: closing => lifecycle.close(closing),
   };
 }
 
-/** Hosts that mean this mirror itself when they come as `ns`. */
+/** Hosts that name this mirror itself in `ns`. */
 function ownNamesOf({ http }: Config): string[] {
   return http.publicUrl === undefined ? [...http.names] : [new URL(http.publicUrl).host, ...http.names];
+}
+
+function sampleStore({ capacity, lruState }: Storage): StoreSample {
+  const { heldBytes, limitBytes, freeBytes, blobs } = capacity.usage();
+  return {
+    bytes: heldBytes,
+    blobs,
+    limitBytes,
+    lru: lruState(),
+    ...(freeBytes !== undefined && { freeBytes }),
+  };
 }

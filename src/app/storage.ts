@@ -1,6 +1,6 @@
 /**
- * What is held and how much of it may be: the store on disk, its records, the LRU index and the capacity that evicts.
- * Everything here is closed by the lifecycle, in the reverse order.
+ * What the mirror holds and how much it may hold: the store on disk, its records, the LRU index and the capacity. The
+ * lifecycle closes each part in the reverse order.
  */
 import { Downloads } from '../cached/download/downloads.ts';
 import { Capacity } from '../capacity/capacity.ts';
@@ -8,7 +8,7 @@ import type { RedisConnection } from '../redis/redis-connection.ts';
 import { BlobStore } from '../store/blobs/blob-store.ts';
 import { LastUseWriter } from '../store/blobs/last-use-writer.ts';
 import { Quarantine } from '../store/blobs/quarantine.ts';
-import { removePartial } from '../store/ingest/sweep.ts';
+import { findPartial, removePartial } from '../store/ingest/sweep.ts';
 import type { StoreLayout } from '../store/layout.ts';
 import { PinnedBlobs } from '../store/records/pinned-blobs.ts';
 import { Records } from '../store/records/records.ts';
@@ -28,27 +28,24 @@ export interface Storage {
   readonly capacity: Capacity;
 }
 
-/** Bad files that are kept to be looked at take little of what may be held. */
+/** Bad files kept for inspection may take so much of the limit. */
 const maxQuarantineBytes = 256 * 1024 * 1024;
 const maxQuarantineShare = 1 / 16;
 
 /**
- * Reads nothing of the store yet. `redis`: the mirror's connection, if there is one. Errors: those of the disk that
- * `Capacity.start` looks at; `ConfigError` for a Redis that is required and can't hold the index.
+ * Reads nothing of the store yet. `redis`: the mirror's connection, when Redis is configured. Errors: `ConfigError` for a
+ * required Redis that can't hold the index.
  */
 export async function openStorage(
   layout: StoreLayout,
   redis: RedisConnection | undefined,
-  around: AppContext,
+  context: AppContext,
 ): Promise<Storage> {
-  const { logger, lifecycle, metrics, now } = around;
+  const { logger, lifecycle, metrics, now } = context;
   const store = new BlobStore({ layout, observer: metrics });
-  const { lru, state, pinsChanged } = await openLru(layout.id, redis, around);
-  const pins: PinnedBlobs = new PinnedBlobs({
-    store,
-    logger,
-    onChange: () => pinsChanged(() => pins.digests),
-  });
+  const index = await openLru(layout.id, redis, context);
+  const pins = new PinnedBlobs({ store, logger, onChange: () => index.pinsChanged() });
+  index.setPins(pins);
   const records = await lifecycle.start(
     'records',
     () =>
@@ -65,6 +62,12 @@ export async function openStorage(
     () => new LastUseWriter({ store, logger, now }),
     part => part.close(),
   );
+  const downloads = new Downloads();
+  const capacity = await lifecycle.start(
+    'capacity',
+    () => openCapacity({ layout, store, lru: index.lru, downloads, pins }, context),
+    part => part.close(),
+  );
   const quarantine = new Quarantine({
     layout,
     observer: metrics,
@@ -72,43 +75,43 @@ export async function openStorage(
     maxBytes: () => Math.min(maxQuarantineBytes, capacity.usage().limitBytes * maxQuarantineShare),
     counted: bytes => capacity.account(bytes),
   });
-  const parts = {
+  return {
     layout,
     store,
     quarantine,
-    lru,
-    lruState: state,
-    downloads: new Downloads(),
+    lru: index.lru,
+    lruState: index.state,
+    downloads,
     records,
     pins,
     lastUses,
+    capacity,
   };
-  const capacity: Capacity = await lifecycle.start(
-    'capacity',
-    () => openCapacity(parts, around),
-    part => part.close(),
-  );
-  return { ...parts, capacity };
 }
 
 async function openCapacity(
-  { layout, store, lru, downloads, pins }: Omit<Storage, 'capacity'>,
+  { layout, store, lru, downloads, pins }: Pick<Storage, 'layout' | 'store' | 'lru' | 'downloads' | 'pins'>,
   { config, logger, metrics, now }: AppContext,
 ): Promise<Capacity> {
   const capacity = new Capacity({
-    ...config.store,
+    maxBytes: config.store.maxBytes,
+    minFreeBytes: config.store.minFreeBytes,
+    lowWatermark: config.store.lowWatermark,
     lru,
+    files: {
+      freeBytes: () => store.freeBytes(),
+      writtenBytes: () => downloads.heldBytes,
+      mayEvict: async digest => !(await pins.isPinned(digest)),
+      findPartial: digest => findPartial({ layout, observer: metrics }, digest),
+      isActive: digest => downloads.isActive(digest),
+      unlinkBlob: digest => store.remove(digest),
+      unlinkPartial: digest =>
+        downloads.removePartial(digest, () => removePartial({ layout, observer: metrics }, digest)),
+    },
+    pins,
     observer: metrics,
     logger,
     now,
-    freeBytes: () => store.freeBytes(),
-    unlinkBlob: digest => store.remove(digest),
-    unlinkPartial: digest =>
-      downloads.removePartial(digest, () => removePartial({ layout, observer: metrics }, digest)),
-    mayEvict: async digest => !(await pins.isPinned(digest)), // hosted content comes later
-    pins,
-    isActive: digest => downloads.isActive(digest),
-    writtenBytes: () => downloads.heldBytes,
   });
   await capacity.start();
   return capacity;

@@ -1,20 +1,24 @@
 /**
- * The commands over a store that no daemon has. What changes it takes the owner's socket for as long as it runs, so that no
- * daemon starts in between; and it runs as the user whose store it is, so that no daemon finds files that it can't write.
+ * The admin commands over a store without a daemon. A command that changes the store holds the admin socket, so that no
+ * daemon starts meanwhile, and runs as the store's user, so that the daemon can write every file afterwards.
  */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { StatsReport } from '../admin/admin.ts';
+import { imageHostsOf } from '../admin/image-name.ts';
 import { LocalAdmin } from '../admin/local-admin.ts';
+import { computeLimit } from '../capacity/ledger.ts';
 import type { Config } from '../config/config.ts';
+import type { Digest } from '../oci/digest.ts';
 import { BlobStore } from '../store/blobs/blob-store.ts';
+import { sumPartials } from '../store/ingest/sweep.ts';
 import { StoreLayout } from '../store/layout.ts';
 import { StoreOwner } from '../store/owner.ts';
 import { PinnedBlobs } from '../store/records/pinned-blobs.ts';
 import { Records } from '../store/records/records.ts';
 import { isMissing, StoreError } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import { imageHostsOf } from './image-hosts.ts';
-import { readStoreStats } from './store-stats.ts';
+import { readVersion } from '../version.ts';
 
 export interface StoreAdmin {
   readonly admin: LocalAdmin;
@@ -23,7 +27,7 @@ export interface StoreAdmin {
 
 export interface StoreAdminOptions {
   readonly logger: Logger;
-  /** It will change something. */
+  /** The command changes the store. */
   readonly isChange: boolean;
 }
 
@@ -36,7 +40,7 @@ export async function openStoreAdmin(
   const owner = isChange ? await StoreOwner.acquire(config.store.path) : undefined;
   try {
     const layout = await StoreLayout.open(config.store.path);
-    const observer = { storeError: () => {} }; // what matters comes as an error too
+    const observer = { storeError: () => {} }; // the commands throw these errors
     const store = new BlobStore({ layout, observer });
     const pins = new PinnedBlobs({ store, logger });
     const records = new Records({
@@ -45,9 +49,10 @@ export async function openStoreAdmin(
       logger,
       onEntry: (entry, record) => pins.heard(entry, record),
     });
-    const parts = { config, layout, store, records, pins };
     const admin = new LocalAdmin({
-      ...parts,
+      records,
+      store,
+      pins,
       logger,
       hosts: imageHostsOf(config),
       registry: undefined,
@@ -58,7 +63,7 @@ export async function openStoreAdmin(
       ready: () => loadPins(records, pins),
       stats: async () => {
         await loadPins(records, pins);
-        return readStoreStats(parts);
+        return readStats(config, layout, store, records, pins);
       },
     });
     return { admin, close: async () => await records.close().finally(() => owner?.release()) };
@@ -68,12 +73,48 @@ export async function openStoreAdmin(
   }
 }
 
+/** Counts file by file. The pins must be loaded. Errors: `StoreError`. */
+async function readStats(
+  config: Config,
+  layout: StoreLayout,
+  store: BlobStore,
+  records: Records,
+  pins: PinnedBlobs,
+): Promise<StatsReport> {
+  const manifests = new Set<Digest>();
+  for await (const name of records.names())
+    for (const { digest } of (await records.open(name)).manifests()) manifests.add(digest);
+  const partialBytes = await sumPartials(layout);
+  let [bytes, blobs] = [partialBytes, 0];
+  for await (const { digest, size } of store.scan()) {
+    bytes += size;
+    if (!manifests.has(digest)) blobs += 1;
+  }
+  const { free, total } = await store.freeBytes();
+  const limit = computeLimit(config.store, { free, total, onDisk: bytes });
+  return {
+    version: await readVersion(),
+    store: {
+      path: layout.path,
+      bytes,
+      blobs,
+      limitBytes: Number.isFinite(limit.bytes) ? limit.bytes : null,
+      limitReason: limit.reason,
+      freeBytes: free,
+      partialBytes,
+      pinnedBytes: pins.bytes,
+      scanned: true,
+    },
+    daemon: null,
+  };
+}
+
 async function loadPins(records: Records, pins: PinnedBlobs): Promise<void> {
   for await (const name of records.names()) await pins.load(await records.open(name));
   pins.loaded();
 }
 
-/** Opening a layout would make a store where none is. */
+/** Opening a layout would create a store where there is none. */
 async function requireStore(path: string, isChange: boolean): Promise<void> {
   let uid: number;
   try {
@@ -83,9 +124,9 @@ async function requireStore(path: string, isChange: boolean): Promise<void> {
     const message = `there is no store at ${path} (store.path): no daemon has run there yet`;
     throw new StoreError('open', 'MISSING', message);
   }
-  const ours = process.geteuid?.();
-  if (isChange && ours !== undefined && ours !== uid) {
-    const message = `the store at ${path} is of the user with id ${uid}: run this as that user, got ${ours}`;
+  const ownUid = process.geteuid?.();
+  if (isChange && ownUid !== undefined && ownUid !== uid) {
+    const message = `the store at ${path} belongs to the user with id ${uid}: run this as that user, got ${ownUid}`;
     throw new StoreError('open', 'FOREIGN', message);
   }
 }

@@ -1,49 +1,30 @@
 /**
- * What runs behind the start, while requests are served already: leftovers of a crash are swept, public links, pins and the
- * LRU index are read from the store. Ends by itself; `close` ends it early.
+ * The scan of the store after the start, while requests are served: sweeps leftovers of a crash, and reads public links, pins
+ * and the LRU index. It ends by itself; `close` ends it early.
  */
 import type { PullThroughCache } from '../cached/pull-through-cache.ts';
-import type { Capacity } from '../capacity/capacity.ts';
-import type { LoadableLru } from '../lru/index/embedded-lru.ts';
 import { rebuildLru } from '../lru/index/rebuild.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { BlobStore } from '../store/blobs/blob-store.ts';
-import type { Quarantine } from '../store/blobs/quarantine.ts';
 import { sweepIngests } from '../store/ingest/sweep.ts';
-import type { StoreLayout } from '../store/layout.ts';
-import type { PinnedBlobs } from '../store/records/pinned-blobs.ts';
-import type { Records } from '../store/records/records.ts';
 import type { RepositoryRecord } from '../store/records/repository-record.ts';
-import type { StoreObserver } from '../store/store-error.ts';
-import type { Logger } from '../telemetry/logger.ts';
+import type { AppContext } from './app-context.ts';
+import type { Storage } from './storage.ts';
 
-export interface StoreReadingOptions {
-  readonly layout: StoreLayout;
-  readonly store: BlobStore;
-  readonly quarantine: Quarantine;
-  readonly records: Records;
-  readonly pins: PinnedBlobs;
-  readonly lru: LoadableLru;
-  readonly capacity: Capacity;
-  readonly cache: PullThroughCache;
-  readonly downloads: { isActive(digest: Digest): boolean };
-  readonly partialTtlMs: number;
-  readonly observer: StoreObserver;
-  readonly logger: Logger;
-  now(): number;
-}
-
-export class StoreReading {
-  /** Never rejects: what can't be read is logged, and found again by and by. */
+export class StoreScan {
+  /** Never rejects: what can't be read is logged, and found when it is next used. */
   readonly done: Promise<void>;
-  readonly #options: StoreReadingOptions;
+  readonly #storage: Storage;
+  readonly #cache: PullThroughCache;
+  readonly #context: AppContext;
   readonly #controller = new AbortController();
   readonly #manifests = new Set<Digest>();
 
-  constructor(options: StoreReadingOptions) {
-    this.#options = options;
-    this.done = this.#read().catch((error: unknown) => {
-      if (!this.#controller.signal.aborted) options.logger.error('reading the store failed', { error });
+  constructor(storage: Storage, cache: PullThroughCache, context: AppContext) {
+    this.#storage = storage;
+    this.#cache = cache;
+    this.#context = context;
+    this.done = this.#run().catch((error: unknown) => {
+      if (!this.#controller.signal.aborted) context.logger.error('reading the store failed', { error });
     });
   }
 
@@ -53,39 +34,46 @@ export class StoreReading {
     await this.done;
   }
 
-  async #read(): Promise<void> {
-    const { capacity, cache, downloads, logger, lru, quarantine, store } = this.#options;
+  async #run(): Promise<void> {
+    const { layout, capacity, downloads, lru, quarantine, store } = this.#storage;
+    const { config, logger, metrics, now } = this.#context;
     const rebuilding = rebuildLru({
-      scan: store.scan(cache.loadLinks(this.#publicRecords())), // by then it is known which are manifests
+      scan: store.scan(this.#cache.loadLinks(this.#publicRecords())), // the records say which blobs are manifests
       isManifest: digest => this.#manifests.has(digest),
       lru,
       now: () => performance.now(),
       signal: this.#controller.signal,
     });
-    const sweeping = sweepIngests({ ...this.#options, isActive: digest => downloads.isActive(digest) })
+    const sweeping = sweepIngests({
+      layout,
+      observer: metrics,
+      partialTtlMs: config.store.partialTtlMs,
+      now,
+      isActive: digest => downloads.isActive(digest),
+    })
       .then(partials => capacity.addPartials(partials)) // at once: some of them may be completed before the scan ends
-      .catch((error: unknown) => logger.warn('leftovers could not be swept', { error }));
+      .catch((error: unknown) => logger.warn('leftovers of a crash could not be removed', { error }));
     const counting = quarantine
       .load()
-      .catch((error: unknown) => logger.warn('what was set aside could not be counted', { error }));
+      .catch((error: unknown) => logger.warn('quarantined files could not be counted', { error }));
     const [{ manifestBytes }] = await Promise.all([rebuilding, sweeping, counting]);
     capacity.account(manifestBytes);
     await capacity.scanned();
   }
 
-  /** All records are looked at, for the manifests among the blobs; those of public repositories are given out. */
+  /** Reads all records, for the manifests among the blobs, and yields those of public repositories. */
   async *#publicRecords(): AsyncGenerator<RepositoryRecord> {
-    const { records, pins, cache, logger } = this.#options;
+    const { records, pins } = this.#storage;
     for await (const name of records.names()) {
       this.#controller.signal.throwIfAborted();
       const record = await records.open(name).catch((error: unknown) => {
-        logger.warn('a folder among the records is none of ours', { name, error });
+        this.#context.logger.warn('ignoring a foreign folder among the records', { name, error });
       });
       if (record === undefined) continue;
       for (const { digest } of record.manifests()) this.#manifests.add(digest);
       await pins.load(record);
-      if (cache.isPublic(record)) yield record;
+      if (this.#cache.isPublic(record)) yield record;
     }
-    pins.loaded(); // before anything is evicted: that waits for the end of the reading
+    pins.loaded(); // before anything is evicted: evictions wait for the end of the scan
   }
 }

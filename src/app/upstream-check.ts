@@ -8,6 +8,7 @@ import { HUB, parseReference, parseRepository } from '../oci/name.ts';
 import { UpstreamError } from '../registry/upstream-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer, RateLimit } from '../telemetry/observer.ts';
+import { StaticCredentials } from '../upstream/auth/credential-provider.ts';
 import { openUpstream } from '../upstream/upstream-urls.ts';
 
 export interface UpstreamFinding {
@@ -71,7 +72,7 @@ async function ask(
     ...upstream,
     url,
     fallbacks: [],
-    ...(hasCredentials && { credentials: { username, password } }),
+    credentials: hasCredentials ? new StaticCredentials(username, password) : undefined,
     userAgent: 'cistern',
     observer,
     logger: silent,
@@ -107,7 +108,7 @@ function describeFailure(error: Error | undefined): string {
   while (cause instanceof Error && cause.cause instanceof Error) cause = cause.cause;
   if (!(cause instanceof Error) || error === undefined) return 'for an unknown reason';
   const message = cause.message === '' ? error.message : cause.message;
-  return message.replace(/^expected .+, got /, '');
+  return message.replace(/^\S+ cannot be reached: /, '');
 }
 
 /** Undefined when it can't be seen in time. */

@@ -4,6 +4,7 @@ import type { UpstreamConfig } from '../config/config.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { DirectoryEntry } from '../registry/directory.ts';
 import { OfflineOrigin, type Origin, type OriginHealth } from '../registry/origin.ts';
+import { StaticCredentials } from '../upstream/auth/credential-provider.ts';
 import type { HealthObserver } from '../upstream/health/health.ts';
 import { openUpstream } from '../upstream/upstream-urls.ts';
 import type { AppContext } from './app-context.ts';
@@ -12,25 +13,26 @@ export interface OpenedUpstream extends DirectoryEntry {
   health(): OriginHealth;
 }
 
-/** Nothing is dialled. The lifecycle closes each. */
+/** Connects to nothing yet. The lifecycle closes each. */
 export async function openUpstreams(
   cache: PullThroughCache,
   fleet: Fleet | undefined,
-  around: AppContext,
+  context: AppContext,
 ): Promise<readonly OpenedUpstream[]> {
-  const { config, lifecycle } = around;
+  const { config, lifecycle } = context;
   const entries: OpenedUpstream[] = [];
   for (const upstream of config.upstreams.values()) {
     const origin = await lifecycle.start(
       upstream.key,
-      () => openOrigin(upstream, fleet, around),
+      () => openOrigin(upstream, fleet, context),
       part => part.close(),
     );
-    const { key, aliases, timeouts } = upstream;
+    const { key, aliases, allow, deny, finish, share, timeouts } = upstream;
+    const { stallMs, giveUpMs } = timeouts;
     const isPublic = upstream.username === undefined;
-    const isGuarded = !isPublic && upstream.share === 'public';
-    const seen = fleet?.origin(origin) ?? origin; // directly over the upstream: see fleet/fleet-origin.ts
-    const registry = cache.registry(seen, { ...upstream, ...timeouts, isPublic, isGuarded });
+    const isGuarded = !isPublic && share === 'public';
+    const seen = fleet?.origin(origin) ?? origin; // below the check of visibility: see fleet/fleet-origin.ts
+    const registry = cache.registry(seen, { isPublic, isGuarded, finish, allow, deny, stallMs, giveUpMs });
     entries.push({ key, aliases, registry, health: () => origin.health() });
   }
   return entries;
@@ -42,20 +44,30 @@ function openOrigin(
   { config, metrics, logger, now }: AppContext,
 ): Origin {
   if (config.offline) return new OfflineOrigin(upstream.key);
-  const { username, password } = upstream;
+  const { username, password, ca, proxy } = upstream;
+  const hasCredentials = username !== undefined && password !== undefined;
   return openUpstream({
-    ...upstream,
-    ...(username !== undefined && password !== undefined && { credentials: { username, password } }),
+    key: upstream.key,
+    url: upstream.url,
+    fallbacks: upstream.fallbacks,
+    credentials: hasCredentials ? new StaticCredentials(username, password) : undefined,
+    ...(ca !== undefined && { ca }),
+    insecure: upstream.insecure,
+    ip: upstream.ip,
+    ...(proxy !== undefined && { proxy }),
+    tokenHosts: upstream.tokenHosts,
+    maxTransfers: upstream.maxTransfers,
+    timeouts: upstream.timeouts,
     userAgent: 'cistern',
     observer: metrics,
-    ...(fleet !== undefined && { healthObserver: telling(fleet, metrics) }),
+    ...(fleet !== undefined && { healthObserver: reportToFleet(fleet, metrics) }),
     logger,
     now,
   });
 }
 
-/** Metrics, and the nodes that use up the same pull limit. */
-function telling(fleet: Fleet, metrics: AppContext['metrics']): HealthObserver {
+/** To the metrics, and to the nodes that share the pull limit. */
+function reportToFleet(fleet: Fleet, metrics: AppContext['metrics']): HealthObserver {
   return {
     upstreamRateLimit: (key, limit) => {
       metrics.upstreamRateLimit(key, limit);

@@ -1,62 +1,180 @@
 /**
- * What HTTP asks about a request before anything is looked up: who is it, and what may they have. Both are decided anew
- * for each request.
+ * Who sends a request and what they may do. Both are decided by HTTP before anything is looked up, anew for each request.
  */
-import { parseBasic } from './basic.ts';
-import type { Rules } from './rules.ts';
-import type { Users } from './users.ts';
-import { WrongCredentials } from './wrong-credentials.ts';
 
-/** As `Caller` of the registry contract. */
-export interface Visitor {
-  mayPull(canonicalName: string, visibility: 'public' | 'private'): boolean;
+import { AddressBlocks } from '../lib/address-blocks.ts';
+import { formatChallenge } from '../oci/challenge.ts';
+import { RegistryError } from '../oci/error.ts';
+import type { Credentials, Users } from './htpasswd.ts';
+
+/**
+ * The only 401 of this mirror: the client sent wrong credentials. A client without credentials never gets it, because
+ * dockerd would answer the challenge with its Docker Hub password.
+ */
+export class WrongCredentials extends RegistryError {
+  /** Value of `WWW-Authenticate`, which RFC 9110 15.5.2 requires with every 401. */
+  readonly challenge = formatChallenge({ scheme: 'basic', parameters: new Map([['realm', 'Cistern']]) });
+
+  constructor() {
+    super('UNAUTHORIZED', { message: 'wrong user name or password' });
+    this.name = 'WrongCredentials';
+  }
 }
 
 export interface AccessOptions {
-  /** Undefined: there are none, and nobody's credentials are looked at. */
+  /** Undefined: there are no users, and credentials are ignored. */
   readonly users: Pick<Users, 'areRight'> | undefined;
   readonly rules: Rules;
 }
 
 export class Access {
-  readonly #options: AccessOptions;
+  readonly #users: AccessOptions['users'];
+  readonly #rules: Rules;
 
-  constructor(options: AccessOptions) {
-    this.#options = options;
+  constructor({ users, rules }: AccessOptions) {
+    this.#users = users;
+    this.#rules = rules;
   }
 
   /**
-   * `authorization`: the header as it came; `address`: the client's. Errors: `WrongCredentials`; UNAVAILABLE when too
-   * many log in at once.
+   * `authorization`: the header as sent; `address`: the client's. Errors: `WrongCredentials`; UNAVAILABLE when too many
+   * log in at once.
    */
-  async visitor(authorization: string | undefined, address: string | undefined): Promise<Visitor> {
-    return this.#admit(await this.#identify(authorization), address);
+  async authenticate(authorization: string | undefined, address: string | undefined): Promise<RuledCaller> {
+    return new RuledCaller(this.#rules, await this.#userOf(authorization), address);
   }
 
-  /** Somebody without a login: decided at once. */
-  stranger(address: string | undefined): Visitor {
-    return this.#admit(undefined, address);
+  /** A caller without credentials. */
+  anonymous(address: string | undefined): RuledCaller {
+    return new RuledCaller(this.#rules, undefined, address);
   }
 
-  #admit(user: string | undefined, address: string | undefined): Visitor {
-    const { rules } = this.#options;
-    return {
-      mayPull: (canonicalName, visibility) =>
-        rules.allow({ user, address, canonicalName, action: 'pull', visibility }),
-    };
+  /** The client is logged in, or this mirror has no users. Errors: as `authenticate`. */
+  async isLoggedIn(authorization: string | undefined): Promise<boolean> {
+    return this.#users === undefined || (await this.#userOf(authorization)) !== undefined;
   }
 
-  /** Somebody with a name asks, or there are no names here. Errors: as `visitor`. */
-  async isKnown(authorization: string | undefined): Promise<boolean> {
-    return this.#options.users === undefined || (await this.#identify(authorization)) !== undefined;
-  }
-
-  /** The name; undefined without a login. */
-  async #identify(authorization: string | undefined): Promise<string | undefined> {
-    const { users } = this.#options;
-    const credentials = users === undefined ? undefined : parseBasic(authorization);
-    if (users === undefined || credentials === undefined) return undefined;
-    if (credentials === 'malformed' || !(await users.areRight(credentials))) throw new WrongCredentials();
+  async #userOf(authorization: string | undefined): Promise<string | undefined> {
+    if (this.#users === undefined) return undefined;
+    const credentials = parseBasic(authorization);
+    if (credentials === undefined) return undefined;
+    if (credentials === 'malformed' || !(await this.#users.areRight(credentials)))
+      throw new WrongCredentials();
     return credentials.name;
   }
+}
+
+/** A `Caller` of the registry contract whose rights come from `access.rules`. */
+class RuledCaller {
+  readonly user: string | undefined;
+  readonly #rules: Rules;
+  readonly #address: string | undefined;
+
+  constructor(rules: Rules, user: string | undefined, address: string | undefined) {
+    this.#rules = rules;
+    this.user = user;
+    this.#address = address;
+  }
+
+  mayPull(canonicalName: string, visibility: 'public' | 'private'): boolean {
+    return this.#may('pull', canonicalName, visibility);
+  }
+
+  mayPush(canonicalName: string): boolean {
+    return this.#may('push', canonicalName, 'public');
+  }
+
+  mayDelete(canonicalName: string): boolean {
+    return this.#may('delete', canonicalName, 'public');
+  }
+
+  mayAdminister(canonicalName: string): boolean {
+    return this.#may('admin', canonicalName, 'public');
+  }
+
+  #may(action: Action, canonicalName: string, visibility: 'public' | 'private'): boolean {
+    const { user } = this;
+    return this.#rules.allow({ user, address: this.#address, canonicalName, action, visibility });
+  }
+}
+
+/** A longer name or password is malformed: bcrypt reads 72 bytes anyway. */
+const maxCredentialsLength = 1024;
+
+/**
+ * `Authorization: Basic …` (RFC 7617), a name and a password in UTF-8. `malformed`: the scheme is Basic, the rest is not.
+ * Undefined: the header is absent or has another scheme, which is no login here.
+ */
+export function parseBasic(header: string | undefined): Credentials | 'malformed' | undefined {
+  const [, encoded] = /^basic(?: +(.*))?$/is.exec(header?.trim() ?? '') ?? [];
+  if (encoded === undefined) return /^basic\b/i.test(header?.trim() ?? '') ? 'malformed' : undefined;
+  if (encoded.length > 2 * maxCredentialsLength || !/^[A-Za-z0-9+/]+={0,2}$/.test(encoded))
+    return 'malformed';
+  const text = Buffer.from(encoded, 'base64').toString('utf8');
+  const colon = text.indexOf(':');
+  if (colon < 1 || text.includes('\0')) return 'malformed';
+  return { name: text.slice(0, colon), password: text.slice(colon + 1) };
+}
+
+export type Action = 'pull' | 'push' | 'delete' | 'admin';
+
+export interface Rule {
+  /** Over canonical names: `docker.io/library/alpine`. */
+  matches(canonicalName: string): boolean;
+  /** Names; `*`: every logged-in user; `anonymous`: every caller. */
+  readonly users: readonly string[];
+  /** IP addresses and CIDR blocks; none: from anywhere. */
+  readonly from: readonly string[];
+  readonly actions: readonly Action[];
+}
+
+export interface Asking {
+  /** Undefined: without a login. */
+  readonly user: string | undefined;
+  /** An IP address; undefined: unknown. */
+  readonly address: string | undefined;
+  readonly canonicalName: string;
+  readonly action: Action;
+  readonly visibility: 'public' | 'private';
+}
+
+/**
+ * `access.rules` as a pure function: the first rule that matches repository, caller and address decides; without a match
+ * the answer is no. Without rules every caller pulls public content, and nothing else. Private content needs a login: a
+ * rule for `anonymous` never opens it and is skipped for it.
+ */
+export class Rules {
+  readonly #rules: readonly (Rule & { readonly blocks: AddressBlocks | undefined })[] | undefined;
+
+  /** Undefined: no rules. Errors: TypeError or RangeError for a `from` that is no address. */
+  constructor(rules: readonly Rule[] | undefined) {
+    this.#rules = rules?.map(rule => ({
+      matches: name => rule.matches(name),
+      users: rule.users,
+      from: rule.from,
+      actions: rule.actions,
+      blocks: rule.from.length === 0 ? undefined : new AddressBlocks(rule.from),
+    }));
+  }
+
+  allow(asking: Asking): boolean {
+    if (this.#rules === undefined) return asking.action === 'pull' && asking.visibility === 'public';
+    if (!this.#decide(asking, true)) return false;
+    return asking.visibility === 'public' || this.#decide(asking, false);
+  }
+
+  #decide({ user, address, canonicalName, action }: Asking, withAnonymous: boolean): boolean {
+    const first = this.#rules?.find(
+      rule =>
+        rule.users.some(entry => includesUser(entry, user, withAnonymous)) &&
+        rule.matches(canonicalName) &&
+        (rule.blocks === undefined || (address !== undefined && rule.blocks.has(address))),
+    );
+    return first?.actions.includes(action) ?? false;
+  }
+}
+
+function includesUser(entry: string, user: string | undefined, withAnonymous: boolean): boolean {
+  if (entry === 'anonymous') return withAnonymous;
+  return user !== undefined && (entry === '*' || entry === user);
 }

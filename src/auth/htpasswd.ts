@@ -1,20 +1,31 @@
 /**
- * The lines of an htpasswd file: a name and a bcrypt hash each, as `htpasswd -B` writes them. Other kinds of hashes are
- * not taken: they are fast to guess. What a line says is never repeated, only where it stands.
+ * Logins against an htpasswd file with bcrypt hashes (`htpasswd -B`). At most two hashes are computed at once. A right
+ * password is remembered for a minute under a keyed hash of name, password and the file's own hash, never in clear.
  */
+import { createHmac, randomBytes } from 'node:crypto';
+import { compare } from 'bcrypt';
+import { ExpiringMap } from '../lib/expiring-map.ts';
+import { Limit, LimitExceeded } from '../lib/limit.ts';
+import { RegistryError } from '../oci/error.ts';
+
+export interface Credentials {
+  readonly name: string;
+  readonly password: string;
+}
 
 export interface Htpasswd {
   /** Name to bcrypt hash, in the spelling that the library takes (`$2b$`). */
   readonly hashes: ReadonlyMap<string, string>;
+  /** Lines that are not used. A message never repeats what the line says. */
   readonly flaws: readonly { readonly line: number; readonly message: string }[];
 }
 
-/** Apache writes `$2y$` for what everybody else calls `$2b$`: the same algorithm. */
+/** Apache writes `$2y$` for the algorithm that other programs call `$2b$`. */
 const bcryptPattern = /^\$2([aby])(\$\d{2}\$[./A-Za-z0-9]{53})$/;
-/** Each step doubles the work: beyond it one login would take half a minute and more. */
+/** Each step doubles the work: with 17 one login would take half a minute. */
 const maxCost = 16;
 
-/** The last of two lines for one name counts, as in a file that was appended to. */
+/** The last of two lines for one name counts, as in a file that was appended to. Other hashes are too fast to guess. */
 export function parseHtpasswd(text: string): Htpasswd {
   const hashes = new Map<string, string>();
   const flaws: { line: number; message: string }[] = [];
@@ -34,4 +45,65 @@ export function parseHtpasswd(text: string): Htpasswd {
     }
   }
   return { hashes, flaws };
+}
+
+export interface UsersOptions {
+  /** The file as it is now. */
+  load(): Promise<Htpasswd>;
+  /** Milliseconds since the epoch. */
+  now(): number;
+  /** In place of bcrypt's, for tests. */
+  readonly compare?: (password: string, hash: string) => Promise<boolean>;
+}
+
+const rememberMs = 60_000;
+const maxRemembered = 1000;
+const hashingLimit = { maxRunning: 2, maxWaiting: 64 };
+/** Matches no password. */
+const unmatchedHash = `$2b$10$${'.'.repeat(53)}`;
+
+export class Users {
+  readonly #options: UsersOptions;
+  readonly #key = randomBytes(32);
+  /** Keyed hashes of credentials that were right. */
+  readonly #verified: ExpiringMap<string, true>;
+  readonly #running = new Map<string, Promise<boolean>>();
+  readonly #hashing = new Limit(hashingLimit);
+
+  constructor(options: UsersOptions) {
+    this.#options = options;
+    this.#verified = new ExpiringMap({ maxEntries: maxRemembered, ttlMs: rememberMs, now: options.now });
+  }
+
+  /** Errors: UNAVAILABLE when too many log in at once. */
+  async areRight({ name, password }: Credentials): Promise<boolean> {
+    const { hashes } = await this.#options.load();
+    const hash = hashes.get(name);
+    const key = this.#keyedHash([name, password, hash ?? '']);
+    if (this.#verified.has(key)) return true;
+    let running = this.#running.get(key);
+    if (running === undefined) {
+      const [anyHash = unmatchedHash] = hashes.values(); // an unknown name takes as long as a known one
+      running = this.#verify(password, hash, anyHash).finally(() => this.#running.delete(key));
+      this.#running.set(key, running);
+    }
+    const isRight = await running;
+    if (isRight) this.#verified.set(key, true);
+    return isRight;
+  }
+
+  async #verify(password: string, hash: string | undefined, anyHash: string): Promise<boolean> {
+    const check = this.#options.compare ?? compare;
+    try {
+      const isSame = await this.#hashing.run(() => check(password, hash ?? anyHash));
+      return isSame && hash !== undefined;
+    } catch (error) {
+      if (!(error instanceof LimitExceeded)) throw error;
+      throw new RegistryError('UNAVAILABLE', { message: 'too many logins at once, try again in a moment' });
+    }
+  }
+
+  #keyedHash(parts: readonly string[]): string {
+    return createHmac('sha256', this.#key).update(JSON.stringify(parts)).digest('base64');
+  }
 }

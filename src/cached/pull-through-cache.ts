@@ -1,69 +1,64 @@
 /**
- * The cache as a whole: what all upstreams of a mirror share (downloads, links, hot manifests, memories), and one
- * `RegistryReader` for each of them. It owns the running downloads and ends them.
+ * The cache of a mirror: what all its upstreams share (held content, downloads, links, memories), and a `RegistryReader` for
+ * each of them. It owns the running downloads and ends them.
  */
 import { setMaxListeners } from 'node:events';
-import { HeldFiles, type HeldFilesOptions } from '../content/held-files.ts';
-import { HotManifests } from '../content/hot-manifests.ts';
-import { RecentMismatches } from '../content/recent-mismatches.ts';
+import type { Room } from '../capacity/room.ts';
+import type { ContentEvents } from '../content/bad-blobs.ts';
+import { HeldFiles } from '../content/held-files.ts';
+import { DescriptorSizes, HotManifests } from '../content/hot-manifests.ts';
 import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
-import type { Repository } from '../oci/name.ts';
-import { allowRepositories, anonymous } from '../registry/caller.ts';
-import { mapOrigin } from '../registry/map-origin.ts';
-import type { Origin } from '../registry/origin.ts';
+import { allowRepositories, type Repository } from '../oci/name.ts';
+import { mapOrigin, type Origin } from '../registry/origin.ts';
 import type { PeerContent } from '../registry/peer.ts';
 import type { RegistryReader, RepositoryCatalog } from '../registry/registry.ts';
+import type { BlobStore } from '../store/blobs/blob-store.ts';
+import type { Quarantine } from '../store/blobs/quarantine.ts';
 import { Ingest } from '../store/ingest/ingest.ts';
 import type { StoreLayout } from '../store/layout.ts';
 import type { Records } from '../store/records/records.ts';
 import type { RepositoryRecord } from '../store/records/repository-record.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
-import { KnownVisibility } from './access/known-visibility.ts';
 import { Links } from './access/links.ts';
 import { RepositoryAccess } from './access/repository-access.ts';
 import { ServedRepositories } from './access/served-repositories.ts';
-import { VisibilityCheck } from './access/visibility-check.ts';
+import { KnownVisibility, VisibilityCheck } from './access/visibility.ts';
 import { CachedBlob } from './blobs/cached-blob.ts';
 import { Passthrough } from './blobs/passthrough.ts';
 import { CachedPeerContent } from './blobs/peer-content.ts';
-import { CachedRegistry } from './cached-registry.ts';
+import { CachedRegistry, ManifestFromMemory, type UpstreamPolicy } from './cached-registry.ts';
 import { Download } from './download/download.ts';
 import type { Downloads } from './download/downloads.ts';
-import type { ByteReservation } from './download/room.ts';
 import { CachedReferrers, createReferrersMemory } from './lists/cached-referrers.ts';
 import { CachedTagList, createTagListMemory } from './lists/cached-tag-list.ts';
-import { Catalog } from './lists/catalog.ts';
 import { gatheringLimits } from './lists/paginate.ts';
 import { CachedManifest } from './manifests/cached-manifest.ts';
 import { CachedTag } from './manifests/cached-tag.ts';
-import { DescriptorSizes } from './manifests/descriptor-sizes.ts';
 import type { TagPolicy } from './manifests/freshness.ts';
-import { ImageCompleteness } from './manifests/image-completeness.ts';
-import { ManifestFromMemory } from './manifests/manifest-from-memory.ts';
-import { NegativeCache } from './manifests/negative-cache.ts';
-import type { UpstreamPolicy } from './upstream-policy.ts';
 
-export interface PullThroughCacheOptions extends Omit<HeldFilesOptions, 'suspects' | 'signal'> {
+export interface PullThroughCacheOptions {
   readonly layout: StoreLayout;
+  readonly store: BlobStore;
+  readonly quarantine: Pick<Quarantine, 'take'>;
   readonly records: Records;
-  /** Those that run: the capacity looks at them too. */
+  /** The capacity looks at them too. */
   readonly downloads: Downloads;
+  readonly room: Room;
+  readonly events: ContentEvents;
   readonly tags: TagPolicy;
   readonly offline: boolean;
+  /** How long a verified blob needs no check; 0: no age is too old. */
+  readonly verifyAfterMs: number;
   /** Names this boot of the machine: see store/ingest/journal.ts. */
   readonly bootId: string;
   readonly observer: Observer;
   readonly logger: Logger;
+  /** Milliseconds since the epoch. */
   now(): number;
-  /** Room for a blob of that digest; its partial, if there is one, is part of it. */
-  reserve(bytes: number, digest: Digest): Promise<ByteReservation | undefined>;
-  /** An earlier partial of it could not be opened, and may still be there: its reservation had taken it over. */
-  partialLeft(digest: Digest): void;
-  touch(digest: Digest): void;
-  /** A manifest of that many bytes is in the store now. */
-  manifestStored(digest: Digest, bytes: number): void;
+  /** The size of a blob in the LRU index, in bytes. */
+  readonly indexedSize: (digest: Digest) => number | undefined;
 }
 
 export class PullThroughCache {
@@ -71,44 +66,34 @@ export class PullThroughCache {
   readonly #stop = new AbortController();
   readonly #links = new Links();
   readonly #sizes = new DescriptorSizes();
-  readonly #suspects: RecentMismatches;
-  readonly #absent: NegativeCache;
   readonly #files: HeldFiles;
   readonly #manifests: HotManifests;
-  readonly #availability: ImageCompleteness;
-  readonly #tagLists = createTagListMemory();
-  readonly #referrers = createReferrersMemory();
   readonly #served: ServedRepositories;
-  /** Of what is held for all upstreams. */
-  readonly catalog: RepositoryCatalog;
+  readonly #tagLists = createTagListMemory();
+  readonly #referrerLists = createReferrersMemory();
   /** For other nodes of a fleet. */
   readonly peers: PeerContent;
 
   constructor(options: PullThroughCacheOptions) {
+    const { store, quarantine, records, downloads, events, verifyAfterMs, observer, logger, now } = options;
+    const { signal } = this.#stop;
+    setMaxListeners(0, signal); // each running request listens: that is no leak
     this.#options = options;
-    setMaxListeners(0, this.#stop.signal); // one for each question under way: no leak, and no warning on stderr
-    this.#suspects = new RecentMismatches(options.now);
-    this.#served = new ServedRepositories({ open: name => options.records.open(name) });
-    this.#absent = new NegativeCache(options.tags.negativeTtlMs, options.now);
-    this.#files = new HeldFiles({ ...options, suspects: this.#suspects, signal: this.#stop.signal });
-    this.#manifests = new HotManifests({
-      store: options.store,
-      badBlobs: this.#files.bad,
-      logger: options.logger,
-      touch: options.touch,
-      stored: options.manifestStored,
+    this.#files = new HeldFiles({
+      store,
+      quarantine,
+      events,
+      verifyAfterMs,
+      observer,
+      logger,
+      signal,
+      now,
+      indexedSize: options.indexedSize,
     });
-    this.#availability = new ImageCompleteness({
-      manifests: this.#manifests,
-      links: this.#links,
-      isHeld: async digest => options.downloads.isVerified(digest) || (await this.#files.isHeld(digest)),
-    });
-    this.catalog = new Catalog({
-      names: () => this.#recordNames(),
-      mayPull: (name, { caller = anonymous }) => this.#served.mayPull(name, caller),
-    });
+    this.#manifests = new HotManifests({ store, badBlobs: this.#files.bad, events, logger });
+    this.#served = new ServedRepositories(records);
     this.peers = new CachedPeerContent({
-      ...options,
+      downloads,
       files: this.#files,
       manifests: this.#manifests,
       links: this.#links,
@@ -117,100 +102,115 @@ export class PullThroughCache {
     });
   }
 
-  /** Reads who may have what from the records of public repositories; until then a doubt costs a HEAD. */
+  /** What is held of all upstreams. */
+  get catalog(): RepositoryCatalog {
+    return this.#served;
+  }
+
+  /** Reads the links of public repositories; until then a doubt costs a HEAD. */
   loadLinks(records: AsyncIterable<RepositoryRecord>): Promise<void> {
     return this.#links.load(records);
   }
 
-  /** Anybody may pull it: so may they what is linked to it, through any repository. */
+  /** Any client may pull it, and so its links are public. */
   isPublic(record: RepositoryRecord): boolean {
     return this.#served.isPublic(record);
   }
 
-  /** The upstream's registry through the cache. */
-  registry(unguarded: Origin, policy: UpstreamPolicy): RegistryReader {
-    const { records, downloads, tags, offline, observer, logger, now, touch } = this.#options;
-    const { isPublic, isGuarded, allow, deny } = policy;
-    const { origin, admission } = isGuarded ? this.#guard(unguarded) : { origin: unguarded };
-    const parts = {
-      origin,
-      isPublic: (record: RepositoryRecord) => this.isPublic(record),
+  /** An upstream through the cache. */
+  registry(upstream: Origin, policy: UpstreamPolicy): RegistryReader {
+    const { records, downloads, tags, offline, logger, now } = this.#options;
+    const { isPublic, isGuarded } = policy;
+    const isAllowed = allowRepositories(policy.allow, policy.deny);
+    this.#served.add(upstream.key, { isAllowed, isPublic, isGuarded });
+    const { origin, access } = isGuarded ? this.#guard(upstream) : { origin: upstream };
+    const shared = {
+      records,
+      tags,
+      offline,
       manifests: this.#manifests,
       links: this.#links,
       sizes: this.#sizes,
-      availability: this.#availability,
-      absent: this.#absent,
-      observer,
+      tagLists: this.#tagLists,
+      referrerLists: this.#referrerLists,
+      limits: gatheringLimits,
+      isPublic: (record: RepositoryRecord) => this.isPublic(record),
+      isHeld: async (digest: Digest) => downloads.isVerified(digest) || (await this.#files.isHeld(digest)),
       logger,
-      now,
       signal: this.#stop.signal,
+      now,
     };
-    const isAllowed = allowRepositories(allow, deny);
-    this.#served.add(origin.key, { isAllowed, isPublic, isGuarded });
-    const lists = { ...parts, policy: tags, offline, limits: gatheringLimits };
-    const byDigest = new CachedManifest(parts);
+    const manifests = new CachedManifest(origin, shared);
     return new CachedRegistry({
       key: origin.key,
       isAllowed,
-      admission,
+      access,
       records,
-      manifests: byDigest,
-      atOnce: new ManifestFromMemory({ ...parts, policy: tags, isAllowed, records }),
-      tags: new CachedTag({ ...parts, policy: tags, offline, byDigest }),
-      blobs: new CachedBlob({
-        ...parts,
-        files: this.#files,
-        downloads,
-        suspects: this.#suspects,
-        passages: new Passthrough({ ...parts, policy, suspects: this.#suspects }),
-        touch,
-        createDownload: (record, digest, sources, expectedSize) =>
-          new Download({
-            ...parts,
-            digest,
-            expectedSize,
-            sources,
-            policy,
-            finish: policy.finish,
-            isHeld: () => this.#files.isHeld(digest),
-            reserve: bytes => this.#options.reserve(bytes, digest),
-            openIngest: onFollowers => this.#openIngest(digest, record.name, onFollowers),
-            onMismatch: () => this.#suspects.add(digest),
-          }),
-      }),
-      tagList: new CachedTagList({ ...lists, memory: this.#tagLists }),
-      referrers: new CachedReferrers({ ...lists, memory: this.#referrers }),
+      manifests,
+      fromMemory: new ManifestFromMemory(origin, isAllowed, shared),
+      tags: new CachedTag(origin, manifests, shared),
+      blobs: this.#blobs(origin, policy),
+      tagList: new CachedTagList(origin, shared),
+      referrers: new CachedReferrers(origin, shared),
     });
   }
 
-  /** A manifest's file is gone: it isn't kept in memory either. */
+  /** The file of a manifest is gone, so it leaves the memory too. */
   forgetManifest(digest: Digest): void {
     this.#manifests.forget(digest);
   }
 
-  /** Ends what outlives its clients; partials are kept. Idempotent. */
+  /** Ends downloads and checks, which outlive their clients; partials are kept. Idempotent. */
   async close(): Promise<void> {
     this.#stop.abort(new RegistryError('UNAVAILABLE', { message: 'the mirror is shutting down' }));
     await Promise.all([this.#options.downloads.drained(), this.#files.checks.drained()]);
   }
 
-  #guard(unguarded: Origin): { readonly origin: Origin; readonly admission: RepositoryAccess } {
+  #guard(upstream: Origin): { readonly origin: Origin; readonly access: RepositoryAccess } {
     const { records, logger, now } = this.#options;
-    const verdicts = new KnownVisibility({ links: this.#links, logger, now });
-    const open = (repository: Repository) => records.open(`${unguarded.key}/${repository}`);
-    const origin = mapOrigin(unguarded, new VisibilityCheck({ origin: unguarded, verdicts, open }));
-    return { origin, admission: new RepositoryAccess({ origin, verdicts, signal: this.#stop.signal }) };
+    const visibility = new KnownVisibility({ links: this.#links, logger, now });
+    const open = (repository: Repository) => records.open(`${upstream.key}/${repository}`);
+    const origin = mapOrigin(upstream, new VisibilityCheck({ origin: upstream, visibility, open }));
+    return { origin, access: new RepositoryAccess({ origin, visibility, signal: this.#stop.signal }) };
   }
 
-  /** What was pulled a moment ago is among them. */
-  async *#recordNames(): AsyncGenerator<string, void, void> {
-    const { records } = this.#options;
-    await records.flush();
-    yield* records.names();
+  #blobs(origin: Origin, policy: UpstreamPolicy): CachedBlob {
+    const { downloads, room, events, observer, logger, now } = this.#options;
+    const { signal } = this.#stop;
+    const recentMismatches = this.#files.mismatches;
+    return new CachedBlob({
+      origin,
+      files: this.#files,
+      downloads,
+      links: this.#links,
+      sizes: this.#sizes,
+      recentMismatches,
+      passthrough: new Passthrough({ policy, recentMismatches, observer, signal, now }),
+      isPublic: record => this.isPublic(record),
+      events,
+      observer,
+      signal,
+      createDownload: (record, digest, sources, expectedSize) =>
+        new Download({
+          digest,
+          expectedSize,
+          sources,
+          policy,
+          finish: policy.finish,
+          isHeld: () => this.#files.isHeld(digest),
+          room,
+          openIngest: onFollowers => this.#openIngest(digest, record.name, onFollowers),
+          onMismatch: () => recentMismatches.add(digest),
+          observer,
+          logger,
+          signal,
+          now,
+        }),
+    });
   }
 
   async #openIngest(digest: Digest, source: string, onFollowers: (count: number) => void): Promise<Ingest> {
-    const { layout, bootId, observer, store, downloads } = this.#options;
+    const { layout, bootId, observer, store, downloads, room } = this.#options;
     await downloads.removed(digest);
     const opening = Ingest.open({
       digest,
@@ -225,7 +225,7 @@ export class PullThroughCache {
       onFollowers,
     });
     return opening.catch(error => {
-      void downloads.ended(digest).then(() => this.#options.partialLeft(digest));
+      void downloads.ended(digest).then(() => room.partialLeft(digest));
       throw error;
     });
   }

@@ -1,92 +1,95 @@
 /**
- * The one place that says whether bytes may be written. At every moment
+ * Decides whether bytes may be written. At every moment
  *
  *     held blobs + manifests + partials + reservations ≤ limit
  *
- * as long as the limit stands; when it falls (somebody else fills the disk) or a manifest is accounted above it, the
- * evictor starts at once. One evictor runs at a time; reservations that must wait for it are served in order, each as
- * soon as there is room for it, while the eviction goes on behind down to the low watermark.
+ * unless the limit falls (other data fills the disk) or a manifest exceeds it: then an eviction starts at once. One eviction
+ * runs at a time. It serves waiting requests in order, each as soon as it fits, and goes on down to the low watermark.
  *
- * What is held is known only after the scan of the store. Until then a reservation waits a moment for the scan, and then
- * goes by the free disk, and by `max_size` for the reservations alone; nothing is evicted.
+ * Before the scan of the store ends, a request waits a moment for it, and then goes by the free disk, and by `max_size` for
+ * the reservations alone; nothing is evicted.
  */
 import type { Digest } from '../oci/digest.ts';
-import { DiskWatch, type DiskWatchOptions } from './disk-watch.ts';
 import { Evictor, type EvictorOptions } from './evictor.ts';
-import { Ledger, type Wish } from './ledger.ts';
-import { computeLimit, describeMinFreeProblem, type Limit, type LimitOptions, minFreeOn } from './limit.ts';
-import type { Partial } from './partial-list.ts';
-import { PinNotice, type Pins } from './pin-notice.ts';
-import { Reservation, type ReservationBooks } from './reservation.ts';
-import { ScanGate } from './scan-gate.ts';
-import type { Usage } from './usage.ts';
-import { WaitingLine } from './waiting-line.ts';
+import {
+  computeLimit,
+  DiskWatch,
+  describeMinFreeProblem,
+  Ledger,
+  type Limit,
+  type LimitOptions,
+  minFreeOn,
+  type Partial,
+  type Pins,
+  type RoomRequest,
+  type Usage,
+} from './ledger.ts';
+import {
+  BookedReservation,
+  type Reservation,
+  type ReservationBooks,
+  type Room,
+  RoomQueue,
+  ScanGate,
+} from './room.ts';
 
-export interface CapacityOptions
-  extends LimitOptions,
-    Omit<EvictorOptions, 'partials'>,
-    Omit<DiskWatchOptions, 'onDiskBytes'> {
-  /** 0 … 1: eviction goes on until this share of the limit. */
+export interface CapacityOptions extends LimitOptions, EvictorOptions {
+  /** 0 … 1: an eviction goes on until this share of the limit. */
   readonly lowWatermark: number;
-  /** Bytes that running reservations have on disk already. Without it, `min_free` counts them twice: safe, but tight. */
-  writtenBytes?(): number;
   readonly pins?: Pins;
 }
 
 const scanWaitMs = 1000;
 const checkEveryMs = 10_000;
 const sampleMaxAgeMs = 1000;
-/** What `makeRoom` frees at least, and as a share of what is held; never more than half of it. */
+/** `makeRoom` frees at least so many bytes and such a share of what is held, but never more than half of it. */
 const roomBytes = 16 * 1024 * 1024;
 const roomShare = 0.02;
 
-export class Capacity {
+export class Capacity implements Room {
   readonly #options: CapacityOptions;
   readonly #ledger: Ledger;
+  readonly #queue: RoomQueue;
   readonly #evictor: Evictor;
   readonly #disk: DiskWatch;
   readonly #books: ReservationBooks;
-  readonly #line: WaitingLine;
-  readonly #notice: PinNotice;
-  readonly #gate = new ScanGate(scanWaitMs);
+  readonly #scanGate = new ScanGate(scanWaitMs);
   #evicting: Promise<void> | undefined;
   /** `makeRoom` wants the total at or below this. */
-  #demandedBytes = Infinity;
-  #known = false;
+  #targetBytes = Infinity;
+  #isScanned = false;
+  #isClosed = false;
   #timer: NodeJS.Timeout | undefined;
-  #closed = false;
+  #loggedPinnedBytes = 0;
 
   constructor(options: CapacityOptions) {
     this.#options = options;
-    this.#notice = new PinNotice(options.pins, options.logger);
-    this.#ledger = new Ledger(options.lru, options.pins);
-    this.#line = new WaitingLine({
-      fits: wish => this.#ledger.fits(wish, this.#limit.bytes),
-      never: wish => !this.#ledger.couldFit(wish.bytes, this.#limit.bytes),
-      grant: wish => this.#ledger.book(wish),
-    });
-    this.#evictor = new Evictor(this.#evictorOptions(options));
+    const { lru, files, pins, logger } = options;
+    const ledger = new Ledger(lru, pins);
+    this.#ledger = ledger;
+    this.#queue = new RoomQueue(ledger, () => this.#limit.bytes);
+    this.#evictor = new Evictor(options, ledger.partials, this.#queue);
     this.#disk = new DiskWatch({
-      freeBytes: () => options.freeBytes(),
-      onDiskBytes: () => this.#ledger.heldBytes + (options.writtenBytes?.() ?? 0),
-      logger: options.logger,
+      freeBytes: () => files.freeBytes(),
+      onDiskBytes: () => ledger.heldBytes + files.writtenBytes(),
+      logger,
       now: () => options.now(),
     });
     this.#books = {
       book: bytes => this.#book({ bytes, digest: undefined }),
       unbook: bytes => {
-        this.#ledger.reservedBytes -= bytes;
+        ledger.reservedBytes -= bytes;
       },
-      blobKept: (digest, size) => {
-        this.#ledger.keepBlob(digest, size);
+      keepBlob: (digest, size) => {
+        ledger.keepBlob(digest, size);
         void this.enforce();
       },
-      partialKept: (digest, bytes) => this.#ledger.partials.set({ digest, bytes, lastUseMs: options.now() }),
+      keepPartial: (digest, bytes) => ledger.partials.set({ digest, bytes, lastUseMs: options.now() }),
       makeRoom: () => this.#makeRoom(),
     };
   }
 
-  /** First look at the disk, then one every 10 s. */
+  /** Reads the free space of the disk, and again every 10 s. */
   async start(): Promise<void> {
     this.#timer ??= setInterval(() => void this.enforce(), checkEveryMs).unref();
     await this.#disk.refresh(0);
@@ -95,42 +98,45 @@ export class Capacity {
     if (problem !== undefined) logger.warn(problem);
   }
 
-  /** Idempotent. Those who wait get no room; the removal under way is finished. */
+  /** Idempotent. Waiting requests get no room; the removal that runs is finished. */
   async close(): Promise<void> {
-    this.#closed = true;
+    this.#isClosed = true;
     clearInterval(this.#timer);
-    this.#gate.open();
+    this.#scanGate.open();
     await this.#evicting;
   }
 
-  /** The store was scanned: the index and `account` hold everything that is there. */
+  /** The scan has ended: the index and `account` have everything that the store holds. */
   async scanned(): Promise<void> {
     await this.#disk.refresh(0);
-    this.#known = true;
-    this.#gate.open();
+    this.#isScanned = true;
+    this.#scanGate.open();
     await this.enforce();
   }
 
-  /** What a sweep found. Those being filled, or known already, are passed over. */
+  /** Partials that a sweep found. Those that a download fills, or that are known, are left out. */
   addPartials(partials: readonly Partial[]): void {
     for (const partial of partials) {
-      if (!this.#options.isActive(partial.digest) && !this.#ledger.partials.has(partial.digest))
+      if (!this.#options.files.isActive(partial.digest) && !this.#ledger.partials.has(partial.digest))
         this.#ledger.partials.set(partial);
     }
   }
 
-  /** Manifests were written (or, negative, removed): bytes that are never evicted, but counted. */
+  /** Manifests were written (or, negative, removed): they are counted but never evicted. */
   account(bytes: number): void {
     this.#ledger.manifestBytes += bytes;
     if (this.#ledger.totalBytes > this.#limit.bytes) void this.enforce();
   }
 
-  /**
-   * Room for `bytes` more. With a `digest`, a partial of it stops counting by itself: its bytes are part of these.
-   * Undefined: no room, though everything was evicted that could be; or `bytes` can't fit at all, and nothing was.
-   */
   async reserve(bytes: number, digest?: Digest): Promise<Reservation | undefined> {
-    return (await this.#book({ bytes, digest })) ? new Reservation(bytes, this.#books) : undefined;
+    return (await this.#book({ bytes, digest })) ? new BookedReservation(bytes, this.#books) : undefined;
+  }
+
+  partialLeft(digest: Digest): void {
+    this.#options.files.findPartial(digest).then(
+      found => this.addPartials(found === undefined ? [] : [found]),
+      error => this.#options.logger.warn('a partial could not be counted', { digest, error }),
+    );
   }
 
   usage(): Usage {
@@ -143,108 +149,99 @@ export class Capacity {
       limitReason: limit.reason,
       freeBytes: this.#disk.sample?.free,
       blobs: this.#options.lru.count,
-      known: this.#known,
+      known: this.#isScanned,
     };
   }
 
-  /** Looks at the disk and, above the limit, evicts down to the low watermark. Resolves when that is done; never throws. */
+  /** Reads the disk and, above the limit, evicts down to the low watermark. Resolves when that is done; never throws. */
   async enforce(): Promise<void> {
     await this.#disk.refresh(0);
-    if (this.#closed || !this.#known) return;
+    if (this.#isClosed || !this.#isScanned) return;
     if (this.#ledger.totalBytes > this.#limit.bytes) await this.#evict();
     else await this.#evicting;
-  }
-
-  get #waitingBytes(): number {
-    return this.#ledger.costOf(this.#line.wishes);
   }
 
   get #limit(): Limit {
     return computeLimit(this.#options, this.#disk.sample);
   }
 
-  async #book(wish: Wish): Promise<boolean> {
-    if (!this.#known) await this.#gate.pass();
-    await this.#disk.refresh(this.#known ? sampleMaxAgeMs : 0);
-    if (this.#closed) return false;
-    if (!this.#known) return this.#fitsFreeDisk(wish) && this.#grant(wish);
-    if (this.#line.isEmpty && this.#ledger.fits(wish, this.#limit.bytes)) return this.#grant(wish);
-    const wantedBytes = wish.bytes + this.#waitingBytes;
-    if (!this.#ledger.couldFit(wantedBytes, this.#limit.bytes)) {
-      return this.#notice.noRoom(this.#ledger.fixedBytes + wantedBytes, this.#limit.bytes);
+  /** Nothing is awaited between the check that a request fits and its booking: that keeps the sum below the limit. */
+  async #book(request: RoomRequest): Promise<boolean> {
+    if (!this.#isScanned) await this.#scanGate.pass();
+    await this.#disk.refresh(this.#isScanned ? sampleMaxAgeMs : 0);
+    if (this.#isClosed) return false;
+    const fits = this.#isScanned
+      ? this.#queue.isEmpty && this.#ledger.fits(request, this.#limit.bytes)
+      : this.#fitsFreeDisk(request);
+    if (fits) this.#ledger.book(request);
+    return fits || (this.#isScanned && this.#waitForRoom(request));
+  }
+
+  /** False at once when even an empty cache has no room for it. */
+  async #waitForRoom(request: RoomRequest): Promise<boolean> {
+    const limitBytes = this.#limit.bytes;
+    const wantedBytes = request.bytes + this.#queue.bytes;
+    if (!this.#ledger.couldFit(wantedBytes, limitBytes)) {
+      this.#logPinnedBytes(this.#ledger.fixedBytes + wantedBytes, limitBytes);
+      return false;
     }
-    const granted = this.#line.join(wish);
+    const booked = this.#queue.join(request);
     void this.#evict();
-    return granted;
+    return booked;
   }
 
-  /** Between a question for room and this, nothing is awaited: that is what keeps the sum below the limit. */
-  #grant(wish: Wish): true {
-    this.#ledger.book(wish);
-    return true;
-  }
-
-  /** Before the scan. What can't be kept later isn't begun: evictions don't help against it. */
-  #fitsFreeDisk(wish: Wish): boolean {
-    const { maxBytes } = this.#options;
-    if (maxBytes > 0 && !this.#ledger.couldFit(wish.bytes, maxBytes)) return false;
+  /** Before the scan. A blob that can't be kept later isn't begun: evictions would not help. */
+  #fitsFreeDisk({ bytes }: RoomRequest): boolean {
+    const { maxBytes, minFreeBytes, files } = this.#options;
+    if (maxBytes > 0 && !this.#ledger.couldFit(bytes, maxBytes)) return false;
     const sample = this.#disk.sample;
-    if (sample === undefined) return true; // the write will tell
-    const unwritten = Math.max(0, this.#ledger.reservedBytes - (this.#options.writtenBytes?.() ?? 0));
-    return wish.bytes + unwritten <= sample.free - minFreeOn(sample.total, this.#options.minFreeBytes);
+    if (sample === undefined) return true; // a full disk fails the write
+    const unwritten = Math.max(0, this.#ledger.reservedBytes - files.writtenBytes());
+    return bytes + unwritten <= sample.free - minFreeOn(sample.total, minFreeBytes);
+  }
+
+  /** Only when pins are the reason, and once for each amount. `leastBytes`: the total after evicting everything evictable. */
+  #logPinnedBytes(leastBytes: number, limitBytes: number): void {
+    const { pinnedBytes } = this.#ledger;
+    if (leastBytes - pinnedBytes > limitBytes || pinnedBytes === this.#loggedPinnedBytes) return;
+    this.#loggedPinnedBytes = pinnedBytes;
+    const message = 'pinned blobs leave no room, passing new blobs through';
+    this.#options.logger.warn(message, { pinnedBytes, limitBytes });
   }
 
   async #makeRoom(): Promise<boolean> {
     const before = this.#evictor.removedBytes;
     const held = this.#ledger.evictableBytes;
     const wanted = Math.min(Math.max(roomBytes, held * roomShare), held / 2);
-    this.#demandedBytes = Math.min(this.#demandedBytes, this.#ledger.totalBytes - wanted);
+    this.#targetBytes = Math.min(this.#targetBytes, this.#ledger.totalBytes - wanted);
     await this.#evict();
     await this.#disk.refresh(0);
     return this.#evictor.removedBytes > before;
   }
 
-  /** Joins the eviction that runs, which then goes on until everybody has what they want. */
+  /** Joins the eviction that runs; it goes on until every request is answered. */
   #evict(): Promise<void> {
-    this.#evicting ??= this.#evictDown();
+    this.#evicting ??= Promise.resolve().then(() => this.#evictDown());
     return this.#evicting;
   }
 
   async #evictDown(): Promise<void> {
-    let goesOn = true;
-    while (goesOn && !this.#closed) {
-      goesOn = await this.#evictor.run(() => this.#isEnough());
-      if (goesOn) goesOn = !this.#isEnough() || !this.#line.isEmpty; // somebody came at the last moment
+    const removals = this.#evictor.removals();
+    for (let isExhausted = false; !isExhausted && !this.#isClosed; ) {
+      this.#queue.serve();
+      if (this.#ledger.totalBytes + this.#queue.bytes <= this.#goalBytes) break;
+      isExhausted = (await removals.next()).done === true;
     }
-    this.#line.dismiss();
-    this.#demandedBytes = Infinity;
+    this.#queue.dismiss();
+    this.#targetBytes = Infinity;
     this.#evicting = undefined;
   }
 
-  #isEnough(): boolean {
-    this.#line.serve();
-    return this.#closed || this.#ledger.totalBytes + this.#waitingBytes <= this.#goalBytes;
-  }
-
-  /** The low watermark; where what can't be evicted is above it already, the limit, so that the rest isn't lost in vain. */
+  /** The low watermark; where the fixed bytes are above it already, the limit, so that the rest isn't evicted in vain. */
   get #goalBytes(): number {
     const limit = this.#limit.bytes;
     const low = Math.floor(limit * this.#options.lowWatermark);
-    const fixed = this.#ledger.fixedBytes + this.#waitingBytes;
-    return Math.min(fixed <= low ? low : limit, this.#demandedBytes);
-  }
-
-  #evictorOptions(options: CapacityOptions): EvictorOptions {
-    return {
-      lru: options.lru,
-      partials: this.#ledger.partials,
-      observer: options.observer,
-      logger: options.logger,
-      unlinkBlob: digest => options.unlinkBlob(digest),
-      unlinkPartial: digest => options.unlinkPartial(digest),
-      mayEvict: digest => options.mayEvict(digest),
-      isActive: digest => options.isActive(digest) || this.#line.wishes.some(wish => wish.digest === digest),
-      now: () => options.now(),
-    };
+    const fixed = this.#ledger.fixedBytes + this.#queue.bytes;
+    return Math.min(fixed <= low ? low : limit, this.#targetBytes);
   }
 }

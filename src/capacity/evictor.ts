@@ -1,117 +1,131 @@
 /**
- * Removes what is cold, one file after the other, until told that it is enough: first partials that nobody fills, then
- * the least recently used blobs. What may not go (pinned, hosted, being filled) or can't go (the disk refuses) is passed
- * over for this run. The file goes before its entry in the index: a crash in between costs a rebuild's look, not bytes
- * that nobody counts. It decides neither when to run nor how much is enough: that is capacity.
+ * Removes cold files one after the other: first partials that no download fills, then the least recently used blobs. Blobs
+ * that may not go (pinned) or can't (the disk refuses) are skipped in this run. The file goes before its entry in the index:
+ * a crash in between costs no uncounted bytes. `Capacity` decides when to run and how much is enough.
  */
-
 import type { Lru, LruEntry } from '../lru/lru.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
-import type { PartialList } from './partial-list.ts';
+import type { Partial, PartialList } from './ledger.ts';
+import type { RoomQueue } from './room.ts';
 
-export interface EvictorOptions {
-  readonly lru: Lru;
-  readonly partials: PartialList;
+/** The files of the store and of running downloads, as capacity needs them. */
+export interface StoredFiles {
+  /** Of the disk. */
+  freeBytes(): Promise<{ readonly free: number; readonly total: number }>;
+  /** Bytes that running reservations have on disk already; else `min_free` would count them twice. */
+  writtenBytes(): number;
+  /** Asked right before a blob's unlink. It looks at the records, because the index is only a copy. */
+  mayEvict(digest: Digest): boolean | Promise<boolean>;
+  /** Undefined: there is no partial of it on disk. */
+  findPartial(digest: Digest): Promise<Partial | undefined>;
+  /** A download fills that digest. Asked right before a partial's unlink. */
+  isActive(digest: Digest): boolean;
   /** Resolves with the bytes freed, 0 when the file was gone already. */
   unlinkBlob(digest: Digest): Promise<number>;
   /** The same for a partial and its journal. */
   unlinkPartial(digest: Digest): Promise<number>;
-  /** Asked right before a blob's unlink; what it looks at is on disk, for the index is only a copy. */
-  mayEvict(digest: Digest): boolean | Promise<boolean>;
-  /** Somebody is filling that digest. Asked right before a partial's unlink. */
-  isActive(digest: Digest): boolean;
+}
+
+export interface EvictorOptions {
+  readonly lru: Lru;
+  readonly files: StoredFiles;
   readonly observer: Pick<Observer, 'evicted'>;
   readonly logger: Logger;
+  /** Milliseconds since the epoch. */
   now(): number;
 }
 
-/** Small, so that a blob used a moment ago is seldom in the batch that was asked for before. */
+/** Small, so that a blob used a moment ago is seldom in a batch that was read before. */
 const batchSize = 16;
-/** Failed removals in one run after which the disk is taken to refuse them all (read-only, dying). */
+/** After so many failed removals in one run, the disk is taken to refuse all of them (read-only, dying). */
 const maxFailures = 8;
 
 export class Evictor {
   readonly #options: EvictorOptions;
+  readonly #partials: PartialList;
+  readonly #queue: RoomQueue;
   #removedBytes = 0;
   #failures = 0;
 
-  constructor(options: EvictorOptions) {
+  /** Partials that a request in the `queue` will go on with are not removed. */
+  constructor(options: EvictorOptions, partials: PartialList, queue: RoomQueue) {
     this.#options = options;
+    this.#partials = partials;
+    this.#queue = queue;
   }
 
-  /** Since the start; blobs and partials. */
+  /** Blobs and partials since the start. */
   get removedBytes(): number {
     return this.#removedBytes;
   }
 
   /**
-   * `isEnough` is asked before each removal. Resolves with false when nothing more can be removed though it isn't
-   * enough. Never throws. One run at a time: the caller sees to that.
+   * Yields before each removal, so that the caller can stop there; ends when nothing more can be removed. Never throws. The
+   * caller runs one at a time.
    */
-  async run(isEnough: () => boolean): Promise<boolean> {
+  async *removals(): AsyncGenerator<void, void> {
     this.#failures = 0;
     try {
-      return (await this.#runPartials(isEnough)) || (await this.#runBlobs(isEnough));
+      yield* this.#removePartials();
+      yield* this.#removeBlobs();
     } catch (error) {
       this.#options.logger.warn('eviction failed', { error: describe(error) });
-      return false;
     }
   }
 
-  async #runPartials(isEnough: () => boolean): Promise<boolean> {
-    const { partials, isActive, unlinkPartial, logger } = this.#options;
+  async *#removePartials(): AsyncGenerator<void, void> {
+    const { files, logger } = this.#options;
+    const partials = this.#partials;
     for (const { digest, bytes } of partials.coldestFirst()) {
-      if (isEnough()) return true;
-      if (isActive(digest) || !partials.has(digest)) continue;
+      yield;
+      if (files.isActive(digest) || this.#queue.has(digest) || !partials.has(digest)) continue;
       try {
-        await unlinkPartial(digest);
+        await files.unlinkPartial(digest);
         partials.delete(digest);
         this.#removedBytes += bytes;
         logger.debug('partial evicted', { digest, bytes });
       } catch (error) {
-        this.#failed(digest, error);
+        this.#logFailure(digest, error);
       }
     }
-    return isEnough();
   }
 
-  async #runBlobs(isEnough: () => boolean): Promise<boolean> {
+  async *#removeBlobs(): AsyncGenerator<void, void> {
     const refused = new Set<Digest>();
-    while (!isEnough()) {
-      // Twice the refused: a long row of pinned blobs at the cold end is walked in few rounds.
+    for (;;) {
+      // Twice the refused: a long row of pinned blobs at the cold end is passed in few rounds.
       const coldest = await this.#options.lru.coldest(batchSize + 2 * refused.size);
       const batch = coldest.filter(entry => !refused.has(entry.digest));
-      if (batch.length === 0) return isEnough();
+      if (batch.length === 0) return;
       for (const entry of batch) {
-        if (isEnough()) return true;
-        if (this.#failures >= maxFailures) return false;
+        yield;
+        if (this.#failures >= maxFailures) return;
         if (!(await this.#evict(entry))) refused.add(entry.digest);
       }
     }
-    return true;
   }
 
   async #evict({ digest, size, lastUseMs }: LruEntry): Promise<boolean> {
-    const { lru, mayEvict, unlinkBlob, observer, logger, now } = this.#options;
+    const { lru, files, observer, logger } = this.#options;
     try {
-      if (!(await mayEvict(digest))) return false;
-      await unlinkBlob(digest);
+      if (!(await files.mayEvict(digest))) return false;
+      await files.unlinkBlob(digest);
     } catch (error) {
-      this.#failed(digest, error);
+      this.#logFailure(digest, error);
       return false;
     }
     lru.remove(digest);
     this.#removedBytes += size;
-    const ageSeconds = Math.max(0, (now() - lastUseMs) / 1000);
+    const ageSeconds = Math.max(0, (this.#options.now() - lastUseMs) / 1000);
     observer.evicted(size, ageSeconds);
     logger.debug('blob evicted', { digest, bytes: size, ageSeconds });
     return true;
   }
 
-  /** One line per run: a disk that refuses would fill the log. Each failure was reported by the store. */
-  #failed(digest: Digest, error: unknown): void {
+  /** Logs the first failure of a run. The store reported each of them. */
+  #logFailure(digest: Digest, error: unknown): void {
     this.#failures += 1;
     if (this.#failures === 1)
       this.#options.logger.warn('could not evict', { digest, error: describe(error) });

@@ -1,35 +1,73 @@
-/** What is on disk and what was promised, in bytes. Each call takes effect at once; nothing here waits or knows a limit. */
-
+/**
+ * The books: what is on disk and what was promised, in bytes. Each call takes effect at once; nothing here waits or knows a
+ * limit.
+ */
+import { formatBytes } from '../lib/format.ts';
 import type { Lru } from '../lru/lru.ts';
 import type { Digest } from '../oci/digest.ts';
-import { PartialList } from './partial-list.ts';
-import type { Pins } from './pin-notice.ts';
+import type { Logger } from '../telemetry/logger.ts';
 
-/** Room somebody asks for. */
-export interface Wish {
+export interface RoomRequest {
   readonly bytes: number;
-  /** What it is for: a partial of that digest becomes part of it. */
+  /** A partial of that digest becomes part of the reservation. */
   readonly digest: Digest | undefined;
+}
+
+/** Pinned blobs, which are never evicted. */
+export interface Pins {
+  /** Of blobs that are pinned and held. */
+  readonly bytes: number;
+  /** A blob came into the store. */
+  held(digest: Digest, size: number): void;
+}
+
+/** A partial on disk that no download is filling. */
+export interface Partial {
+  readonly digest: Digest;
+  /** On disk. */
+  readonly bytes: number;
+  /** When it last grew: milliseconds since the epoch. */
+  readonly lastUseMs: number;
+}
+
+/** A snapshot in bytes. `heldBytes`: blobs, manifests and partials; `freeBytes` of the disk, when it could be read. */
+export interface Usage {
+  readonly heldBytes: number;
+  /** Of `heldBytes`, those of partials that no download fills. */
+  readonly partialBytes: number;
+  readonly reservedBytes: number;
+  readonly limitBytes: number;
+  /** `max_size`, or `min_free: the disk has only …`. */
+  readonly limitReason: string;
+  readonly freeBytes: number | undefined;
+  /** Evictable blobs. */
+  readonly blobs: number;
+  /** False: the scan still runs, and `heldBytes` and `limitBytes` are incomplete. */
+  readonly known: boolean;
 }
 
 export class Ledger {
   readonly partials = new PartialList();
-  readonly #lru: Lru;
+  readonly #lru: Pick<Lru, 'bytes' | 'add'>;
   readonly #pins: Pins | undefined;
   manifestBytes = 0;
   reservedBytes = 0;
 
-  constructor(lru: Lru, pins?: Pins) {
+  constructor(lru: Pick<Lru, 'bytes' | 'add'>, pins?: Pins) {
     this.#lru = lru;
     this.#pins = pins;
   }
 
-  /** What an eviction could take at most. */
-  get evictableBytes(): number {
-    return Math.max(0, this.#lru.bytes - (this.#pins?.bytes ?? 0)) + this.partials.bytes;
+  get pinnedBytes(): number {
+    return this.#pins?.bytes ?? 0;
   }
 
-  /** What stays, whatever is evicted. */
+  /** The most that an eviction could free. */
+  get evictableBytes(): number {
+    return Math.max(0, this.#lru.bytes - this.pinnedBytes) + this.partials.bytes;
+  }
+
+  /** What stays after evicting everything evictable. */
   get fixedBytes(): number {
     return this.totalBytes - this.evictableBytes;
   }
@@ -42,34 +80,180 @@ export class Ledger {
     return this.heldBytes + this.reservedBytes;
   }
 
-  /** What the wish adds to the total. */
-  cost(wish: Wish): number {
-    return wish.bytes - (wish.digest === undefined ? 0 : this.partials.bytesOf(wish.digest));
+  /** What the request would add to the total. */
+  cost({ bytes, digest }: RoomRequest): number {
+    return bytes - (digest === undefined ? 0 : this.partials.bytesOf(digest));
   }
 
-  /** What all of them add. */
-  costOf(wishes: readonly Wish[]): number {
-    return wishes.reduce((sum, wish) => sum + Math.max(0, this.cost(wish)), 0);
+  fits(request: RoomRequest, limitBytes: number): boolean {
+    return this.totalBytes + this.cost(request) <= limitBytes;
   }
 
-  fits(wish: Wish, limitBytes: number): boolean {
-    return this.totalBytes + this.cost(wish) <= limitBytes;
-  }
-
-  /** Were everything evicted. Without this question, a blob that can't fit would empty the cache for nothing. */
+  /** Whether `bytes` would fit into an empty cache. If not, an eviction for them would be in vain. */
   couldFit(bytes: number, limitBytes: number): boolean {
     return this.fixedBytes + bytes <= limitBytes;
   }
 
-  /** A blob has come to its place. */
+  book({ bytes, digest }: RoomRequest): void {
+    this.reservedBytes += bytes;
+    if (digest !== undefined) this.partials.delete(digest);
+  }
+
+  /** A blob came into the store. */
   keepBlob(digest: Digest, size: number): void {
     this.partials.delete(digest);
     this.#lru.add(digest, size);
     this.#pins?.held(digest, size);
   }
+}
 
-  book(wish: Wish): void {
-    this.reservedBytes += wish.bytes;
-    if (wish.digest !== undefined) this.partials.delete(wish.digest);
+/** Partials count in the limit and are evicted before any blob. */
+export class PartialList {
+  readonly #partials = new Map<Digest, Partial>();
+  #bytes = 0;
+
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  bytesOf(digest: Digest): number {
+    return this.#partials.get(digest)?.bytes ?? 0;
+  }
+
+  has(digest: Digest): boolean {
+    return this.#partials.has(digest);
+  }
+
+  set(partial: Partial): void {
+    this.delete(partial.digest);
+    this.#partials.set(partial.digest, partial);
+    this.#bytes += partial.bytes;
+  }
+
+  delete(digest: Digest): void {
+    this.#bytes -= this.bytesOf(digest);
+    this.#partials.delete(digest);
+  }
+
+  coldestFirst(): readonly Partial[] {
+    return [...this.#partials.values()].sort((a, b) => a.lastUseMs - b.lastUseMs);
+  }
+}
+
+/** One reading of the disk, in bytes; `onDisk` are our own bytes on it at that moment. */
+export interface DiskSample {
+  readonly free: number;
+  readonly total: number;
+  readonly onDisk: number;
+}
+
+export interface LimitOptions {
+  /** `max_size`; 0 or Infinity: none. */
+  readonly maxBytes: number;
+  /** `min_free` as configured; undefined: the default rule. */
+  readonly minFreeBytes: number | undefined;
+}
+
+export interface Limit {
+  /** Infinity only when nothing limits and the disk could not be read. */
+  readonly bytes: number;
+  /** For people: `max_size`, or `min_free: the disk has only …`. */
+  readonly reason: string;
+}
+
+const defaultMinFreeBytes = 2 * 1024 ** 3;
+/** The default is at most this share, for small disks. */
+const defaultMinFreeShare = 0.05;
+
+/** Bytes that stay free on a disk of `totalBytes`. A configured value is taken as it is. */
+export function minFreeOn(totalBytes: number, configured: number | undefined): number {
+  return configured ?? Math.min(defaultMinFreeBytes, Math.floor(totalBytes * defaultMinFreeShare));
+}
+
+/** A sentence when a configured `min_free` can never be met, else undefined. */
+export function describeMinFreeProblem(
+  configured: number | undefined,
+  totalBytes: number,
+): string | undefined {
+  if (configured === undefined || configured < totalBytes) return undefined;
+  const [wanted, total] = [formatBytes(configured), formatBytes(totalBytes)];
+  return `store.min_free is ${wanted}, but the whole disk has ${total}: nothing can be kept; set it below the size of the disk`;
+}
+
+export function computeLimit(options: LimitOptions, sample: DiskSample | undefined): Limit {
+  const maxBytes = options.maxBytes === 0 ? Infinity : options.maxBytes;
+  if (sample === undefined) {
+    return {
+      bytes: maxBytes,
+      reason: maxBytes === Infinity ? 'none: the disk could not be asked' : 'max_size',
+    };
+  }
+  const minFree = minFreeOn(sample.total, options.minFreeBytes);
+  const byDisk = Math.max(0, sample.onDisk + sample.free - minFree);
+  if (maxBytes <= byDisk) return { bytes: maxBytes, reason: 'max_size' };
+  const free = `the disk has only ${formatBytes(sample.free)} free of ${formatBytes(sample.total)}`;
+  return { bytes: byDisk, reason: `min_free: ${free}, and ${formatBytes(minFree)} stay free` };
+}
+
+export interface DiskWatchOptions {
+  freeBytes(): Promise<{ readonly free: number; readonly total: number }>;
+  /** Our own bytes on that disk now. */
+  onDiskBytes(): number;
+  readonly logger: Logger;
+  now(): number;
+}
+
+const maxReads = 3;
+
+/**
+ * The last reading of the disk. Between two readings our own writes and unlinks move `free` and `onDisk` against each other,
+ * so their sum, and the limit, stays right; only what others write needs a new reading.
+ */
+export class DiskWatch {
+  readonly #options: DiskWatchOptions;
+  #sample: DiskSample | undefined;
+  #sampledAt = -Infinity;
+  #reading: Promise<void> | undefined;
+
+  constructor(options: DiskWatchOptions) {
+    this.#options = options;
+  }
+
+  /** Undefined until the disk was read once. */
+  get sample(): DiskSample | undefined {
+    return this.#sample;
+  }
+
+  /** Reads the disk unless the last reading is younger than `maxAgeMs`. Concurrent callers share one. Never throws. */
+  async refresh(maxAgeMs: number): Promise<void> {
+    const ageMs = this.#options.now() - this.#sampledAt;
+    if (ageMs >= 0 && ageMs < maxAgeMs) return; // below 0: the clock was set back
+    this.#reading ??= this.#read().finally(() => {
+      this.#reading = undefined;
+    });
+    await this.#reading;
+  }
+
+  async #read(): Promise<void> {
+    try {
+      this.#sample = await this.#sampleDisk();
+      this.#sampledAt = this.#options.now();
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#options.logger.warn('the free space of the disk could not be read', { error: reason });
+    }
+  }
+
+  /**
+   * Writes and removals during a reading may or may not be in `free`, so it is repeated: a blob that went meanwhile would
+   * make the limit too small by its size, and others would be evicted in vain. After the last try the smaller sum is safe.
+   */
+  async #sampleDisk(): Promise<DiskSample> {
+    for (let reads = 1; ; reads += 1) {
+      const before = this.#options.onDiskBytes();
+      const { free, total } = await this.#options.freeBytes();
+      const after = this.#options.onDiskBytes();
+      if (before === after || reads === maxReads) return { free, total, onDisk: Math.min(before, after) };
+    }
   }
 }

@@ -11,13 +11,12 @@ import type {
   RefreshReport,
   StatsReport,
 } from '../admin/admin.ts';
-import type { ImageHosts } from '../admin/image-name.ts';
-import { imageHostsOf } from '../app/image-hosts.ts';
+import { type ImageHosts, imageHostsOf } from '../admin/image-name.ts';
 import type { Config } from '../config/config.ts';
 import { type LoadOptions, loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
 import { parseErrorBody } from '../oci/error.ts';
-import { type OwnerAddress, openOwnerAddress } from '../store/owner-address.ts';
+import { type OwnerAddress, openOwnerAddress } from '../store/owner.ts';
 import { isMissing, systemCodeOf } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { asCommandError, CommandError } from './command-line.ts';

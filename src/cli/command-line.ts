@@ -21,7 +21,7 @@ export class CommandLine {
   #code = 0;
 
   constructor(program: Command, { env, cwd, version }: LoadOptions & { readonly version: string }) {
-    this.program = program;
+    this.program = program.addHelpText('after', formatExamples('cistern'));
     this.version = version;
     this.#env = env;
     this.#cwd = cwd;

@@ -1,32 +1,64 @@
 /**
- * What is done with a held file that isn't what its digest says, or can't be read: it goes out of the store and out of the
- * count, so that the next ask fetches it again. Where the disk doesn't even let it go, it is remembered as bad, and the
- * mirror does without it.
+ * A held file with wrong bytes, or one that can't be read, leaves the store and the count, so that the next request fetches
+ * it again. A file that the disk can't move is remembered as bad, and counts as not held.
  */
 import { LRUCache } from 'lru-cache';
+import { ExpiringMap } from '../lib/expiring-map.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Quarantine } from '../store/blobs/quarantine.ts';
 import { StoreError } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
-import type { RecentMismatches } from './recent-mismatches.ts';
 
 const maxStuck = 1000;
+const mismatchTtlMs = 60_000;
+const maxMismatches = 10_000;
+
+export type ContentKind = 'blob' | 'manifest';
+
+/** What the LRU index and the capacity are told of held content. All are synchronous. */
+export interface ContentEvents {
+  /** A blob was used. */
+  touch(digest: Digest): void;
+  /** The bytes of a blob were compared with its digest just now. */
+  verified(digest: Digest): void;
+  /** A manifest of that many bytes is new in the store. */
+  manifestStored(digest: Digest, bytes: number): void;
+  /** That many bytes are no longer held. */
+  removed(digest: Digest, bytes: number, kind: ContentKind): void;
+}
+
+/**
+ * Digests whose bytes were wrong within the last minute. A Range that starts above 0 gets the whole blob with 200 then: a
+ * client that was cut must not append a good tail to a wrong head.
+ */
+export class RecentMismatches {
+  readonly #digests: ExpiringMap<Digest, true>;
+
+  constructor(now: () => number) {
+    this.#digests = new ExpiringMap({ maxEntries: maxMismatches, ttlMs: mismatchTtlMs, now });
+  }
+
+  add(digest: Digest): void {
+    this.#digests.set(digest, true);
+  }
+
+  has(digest: Digest): boolean {
+    return this.#digests.has(digest);
+  }
+}
 
 export interface BadBlobsOptions {
   readonly quarantine: Pick<Quarantine, 'take'>;
-  readonly suspects: RecentMismatches;
+  readonly mismatches: RecentMismatches;
+  readonly events: Pick<ContentEvents, 'removed'>;
   readonly observer: Pick<Observer, 'storeError'>;
   readonly logger: Logger;
-  /** It is no longer held; so many bytes fewer. */
-  removed(digest: Digest, bytes: number, kind: BadKind): void;
 }
-
-export type BadKind = 'blob' | 'manifest';
 
 export class BadBlobs {
   readonly #options: BadBlobsOptions;
-  /** Files that can't be moved, by id; empty: which file it is isn't known. */
+  /** Ids of files that can't be moved; empty when the id isn't known. */
   readonly #stuck = new LRUCache<Digest, string>({ max: maxStuck });
 
   constructor(options: BadBlobsOptions) {
@@ -43,34 +75,34 @@ export class BadBlobs {
   }
 
   /** Its bytes aren't those of the digest. Never throws. */
-  async damaged(digest: Digest, fileId: string, kind: BadKind, detail: string): Promise<void> {
+  async damaged(digest: Digest, fileId: string, kind: ContentKind, detail: string): Promise<void> {
     if (await this.#setAside(digest, fileId, kind, detail)) this.#options.observer.storeError('verify');
   }
 
-  /** It can't be opened or read; that was reported where it arose. Never throws. */
+  /** It can't be opened or read, and the store has reported that. Never throws. */
   async unreadable(
     digest: Digest,
     fileId: string | undefined,
-    kind: BadKind,
+    kind: ContentKind,
     error: StoreError,
   ): Promise<void> {
     if (error.isPassing) this.#stuck.set(digest, fileId ?? '');
     else await this.#setAside(digest, fileId, kind, error.message);
   }
 
-  /** False: somebody else was faster, or it was evicted. */
+  /** False: it was set aside or evicted before. */
   async #setAside(
     digest: Digest,
     fileId: string | undefined,
-    kind: BadKind,
+    kind: ContentKind,
     detail: string,
   ): Promise<boolean> {
-    const { quarantine, suspects, logger, removed } = this.#options;
-    if (fileId !== undefined) suspects.add(digest); // it was open: some client may have its beginning
+    const { quarantine, mismatches, logger, events } = this.#options;
+    if (fileId !== undefined) mismatches.add(digest); // it was open: a client may have its beginning
     try {
       const taken = await quarantine.take(digest, fileId);
       if (taken === undefined) return false;
-      removed(digest, taken.bytes, kind);
+      events.removed(digest, taken.bytes, kind);
       const { bytes, path } = taken;
       logger.error('a held file is bad, it will be fetched again', { digest, bytes, detail, movedTo: path });
     } catch (error) {

@@ -1,21 +1,21 @@
 /**
- * Held blobs compared with their digest, one reader per file however many clients wait for what it finds. It reads at the
- * disk's pace, ahead of the clients, ends by itself when they have left, and what it found is remembered: for as long as
- * this process lives, and in the file's times for the next one.
+ * Compares held blobs with their digests: one reader per file, at the disk's pace, however many clients wait for the result.
+ * A result is remembered in memory, and in the file's times for the next process.
  */
 import { LRUCache } from 'lru-cache';
+import { Limit } from '../lib/limit.ts';
 import { algorithmOf, createDigester, type Digest, finishDigest } from '../oci/digest.ts';
 import type { HeldBlob } from '../store/blobs/held-blob.ts';
-import { verifyFirstBytes } from '../store/ingest/release-policy.ts';
+import { verifyFirstBytes } from '../store/ingest/follower.ts';
 import { StoreError } from '../store/store-error.ts';
-import type { BadBlobs } from './bad-blobs.ts';
+import type { BadBlobs, ContentEvents } from './bad-blobs.ts';
 
 /** `stopped`: the mirror is shutting down. */
 export type CheckResult = 'good' | 'bad' | 'stopped';
 
 export interface BlobCheck {
-  readonly verdict: Promise<CheckResult>;
-  /** The same, once it is known. */
+  readonly result: Promise<CheckResult>;
+  /** The result, once there is one. */
   readonly known: CheckResult | undefined;
 }
 
@@ -23,18 +23,18 @@ export interface BlobChecksOptions {
   /** 0: no age is too old. */
   readonly verifyAfterMs: number;
   readonly badBlobs: BadBlobs;
-  /** Aborted at shutdown. */
+  readonly events: Pick<ContentEvents, 'verified'>;
+  /** Ends the running checks. */
   readonly signal: AbortSignal;
+  /** Milliseconds since the epoch. */
   now(): number;
-  /** The blob was found good just now: to be kept on disk. */
-  verified(digest: Digest): void;
 }
 
-/** What was checked lately. An entry that is pushed out costs another check after a restart at most. */
+/** An entry that is pushed out costs one more check at most. */
 const maxRemembered = 10_000;
-/** Large blobs read at once: one is enough to keep a core busy, a few so that a huge one doesn't hold up all others. */
+/** Large blobs read at once: one keeps a core busy, and a few keep a huge one from holding up all others. */
 const largeAtOnce = 4;
-/** A clock that was ahead so far when a file was verified is not believed. */
+/** A file that was verified further in the future than this is checked again: the clock was wrong. */
 const maxAheadMs = 24 * 3_600_000;
 
 interface Checked {
@@ -45,16 +45,15 @@ interface Checked {
 export class BlobChecks {
   readonly #options: BlobChecksOptions;
   readonly #checked = new LRUCache<Digest, Checked>({ max: maxRemembered });
-  /** By digest and file. */
-  readonly #running = new Map<string, RunningCheck>();
-  readonly #waiting: (() => void)[] = [];
-  #large = 0;
+  /** By `keyOf`. */
+  readonly #running = new Map<string, BlobCheck>();
+  readonly #large = new Limit({ maxRunning: largeAtOnce });
 
   constructor(options: BlobChecksOptions) {
     this.#options = options;
   }
 
-  /** The check that the file needs: one that runs already, or one for its age. */
+  /** The check that the file needs: the running one, or a new one when it is due. */
   ifNeeded(digest: Digest, held: HeldBlob): BlobCheck | undefined {
     const { verifyAfterMs } = this.#options;
     const running = this.#running.size === 0 ? undefined : this.#running.get(keyOf(digest, held));
@@ -64,16 +63,16 @@ export class BlobChecks {
     return sinceMs >= verifyAfterMs || sinceMs < -maxAheadMs ? this.#start(digest, held) : undefined;
   }
 
-  /** As if it were old, unless it was compared in the last `restMs`. */
+  /** A check whatever the file's age, unless it was compared within the last `restMs`. */
   unlessRecent(digest: Digest, held: HeldBlob, restMs: number): BlobCheck | undefined {
     const checked = this.#lastCheck(digest, held);
     const isRecent = checked !== undefined && this.#options.now() - checked.atMs < restMs;
     return isRecent ? undefined : (this.#running.get(keyOf(digest, held)) ?? this.#start(digest, held));
   }
 
-  /** Resolves when none runs any more; the signal that ends them is the owner's. */
+  /** Resolves when no check runs any more. */
   async drained(): Promise<void> {
-    await Promise.all([...this.#running.values()].map(check => check.verdict));
+    await Promise.all([...this.#running.values()].map(check => check.result));
   }
 
   #lastCheck(digest: Digest, held: HeldBlob): Checked | undefined {
@@ -90,20 +89,30 @@ export class BlobChecks {
 
   #start(digest: Digest, held: HeldBlob): BlobCheck {
     const key = keyOf(digest, held);
-    const check = new RunningCheck(this.#run(digest, held.share()).finally(() => this.#running.delete(key)));
+    const result = this.#run(digest, held.share()).finally(() => this.#running.delete(key));
+    const check: { readonly result: Promise<CheckResult>; known: CheckResult | undefined } = {
+      result,
+      known: undefined,
+    };
+    result.then(
+      known => {
+        check.known = known;
+      },
+      () => {}, // all who waited may have left
+    );
     this.#running.set(key, check);
     return check;
   }
 
   async #run(digest: Digest, held: HeldBlob): Promise<CheckResult> {
-    const { badBlobs, signal, now, verified } = this.#options;
+    const { badBlobs, events, signal, now } = this.#options;
     const isLarge = held.size > verifyFirstBytes;
     try {
-      if (isLarge) await this.#enter();
-      const found = await this.#digestOf(digest, held);
+      const compare = () => this.#digestOf(digest, held);
+      const found = await (isLarge ? this.#large.run(compare) : compare());
       if (found === digest) {
         this.#checked.set(digest, { fileId: held.fileId, atMs: now() });
-        verified(digest);
+        events.verified(digest);
         return 'good';
       }
       if (signal.aborted) return 'stopped';
@@ -112,7 +121,6 @@ export class BlobChecks {
       if (!(error instanceof StoreError)) throw error;
       await badBlobs.unreadable(digest, held.fileId, 'blob', error);
     } finally {
-      if (isLarge) this.#leave();
       await held.close();
     }
     return 'bad';
@@ -130,35 +138,6 @@ export class BlobChecks {
       at += count;
     }
     return finishDigest(algorithm, hash);
-  }
-
-  async #enter(): Promise<void> {
-    if (this.#large >= largeAtOnce) await new Promise<void>(resolve => this.#waiting.push(resolve));
-    else this.#large += 1;
-  }
-
-  /** The place goes to the next in line. */
-  #leave(): void {
-    const next = this.#waiting.shift();
-    if (next === undefined) this.#large -= 1;
-    else next();
-  }
-}
-
-class RunningCheck implements BlobCheck {
-  readonly verdict: Promise<CheckResult>;
-  #known: CheckResult | undefined;
-
-  constructor(verdict: Promise<CheckResult>) {
-    this.verdict = verdict.then(known => {
-      this.#known = known;
-      return known;
-    });
-    this.verdict.catch(() => {}); // for those who wait; there may be nobody
-  }
-
-  get known(): CheckResult | undefined {
-    return this.#known;
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * Manifests that are held: hot ones in memory, parsed once, the others in the store. Serving one marks a use of its
- * config and layers, so that a base layer that many images share doesn't look cold.
+ * Held manifests: hot ones in memory, parsed once, the others in the store, verified when they are read. Serving one marks
+ * its config and layers as used, so that a base layer of many images doesn't look cold.
  */
 import { LRUCache } from 'lru-cache';
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts';
@@ -12,11 +12,12 @@ import type { BlobStore } from '../store/blobs/blob-store.ts';
 import type { HeldBlob } from '../store/blobs/held-blob.ts';
 import { StoreError } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import type { BadBlobs, BadKind } from './bad-blobs.ts';
+import type { BadBlobs, ContentEvents, ContentKind } from './bad-blobs.ts';
 
 const hotBytes = 32 * 1024 * 1024;
-/** What an entry costs beside its bytes: parsed descriptors and bookkeeping. */
+/** What an entry costs beside its bytes: parsed descriptors. */
 const entryBytes = 2048;
+const maxSizes = 20_000;
 
 export interface HeldManifest {
   readonly descriptor: Descriptor;
@@ -27,11 +28,8 @@ export interface HeldManifest {
 export interface HotManifestsOptions {
   readonly store: BlobStore;
   readonly badBlobs: Pick<BadBlobs, 'damaged' | 'unreadable'>;
+  readonly events: Pick<ContentEvents, 'touch' | 'manifestStored'>;
   readonly logger: Logger;
-  /** A blob was used. */
-  touch(digest: Digest): void;
-  /** A manifest of that many bytes is in the store now. */
-  stored(digest: Digest, bytes: number): void;
 }
 
 export class HotManifests {
@@ -50,12 +48,12 @@ export class HotManifests {
     return this.#hot.get(digest);
   }
 
-  /** It was removed from the store. */
+  /** The store has it no longer. */
   forget(digest: Digest): void {
     this.#hot.delete(digest);
   }
 
-  /** Undefined: not held, no manifest, or what was held is damaged or can't be read (it is gone then). */
+  /** Undefined: not held, no manifest, or bad and set aside. */
   async get(digest: Digest, mediaType: string): Promise<HeldManifest | undefined> {
     const hot = this.#hot.get(digest);
     if (hot !== undefined) return hot;
@@ -63,12 +61,12 @@ export class HotManifests {
     return bytes && this.#heatIfManifest(digest, mediaType, bytes);
   }
 
-  /** Keeps verified bytes. A store that takes no more costs another fetch later, never this answer. */
+  /** Keeps verified bytes. When the store can't take them, they stay in memory alone. */
   async put(descriptor: Descriptor, bytes: Buffer): Promise<HeldManifest> {
     const held = this.#heat(descriptor.digest, descriptor.mediaType, bytes);
     try {
       if (await this.#options.store.put(descriptor.digest, bytes))
-        this.#options.stored(descriptor.digest, bytes.length);
+        this.#options.events.manifestStored(descriptor.digest, bytes.length);
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       this.#options.logger.warn('the store takes no manifest', { digest: descriptor.digest, error });
@@ -76,11 +74,12 @@ export class HotManifests {
     return held;
   }
 
-  /** A use of what the manifest names; of an index: of the children that are hot. Synchronous. */
+  /** Marks what the manifest names as used; of an index, what its hot children name. Synchronous. */
   touch(held: HeldManifest): void {
     const { config, layers, manifests } = held.parsed;
-    if (config !== undefined) this.#options.touch(config.digest);
-    for (const layer of layers) this.#options.touch(layer.digest);
+    const { events } = this.#options;
+    if (config !== undefined) events.touch(config.digest);
+    for (const layer of layers) events.touch(layer.digest);
     for (const child of manifests) {
       const hot = this.#hot.peek(child.digest);
       if (hot !== undefined && hot.parsed.kind === 'image') this.touch(hot);
@@ -91,7 +90,7 @@ export class HotManifests {
     try {
       return this.#heat(digest, mediaType, bytes);
     } catch (error) {
-      if (error instanceof RegistryError) return undefined; // a layer or a config, asked for as a manifest
+      if (error instanceof RegistryError) return undefined; // a layer or a config that was asked for as a manifest
       throw error;
     }
   }
@@ -103,8 +102,8 @@ export class HotManifests {
     return held;
   }
 
-  /** Verified bytes. What is bad is set aside, so that the next `put` writes it anew. */
-  async #readRight(digest: Digest, kind: BadKind): Promise<Buffer | undefined> {
+  /** Verified bytes. A bad file is set aside, so that the next `put` writes it again. */
+  async #readRight(digest: Digest, kind: ContentKind): Promise<Buffer | undefined> {
     const { store, badBlobs } = this.#options;
     let blob: HeldBlob | undefined;
     try {
@@ -123,5 +122,33 @@ export class HotManifests {
       await blob?.close();
     }
     return undefined;
+  }
+}
+
+/**
+ * The sizes that a repository's manifests give for their blobs. They answer a HEAD, and expose a source whose blob has
+ * another length. Kept per repository: what one repository's manifest says is hidden from those who only see another.
+ */
+export class DescriptorSizes {
+  readonly #sizes = new LRUCache<string, number>({ max: maxSizes });
+  /** The repository that a manifest was learnt for last, and after how many sizes. */
+  readonly #learnt = new WeakMap<ParsedManifest, { readonly recordName: string; readonly at: number }>();
+  #count = 0;
+
+  /** Cheap for a manifest whose sizes can't have been pushed out since. */
+  learn(recordName: string, manifest: ParsedManifest): void {
+    const last = this.#learnt.get(manifest);
+    if (last?.recordName === recordName && this.#count - last.at < maxSizes / 2) return;
+    const { config, layers } = manifest;
+    for (const { digest, size } of config === undefined ? layers : [...layers, config]) {
+      this.#sizes.set(`${recordName}@${digest}`, size);
+      this.#count += 1;
+    }
+    this.#learnt.set(manifest, { recordName, at: this.#count });
+  }
+
+  /** Bytes; undefined: no manifest of that repository has said so lately. */
+  get(recordName: string, digest: Digest): number | undefined {
+    return this.#sizes.peek(`${recordName}@${digest}`);
   }
 }

@@ -1,7 +1,6 @@
 /**
  * The application: hot manifests first, then Koa with the access log outermost, the one error middleware, `/v2/`
- * (dispatched before the router, on the raw target) and the ops routes. `createApp` serves everything, `createOpsApp`
- * only what operators ask.
+ * (dispatched on the raw target, before the router) and the ops routes. `createOpsApp` has the ops routes alone.
  */
 import type { RequestListener } from 'node:http';
 import Koa from 'koa';
@@ -12,24 +11,22 @@ import { isPeerTarget } from '../registry/peer.ts';
 import type { RepositoryCatalog } from '../registry/registry.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
-import { AccessLog } from './access-log.ts';
 import { answerStats, type StatsOptions } from './api/stats.ts';
 import { answerErrors } from './errors.ts';
-import type { AppState } from './exchange.ts';
+import { AccessLog, type AppState, clientAddressBehind } from './exchange.ts';
 import { type OpsOptions, opsRouter, refuseOther } from './ops.ts';
-import { answerPeer, type PeerDoor } from './peers.ts';
-import { clientAddressBehind } from './server/client-address.ts';
-import { ManifestFastPath } from './v2/manifest-fast-path.ts';
-import { answerPull } from './v2/pull.ts';
+import { answerPeer, type PeerService } from './peers.ts';
+import { dispatch } from './v2/dispatch.ts';
+import { HotManifests } from './v2/pull-manifest.ts';
 
 export interface OpsAppOptions extends OpsOptions {
   readonly observer: Observer;
   readonly logger: Logger;
-  /** A log line per request. */
+  /** Write a log line per request. */
   readonly accessLog: boolean;
   /** `/api/v1/stats`; undefined: not served here. */
   readonly stats?: StatsOptions | undefined;
-  /** IP addresses and CIDR blocks whose `X-Forwarded-For` is believed. */
+  /** IP addresses and CIDR blocks whose `X-Forwarded-For` counts. */
   readonly trustedProxies?: readonly string[];
 }
 
@@ -37,28 +34,29 @@ export interface AppOptions extends OpsAppOptions {
   readonly directory: Pick<Directory, 'find'>;
   readonly catalog: RepositoryCatalog;
   readonly access: Access;
-  /** For the other nodes of a fleet; absent: there is none. */
-  readonly peers?: PeerDoor;
+  /** For the other nodes of the fleet; absent: there is no fleet. */
+  readonly peers?: PeerService;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
 
-/** Errors: TypeError for a trusted proxy that is no address. */
+/** Errors: TypeError or RangeError for a trusted proxy that is no address. */
 export function createApp(options: AppOptions): RequestListener {
   const log = openLog(options);
   const app = createKoa(log, options);
-  app.use((context, next) => (isApiTarget(context.req.url ?? '') ? answerPull(context, options) : next()));
+  app.use((context, next) => (isApiTarget(context.req.url ?? '') ? dispatch(context, options) : next()));
   const { peers } = options;
   if (peers !== undefined)
     app.use((context, next) => (isPeerTarget(context.req.url ?? '') ? answerPeer(context, peers) : next()));
   const handle = addOps(app, options);
-  const hot = new ManifestFastPath({ ...options, log });
+  const { directory, access } = options;
+  const hot = new HotManifests({ directory, access, log });
   return (request, response) => {
     if (!hot.answer(request, response)) handle(request, response);
   };
 }
 
-/** For `metrics.listen`: the same without `/v2/`. */
+/** For `metrics.listen`: the ops routes without `/v2/`. */
 export function createOpsApp(options: OpsAppOptions): RequestListener {
   return addOps(createKoa(openLog(options), options), options);
 }
@@ -70,7 +68,7 @@ function openLog({ observer, logger, accessLog, trustedProxies = [] }: OpsAppOpt
 
 function createKoa(log: AccessLog, { logger }: OpsAppOptions): Koa<AppState> {
   const app = new Koa<AppState>();
-  // Only broken connections come here: every other error is caught by `answerErrors`.
+  // Of broken connections alone: `answerErrors` catches every other error.
   app.on('error', (error: unknown) => logger.debug('connection error', { error }));
   app.use(log.middleware);
   app.use(answerErrors(logger));

@@ -1,23 +1,24 @@
 /**
- * The one place where an error becomes a response: OCI JSON, never cached, never with internals of an unexpected one.
- * An error after the headers cuts the body instead, with a FIN and without an end, so that no client takes it for whole.
+ * The one place where an error becomes a response: OCI JSON, never cached, without internals of an unexpected error. An
+ * error after the headers cuts the body with a FIN instead, so that no client takes it for complete.
  */
 import type { Middleware } from 'koa';
-import { WrongCredentials } from '../auth/wrong-credentials.ts';
+import { WrongCredentials } from '../auth/access.ts';
 import { RegistryError } from '../oci/error.ts';
 import { formatUnsatisfiedRange } from '../oci/range.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { AppContext, AppState } from './exchange.ts';
-import { answerUnread, closeWithFin, hasUnreadBody } from './server/half-close.ts';
+import { closeWithFin } from './server/listener.ts';
+import { answerUnread, hasUnreadBody } from './server/request-body.ts';
 
 export function answerErrors(logger: Logger): Middleware<AppState> {
   return async (context, next) => {
     try {
       await next();
     } catch (error) {
-      // A write that fails because the client has reset comes before the response's own close event.
+      // A write that fails by the client's reset comes before the close event of the response.
       if (context.state.exchange.hasLeft || context.req.socket.destroyed) {
-        context.respond = false; // nobody is there any more
+        context.respond = false; // the client has left
       } else if (context.res.headersSent) {
         cutBody(context, error, logger);
       } else {
@@ -52,9 +53,9 @@ function answerError(context: AppContext, cause: unknown, logger: Logger): void 
 }
 
 /**
- * Statuses that clients of a mirror must not see are mapped here, whoever threw them: a challenge would make dockerd
- * offer its Hub password, and podman sleeps for minutes on 429 instead of asking its next source. Our own 401 goes to
- * nobody but a client that has sent credentials.
+ * Maps statuses that clients of a mirror must not see: a challenge would make dockerd send its Docker Hub password, and
+ * podman sleeps for minutes on 429 instead of asking its next source. The mirror's own 401 goes only to clients that have
+ * sent credentials.
  */
 function visibleError(error: unknown): RegistryError {
   if (!(error instanceof RegistryError)) return new RegistryError('UNKNOWN', { cause: error });

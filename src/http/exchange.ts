@@ -1,35 +1,52 @@
 /**
- * One request and its answer: what the access log and the metrics say about it, and the signal that ends the work for a
- * client that has left. Label values come from closed tables or from the configuration, never from the client.
+ * One request and its answer: what the access log and the metrics report of it, and the signal that aborts when the client
+ * leaves. Label values come from closed tables or from the configuration, never from the client.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { ParameterizedContext } from 'koa';
-import type { Answer } from '../registry/registry.ts';
-import type { Kind, Outcome, RequestEnd } from '../telemetry/observer.ts';
+import { isIP } from 'node:net';
+import type { Middleware, ParameterizedContext } from 'koa';
+import { AddressBlocks } from '../lib/address-blocks.ts';
+import type { Located } from '../registry/directory.ts';
+import type { Answer, ReadOptions } from '../registry/registry.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { Kind, Observer, Outcome, RequestEnd } from '../telemetry/observer.ts';
 
-/** What every middleware finds in `context.state`. */
+/** `context.state` of every middleware. */
 export interface AppState {
   exchange: Exchange;
 }
 
 export type AppContext = ParameterizedContext<AppState>;
 
-/** The client was gone before there was anything to answer: a status for log and metrics alone, never sent. */
-export const clientLeftStatus = 499;
+/** A pull after its repository was found, as `v2/dispatch.ts` gives it to a handler. */
+export interface PullRequest {
+  readonly context: AppContext;
+  readonly located: Located;
+  /** The signal aborts when the client leaves. */
+  readonly options: ReadOptions;
+  /** As the client sent it, decoded. */
+  readonly ns: string | undefined;
+  readonly query: URLSearchParams;
+  /** Milliseconds since the epoch. */
+  readonly nowMs: number;
+}
+
+/** The client left before it was answered: a status for log and metrics, never sent. */
+const clientLeftStatus = 499;
 
 const methods: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
 
 export class Exchange {
   kind: Kind = 'other';
-  /** Configured key of the upstream; `none` as long as no repository was found. */
+  /** Configured key of the upstream; `none` until a repository is found. */
   upstream = 'none';
   outcome: Outcome = 'hit';
   ns: string | undefined;
-  /** The client's address, as far as it can be believed. */
+  /** The client's address. */
   client: string | undefined;
-  /** Set when the answer is an error, or was cut. */
+  /** Set when the answer is an error or was cut. */
   failure: { readonly code: string; readonly message: string } | undefined;
-  /** Health, metrics: answered all day, logged only for debugging. */
+  /** Health and metrics are polled all day: logged at debug level. */
   isOps = false;
 
   readonly #startedMs = performance.now();
@@ -53,7 +70,7 @@ export class Exchange {
     return this.#hasLeft;
   }
 
-  /** Aborts when the client leaves. Made when it is first asked for: an answer that waits for nothing needs none. */
+  /** Aborts when the client leaves. Made on first use: an answer that waits for nothing needs none. */
   get signal(): AbortSignal {
     if (this.#leaving === undefined) {
       this.#leaving = new AbortController();
@@ -77,7 +94,7 @@ export class Exchange {
     this.#streamedBytes = (this.#streamedBytes ?? 0) + bytes;
   }
 
-  /** To be asked once, when the response has closed. */
+  /** To be called once, when the response has closed. */
   end(request: IncomingMessage): RequestEnd {
     const response = this.#response;
     const nowMs = performance.now();
@@ -102,4 +119,109 @@ function wholeBodyBytes(request: IncomingMessage, response: ServerResponse): num
 
 function left(): Error {
   return new Error('the client left');
+}
+
+export type ClientAddress = (request: IncomingMessage) => string | undefined;
+
+/** `trusted`: IP addresses and CIDR blocks. Errors: TypeError or RangeError for an entry that is neither. */
+export function clientAddressBehind(trusted: readonly string[]): ClientAddress {
+  const proxies = new AddressBlocks(trusted);
+  return request => {
+    const peer = plainAddress(request.socket.remoteAddress);
+    if (trusted.length === 0 || peer === undefined || !proxies.has(peer)) return peer;
+    const claimed = [request.headers['x-forwarded-for'] ?? []].flat().join(',').split(',');
+    let nearest = peer;
+    for (const text of claimed.reverse()) {
+      const address = plainAddress(text.trim());
+      if (address === undefined) break; // no address: nothing beyond it can be trusted
+      nearest = address;
+      if (!proxies.has(address)) break;
+    }
+    return nearest;
+  };
+}
+
+/** Without brackets, port, zone and the `::ffff:` of an IPv4 client on a dual-stack socket. Undefined: not an address. */
+function plainAddress(text: string | undefined): string | undefined {
+  if (text === undefined) return undefined;
+  const plain = text.startsWith('::ffff:') ? text.slice(7) : text;
+  if (isIP(plain) === 4) return plain; // nearly all
+  const bare = text
+    .replace(/^\[([^\]]*)\](?::\d+)?$/, '$1')
+    .replace(/^(\d+\.\d+\.\d+\.\d+):\d+$/, '$1')
+    .replace(/%.*$/, '')
+    .replace(/^::ffff:(?=\d+\.)/i, '');
+  return isIP(bare) === 0 ? undefined : bare;
+}
+
+export interface AccessLogOptions {
+  readonly observer: Observer;
+  readonly logger: Logger;
+  /** False: requests are reported to the observer alone. */
+  readonly write: boolean;
+  readonly clientAddress: ClientAddress;
+}
+
+/** In characters. A request line may have 16 KiB. */
+const maxTextLength = 512;
+
+/**
+ * Opens an exchange for each request and reports it once, when the response has closed: to the observer always, to the log
+ * if it is on. Its middleware is the outermost. The logger hides query values.
+ */
+export class AccessLog {
+  /** Works only while the socket is open. */
+  readonly clientAddress: ClientAddress;
+  readonly #options: AccessLogOptions;
+
+  constructor(options: AccessLogOptions) {
+    this.#options = options;
+    this.clientAddress = options.clientAddress;
+  }
+
+  /** `client`: the client's address. */
+  open(request: IncomingMessage, response: ServerResponse, client = this.clientAddress(request)): Exchange {
+    const { observer, logger, write } = this.#options;
+    const exchange = new Exchange(response);
+    exchange.client = client;
+    response.once('close', () => {
+      const end = exchange.end(request);
+      observer.requestEnded(end);
+      if (write) writeLine(logger, exchange, end, request, response);
+    });
+    return exchange;
+  }
+
+  get middleware(): Middleware<AppState> {
+    return (context, next) => {
+      context.state.exchange = this.open(context.req, context.res);
+      return next();
+    };
+  }
+}
+
+function writeLine(
+  logger: Logger,
+  exchange: Exchange,
+  end: RequestEnd,
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
+  const line = {
+    method: request.method,
+    path: request.url?.slice(0, maxTextLength),
+    ns: exchange.ns,
+    status: end.status,
+    bytes: end.bytes,
+    ms: Math.round(end.seconds * 1e4) / 10,
+    kind: end.kind,
+    outcome: end.outcome,
+    upstream: end.upstream,
+    ...(exchange.failure !== undefined && { code: exchange.failure.code, reason: exchange.failure.message }),
+    ...(!response.writableFinished && { ended: 'early' }),
+    client: exchange.client,
+    userAgent: request.headers['user-agent']?.slice(0, maxTextLength),
+  };
+  if (exchange.isOps) logger.debug('request', line);
+  else logger.info('request', line);
 }

@@ -1,6 +1,6 @@
 /**
- * What operators and their machines ask: `/healthz` (the process lives), `/readyz` (it should get requests), and the
- * metrics. No secrets, no names of repositories.
+ * Routes for operators: `/healthz` (the process lives), `/readyz` (it can take requests) and the metrics. Their answers
+ * hold no secrets and no repository names.
  */
 import { Router } from '@koa/router';
 import { RegistryError } from '../oci/error.ts';
@@ -19,7 +19,7 @@ export interface OpsOptions {
   readonly renderMetrics: () => Promise<{ readonly contentType: string; readonly body: string }>;
 }
 
-/** Koa middleware for all of it; what it doesn't know is left to the next. */
+/** Other paths are left to the next middleware. */
 export function opsRouter(options: OpsOptions): Router<AppState> {
   const router = new Router<AppState>();
   router.get('/healthz', context => answerJson(context, 200, { ok: true }));
@@ -40,11 +40,13 @@ export function opsRouter(options: OpsOptions): Router<AppState> {
   return router;
 }
 
-/** Behind the router: nothing else is served. Errors: UNSUPPORTED, 405 for another method and else 404. */
+/** For requests that no route took. Errors: UNSUPPORTED, 405 for another method on `paths`, else 404. */
 export function refuseOther(context: AppContext, paths: ReadonlySet<string>): never {
   if (paths.has(context.path)) {
     context.set('Allow', 'GET, HEAD');
-    throw new RegistryError('UNSUPPORTED', { message: `expected GET or HEAD, got ${context.method}` });
+    throw new RegistryError('UNSUPPORTED', {
+      message: `${context.method} is not supported here, only GET and HEAD`,
+    });
   }
   throw new RegistryError('UNSUPPORTED', { status: 404, message: 'nothing is served at this path' });
 }

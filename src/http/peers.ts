@@ -1,6 +1,6 @@
 /**
- * The door for other nodes of the fleet: what this one holds or is filling, by digest. Nobody without the fleet's
- * signature learns anything, not even whether there is something; no question here ever reaches an upstream.
+ * Serves the other nodes of the fleet what this node holds or is downloading, by digest. A request without the fleet's
+ * signature does not even learn whether content exists. No request here ever reaches an upstream.
  */
 import { RegistryError } from '../oci/error.ts';
 import { formatContentRange, parseRange, resolveRange } from '../oci/range.ts';
@@ -8,16 +8,16 @@ import { type PeerContent, type PeerGate, type PeerRequest, parsePeerTarget } fr
 import type { AppContext } from './exchange.ts';
 import { sendBlob } from './v2/send-blob.ts';
 
-export interface PeerDoor {
+export interface PeerService {
   readonly gate: PeerGate;
   readonly content: PeerContent;
 }
 
-/** The asking node wants to know the size at once, and waits for the bytes. */
+/** Milliseconds. The asking node needs the size at once and waits for the bytes. */
 const headPatienceMs = 1;
 
 /** Answers a request whose target `isPeerTarget`. */
-export async function answerPeer(context: AppContext, { gate, content }: PeerDoor): Promise<void> {
+export async function answerPeer(context: AppContext, { gate, content }: PeerService): Promise<void> {
   const { method = '', url: target = '', headers } = context.req;
   const asker = gate.authenticate({ method, target, range: headers.range }, headers.authorization);
   if (asker === undefined) return refuse(context);
@@ -58,7 +58,7 @@ async function answerBlob(
     await reader.close();
     throw new RegistryError('RANGE_INVALID', { detail: { size } });
   }
-  context.respond = false; // from here on the body is ours, and so is closing the reader
+  context.respond = false; // `sendBlob` writes the body and closes the reader
   await sendBlob(context.res, {
     reader,
     ...span,
@@ -77,10 +77,10 @@ async function answerBlob(
   });
 }
 
-/** Not the 401 of `errors.ts`, which clients of a registry never see: a node isn't a client, and must know. */
+/** A plain 401: `errors.ts` would hide it, because a registry's clients must not see one, but a node must. */
 function refuse(context: AppContext): void {
   const error = new RegistryError('UNAUTHORIZED');
-  context.state.exchange.fail(error.code, 'expected the signature of a node of this fleet');
+  context.state.exchange.fail(error.code, 'the request has no valid signature of this fleet');
   context.status = 401;
   context.set('WWW-Authenticate', 'Cistern-Fleet');
   context.set('Content-Type', 'application/json');

@@ -19,21 +19,22 @@ interface Entry<Value> {
 
 export class ExpiringMap<Key extends string, Value> {
   readonly #options: ExpiringMapOptions;
-  readonly #entries: LRUCache<Key, Entry<Value>>;
+  /** Made at the first `set`: lru-cache allocates its room for all entries at once. */
+  #entries: LRUCache<Key, Entry<Value>> | undefined;
 
   constructor(options: ExpiringMapOptions) {
     this.#options = options;
-    this.#entries = new LRUCache({ max: options.maxEntries });
   }
 
   /** `ttlMs` instead of the map's own. */
   set(key: Key, value: Value, ttlMs = this.#options.ttlMs): void {
+    this.#entries ??= new LRUCache({ max: this.#options.maxEntries });
     this.#entries.set(key, { value, setAtMs: this.#options.now(), ttlMs });
   }
 
   /** Undefined once the entry has expired, although `getExpired` may still find it. */
   get(key: Key): Value | undefined {
-    const entry = this.#entries.peek(key);
+    const entry = this.#entries?.peek(key);
     return entry !== undefined && this.#isFresh(entry) ? entry.value : undefined;
   }
 
@@ -45,22 +46,22 @@ export class ExpiringMap<Key extends string, Value> {
   getExpired(
     key: Key,
   ): { readonly value: Value; readonly setAtMs: number; readonly isFresh: boolean } | undefined {
-    const entry = this.#entries.peek(key);
+    const entry = this.#entries?.peek(key);
     return entry === undefined
       ? undefined
       : { value: entry.value, setAtMs: entry.setAtMs, isFresh: this.#isFresh(entry) };
   }
 
   delete(key: Key): void {
-    this.#entries.delete(key);
+    this.#entries?.delete(key);
   }
 
   deleteWhere(matches: (value: Value, key: Key) => boolean): void {
-    for (const [key, entry] of this.#entries) if (matches(entry.value, key)) this.#entries.delete(key);
+    for (const [key, entry] of this.#entries ?? []) if (matches(entry.value, key)) this.#entries?.delete(key);
   }
 
   clear(): void {
-    this.#entries.clear();
+    this.#entries = undefined;
   }
 
   #isFresh({ setAtMs, ttlMs }: Entry<Value>): boolean {

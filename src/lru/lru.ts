@@ -1,6 +1,6 @@
 /**
- * The LRU index: recency and size of every evictable blob. Implementations: embedded (this process), later Redis.
- * It may be lost at any time: the blob files' mtimes rebuild it. Manifests and hosted content are not in it.
+ * The LRU index: recency and size of every evictable blob. Implementations: `EmbeddedLru` and `RedisLru`. It may be lost at
+ * any time: the mtimes of the blob files rebuild it. Manifests and hosted content are not in it.
  */
 import type { Digest } from '../oci/digest.ts';
 
@@ -21,10 +21,19 @@ export interface Lru {
   remove(digest: Digest): void;
   /** The `count` least recently used, coldest first. */
   coldest(count: number): Promise<readonly LruEntry[]>;
-  /** Bytes, as far as this process knows without asking anybody; undefined: it doesn't. Synchronous, no use. */
+  /** Bytes, from this process's memory; undefined: unknown. Synchronous, does not count as a use. */
   sizeOf(digest: Digest): number | undefined;
   /** Sum of all sizes, in bytes. */
   readonly bytes: number;
   readonly count: number;
   close(): Promise<void>;
+}
+
+/** The calls of a rebuild, in this order: `beginLoading`, any number of `load`, `endLoading`. */
+export interface LoadableLru {
+  /** From here on, uses and removals of digests that are not loaded yet are remembered: they win over loaded entries. */
+  beginLoading(): void;
+  /** Entries colder than every use since `beginLoading`, in any order. Known digests keep their place. */
+  load(entries: readonly LruEntry[]): void;
+  endLoading(): void;
 }

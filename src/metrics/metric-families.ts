@@ -1,25 +1,15 @@
 /**
- * Every metric family of docs/metrics.md: name, labels, buckets. One set, with a registry of its own, per mirror.
- * Names and labels are part of the product: they don't change.
+ * Every metric family of docs/metrics.md: name, labels, buckets. Each mirror has one set in its own registry. Names and
+ * labels are part of the product and never change.
  */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 const requestBuckets = [0.001, 0.005, 0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300];
-const minute = 60;
-const hour = 60 * minute;
-const day = 24 * hour;
-const ageBuckets = [
-  minute,
-  10 * minute,
-  hour,
-  6 * hour,
-  day,
-  3 * day,
-  7 * day,
-  30 * day,
-  90 * day,
-  365 * day,
-];
+const [minute, hour, day] = [60, 3600, 86_400];
+/** Seconds. */
+const ageBuckets = [minute, 10 * minute, hour, 6 * hour].concat(
+  [1, 3, 7, 30, 90, 365].map(days => days * day),
+);
 
 export class MetricFamilies {
   readonly registry = new Registry();
@@ -66,18 +56,18 @@ export class MetricFamilies {
   readonly followers = this.#gauge('cistern_download_followers', 'Clients reading from a running transfer.', [
     'upstream',
   ]);
-  readonly resumed = this.#counter('cistern_downloads_resumed_total', 'Continuations of broken transfers.', [
+  readonly resumed = this.#counter('cistern_downloads_resumed_total', 'Resumed transfers.', [
     'upstream',
     'cause',
   ]);
   readonly mismatches = this.#counter(
     'cistern_digest_mismatch_total',
-    'Content that was not what its digest says.',
+    'Content that did not match its digest.',
     ['upstream'],
   );
   readonly storeBytes = this.#gauge('cistern_store_bytes', 'Bytes held in the store.');
   readonly storeBlobs = this.#gauge('cistern_store_blobs', 'Blobs held in the store.');
-  readonly storeLimit = this.#gauge('cistern_store_limit_bytes', 'What the store may hold at most.');
+  readonly storeLimit = this.#gauge('cistern_store_limit_bytes', 'Bytes the store may hold at most.');
   readonly storeFree = this.#gauge(
     'cistern_store_free_bytes',
     'Free bytes of the disk that holds the store.',
@@ -100,17 +90,15 @@ export class MetricFamilies {
   );
   readonly rateRemaining = this.#gauge(
     'cistern_upstream_ratelimit_remaining',
-    'What is left of the pull limit.',
+    'Pulls left of the pull limit.',
     ['upstream'],
   );
-  readonly upstreamUp = this.#gauge(
-    'cistern_upstream_up',
-    '1: the last exchange with the upstream got an answer.',
-    ['upstream'],
-  );
+  readonly upstreamUp = this.#gauge('cistern_upstream_up', '1: the upstream answered the last request.', [
+    'upstream',
+  ]);
   readonly breakerOpen = this.#gauge(
     'cistern_breaker_open',
-    '1: the upstream failed often and is left alone.',
+    '1: the upstream failed often and gets no requests.',
     ['upstream'],
   );
   readonly lruUp = this.#gauge('cistern_lru_up', '1: the LRU index answers.', ['backend']);

@@ -1,4 +1,4 @@
-/** Sums over the metric families, for people: what `stats` says of requests, bytes, evictions and upstreams. */
+/** Sums over the metric families for `stats`: requests, bytes, evictions, upstreams. */
 import type { Counter, Gauge } from 'prom-client';
 import type { Outcome } from '../telemetry/observer.ts';
 import type { MetricFamilies } from './metric-families.ts';
@@ -6,7 +6,7 @@ import type { MetricFamilies } from './metric-families.ts';
 export type ByOutcome = Readonly<Record<Outcome, number>>;
 
 export interface UpstreamTotals {
-  /** Undefined: nothing was heard of it yet. */
+  /** Undefined before the first request to it. */
   readonly up: boolean | undefined;
   readonly breakerOpen: boolean;
   readonly rateLimit: number | undefined;

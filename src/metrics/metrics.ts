@@ -1,9 +1,8 @@
 /**
- * The metrics of docs/metrics.md: one prom-client registry per mirror, fed by the observer's events. Label children are
- * bound once per label set and kept, so that a request costs map look-ups. What is a state rather than an event (the
- * store, the LRU index) is sampled at scrape time.
+ * The metrics of docs/metrics.md: one prom-client registry per mirror, fed by the observer's events. The state of the store
+ * and of the LRU index is sampled at scrape time. Label children are bound once per label set, so a request costs one look-up.
  */
-import { collectDefaultMetrics, type Registry } from 'prom-client';
+import { type Counter, collectDefaultMetrics, type Histogram, type Registry } from 'prom-client';
 import type { Logger } from '../telemetry/logger.ts';
 import type {
   Kind,
@@ -13,11 +12,10 @@ import type {
   ResumeCause,
   StoreOperation,
 } from '../telemetry/observer.ts';
-import { BoundChildren, RequestChildren } from './metric-children.ts';
 import { MetricFamilies } from './metric-families.ts';
 import { type MetricTotals, readTotals } from './metric-totals.ts';
 
-/** The state at the moment of a scrape. Bytes; what isn't known is left out. */
+/** The state at the moment of a scrape, in bytes; an absent field is unknown. */
 export interface StoreSample {
   readonly bytes?: number;
   readonly blobs?: number;
@@ -27,28 +25,31 @@ export interface StoreSample {
 }
 
 export interface MetricsOptions {
-  readonly sample: () => Promise<StoreSample> | StoreSample;
   readonly logger: Logger;
-  /** Known at start, so that their series begin at 0 instead of being absent. Configured keys. */
+  /** Keys of the configured upstreams: their series begin at 0 instead of being absent. */
   readonly upstreams?: Iterable<string>;
 }
 
+/** All series that one request is counted in. */
+interface RequestSeries {
+  readonly requests: Counter.Internal;
+  readonly servedBytes: Counter.Internal;
+  readonly seconds: Histogram.Internal<string>;
+  readonly firstByteSeconds: Histogram.Internal<string>;
+}
+
 export class Metrics implements Observer {
-  readonly #sample: MetricsOptions['sample'];
   readonly #logger: Logger;
-
   readonly #families = new MetricFamilies();
+  /** By label set. Label values come from closed tables and the configuration, so both maps are bounded. */
+  readonly #requestSeries = new Map<string, RequestSeries>();
+  readonly #upstreamBytes = new Map<string, Counter.Internal>();
+  #sample: () => Promise<StoreSample> | StoreSample = () => ({});
 
-  readonly #requestChildren = new RequestChildren(this.#families);
-  readonly #upstreamBytesChildren = new BoundChildren((labels: readonly string[]) =>
-    this.#families.upstreamBytes.labels(...labels),
-  );
-
-  constructor(options: MetricsOptions) {
-    this.#sample = options.sample;
-    this.#logger = options.logger;
+  constructor({ logger, upstreams = [] }: MetricsOptions) {
+    this.#logger = logger;
     collectDefaultMetrics({ register: this.#families.registry });
-    for (const upstream of options.upstreams ?? []) {
+    for (const upstream of upstreams) {
       this.#families.upstreamBytes.inc({ upstream }, 0);
       this.#families.downloads.set({ upstream }, 0);
       this.#families.followers.set({ upstream }, 0);
@@ -62,8 +63,13 @@ export class Metrics implements Observer {
     return this.#families.registry;
   }
 
+  /** Each scrape calls `sample` from now on. The composition sets it when the store is open. */
+  sampleStore(sample: () => Promise<StoreSample> | StoreSample): void {
+    this.#sample = sample;
+  }
+
   requestEnded(end: RequestEnd): void {
-    const series = this.#requestChildren.of(end);
+    const series = this.#seriesOf(end);
     series.requests.inc();
     if (end.bytes > 0) series.servedBytes.inc(end.bytes);
     series.seconds.observe(end.seconds);
@@ -80,7 +86,12 @@ export class Metrics implements Observer {
   }
 
   upstreamBytes(upstream: string, bytes: number): void {
-    this.#upstreamBytesChildren.of(upstream).inc(bytes);
+    let child = this.#upstreamBytes.get(upstream);
+    if (child === undefined) {
+      child = this.#families.upstreamBytes.labels(upstream);
+      this.#upstreamBytes.set(upstream, child);
+    }
+    child.inc(bytes);
   }
 
   upstreamRateLimit(upstream: string, limit: RateLimit): void {
@@ -130,12 +141,12 @@ export class Metrics implements Observer {
     this.#families.storeErrors.inc({ operation });
   }
 
-  /** What was counted since the start: for `stats`. */
+  /** The counts since the start, for `stats`. */
   totals(): Promise<MetricTotals> {
     return readTotals(this.#families);
   }
 
-  /** The text of one scrape. A sample that fails is logged; the gauges then keep their last values. */
+  /** The text of one scrape. A sample that fails is logged, and the gauges keep their last values. */
   async render(): Promise<{ contentType: string; body: string }> {
     try {
       this.#apply(await this.#sample());
@@ -146,6 +157,22 @@ export class Metrics implements Observer {
       contentType: this.#families.registry.contentType,
       body: await this.#families.registry.metrics(),
     };
+  }
+
+  /** Bound children become series with their first value, not before. */
+  #seriesOf({ upstream, kind, method, status, outcome }: RequestEnd): RequestSeries {
+    const key = `${upstream} ${kind} ${method} ${status} ${outcome}`;
+    const known = this.#requestSeries.get(key);
+    if (known !== undefined) return known;
+    const { requests, servedBytes, requestSeconds, firstByteSeconds } = this.#families;
+    const series = {
+      requests: requests.labels(upstream, kind, method, String(status), outcome),
+      servedBytes: servedBytes.labels(upstream, kind, outcome),
+      seconds: requestSeconds.labels(kind, outcome),
+      firstByteSeconds: firstByteSeconds.labels(kind, outcome),
+    };
+    this.#requestSeries.set(key, series);
+    return series;
   }
 
   #apply(sample: StoreSample): void {

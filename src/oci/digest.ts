@@ -40,3 +40,14 @@ export function finishDigest(algorithm: DigestAlgorithm, hash: Hash): Digest {
 export function digestOf(bytes: Uint8Array, algorithm: DigestAlgorithm = 'sha256'): Digest {
   return finishDigest(algorithm, createHash(algorithm).update(bytes));
 }
+
+/** 32 bytes for sha256, 64 for sha512. A third of the text's memory here, and 250 instead of 315 bytes per blob in Redis. */
+export function keyOf(digest: Digest): Buffer {
+  return Buffer.from(hexOf(digest), 'hex');
+}
+
+/** Undefined when `key` is not one. */
+export function digestOfKey(key: Buffer): Digest | undefined {
+  const digest = `${key.length === 64 ? 'sha512' : 'sha256'}:${key.toString('hex')}`;
+  return isDigest(digest) ? digest : undefined;
+}

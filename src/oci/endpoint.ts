@@ -1,8 +1,8 @@
 /**
- * The endpoint table of the distribution API: every `/v2/` URL is parsed and built here, so that server and client
- * can't disagree. `parseEndpoint(buildEndpoint(x))` is x. The raw request target is read, never a decoded one: nothing
- * of an API path needs `%`, so an encoded slash or dot can't slip past a check. Paths are read from their end, because
- * `manifests`, `blobs`, `tags` and `referrers` are good segments of a repository name too.
+ * The endpoint table of the distribution API: method and `/v2/` URL become one kind, and every URL is built here, so that
+ * server and client agree. The raw request target is read, never a decoded one: no API path needs `%`, so an encoded slash
+ * or dot cannot pass a check. Paths are read from their end, because `manifests`, `blobs`, `tags` and `referrers` are valid
+ * segments of a repository name too.
  */
 import { type Digest, parseDigest } from './digest.ts';
 import { excerpt, RegistryError } from './error.ts';
@@ -13,25 +13,39 @@ export const apiRoot = '/v2/';
 
 /** `name` is as in the URL: grammar-checked, and may begin with a host (`ghcr.io/x/y`, `localhost:5000/x`). */
 export type Endpoint =
-  /** end-1 */
-  | { readonly kind: 'ping' }
-  /** end-3, end-7, end-9 */
-  | { readonly kind: 'manifest'; readonly name: string; readonly reference: Reference }
-  /** end-2, end-10 */
-  | { readonly kind: 'blob'; readonly name: string; readonly digest: Digest }
-  /** end-4, end-5, end-6, end-11, end-13, end-14 */
-  | { readonly kind: 'upload'; readonly name: string; readonly session?: string }
-  /** end-8 */
+  | { readonly kind: 'ping' } // end-1, GET and HEAD
+  /** end-3 GET and HEAD · end-7 PUT · end-9 DELETE */
+  | {
+      readonly kind: 'manifest' | 'manifest-put' | 'manifest-delete';
+      readonly name: string;
+      readonly reference: Reference;
+    }
+  /** end-2 GET and HEAD · end-10 DELETE */
+  | { readonly kind: 'blob' | 'blob-delete'; readonly name: string; readonly digest: Digest }
+  /** end-4a, end-4b and end-11 POST: whole, in a session, or as a mount, by the query */
+  | { readonly kind: 'upload-start'; readonly name: string }
+  /** end-13 GET · end-5 PATCH · end-6 PUT · end-14 DELETE */
+  | {
+      readonly kind: 'upload-status' | 'upload-chunk' | 'upload-commit' | 'upload-cancel';
+      readonly name: string;
+      readonly session: string;
+    }
+  /** end-8 GET and HEAD */
   | { readonly kind: 'tags'; readonly name: string; readonly n?: number; readonly last?: string }
-  /** end-12 */
+  /** end-12 GET and HEAD */
   | {
       readonly kind: 'referrers';
       readonly name: string;
       readonly digest: Digest;
       readonly artifactType?: string;
     }
-  /** Not in the OCI specification: the distribution project's own. */
-  | { readonly kind: 'catalog'; readonly n?: number; readonly last?: string };
+  /** GET and HEAD; not in the OCI specification but in the distribution project */
+  | { readonly kind: 'catalog'; readonly n?: number; readonly last?: string }
+  /** A valid path that has no such method. `path`: the kind that GET has there, or an upload. */
+  | { readonly kind: 'unsupported'; readonly path: ReadKind | 'upload' };
+
+/** What GET and HEAD can ask for. */
+export type ReadKind = 'ping' | 'manifest' | 'blob' | 'tags' | 'referrers' | 'catalog';
 
 export interface ParsedTarget {
   readonly endpoint: Endpoint;
@@ -53,22 +67,28 @@ export function isApiTarget(rawUrl: string): boolean {
 }
 
 /**
- * Reads a raw request target (`request.url`).
- * Errors: NAME_INVALID (also for `%`, `..`, `//`, `#` and more than one `ns`), TAG_INVALID, DIGEST_INVALID,
- * BLOB_UPLOAD_UNKNOWN, NAME_UNKNOWN for a path that is no endpoint.
+ * Reads a method and a raw request target (`request.url`). The query of an upload or a push is left to its handler, which
+ * checks rights first. Errors: NAME_INVALID (also for `%`, `..`, `//`, `#` and more than one `ns`), TAG_INVALID, DIGEST_INVALID,
+ * BLOB_UPLOAD_UNKNOWN, NAME_UNKNOWN for a path that is no endpoint, whatever the method.
  */
-export function parseEndpoint(rawUrl: string): ParsedTarget {
+export function parseEndpoint(method: string, rawUrl: string): ParsedTarget {
   const { path, search } = splitTarget(rawUrl);
   if (search.includes('#')) throw nameInvalid('a request target without a fragment', search);
   const query = new URLSearchParams(search);
   const spaces = query.getAll('ns');
   if (spaces.length > 1) throw nameInvalid('at most one ns', spaces.join(' and '));
-  return { endpoint: parsePath(path, query), ns: spaces[0] === '' ? undefined : spaces[0], query };
+  return {
+    endpoint: withMethod(method, parsePath(path, query)),
+    ns: spaces[0] === '' ? undefined : spaces[0],
+    query,
+  };
 }
+
+export type BuildableEndpoint = Exclude<Endpoint, { readonly kind: 'unsupported' }>;
 
 /** The path and query of an endpoint, for a request or a `Link`. `ns` is added when given. */
 export function buildEndpoint(
-  endpoint: Endpoint,
+  endpoint: BuildableEndpoint,
   options: { readonly ns?: string | undefined } = {},
 ): string {
   const query = new URLSearchParams();
@@ -79,18 +99,26 @@ export function buildEndpoint(
   return apiRoot + buildPath(endpoint) + (query.size === 0 ? '' : `?${query}`);
 }
 
-function buildPath(endpoint: Endpoint): string {
+function buildPath(endpoint: BuildableEndpoint): string {
   switch (endpoint.kind) {
     case 'ping':
       return '';
     case 'catalog':
       return '_catalog';
     case 'manifest':
+    case 'manifest-put':
+    case 'manifest-delete':
       return `${endpoint.name}/manifests/${endpoint.reference}`;
     case 'blob':
+    case 'blob-delete':
       return `${endpoint.name}/blobs/${endpoint.digest}`;
-    case 'upload':
-      return `${endpoint.name}/blobs/uploads/${endpoint.session ?? ''}`;
+    case 'upload-start':
+      return `${endpoint.name}/blobs/uploads/`;
+    case 'upload-status':
+    case 'upload-chunk':
+    case 'upload-commit':
+    case 'upload-cancel':
+      return `${endpoint.name}/blobs/uploads/${endpoint.session}`;
     case 'tags':
       return `${endpoint.name}/tags/list`;
     case 'referrers':
@@ -107,7 +135,40 @@ function splitTarget(rawUrl: string): { path: string; search: string } {
     : { path: target.slice(0, mark), search: target.slice(mark + 1) };
 }
 
-function parsePath(path: string, query: URLSearchParams): Endpoint {
+/** What a path names. */
+type Resource =
+  | Extract<Endpoint, { readonly kind: Exclude<ReadKind, 'manifest' | 'blob'> }>
+  | { readonly kind: 'manifest'; readonly name: string; readonly reference: Reference }
+  | { readonly kind: 'blob'; readonly name: string; readonly digest: Digest }
+  | { readonly kind: 'upload'; readonly name: string; readonly session: string | undefined };
+
+function withMethod(method: string, resource: Resource): Endpoint {
+  if (resource.kind === 'upload') return uploadWithMethod(method, resource);
+  if (method === 'GET' || method === 'HEAD') return resource;
+  if (resource.kind === 'manifest' && method === 'PUT') return { ...resource, kind: 'manifest-put' };
+  if (resource.kind === 'manifest' && method === 'DELETE') return { ...resource, kind: 'manifest-delete' };
+  if (resource.kind === 'blob' && method === 'DELETE') return { ...resource, kind: 'blob-delete' };
+  return { kind: 'unsupported', path: resource.kind };
+}
+
+const uploadKinds = {
+  GET: 'upload-status',
+  PATCH: 'upload-chunk',
+  PUT: 'upload-commit',
+  DELETE: 'upload-cancel',
+} as const;
+
+function uploadWithMethod(method: string, { name, session }: Resource & { kind: 'upload' }): Endpoint {
+  if (session === undefined && method === 'POST') return { kind: 'upload-start', name };
+  if (session !== undefined && isUploadMethod(method)) return { kind: uploadKinds[method], name, session };
+  return { kind: 'unsupported', path: 'upload' };
+}
+
+function isUploadMethod(method: string): method is keyof typeof uploadKinds {
+  return Object.hasOwn(uploadKinds, method);
+}
+
+function parsePath(path: string, query: URLSearchParams): Resource {
   if (`${path}/` === apiRoot || path === apiRoot) return { kind: 'ping' };
   if (!path.startsWith(apiRoot)) throw unknownPath(path);
   if (!pathPattern.test(path)) throw nameInvalid('a path without % and special characters', path);
@@ -115,7 +176,8 @@ function parsePath(path: string, query: URLSearchParams): Endpoint {
   const last = segments.pop() ?? '';
   const verb = segments.pop();
   if (verb === undefined && last === '_catalog') return { kind: 'catalog', ...pageOf(query) };
-  if (verb === 'blobs' && last === 'uploads') return { kind: 'upload', name: parseName(segments) };
+  if (verb === 'blobs' && last === 'uploads')
+    return { kind: 'upload', name: parseName(segments), session: undefined };
   if (verb === 'uploads' && segments.at(-1) === 'blobs') return parseUpload(segments.slice(0, -1), last);
   if (verb === undefined || [...segments, verb, last].some(isHole)) {
     throw verb === undefined && !isHole(last)
@@ -150,9 +212,9 @@ function parseName(segments: readonly string[]): string {
   throw nameInvalid('a repository name of lower-case segments, at most 255 characters', name);
 }
 
-function parseUpload(nameSegments: readonly string[], session: string): Endpoint {
+function parseUpload(nameSegments: readonly string[], session: string): Resource {
   const name = parseName(nameSegments);
-  if (session === '') return { kind: 'upload', name };
+  if (session === '') return { kind: 'upload', name, session: undefined };
   if (sessionPattern.test(session)) return { kind: 'upload', name, session };
   throw new RegistryError('BLOB_UPLOAD_UNKNOWN');
 }

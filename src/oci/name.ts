@@ -79,3 +79,25 @@ export function canonicalHost(host: string): string {
 export function withLibrary(repository: Repository): Repository {
   return repository.includes('/') ? repository : parseRepository(`library/${repository}`);
 }
+
+export type RepositoryPredicate = (repository: string) => boolean;
+
+/**
+ * By patterns of the configuration (`library/*`, `team/**`): `*` stays within a segment, `**` crosses segments.
+ * Allowed: the `allow` list is empty or one of it matches, and none of `deny` does.
+ */
+export function allowRepositories(allow: readonly string[], deny: readonly string[]): RepositoryPredicate {
+  const allowed = allow.map(compilePattern);
+  const denied = deny.map(compilePattern);
+  return repository =>
+    (allowed.length === 0 || allowed.some(pattern => pattern.test(repository))) &&
+    !denied.some(pattern => pattern.test(repository));
+}
+
+function compilePattern(pattern: string): RegExp {
+  const source = pattern
+    .split(/(\*\*|\*)/)
+    .map(part => (part === '**' ? '.*' : part === '*' ? '[^/]*' : part.replace(/[.+?^${}()|[\]\\]/g, '\\$&')))
+    .join('');
+  return new RegExp(`^${source}$`);
+}

@@ -1,4 +1,5 @@
 /** Byte ranges (RFC 9110 14). A `ByteRange` is what a client asked for; `resolveRange` needs the size and gives offsets. */
+import { RegistryError } from './error.ts';
 
 /** `first` without `last` is open-ended; `suffix` asks for the last n bytes. All inclusive, in bytes. */
 export type ByteRange = { readonly first: number; readonly last?: number } | { readonly suffix: number };
@@ -80,4 +81,16 @@ export function parseContentRange(header: string | undefined): ContentRange | un
   if (match[3] === '*') return { start, end };
   const size = Number(match[3]);
   return Number.isSafeInteger(size) && end <= size ? { start, end, size } : undefined;
+}
+
+/** No range: the whole. Errors: RANGE_INVALID (detail `size`). */
+export function spanOf(range: ByteRange | undefined, size: number): Span {
+  if (range === undefined) return { start: 0, end: size };
+  const span = resolveRange(range, size);
+  if (span === undefined) throw unsatisfiable(size);
+  return span;
+}
+
+export function unsatisfiable(size: number | undefined): RegistryError {
+  return new RegistryError('RANGE_INVALID', size === undefined ? {} : { detail: { size } });
 }

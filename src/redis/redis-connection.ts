@@ -1,16 +1,13 @@
 /**
- * The one connection to Redis that a mirror has, for the LRU index and for whatever nodes share. It is never waited for
- * longer than `commandTimeoutMs`: there is no queue for the time without a connection, and it comes back by itself, with
- * growing pauses, for ever. Once a second it is asked whether it is alive, new enough and no replica, because a stopped
- * server keeps its connections, and one that became a replica too. ioredis is loaded here and nowhere else, and only
- * when Redis is configured. No message holds a password.
+ * The one connection to Redis that a mirror has, for the LRU index and for what nodes share. No command waits longer than
+ * 250 ms: there is no offline queue, and the client reconnects for ever. A heartbeat a second checks that the server
+ * answers, is new enough and no replica, because a stopped server keeps its connections. No message holds a password.
  */
 import type { Cluster, Redis } from 'ioredis';
 import type { RedisConfig } from '../config/config.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { clientOptions, clusterOptions } from './redis-options.ts';
-import { checkHello, checkVersion, describeRedisError, RedisProblem } from './redis-problem.ts';
-import { readRefusal } from './redis-refusal.ts';
+import { checkHello, checkVersion, describeRedisError, RedisProblem, readRefusal } from './redis-problem.ts';
 
 export interface RedisConnectionOptions {
   readonly redis: RedisConfig;
@@ -27,29 +24,29 @@ export interface RedisScript {
 }
 
 const heartbeatMs = 1000;
-/** Unanswered heartbeats after which the connection is given up: one alone may be our own process that was busy. */
-const maxSilent = 2;
+/** Unanswered heartbeats after which the connection is replaced: one alone may be our own process that was busy. */
+const maxSilentHeartbeats = 2;
 
-/** How Node names what it does before there is a connection. */
+/** Errors of Node before there is a connection. */
 const neverConnected = /^(?:connect|getaddrinfo) /;
 
 export class RedisConnection {
   /** `HOST:PORT`, or all of them: for messages. */
   readonly address: string;
-  /** Resolves when it is known for the first time whether Redis can be used. */
-  readonly firstVerdict: Promise<void>;
+  /** Resolves when it is known for the first time whether Redis can be used, and when the connection is closed. */
+  readonly firstCheck: Promise<void>;
   readonly #client: Redis | Cluster;
   readonly #redis: RedisConfig;
   readonly #logger: Logger;
   readonly #watchers = new Set<(problem: RedisProblem | undefined) => void>();
   readonly #timer: NodeJS.Timeout;
   #problem: RedisProblem | undefined = new RedisProblem('unreachable', 'not connected yet');
-  #isJudged = false;
-  readonly #told = new Set<string>();
-  #giveVerdict: () => void = () => {};
-  #checking = false;
-  #silent = 0;
-  #asking = false;
+  #isChecked = false;
+  readonly #logged = new Set<string>();
+  #resolveFirstCheck: () => void = () => {};
+  #isChecking = false;
+  #silentHeartbeats = 0;
+  #isAskingRefusal = false;
   readonly #closing = new AbortController();
 
   /** Starts to connect and doesn't wait for it. */
@@ -67,15 +64,15 @@ export class RedisConnection {
     this.#redis = redis;
     this.#logger = logger;
     this.address = redis.addresses.map(({ host, port }) => `${host}:${port}`).join(', ');
-    this.firstVerdict = new Promise(resolve => {
-      this.#giveVerdict = resolve;
+    this.firstCheck = new Promise(resolve => {
+      this.#resolveFirstCheck = resolve;
     });
     client.on('ready', () => void this.#check());
-    client.on('error', (error: unknown) => this.#failed(describeRedisError(error, redis.tls)));
+    client.on('error', (error: unknown) => this.#fail(describeRedisError(error, redis.tls)));
     client.on('close', () => {
-      this.#silent = 0;
-      const known = this.#isJudged ? this.#problem : undefined;
-      this.#failed(known ?? new RedisProblem('unreachable', 'the connection was closed'));
+      this.#silentHeartbeats = 0;
+      const known = this.#isChecked ? this.#problem : undefined;
+      this.#fail(known ?? new RedisProblem('unreachable', 'the connection was closed'));
     });
     this.#timer = setInterval(() => void this.#check(), heartbeatMs).unref();
   }
@@ -85,7 +82,7 @@ export class RedisConnection {
     return this.#problem;
   }
 
-  /** Calls `watcher` at every change between usable and not, and when the reason changes. Gives what ends that. */
+  /** Calls `watcher` when Redis becomes usable or unusable, and when the reason changes, until the given function is called. */
   watch(watcher: (problem: RedisProblem | undefined) => void): () => void {
     this.#watchers.add(watcher);
     return () => this.#watchers.delete(watcher);
@@ -101,7 +98,7 @@ export class RedisConnection {
     return this.#guard(this.#client.callBuffer(command, ...args));
   }
 
-  /** Runs a script, sending its text only when Redis doesn't know it. Errors: `RedisProblem`. */
+  /** Runs a script; its text is sent only when Redis doesn't know it. Errors: `RedisProblem`. */
   async run(script: RedisScript, keys: readonly string[], args: readonly RedisArgument[]): Promise<unknown> {
     const rest = [keys.length, ...keys, ...args];
     try {
@@ -117,7 +114,7 @@ export class RedisConnection {
     this.#closing.abort();
     clearInterval(this.#timer);
     this.#watchers.clear();
-    this.#giveVerdict();
+    this.#resolveFirstCheck();
     this.#client.disconnect();
   }
 
@@ -130,17 +127,17 @@ export class RedisConnection {
   }
 
   async #check(): Promise<void> {
-    if (this.#checking || this.#client.status !== 'ready') return;
-    this.#checking = true;
+    if (this.#isChecking || this.#client.status !== 'ready') return;
+    this.#isChecking = true;
     try {
       const [hello] = await Promise.all([this.#hello(), this.call('ping')]);
       checkHello(hello);
-      this.#silent = 0;
-      this.#judge(undefined);
+      this.#silentHeartbeats = 0;
+      this.#setProblem(undefined);
     } catch (error) {
-      this.#failed(describeRedisError(error));
+      this.#fail(describeRedisError(error));
     } finally {
-      this.#checking = false;
+      this.#isChecking = false;
     }
   }
 
@@ -156,61 +153,61 @@ export class RedisConnection {
     }
   }
 
-  #failed(problem: RedisProblem): void {
+  #fail(problem: RedisProblem): void {
     if (problem.kind === 'unreachable' && !neverConnected.test(problem.message)) {
-      void this.#lost(problem);
+      void this.#explainLoss(problem);
       return;
     }
     if (problem.kind === 'silent') {
-      // Unanswered because the connection went: that was told already.
-      if (this.#asking || !['connect', 'ready'].includes(this.#client.status)) return;
-      this.#silent += 1;
-      if (this.#silent < maxSilent && this.#isJudged) return;
-      this.#silent = 0;
+      // Unanswered because the connection was lost: that is logged already.
+      if (this.#isAskingRefusal || !['connect', 'ready'].includes(this.#client.status)) return;
+      this.#silentHeartbeats += 1;
+      if (this.#silentHeartbeats < maxSilentHeartbeats && this.#isChecked) return;
+      this.#silentHeartbeats = 0;
       this.#client.disconnect(true);
     }
-    this.#judge(problem);
+    this.#setProblem(problem);
   }
 
-  /** A connection that was made ended: the client knows only that, the server may say why. */
-  async #lost(problem: RedisProblem): Promise<void> {
-    if (this.#problem === undefined) this.#judge(problem);
-    if (this.#asking || this.#closing.signal.aborted) return;
-    this.#asking = true;
+  /** An established connection ended: the server may say why when it is asked on a new one. */
+  async #explainLoss(problem: RedisProblem): Promise<void> {
+    if (this.#problem === undefined) this.#setProblem(problem);
+    if (this.#isAskingRefusal || this.#closing.signal.aborted) return;
+    this.#isAskingRefusal = true;
     const known = this.#problem;
     const refusal = await readRefusal(this.#redis, this.#closing.signal);
-    this.#asking = false;
-    if (this.#problem === known) this.#judge(refusal ?? problem); // else it is known better by now
+    this.#isAskingRefusal = false;
+    if (this.#problem === known) this.#setProblem(refusal ?? problem); // otherwise a later check knows better
   }
 
-  #judge(problem: RedisProblem | undefined): void {
+  #setProblem(problem: RedisProblem | undefined): void {
     if (this.#closing.signal.aborted) return;
     const before = this.#problem;
     this.#problem = problem;
-    const isNews = !this.#isJudged || newsOf(before) !== newsOf(problem);
-    this.#isJudged = true;
-    this.#giveVerdict();
+    const isNews = !this.#isChecked || newsOf(before) !== newsOf(problem);
+    this.#isChecked = true;
+    this.#resolveFirstCheck();
     if (!isNews) return;
-    this.#tell(problem);
+    this.#logNews(problem);
     for (const watcher of this.#watchers) watcher(problem);
   }
 
-  /** Each kind of problem once in an absence: what fails now in one way and now in another would fill the log. */
-  #tell(problem: RedisProblem | undefined): void {
+  /** Each kind of problem once until Redis is usable again: kinds that alternate would fill the log. */
+  #logNews(problem: RedisProblem | undefined): void {
     const news = newsOf(problem);
-    if (news !== undefined && this.#told.has(news)) return;
+    if (news !== undefined && this.#logged.has(news)) return;
     if (problem === undefined || news === undefined) {
-      this.#told.clear();
+      this.#logged.clear();
       this.#logger.info('Redis can be used', { redis: this.address });
       return;
     }
-    this.#told.add(news);
+    this.#logged.add(news);
     const { kind, message } = problem;
     this.#logger.warn('Redis cannot be used', { redis: this.address, problem: kind, reason: message });
   }
 }
 
-/** A paused server is silent on its connection, then unreachable: to a reader of the log that is one absence. */
+/** A paused server is silent on its connection, then unreachable: in the log that is one problem. */
 function newsOf(problem: RedisProblem | undefined): string | undefined {
   return problem?.kind === 'silent' ? 'unreachable' : problem?.kind;
 }

@@ -1,17 +1,17 @@
-/** How ioredis is set up, for a single server, Sentinel and Cluster: fail soon, queue nothing, come back for ever. */
+/** How ioredis is set up, for a single server, Sentinel and Cluster: fail soon, queue nothing, reconnect for ever. */
 import type { ClusterOptions, RedisOptions } from 'ioredis';
 import type { RedisConfig } from '../config/config.ts';
 
-/** Milliseconds. A hit never waits for Redis; this is what everything else waits at most. */
+/** A hit never waits for Redis; everything else waits this long at most. */
 const commandTimeoutMs = 250;
 const connectTimeoutMs = 2000;
-const longestPauseMs = 2000;
+const maxReconnectDelayMs = 2000;
 
-function pauseMs(attempt: number): number {
-  return Math.min(50 * 2 ** Math.min(attempt, 10), longestPauseMs) * (0.75 + Math.random() / 4);
+function reconnectDelayMs(attempt: number): number {
+  return Math.min(50 * 2 ** Math.min(attempt, 10), maxReconnectDelayMs) * (0.75 + Math.random() / 4);
 }
 
-function common(redis: RedisConfig) {
+function commonOptions(redis: RedisConfig) {
   const { username, password, ca, tls } = redis;
   return {
     ...(username !== undefined && { username }),
@@ -20,9 +20,9 @@ function common(redis: RedisConfig) {
     commandTimeout: commandTimeoutMs,
     connectTimeout: connectTimeoutMs,
     maxRetriesPerRequest: 1,
-    enableReadyCheck: false, // it asks INFO, which an ACL user may not have; the heartbeat asks more
+    enableReadyCheck: false, // it sends INFO, which an ACL user may not have; the heartbeat checks more
     disableClientInfo: true,
-    protocol: 2 as const, // a server that is too old must get as far as being asked for its version
+    protocol: 2 as const, // a server that is too old must still tell its version
     connectionName: 'cistern',
   } satisfies RedisOptions;
 }
@@ -31,10 +31,10 @@ function common(redis: RedisConfig) {
 export function clientOptions(redis: RedisConfig) {
   const { addresses, sentinelName, sentinelUsername, sentinelPassword, ca } = redis;
   const base = {
-    ...common(redis),
+    ...commonOptions(redis),
     db: redis.database,
     enableOfflineQueue: false,
-    retryStrategy: pauseMs,
+    retryStrategy: reconnectDelayMs,
   } satisfies RedisOptions;
   if (redis.mode !== 'sentinel') return { ...base, ...addresses[0] };
   return {
@@ -45,21 +45,21 @@ export function clientOptions(redis: RedisConfig) {
     ...(sentinelPassword !== undefined && { sentinelPassword }),
     ...(redis.tls && { enableTLSForSentinelMode: true, sentinelTLS: ca === undefined ? {} : { ca } }),
     sentinelCommandTimeout: connectTimeoutMs,
-    sentinelRetryStrategy: pauseMs,
+    sentinelRetryStrategy: reconnectDelayMs,
   } satisfies RedisOptions;
 }
 
-const passThrough = (host: string, done: (error: null, address: string) => void): void => done(null, host);
+const keepName = (host: string, done: (error: null, address: string) => void): void => done(null, host);
 
 export function clusterOptions(redis: RedisConfig) {
   return {
-    redisOptions: common(redis),
+    redisOptions: commonOptions(redis),
     enableOfflineQueue: false,
     enableReadyCheck: true, // CLUSTER INFO: the slots are all there
-    clusterRetryStrategy: pauseMs,
+    clusterRetryStrategy: reconnectDelayMs,
     slotsRefreshTimeout: connectTimeoutMs,
     maxRedirections: 4,
-    // Certificates are for names: they are looked up by the TLS connection itself.
-    ...(redis.tls && { dnsLookup: passThrough }),
+    // Certificates are for names: the TLS connection itself resolves them.
+    ...(redis.tls && { dnsLookup: keepName }),
   } satisfies ClusterOptions;
 }

@@ -63,7 +63,7 @@ export interface BlobAnswer extends Answer {
   /** What `reader` gives: bytes `start` … `end - 1`. `end` undefined: to the end of a blob whose size isn't known yet. */
   readonly start: number;
   readonly end: number | undefined;
-  /** False: the whole blob is given with 200 although a range was asked for (see `content/recent-mismatches.ts`). */
+  /** False: the whole blob is given with 200 although a range was asked for (see `content/bad-blobs.ts`). */
   readonly partial: boolean;
   /** The caller closes it. */
   readonly reader: BlobReader;

@@ -1,13 +1,12 @@
 /**
- * The order of writes that survives a power cut: bytes are on the disk before their name is, and the name is on the disk
- * before anybody is told. A crash at any point leaves the old state, the new state, or a temp file that the next sweep
- * removes; never a wrong file under a right name.
+ * Writes that survive a power cut: bytes are synced before their file gets its name, and the name is synced before the caller goes on.
+ * A crash leaves the old state, the new state, or a temp file that the next sweep removes; never a wrong file under a right name.
  */
 import { type FileHandle, mkdir, open, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { guardDisk, isMissing, type StoreObserver, systemCodeOf } from './store-error.ts';
 
-/** What file systems without this feature answer to fsync of a folder (network and FUSE ones). */
+/** Answers to fsync of a folder from file systems without that feature (network, FUSE). */
 const unsyncable: ReadonlySet<string | undefined> = new Set([
   'EINVAL',
   'ENOTSUP',
@@ -28,7 +27,7 @@ export async function syncFolder(path: string): Promise<void> {
   }
 }
 
-/** Makes a folder and whatever is missing above it, durably. */
+/** Makes a folder and the missing ones above it, durably. */
 export async function makeFolder(path: string): Promise<void> {
   const first = await mkdir(path, { recursive: true, mode: 0o750 });
   if (first === undefined) return;
@@ -74,12 +73,12 @@ export async function writeDurably(
     }
     await renameDurably(observer, temp, to);
   } catch (error) {
-    await unlink(temp).catch(() => undefined); // the first error is the one to tell; the sweep removes what stays
+    await unlink(temp).catch(() => undefined); // the first error is thrown; the sweep removes a file that stays
     throw error;
   }
 }
 
-/** An error of close says nothing after a sync, and must not hide the error that led here. */
+/** After a sync an error of close means nothing, and it must not hide the error that led here. */
 async function closeQuietly(handle: FileHandle): Promise<void> {
   await handle.close().catch(() => undefined);
 }

@@ -1,23 +1,23 @@
 /**
- * Where everything lies on disk, and the only file that knows it. Version 1:
+ * The paths of the store: no other file builds one. Version 1:
  *
  *     DATA/layout                               {"version":1}; an unknown newer one is refused
  *     DATA/id                                   16 hex digits; names this store in Redis
  *     DATA/owner.sock                           see owner.ts
  *     DATA/blobs-v1/sha256/ab/abcdef…           raw bytes under their digest, manifests too
  *     DATA/ingest-v1/sha256-abcdef….part .json  growing files and their journals
- *     DATA/ingest-v1/tmp-…                      files on their way to a name; gone after the next start's sweep
- *     DATA/quarantine-v1/TIME-INODE-sha256-abcdef… what was under that digest and wasn't it; a few files at most
+ *     DATA/ingest-v1/tmp-…                      files before their rename; swept after the next start
+ *     DATA/quarantine-v1/TIME-INODE-sha256-abcdef… a few files that did not match their digest
  *     DATA/records-v1/HOST/REPOSITORY…/_record  one record per repository
  *
- * Paths are built from checked digests and checked names only, so none can leave DATA.
+ * Paths are made of checked digests and checked names only, so none can leave DATA.
  */
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { algorithmOf, type Digest, hexOf, isDigest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
-import { isMissing, StoreError } from './store-error.ts';
+import { ignoreMissing, StoreError } from './store-error.ts';
 
 const layoutVersion = 1;
 const idPattern = /^[a-f0-9]{16}$/;
@@ -25,7 +25,6 @@ const idPattern = /^[a-f0-9]{16}$/;
 const componentPattern = /^(?!.*\.\.)[a-z0-9][a-z0-9._:-]{0,254}$/;
 const tempPrefix = 'tmp-';
 
-/** What a name in `ingest-v1/` stands for. */
 export type IngestName =
   | { readonly kind: 'part' | 'journal'; readonly digest: Digest }
   | { readonly kind: 'temp' | 'foreign' };
@@ -34,7 +33,7 @@ export class StoreLayout {
   /** DATA, absolute. */
   readonly path: string;
   readonly id: string;
-  /** Marks the temp files of this process, which a sweep must leave alone. */
+  /** Of the temp files of this process, which a sweep must not touch. */
   readonly #bootPrefix = `${tempPrefix}${randomBytes(6).toString('hex')}-`;
   #temps = 0;
 
@@ -44,22 +43,22 @@ export class StoreLayout {
   }
 
   /**
-   * Opens DATA, and makes it when it isn't there.
+   * Opens DATA, or makes it.
    * Errors: `StoreError` LAYOUT for an unknown version or a damaged layout file; system errors as they are.
    */
   static async open(path: string): Promise<StoreLayout> {
     const data = resolve(path);
     const found = await readIfThere(join(data, 'layout'));
-    if (found !== undefined) checkVersion(data, found); // before anything is made in what may not be ours
+    if (found !== undefined) checkVersion(data, found); // before a folder is made in a path that may not be a store
     for (const folder of ['ingest-v1', 'blobs-v1', 'records-v1']) {
-      // Not for everybody's eyes: blobs of private repositories lie here.
+      // 0750: blobs of private repositories lie here
       await mkdir(join(data, folder), { recursive: true, mode: 0o750 });
     }
     if (found === undefined) await place(data, 'layout', `${JSON.stringify({ version: layoutVersion })}\n`);
 
     const id = (await readIfThere(join(data, 'id')))?.trim();
     if (id !== undefined && idPattern.test(id)) return new StoreLayout(data, id);
-    // A damaged id costs no more than a rebuilt LRU index, so it is simply made anew.
+    // a damaged id costs no more than a rebuilt LRU index
     const fresh = randomBytes(8).toString('hex');
     await place(data, 'id', `${fresh}\n`);
     return new StoreLayout(data, fresh);
@@ -101,13 +100,13 @@ export class StoreLayout {
     return join(this.ingestFolder, `${digest.replace(':', '-')}.json`);
   }
 
-  /** A new name in `ingest-v1/`, for a file that is renamed to its place or removed. */
+  /** A new path in `ingest-v1/`, for a file that is renamed or removed later. */
   tempPath(): string {
     this.#temps += 1;
     return join(this.ingestFolder, `${this.#bootPrefix}${this.#temps}`);
   }
 
-  /** `tempPath()` of this very process gave that name. */
+  /** `tempPath()` of this process gave that name. */
   isOwnTemp(name: string): boolean {
     return name.startsWith(this.#bootPrefix);
   }
@@ -124,7 +123,7 @@ export class StoreLayout {
   /**
    * The record of a repository by its canonical name (`docker.io/library/alpine`; hosted: `team/app`).
    * No component of a name begins with `_`, so `_record` of `a` never meets the folder of a repository `a/…`.
-   * Errors: NAME_INVALID for what could leave the folder. Names are checked before they get here; this is the last door.
+   * Errors: NAME_INVALID for a name that could leave the folder. Callers check names too; this is the last check.
    */
   recordPath(canonicalName: string): string {
     const components = canonicalName.split('/');
@@ -138,15 +137,10 @@ export class StoreLayout {
 }
 
 async function readIfThere(path: string): Promise<string | undefined> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    if (isMissing(error)) return undefined;
-    throw error;
-  }
+  return readFile(path, 'utf8').catch(ignoreMissing);
 }
 
-/** By rename, so that a crash leaves no half a file. */
+/** By rename, so that a crash leaves no partial file. */
 async function place(data: string, name: string, text: string): Promise<void> {
   const temp = join(data, 'ingest-v1', `${tempPrefix}${basename(name)}-${randomBytes(6).toString('hex')}`);
   await writeFile(temp, text, { flush: true });

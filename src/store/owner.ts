@@ -1,10 +1,9 @@
 /**
- * One process owns a store. The owner listens on DATA/owner.sock (0600), tells who it is at `/owner`, and answers what
- * else is asked there with what it is given to serve: the local door for the command line. Whoever finds it answering
- * must not touch the store. A socket that nobody answers on is left over from a crash.
+ * One process owns a store. The owner listens on the admin socket DATA/owner.sock (0600): `GET /owner` tells its process id, other requests
+ * go to the handler of the command line's API. While it answers, no other process may touch the store. A socket without an answer is stale.
  */
 import { randomBytes } from 'node:crypto';
-import { chmod, link, rename, unlink } from 'node:fs/promises';
+import { chmod, type FileHandle, link, open, rename, unlink } from 'node:fs/promises';
 import {
   createServer,
   type IncomingMessage,
@@ -13,53 +12,62 @@ import {
   type ServerResponse,
 } from 'node:http';
 import { connect } from 'node:net';
-import { type OwnerAddress, openOwnerAddress } from './owner-address.ts';
+import { join } from 'node:path';
 import { isMissing, StoreError, systemCodeOf } from './store-error.ts';
 
 const answerMs = 2000;
 const maxTries = 10;
+/** Bytes: the system's limit is some hundred. */
+const maxSocketPath = 100;
 
-const question = 'GET /owner HTTP/1.1\r\nHost: owner\r\nConnection: close\r\n\r\n';
+const ownerRequest = 'GET /owner HTTP/1.1\r\nHost: owner\r\nConnection: close\r\n\r\n';
+
+export interface OwnerAddress {
+  /** For `listen` and `connect`. A path that is too long goes by way of a descriptor of the folder, open until `close`. */
+  readonly path: string;
+  /** Idempotent. */
+  close(): Promise<void>;
+}
 
 export class StoreOwner {
   readonly #address: OwnerAddress;
   readonly #server: Server;
-  readonly #door: Door;
+  readonly #handler: SocketHandler;
   #released: Promise<void> | undefined;
 
-  private constructor(address: OwnerAddress, server: Server, door: Door) {
+  private constructor(address: OwnerAddress, server: Server, handler: SocketHandler) {
     this.#address = address;
     this.#server = server;
-    this.#door = door;
-    server.once('close', () => address); // nobody collects its handle while the server listens
+    this.#handler = handler;
+    server.once('close', () => address); // keeps its descriptor from being collected while the server listens
   }
 
   /** Errors: `StoreError` OWNED, naming the process that has the store; system errors as they are. */
   static async acquire(dataPath: string): Promise<StoreOwner> {
     const address = await openOwnerAddress(dataPath);
-    const door = new Door();
+    const handler = new SocketHandler();
     try {
-      return new StoreOwner(address, await takeOver(dataPath, address.path, door), door);
+      return new StoreOwner(address, await takeOver(dataPath, address.path, handler), handler);
     } catch (error) {
       await address.close();
       throw error;
     }
   }
 
-  /** Until `stopServing`, requests other than who the owner is go to `handle`. */
-  serve(handle: RequestListener): void {
-    this.#door.handle = handle;
+  /** Until `stopServing`, requests other than who the owner is go to `listener`. */
+  serve(listener: RequestListener): void {
+    this.#handler.listener = listener;
   }
 
   /** Cuts what is being answered. Idempotent. */
   stopServing(): void {
-    this.#door.handle = undefined;
+    this.#handler.listener = undefined;
     this.#server.closeAllConnections();
   }
 
   /**
-   * Idempotent. Closing a server also removes its socket, by the address it listens on; nobody else may do that later, for
-   * by then it may be the next owner's. So the folder stays open until here.
+   * Idempotent. Closing a server removes its socket by the address that it listens on. The folder stays open until then: a later removal
+   * could hit the socket of the next owner.
    */
   release(): Promise<void> {
     this.#released ??= new Promise<void>(resolve => {
@@ -70,25 +78,25 @@ export class StoreOwner {
   }
 }
 
-/** What requests are answered with: the first one may come before the owner knows that it is one. */
-class Door {
-  handle: RequestListener | undefined;
+/** It exists before the `StoreOwner` does: the first request may come while the store is being acquired. */
+class SocketHandler {
+  listener: RequestListener | undefined;
 
   answer(request: IncomingMessage, response: ServerResponse): void {
-    if (request.url !== '/owner' && this.handle !== undefined) {
-      this.handle(request, response);
+    if (request.url !== '/owner' && this.listener !== undefined) {
+      this.listener(request, response);
       return;
     }
-    response.statusCode = request.url === '/owner' ? 200 : 503; // nothing else is served, or not now
+    response.statusCode = request.url === '/owner' ? 200 : 503; // no handler, or not now
     response.setHeader('Content-Type', 'application/json');
     response.end(`${JSON.stringify({ pid: process.pid })}\n`);
   }
 }
 
-async function takeOver(dataPath: string, address: string, door: Door): Promise<Server> {
+async function takeOver(dataPath: string, address: string, handler: SocketHandler): Promise<Server> {
   for (let tries = 0; ; tries += 1) {
     try {
-      return await listen(address, door);
+      return await listen(address, handler);
     } catch (error) {
       if (systemCodeOf(error) !== 'EADDRINUSE' || tries > maxTries) throw error;
     }
@@ -101,33 +109,33 @@ async function takeOver(dataPath: string, address: string, door: Door): Promise<
 }
 
 /**
- * Another process may have been faster to replace the stale socket; so what lies there is moved aside first and asked once
- * more. Resolves with the process id of an owner, whose socket is back in its place then.
+ * Another process may have replaced the stale socket meanwhile, so the socket is moved aside first and asked once more.
+ * Resolves with the process id of an owner, whose socket is back in its place then.
  */
 async function removeStale(address: string): Promise<string | undefined> {
   const aside = `${address}.${randomBytes(6).toString('hex')}`;
   try {
     await rename(address, aside);
   } catch (error) {
-    if (isMissing(error)) return undefined; // the next listen tells
+    if (isMissing(error)) return undefined; // the next `listen` tells
     throw error;
   }
   const pid = await askOwner(aside);
-  if (pid !== undefined) await link(aside, address).catch(() => undefined); // taken by a third one, who has it now
+  if (pid !== undefined) await link(aside, address).catch(() => undefined); // a third process has taken the path, and owns the store
   await unlink(aside);
   return pid;
 }
 
-/** The owner's process id; undefined when nobody answers. */
+/** The owner's process id; undefined without an answer. */
 function askOwner(path: string): Promise<string | undefined> {
   return new Promise(resolve => {
     let text = '';
     const socket = connect(path);
-    const timer = setTimeout(() => socket.destroy(), answerMs); // it exists but is stopped: still an owner
+    const timer = setTimeout(() => socket.destroy(), answerMs); // a stopped process is still an owner
     let connected = false;
     socket.on('connect', () => {
       connected = true;
-      socket.write(question); // an owner of an older version tells its id unasked
+      socket.write(ownerRequest); // an owner of an older version sends its id unasked
     });
     socket.on('data', bytes => {
       text += bytes.toString();
@@ -140,9 +148,9 @@ function askOwner(path: string): Promise<string | undefined> {
   });
 }
 
-/** The socket is for this user alone from the moment that `acquire` resolves. */
-async function listen(address: string, door: Door): Promise<Server> {
-  const server = createServer((request, response) => door.answer(request, response));
+/** Only this user can connect from the moment that `acquire` resolves. */
+async function listen(address: string, handler: SocketHandler): Promise<Server> {
+  const server = createServer((request, response) => handler.answer(request, response));
   server.unref();
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
@@ -155,4 +163,19 @@ async function listen(address: string, door: Door): Promise<Server> {
     throw error;
   }
   return server;
+}
+
+/** Errors: system errors of a folder that can't be opened. */
+export async function openOwnerAddress(dataPath: string): Promise<OwnerAddress> {
+  const path = join(dataPath, 'owner.sock');
+  if (Buffer.byteLength(path) <= maxSocketPath) return { path, close: () => Promise.resolve() };
+  const folder: FileHandle = await open(dataPath, 'r');
+  let closing: Promise<void> | undefined;
+  return {
+    path: `/proc/self/fd/${folder.fd}/owner.sock`,
+    close: () => {
+      closing ??= folder.close();
+      return closing;
+    },
+  };
 }

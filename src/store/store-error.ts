@@ -1,16 +1,17 @@
 /**
- * What the disk could not do. A `StoreError` never means "not held" (that is `undefined`), and it is no answer to a
+ * Errors of the store, and the one place where a system error becomes one and is reported (`guardDisk`). None of them is an answer to a
  * client: the caller decides whether it goes on without the store (a full disk must not fail a pull) or gives up.
- * `guardDisk` is the one place where a system error becomes a `StoreError` and is reported.
  */
+import type { Hash } from 'node:crypto';
+import type { Digest } from '../oci/digest.ts';
 import type { Observer, StoreOperation } from '../telemetry/observer.ts';
 
 export type StoreObserver = Pick<Observer, 'storeError'>;
 
-/** No room for us: the disk, or our share of it. */
 const fullCodes: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT']);
 const passingCodes: ReadonlySet<string> = new Set(['EMFILE', 'ENFILE', 'ENOMEM', 'EAGAIN', 'EINTR']);
 
+/** What the disk could not do. It never means "not held": that is `undefined`. */
 export class StoreError extends Error {
   readonly operation: StoreOperation;
   /**
@@ -32,9 +33,37 @@ export class StoreError extends Error {
     return fullCodes.has(this.code);
   }
 
-  /** The process is short of something for a moment; no file is to blame. */
+  /** The process is short of a resource for a moment; no file is to blame. */
   get isPassing(): boolean {
     return passingCodes.has(this.code);
+  }
+}
+
+/** Bytes that were given out turned out to be wrong: the body must be cut. */
+export class MismatchError extends Error {
+  constructor(digest: Digest) {
+    super(`the bytes received do not have the digest ${digest}`);
+    this.name = 'MismatchError';
+  }
+}
+
+/** The disk has no room left. Bytes below `front` are on disk and in the hash; `size` is that of the whole blob, if known. */
+export class NoRoomError extends Error {
+  readonly front: number;
+  readonly size: number | undefined;
+  readonly #hash: Hash;
+
+  constructor(front: number, hash: Hash, size: number | undefined) {
+    super(`no room in the store after ${front} bytes`);
+    this.name = 'NoRoomError';
+    this.front = front;
+    this.size = size;
+    this.#hash = hash;
+  }
+
+  /** The hash of all bytes below `front`, for one more reader. */
+  copyHash(): Hash {
+    return this.#hash.copy();
   }
 }
 
@@ -50,10 +79,12 @@ export function isMissing(error: unknown): boolean {
   return code === 'ENOENT' || code === 'ENOTDIR';
 }
 
-/**
- * The fault as a `StoreError`, reported. One that is a `StoreError` already was reported where it arose.
- * Anything without a system code gets the code `UNKNOWN`.
- */
+/** For `catch`: undefined for a file that is missing. Errors: any other. */
+export function ignoreMissing(error: unknown): undefined {
+  if (!isMissing(error)) throw error;
+}
+
+/** The error as a `StoreError`, reported unless it is one already. Without a system code it gets the code `UNKNOWN`. */
 export function toStoreError(operation: StoreOperation, error: unknown, observer: StoreObserver): StoreError {
   if (error instanceof StoreError) return error;
   observer.storeError(operation);
@@ -61,7 +92,7 @@ export function toStoreError(operation: StoreOperation, error: unknown, observer
   return new StoreError(operation, systemCodeOf(error) ?? 'UNKNOWN', `store, ${operation}: ${reason}`, error);
 }
 
-/** What can't be opened is as good as not held: it costs a transfer, which replaces it. It was reported where it arose. */
+/** Undefined instead of a `StoreError`, which was reported already: a file that can't be read counts as not held, and a transfer replaces it. */
 export async function ifReadable<T>(work: Promise<T | undefined>): Promise<T | undefined> {
   try {
     return await work;
@@ -71,7 +102,7 @@ export async function ifReadable<T>(work: Promise<T | undefined>): Promise<T | u
   }
 }
 
-/** Runs one piece of disk work; whatever it throws becomes a `StoreError`. */
+/** Runs one piece of disk work. Errors: `StoreError`, whatever the work throws. */
 export async function guardDisk<T>(
   observer: StoreObserver,
   operation: StoreOperation,

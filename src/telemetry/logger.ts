@@ -1,4 +1,4 @@
-/** The logger that `app/mirror.ts` hands to every room. Fields never hold secrets; the implementation redacts URLs all the same. */
+/** The logger interface that every room gets. Callers put no secrets into fields; the implementation redacts URLs as well. */
 export type LogFields = Readonly<Record<string, unknown>>;
 
 export interface Logger {

@@ -1,15 +1,15 @@
 /**
- * What the rooms report. `metrics/metrics.ts` turns each event into the metrics of docs/metrics.md; a test may count them.
- * No event does I/O, and none may throw.
+ * The events that rooms report. The metrics room turns them into the metrics of docs/metrics.md; a test may count them.
+ * An event does no I/O and never throws.
  */
 import type { RateLimit } from '../oci/rate-limit.ts';
 
 export type { RateLimit };
 
-/** What was asked for; a metric label. */
+/** The kind of a request; a metric label. */
 export type Kind = 'manifest' | 'blob' | 'tags' | 'referrers' | 'catalog' | 'token' | 'ping' | 'other';
 
-/** How it was answered; a metric label. */
+/** The way a request was answered; a metric label. */
 export type Outcome = 'hit' | 'miss' | 'joined' | 'stale' | 'passthrough' | 'error';
 
 export type ResumeCause = 'cut' | 'stall' | 'refused' | 'restart' | 'status' | 'mismatch';
@@ -55,4 +55,20 @@ export interface Observer {
   digestMismatch(upstream: string): void;
   evicted(bytes: number, ageSeconds: number): void;
   storeError(operation: StoreOperation): void;
+}
+
+/** The result of a request to another node. `refused`: that node did not accept our signature. */
+export type PeerResult = 'given' | 'missing' | 'refused' | 'unreachable';
+
+/** Events of a fleet. */
+export interface FleetObserver {
+  peerAnswered(kind: 'blob' | 'manifest', result: PeerResult): void;
+  /** Body bytes of blobs from another node; `upstream`: whose blob it is. */
+  peerBytes(upstream: string, bytes: number): void;
+  peerServed(bytes: number): void;
+  /** A request to the fleet API without a valid signature. */
+  unsignedRefused(): void;
+  /** A node sent content that does not match its digest. */
+  peerWrong(): void;
+  leaseLost(): void;
 }

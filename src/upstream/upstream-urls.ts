@@ -1,13 +1,12 @@
 /**
- * One upstream at several URLs. Each has its own connections, tokens, breaker, pauses and memory of failures; to the
- * house they are one `Origin` under one key, and one operation is one budget over all of them. Credentials are the first
+ * One upstream at several URLs. Each has its own connections, tokens, breaker, pauses and remembered failures; together
+ * they are one `Origin` under one key, and one operation has one deadline over all of them. Credentials are the first
  * one's: the others are asked without.
  */
 import type { Digest } from '../oci/digest.ts';
 import type { Reference, Repository } from '../oci/name.ts';
 import type { ByteRange } from '../oci/range.ts';
-import { wrapSource } from '../registry/map-origin.ts';
-import type { Origin, OriginHealth } from '../registry/origin.ts';
+import { type Origin, type OriginHealth, wrapSource } from '../registry/origin.ts';
 import type {
   BlobAnswer,
   BlobSource,
@@ -20,52 +19,52 @@ import type {
   TagsPage,
 } from '../registry/registry.ts';
 import type { UpstreamError } from '../registry/upstream-error.ts';
-import { UrlHealth } from './health/url-health.ts';
+import type { Kind } from '../telemetry/observer.ts';
+import type { HealthObserver } from './health/health.ts';
 import { FailoverClock, type FailoverOptions, failOver, isRefusal } from './request/failover.ts';
-import type { UpstreamDependencies, UpstreamOptions, UpstreamSource } from './upstream-options.ts';
-import { UpstreamRegistry } from './upstream-registry.ts';
+import { type UpstreamOptions, UpstreamRegistry, type UpstreamSource } from './upstream-registry.ts';
 
 export interface SeveralUrls {
   /** After `url`, in the order in which they are asked. */
   readonly fallbacks: readonly URL[];
 }
 
-export function openUpstream(options: UpstreamOptions & UpstreamDependencies & SeveralUrls): Origin {
-  const { fallbacks, ...first } = options;
-  return fallbacks.length === 0 ? new UpstreamRegistry(first) : new UpstreamUrls(first, fallbacks);
+export function openUpstream(options: UpstreamOptions & SeveralUrls): Origin {
+  const { fallbacks } = options;
+  return fallbacks.length === 0 ? new UpstreamRegistry(options) : new UpstreamUrls(options, fallbacks);
 }
 
 class UpstreamUrls implements Origin {
   readonly key: string;
   readonly #members: readonly UpstreamRegistry[];
   readonly #health: UrlHealth;
-  readonly #turns: FailoverOptions;
+  readonly #failover: FailoverOptions;
 
-  constructor(options: UpstreamOptions & UpstreamDependencies, fallbacks: readonly URL[]) {
-    const { credentials: _firstOnly, ...anonymous } = options;
-    this.key = options.key;
-    this.#turns = { budgetMs: options.timeouts.firstByteMs, now: options.now };
-    this.#health = new UrlHealth(
-      options.key,
-      options.healthObserver ?? options.observer,
-      1 + fallbacks.length,
-    );
-    this.#members = [options, ...fallbacks.map(url => ({ ...anonymous, url }))].map(
-      (member, index) => new UpstreamRegistry({ ...member, healthObserver: this.#health.observerOf(index) }),
-    );
+  constructor(options: UpstreamOptions, fallbacks: readonly URL[]) {
+    const { key, healthObserver, observer, now } = options;
+    this.key = key;
+    this.#failover = { timeoutMs: options.timeouts.firstByteMs, now };
+    this.#health = new UrlHealth(key, healthObserver ?? observer, 1 + fallbacks.length);
+    this.#members = [options.url, ...fallbacks].map((url, index) => {
+      const credentials = index === 0 ? options.credentials : undefined;
+      const member = { ...options, url, credentials, healthObserver: this.#health.observerOf(index) };
+      return new UpstreamRegistry(member);
+    });
     this.#health.watch(this.#members.map(member => member.health()));
   }
 
   resolve(repository: Repository, reference: Reference, options: ReadOptions): Promise<ResolveAnswer> {
-    return this.#ask((member, budgetMs) => member.resolve(repository, reference, { ...options, budgetMs }));
+    return this.#ask((member, timeoutMs) => member.resolve(repository, reference, { ...options, timeoutMs }));
   }
 
   manifest(repository: Repository, reference: Reference, options: ReadOptions): Promise<ManifestAnswer> {
-    return this.#ask((member, budgetMs) => member.manifest(repository, reference, { ...options, budgetMs }));
+    return this.#ask((member, timeoutMs) =>
+      member.manifest(repository, reference, { ...options, timeoutMs }),
+    );
   }
 
   stat(repository: Repository, digest: Digest, options: ReadOptions): Promise<StatAnswer> {
-    return this.#ask((member, budgetMs) => member.stat(repository, digest, { ...options, budgetMs }));
+    return this.#ask((member, timeoutMs) => member.stat(repository, digest, { ...options, timeoutMs }));
   }
 
   blob(
@@ -74,11 +73,13 @@ class UpstreamUrls implements Origin {
     range: ByteRange | undefined,
     options: ReadOptions,
   ): Promise<BlobAnswer> {
-    return this.#ask((member, budgetMs) => member.blob(repository, digest, range, { ...options, budgetMs }));
+    return this.#ask((member, timeoutMs) =>
+      member.blob(repository, digest, range, { ...options, timeoutMs }),
+    );
   }
 
   tags(repository: Repository, options: PageOptions): Promise<TagsPage> {
-    return this.#ask((member, budgetMs) => member.tags(repository, { ...options, budgetMs }));
+    return this.#ask((member, timeoutMs) => member.tags(repository, { ...options, timeoutMs }));
   }
 
   referrers(
@@ -87,19 +88,19 @@ class UpstreamUrls implements Origin {
     artifactType: string | undefined,
     options: ReadOptions & { readonly query?: string },
   ): Promise<ReferrersAnswer> {
-    return this.#ask((member, budgetMs) =>
-      member.referrers(repository, digest, artifactType, { ...options, budgetMs }),
+    return this.#ask((member, timeoutMs) =>
+      member.referrers(repository, digest, artifactType, { ...options, timeoutMs }),
     );
   }
 
   /** Of the first URL, with the others as its alternatives. */
   blobSource(repository: Repository, digest: Digest): BlobSource {
-    const start = new TransferStart(this.#turns, this.#members.length);
+    const start = new TransferStart(this.#failover, this.#members.length);
     const sources = this.#members.map((member, index) =>
       start.watch(member.blobSource(repository, digest), index),
     );
     const [first, ...alternatives] = sources;
-    if (first === undefined) throw new Error('expected at least one URL, got none');
+    if (first === undefined) throw new Error('an upstream needs at least one URL');
     return { ...first, alternatives };
   }
 
@@ -112,14 +113,14 @@ class UpstreamUrls implements Origin {
     await Promise.all(this.#members.map(member => member.close()));
   }
 
-  #ask<Result>(ask: (member: UpstreamRegistry, budgetMs: number) => Promise<Result>): Promise<Result> {
-    return failOver(this.#members, this.#turns, ask);
+  #ask<Result>(ask: (member: UpstreamRegistry, timeoutMs: number) => Promise<Result>): Promise<Result> {
+    return failOver(this.#members, this.#failover, ask);
   }
 }
 
 /**
- * Until one URL has given bytes, opening a transfer is one operation over all of them: one budget, and who says no says
- * it for all. Afterwards each is a source of its own, with the time of its own.
+ * Until one URL has given bytes, opening a transfer is one operation over all of them: it has one deadline, and a refusal
+ * of one counts for all. Afterwards each is a source of its own, with a time of its own.
  */
 class TransferStart {
   readonly #options: FailoverOptions;
@@ -151,10 +152,64 @@ class TransferStart {
     }));
   }
 
-  /** Work that nobody waits for may queue: its time isn't everybody's. */
-  #share(index: number, isBackground = false): { readonly budgetMs?: number } {
+  /** Work that no client waits for may queue: it doesn't share the time. */
+  #share(index: number, isBackground = false): { readonly timeoutMs?: number } {
     if (isBackground) return {};
     if (this.#clock === undefined || this.#clock.isOver) this.#clock = new FailoverClock(this.#options);
-    return { budgetMs: this.#clock.share(this.#count - index) };
+    return { timeoutMs: this.#clock.shareMs(this.#count - index) };
+  }
+}
+
+/** The health of all URLs as one: away when all of them are, and paused when all are that are not away. */
+export class UrlHealth implements OriginHealth {
+  readonly #key: string;
+  readonly #observer: HealthObserver;
+  readonly #up: (boolean | undefined)[];
+  readonly #open: boolean[];
+  #members: readonly OriginHealth[] = [];
+
+  constructor(key: string, observer: HealthObserver, count: number) {
+    this.#key = key;
+    this.#observer = observer;
+    this.#up = Array.from({ length: count }, () => undefined);
+    this.#open = Array.from({ length: count }, () => false);
+  }
+
+  /** In the order of the URLs. */
+  watch(members: readonly OriginHealth[]): void {
+    this.#members = members;
+  }
+
+  /** What the URL at `index` reports about itself becomes what is reported of the upstream. */
+  observerOf(index: number): HealthObserver {
+    return {
+      upstreamRateLimit: (key, limit) => this.#observer.upstreamRateLimit(key, limit),
+      upstreamUp: (_key, isUp) => {
+        this.#up[index] = isUp;
+        if (isUp || this.#up.every(up => up === false)) this.#observer.upstreamUp(this.#key, isUp);
+      },
+      breakerOpen: (_key, isOpen) => {
+        const wasAway = this.#open.every(Boolean);
+        this.#open[index] = isOpen;
+        const isAway = this.#open.every(Boolean);
+        if (isAway !== wasAway) this.#observer.breakerOpen(this.#key, isAway);
+      },
+    };
+  }
+
+  get away(): boolean {
+    return this.#members.every(member => member.away);
+  }
+
+  /** Of the URL that would be asked. */
+  get quotaLow(): boolean {
+    return this.#members.find(member => !member.away)?.quotaLow ?? false;
+  }
+
+  /** Of those that are not away: until the first of them may be asked again. */
+  pausedUntil(kind: Kind): number | undefined {
+    const untils = this.#members.filter(member => !member.away).map(member => member.pausedUntil(kind));
+    const known = untils.filter(until => until !== undefined);
+    return known.length === 0 || known.length < untils.length ? undefined : Math.min(...known);
   }
 }

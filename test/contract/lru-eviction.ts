@@ -34,11 +34,15 @@ class Disk {
       observer,
       logger,
       now,
-      freeBytes: () => Promise.resolve({ free: 1e9, total: 2e9 }),
-      unlinkBlob: digest => this.#unlink(digest),
-      unlinkPartial: () => Promise.resolve(0),
-      mayEvict: digest => ![...this.pinned].some(n => blob(n) === digest),
-      isActive: () => false,
+      files: {
+        freeBytes: () => Promise.resolve({ free: 1e9, total: 2e9 }),
+        writtenBytes: () => 0,
+        unlinkBlob: digest => this.#unlink(digest),
+        unlinkPartial: () => Promise.resolve(0),
+        mayEvict: digest => ![...this.pinned].some(n => blob(n) === digest),
+        findPartial: () => Promise.resolve(undefined),
+        isActive: () => false,
+      },
     });
   }
 

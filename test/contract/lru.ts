@@ -4,9 +4,8 @@
  */
 import fc from 'fast-check';
 import { beforeEach, describe, expect, test } from 'vitest';
-import type { LoadableLru } from '../../src/lru/index/embedded-lru.ts';
 import { type FoundBlob, rebuildLru } from '../../src/lru/index/rebuild.ts';
-import type { Lru, LruEntry } from '../../src/lru/lru.ts';
+import type { LoadableLru, Lru, LruEntry } from '../../src/lru/lru.ts';
 import { type Digest, digestOf } from '../../src/oci/digest.ts';
 
 export type LruUnderTest = Lru & LoadableLru;

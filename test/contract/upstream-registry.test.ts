@@ -13,7 +13,7 @@ describeRegistryReader('UpstreamRegistry', async upstream => {
     ip: 'any',
     tokenHosts: [],
     maxTransfers: 64,
-    timeouts: { connectMs: 3000, firstByteMs: 8000, stallMs: 15_000, giveUpMs: 60_000 },
+    timeouts: { connectMs: 3000, firstByteMs: 8000 },
     userAgent: 'cistern/test',
     observer,
     logger,

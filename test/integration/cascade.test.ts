@@ -99,7 +99,7 @@ describe('two mirrors in a row', () => {
 });
 
 describe('a circle', () => {
-  test('of a mirror that is its own upstream ends with the budget, after asking itself once', async () => {
+  test('of a mirror that is its own upstream ends with the deadline, after asking itself once', async () => {
     const port = await unusedPort();
     const mirror = await startTestMirror({
       config: {

@@ -219,7 +219,7 @@ describe('/api/v1/stats on the TCP port', () => {
       for (const method of ['GET', 'POST', 'DELETE']) {
         const answer = await request(mirror.url, { path, method, headers, body }).done;
         expect([path, method, answer.status]).toEqual([path, method, 403]);
-        expect(answer.body.toString()).toContain('the socket of the daemon');
+        expect(answer.body.toString()).toContain('over the admin socket');
       }
     }
     const posted = await request(mirror.url, { path: '/api/v1/stats', method: 'POST', headers, body }).done;
@@ -337,7 +337,7 @@ describe('bad input', () => {
     const { code, errors } = await run(mirror.file, options => runImageCommand('pin', options, ['app']));
     expect([code, errors]).toEqual([
       1,
-      `error: the store at ${mirror.storePath} is of the user with id 4711: run this as that user, got 0\n`,
+      `error: the store at ${mirror.storePath} belongs to the user with id 4711: run this as that user, got 0\n`,
     ]);
     expect((await run(mirror.file, options => runLs(options, undefined))).code).toBe(0);
   });

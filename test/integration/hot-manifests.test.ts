@@ -3,7 +3,7 @@
  * condition that never holds sends the same requests through the application.
  */
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { ManifestFromMemory } from '../../src/cached/manifests/manifest-from-memory.ts';
+import { ManifestFromMemory } from '../../src/cached/cached-registry.ts';
 import { get, request } from '../support/client.ts';
 import { buildImage } from '../support/images.ts';
 import { startTestMirror } from '../support/mirror.ts';

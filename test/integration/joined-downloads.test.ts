@@ -1,7 +1,7 @@
 /** Whatever two clients ask for at once, one download writes a blob's file, and what one asks never spoils the other's pull. */
 import { expect, test } from 'vitest';
+import { TransferHandoff } from '../../src/cached/download/reserved-room.ts';
 import type { Chunk } from '../../src/cached/download/resume.ts';
-import { TransferHandoff } from '../../src/cached/download/transfer-handoff.ts';
 import { ociManifest } from '../../src/oci/media-type.ts';
 import { get, request } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';
@@ -132,13 +132,13 @@ test('a transfer left over by a full store ends when nobody takes it, though nob
   const first = await chunks.next();
   if (first.done === true) throw new Error('expected a chunk');
   let aborts = 0;
-  const leftover = new TransferHandoff(() => {
+  const handoff = new TransferHandoff(() => {
     aborts += 1;
   });
-  leftover.offer(first.value, chunks);
-  leftover.drop();
+  handoff.offer(first.value, chunks);
+  handoff.drop();
   expect((await chunks.next()).done).toBe(true);
-  expect({ isEnded, aborts, offered: leftover.isOffered, taken: leftover.take() }).toEqual({
+  expect({ isEnded, aborts, offered: handoff.isOffered, taken: handoff.take() }).toEqual({
     isEnded: true,
     aborts: 1,
     offered: true,

@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { expect, test } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { StoreLayout } from '../../src/store/layout.ts';
-import { formatChecksummedLine } from '../../src/store/records/checksummed-line.ts';
+import { formatChecksummedLine } from '../../src/store/records/record-file.ts';
 import { Records } from '../../src/store/records/records.ts';
 import { Recorder } from '../support/recorder.ts';
 import { tempDir } from '../support/temp-dir.ts';

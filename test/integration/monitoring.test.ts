@@ -53,7 +53,8 @@ async function scrape(): Promise<{ types: Map<string, string>; labels: Map<strin
 /** What a mirror with a fleet exports beside that. */
 async function fleetMetrics(): Promise<string> {
   const registry = new Registry();
-  const fleet = new FleetMetrics(registry, () => ({ isUp: true, nodes: 3, leases: 0 }));
+  const fleet = new FleetMetrics(registry);
+  fleet.sampleFleet(() => ({ isUp: true, nodes: 3, leases: 0 }));
   fleet.peerAnswered('blob', 'given');
   fleet.peerBytes('docker.io', 1);
   return `${await registry.metrics()}\n`;

@@ -21,14 +21,14 @@ async function start(rateLimit: FakeUpstreamOptions['rateLimit']) {
   return { upstream, mirror, clock };
 }
 
-test('the gauges show the budget from each answer', async () => {
+test('the gauges show the pull quota from each answer', async () => {
   const { mirror } = await start({ limit: 100, remaining: 80 });
   await get(mirror.url, path);
   expect(await mirror.metric(limit)).toBe(100);
   expect(await mirror.metric(remaining)).toBe(79);
 });
 
-test('a used-up budget: warm tags go out stale after one 429, the gauge is 0, and nobody is asked again before Retry-After', async () => {
+test('a used-up pull quota: warm tags go out stale after one 429, and no request is sent before Retry-After', async () => {
   const { upstream, mirror, clock } = await start({ limit: 100, retryAfterS: 120, headToo: true });
   await get(mirror.url, path);
   for (const { descriptor } of first.blobs)
@@ -61,7 +61,7 @@ test('a cold tag with 429: 503 for the client, one request, and the next ask fro
   expect(upstream.lines()).toEqual([manifestLine('latest')]);
 });
 
-test('a low budget: a moved tag keeps its held digest, and only HEADs are sent', async () => {
+test('a low pull quota: a moved tag keeps its held digest, and only HEADs are sent', async () => {
   const { upstream, mirror, clock } = await start({ limit: 100 });
   await get(mirror.url, path);
   for (const { descriptor } of first.blobs)

@@ -29,7 +29,7 @@ async function open(redis: RedisConfig): Promise<Opened> {
   const logger: Logger = { debug: write, info: write, warn: write, error: write, child: () => logger };
   const connection = await RedisConnection.open({ redis, logger });
   onTestFinished(() => connection.close());
-  await connection.firstVerdict;
+  await connection.firstCheck;
   const until = (kind: RedisProblem['kind'] | undefined) =>
     new Promise<void>(resolve => {
       const look = () => {

@@ -1,8 +1,7 @@
 /** The LRU index in a real Redis: all that every LRU index must do, and what is its own: the copy, its repair, its rebuilding. */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { keyOf } from '../../src/lru/index/digest-key.ts';
 import type { Lru, LruEntry } from '../../src/lru/lru.ts';
-import { type Digest, digestOf } from '../../src/oci/digest.ts';
+import { type Digest, digestOf, keyOf } from '../../src/oci/digest.ts';
 import { type CreateLru, describeLru, type LruUnderTest } from '../contract/lru.ts';
 import { describeEviction } from '../contract/lru-eviction.ts';
 import { makeRedis, type RedisServer, startRedis } from '../support/real/redis.ts';
@@ -96,7 +95,7 @@ requires('redis-server')('RedisLru', () => {
     test('pins are copied, and again to a Redis that lost them', async () => {
       const { lru, store, connection } = await openRedisLru({ port: redis.port });
       const pinned = async () => await redis.client().scard(`cistern:{${store}}:pin`);
-      lru.setPins(() => [blob(1), blob(3)]);
+      lru.setPins({ digests: [blob(1), blob(3)] });
       await lru.sync();
       expect(await pinned()).toBe(2);
       await redis.client().del(`cistern:{${store}}:pin`);
@@ -104,7 +103,7 @@ requires('redis-server')('RedisLru', () => {
       lru.reachabilityChanged();
       await lru.sync();
       expect(await pinned()).toBe(2);
-      lru.setPins(() => []);
+      lru.setPins({ digests: [] });
       await lru.sync();
       expect(await pinned()).toBe(0);
     });

@@ -111,7 +111,7 @@ const flaws: readonly Flaw[] = [
   { name: 'has a wrong name', problem: /ENOTFOUND|EAI_AGAIN/, prepare: async () => 'redis://nobody.invalid' },
   {
     name: 'is too old',
-    problem: /expected Redis 6\.2 or newer, got 5\.0\.14/,
+    problem: /Redis 6\.2 or newer is needed, this is 5\.0\.14/,
     prepare: async () => `redis://127.0.0.1:${(await startOldRedis('5.0.14')).port}`,
   },
   {

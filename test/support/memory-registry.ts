@@ -50,17 +50,42 @@ export class MemoryRegistry implements RegistryReader {
   beforeRead: (at: number, reader: MemoryReader) => Promise<void> | void = () => {};
   preferredBytes = 256 * 1024;
 
-  addBlob(bytes: Buffer): Digest {
-    const digest = digestOf(bytes);
+  addBlob(bytes: Buffer, digest = digestOf(bytes)): Digest {
     this.#blobs.set(digest, bytes);
     return digest;
   }
 
-  addManifest(bytes: Buffer, mediaType: string, tag?: string): Digest {
-    const descriptor = { mediaType, digest: digestOf(bytes), size: bytes.length };
+  removeBlob(digest: Digest): boolean {
+    return this.#blobs.delete(digest);
+  }
+
+  blobBytes(digest: Digest): Buffer | undefined {
+    return this.#blobs.get(digest);
+  }
+
+  addManifest(bytes: Buffer, mediaType: string, tag?: string, digest = digestOf(bytes)): Digest {
+    const descriptor = { mediaType, digest, size: bytes.length };
     this.#manifests.set(descriptor.digest, { descriptor, bytes });
     if (tag !== undefined) this.#manifests.set(tag, { descriptor, bytes });
     return descriptor.digest;
+  }
+
+  /** By tag: that tag alone. By digest: its tags too. False: there was none. */
+  removeManifest(reference: Reference): boolean {
+    const isThere = this.#manifests.has(reference);
+    for (const [key, { descriptor }] of this.#manifests) {
+      if (key === reference || descriptor.digest === reference) this.#manifests.delete(key);
+    }
+    return isThere;
+  }
+
+  manifestSize(reference: Reference): number | undefined {
+    return this.#manifests.get(reference)?.descriptor.size;
+  }
+
+  /** One entry for each digest. */
+  manifests(): { descriptor: Descriptor; bytes: Buffer }[] {
+    return [...this.#manifests].flatMap(([key, manifest]) => (isDigest(key) ? [manifest] : []));
   }
 
   async resolve(repository: Repository, reference: Reference, options: ReadOptions): Promise<ResolveAnswer> {

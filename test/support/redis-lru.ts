@@ -2,12 +2,13 @@
  * A `RedisLru` on a real redis-server, as the mirror composes it, for one test; and what stands in that Redis, read by a
  * client of the test. The store of that index is taken for read: it holds what is added.
  */
+
 import { randomBytes } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { onTestFinished } from 'vitest';
-import { digestOfKey } from '../../src/lru/index/digest-key.ts';
 import { RedisEntries } from '../../src/lru/redis/redis-entries.ts';
 import { RedisLru } from '../../src/lru/redis/redis-lru.ts';
+import { digestOfKey } from '../../src/oci/digest.ts';
 import { RedisConnection } from '../../src/redis/redis-connection.ts';
 import { Recorder } from './recorder.ts';
 
@@ -38,7 +39,7 @@ export async function openRedisLru(options: OpenRedisLruOptions): Promise<Opened
     tls: false,
   } as const;
   const connection = await RedisConnection.open({ redis, logger: log.logger });
-  await connection.firstVerdict;
+  await connection.firstCheck;
   const index = new RedisEntries(connection, store);
   const isReachable = () => connection.problem === undefined;
   const lru = new RedisLru({ index, isReachable, logger: log.logger, now });

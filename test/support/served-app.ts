@@ -1,7 +1,6 @@
 /** The HTTP side on a real port over memory registries: `docker.io` (the default) and `ghcr.io`. Closed with the test. */
 import { onTestFinished } from 'vitest';
-import { Access } from '../../src/auth/access.ts';
-import { Rules } from '../../src/auth/rules.ts';
+import { Access, Rules } from '../../src/auth/access.ts';
 import { createApp } from '../../src/http/app.ts';
 import type { Readiness } from '../../src/http/ops.ts';
 import { Listener } from '../../src/http/server/listener.ts';
@@ -20,6 +19,8 @@ export interface ServedApp {
   readonly catalog: { page: RepositoriesPage; readonly asked: PageOptions[] };
   readonly listener: Listener;
   readonly metrics: Metrics;
+  /** The names that the app had the directory look up. */
+  readonly lookedUp: string[];
   /** What the observer heard of requests. */
   readonly ends: RequestEnd[];
   /** Parsed lines of the log. */
@@ -43,6 +44,7 @@ export async function serveApp(options: ServedAppOptions = {}): Promise<ServedAp
   const hub = new MemoryRegistry();
   const ghcr = new MemoryRegistry();
   const catalog: ServedApp['catalog'] = { page: { outcome: 'hit', repositories: [] }, asked: [] };
+  const lookedUp: string[] = [];
   const ends: RequestEnd[] = [];
   const lines: Record<string, unknown>[] = [];
   const refused: number[] = [];
@@ -52,7 +54,7 @@ export async function serveApp(options: ServedAppOptions = {}): Promise<ServedAp
     format: 'json',
     write: line => lines.push(JSON.parse(line)),
   });
-  const metrics = new WatchedMetrics({ sample: () => ({}), logger });
+  const metrics = new WatchedMetrics({ logger });
   metrics.onEnd = end => {
     ends.push(end);
     for (const one of waiting) if (ends.length >= one.count) one.resolve();
@@ -66,7 +68,12 @@ export async function serveApp(options: ServedAppOptions = {}): Promise<ServedAp
     ownNames: options.ownNames ?? [],
   });
   const handle = createApp({
-    directory,
+    directory: {
+      find: (name, ns, host) => {
+        lookedUp.push(name);
+        return directory.find(name, ns, host);
+      },
+    },
     access: options.access ?? new Access({ users: undefined, rules: new Rules(undefined) }),
     catalog: {
       repositories: async asked => {
@@ -99,6 +106,7 @@ export async function serveApp(options: ServedAppOptions = {}): Promise<ServedAp
     catalog,
     listener,
     metrics,
+    lookedUp,
     ends,
     lines,
     refused,

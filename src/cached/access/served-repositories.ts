@@ -1,54 +1,71 @@
 /**
- * Which repositories this mirror serves, by canonical name, and for whom: those of a configured upstream that may be
- * pulled. Records of a host that is no longer configured lead nowhere.
+ * Which repositories this mirror serves, by canonical name (`docker.io/library/alpine`), to whom, and their list
+ * (`/v2/_catalog`). Records of an upstream that is no longer configured are not served.
  */
-import { isRepository } from '../../oci/name.ts';
-import type { Caller, RepositoryPredicate } from '../../registry/caller.ts';
+import { SingleFlight } from '../../lib/single-flight.ts';
+import { isRepository, type RepositoryPredicate } from '../../oci/name.ts';
+import { anonymousCaller, type Caller } from '../../registry/caller.ts';
+import type { PageOptions, RepositoriesPage, RepositoryCatalog } from '../../registry/registry.ts';
+import type { Records } from '../../store/records/records.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
-import { isKnownPublic } from './known-visibility.ts';
+import { byText, cutPage } from '../lists/paginate.ts';
+import { isKnownPublic } from './visibility.ts';
 
 export interface ServedUpstream {
   readonly isAllowed: RepositoryPredicate;
   readonly isPublic: boolean;
-  /** What of it is public is found out, repository by repository. */
+  /** The upstream has credentials: which repositories are public is found out one by one. */
   readonly isGuarded: boolean;
 }
 
-export interface ServedRepositoriesOptions {
-  open(canonicalName: string): Promise<RepositoryRecord>;
-}
-
-export class ServedRepositories {
-  readonly #options: ServedRepositoriesOptions;
+export class ServedRepositories implements RepositoryCatalog {
+  readonly #records: Pick<Records, 'open' | 'names' | 'flush'>;
   readonly #upstreams = new Map<string, ServedUpstream>();
+  readonly #reads = new SingleFlight<readonly string[]>();
 
-  constructor(options: ServedRepositoriesOptions) {
-    this.#options = options;
+  constructor(records: Pick<Records, 'open' | 'names' | 'flush'>) {
+    this.#records = records;
   }
 
   add(key: string, upstream: ServedUpstream): void {
     this.#upstreams.set(key, upstream);
   }
 
-  /** Anybody may pull it: so may they what is linked to it, through any repository. */
+  /** Any client may pull it, and so its links are public. */
   isPublic(record: RepositoryRecord): boolean {
     const upstream = this.#upstreamOf(record.name);
     if (upstream === undefined) return false;
     return upstream.isPublic || (upstream.isGuarded && isKnownPublic(record));
   }
 
-  /** Whether a name of the catalog may be shown. */
-  async mayPull(name: string, caller: Caller): Promise<boolean> {
+  /** Undefined: not served. */
+  async record(name: string): Promise<RepositoryRecord | undefined> {
+    return this.#servedBy(name) === undefined ? undefined : this.#records.open(name);
+  }
+
+  /** What the caller may pull of what is held, read from the records on disk. Errors: `StoreError` scan. */
+  async repositories(options: PageOptions): Promise<RepositoriesPage> {
+    const { value: names } = await this.#reads.run('all', options.signal, () => this.#readNames());
+    const { caller = anonymousCaller } = options;
+    const allowed: string[] = [];
+    for (const name of names) if (await this.#mayPull(name, caller)) allowed.push(name);
+    const { entries, next } = cutPage(allowed, byText, options);
+    return { outcome: 'hit', repositories: entries, ...(next && { next }) };
+  }
+
+  async #mayPull(name: string, caller: Caller): Promise<boolean> {
     const upstream = this.#servedBy(name);
     if (upstream === undefined) return false;
     if (!upstream.isGuarded) return caller.mayPull(name, 'public');
     if (caller.mayPull(name, 'private')) return true;
-    return caller.mayPull(name, 'public') && isKnownPublic(await this.#options.open(name));
+    return caller.mayPull(name, 'public') && isKnownPublic(await this.#records.open(name));
   }
 
-  /** Undefined: not served. */
-  async record(name: string): Promise<RepositoryRecord | undefined> {
-    return this.#servedBy(name) === undefined ? undefined : this.#options.open(name);
+  async #readNames(): Promise<readonly string[]> {
+    await this.#records.flush(); // a repository that was pulled a moment ago is on disk then
+    const names: string[] = [];
+    for await (const name of this.#records.names()) names.push(name);
+    return names.sort(byText);
   }
 
   #servedBy(name: string): ServedUpstream | undefined {

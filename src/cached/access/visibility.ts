@@ -1,15 +1,29 @@
 /**
- * What a kept verdict about a repository is still worth: a pure function of the verdict, its age and whether the upstream
- * can be asked (docs/behaviour.md, "Visibility").
+ * Whether a repository of an upstream with credentials is public (docs/behaviour.md, "Visibility"). The upstream is asked
+ * anonymously first, and with the credentials only when it refuses: so each check of a tag gives the verdict.
  */
-import type { VisibilityEntry } from '../../store/records/repository-record.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { isDigest } from '../../oci/digest.ts';
+import type { Reference, Repository } from '../../oci/name.ts';
+import type { ByteRange } from '../../oci/range.ts';
+import { type Origin, wrapSource } from '../../registry/origin.ts';
+import type {
+  BlobAnswer,
+  BlobSource,
+  ManifestAnswer,
+  ReadOptions,
+  ResolveAnswer,
+  StatAnswer,
+} from '../../registry/registry.ts';
+import { UpstreamError } from '../../registry/upstream-error.ts';
+import type { RepositoryRecord, VisibilityEntry } from '../../store/records/repository-record.ts';
+import type { Logger } from '../../telemetry/logger.ts';
+import type { Links } from './links.ts';
 
-/** How long a verdict is believed without asking again. */
+/** How long a verdict is fresh. */
 export const verdictTtlMs = 24 * 3600_000;
 
-/**
- * `unknown`: nobody has found out. `isFresh: false`: to be asked again; until that succeeds the verdict stands.
- */
+/** `unknown`: not found out yet. `isFresh: false`: due to be checked; until a check succeeds the verdict stands. */
 export type Standing =
   | { readonly verdict: 'public' | 'private'; readonly isFresh: boolean }
   | { readonly verdict: 'unknown'; readonly isFresh: false };
@@ -18,4 +32,142 @@ export function standingOf(entry: VisibilityEntry | undefined, now: number): Sta
   if (entry === undefined) return { verdict: 'unknown', isFresh: false };
   const ageMs = now - entry.checkedAt;
   return { verdict: entry.verdict, isFresh: ageMs >= 0 && ageMs < verdictTtlMs }; // a clock may be set back
+}
+
+/** The links of such a repository are public. A verdict stands until another one comes. */
+export function isKnownPublic(record: RepositoryRecord): boolean {
+  return record.visibility?.verdict === 'public';
+}
+
+export interface KnownVisibilityOptions {
+  readonly links: Links;
+  readonly logger: Logger;
+  /** Milliseconds since the epoch. */
+  now(): number;
+}
+
+/** The verdicts, kept in the records of the repositories. A verdict that changes publishes or withdraws their links. */
+export class KnownVisibility {
+  readonly #options: KnownVisibilityOptions;
+
+  constructor(options: KnownVisibilityOptions) {
+    this.#options = options;
+  }
+
+  standing(record: RepositoryRecord): Standing {
+    return standingOf(record.visibility, this.#options.now());
+  }
+
+  /** The upstream's answer just now. */
+  learn(record: RepositoryRecord, verdict: 'public' | 'private'): void {
+    const { links, logger, now } = this.#options;
+    const before = record.visibility?.verdict;
+    record.setVisibility({ verdict, checkedAt: now() });
+    if (before === verdict) return;
+    if (verdict === 'public') links.publish(record);
+    else links.withdraw(record);
+    logger.info('visibility of a repository', { repository: record.name, verdict, before });
+  }
+}
+
+export interface VisibilityCheckOptions {
+  readonly origin: Origin;
+  readonly visibility: KnownVisibility;
+  /** The record of one of its repositories. */
+  open(repository: Repository): Promise<RepositoryRecord>;
+}
+
+/**
+ * What `mapOrigin` overrides of such an upstream. Blobs of a public repository are never asked for with the credentials:
+ * some registries serve any digest that the account may see through any repository.
+ */
+export class VisibilityCheck {
+  readonly #origin: Origin;
+  readonly #options: VisibilityCheckOptions;
+
+  constructor(options: VisibilityCheckOptions) {
+    this.#origin = options.origin;
+    this.#options = options;
+  }
+
+  /** HEAD; of a tag it also checks the verdict. Errors: UpstreamError. */
+  async resolve(repository: Repository, reference: Reference, options: ReadOptions): Promise<ResolveAnswer> {
+    const { visibility, open } = this.#options;
+    const record = await open(repository);
+    const ask = (asked: ReadOptions) => this.#origin.resolve(repository, reference, asked);
+    const { verdict, isFresh } = visibility.standing(record);
+    if (isFresh && verdict === 'private') return ask(options);
+    if (isFresh && isDigest(reference)) return ask({ ...options, anonymous: true });
+    return this.#findOut(record, options, ask);
+  }
+
+  /** GET. While the verdict is fresh it uses the credentials, which have the larger pull limit. Errors: UpstreamError. */
+  async manifest(
+    repository: Repository,
+    reference: Reference,
+    options: ReadOptions,
+  ): Promise<ManifestAnswer> {
+    const { visibility, open } = this.#options;
+    const record = await open(repository);
+    const ask = (asked: ReadOptions) => this.#origin.manifest(repository, reference, asked);
+    return visibility.standing(record).isFresh ? ask(options) : this.#findOut(record, options, ask);
+  }
+
+  async stat(repository: Repository, digest: Digest, options: ReadOptions): Promise<StatAnswer> {
+    return this.#origin.stat(repository, digest, await this.#asBlob(repository, options));
+  }
+
+  async blob(
+    repository: Repository,
+    digest: Digest,
+    range: ByteRange | undefined,
+    options: ReadOptions,
+  ): Promise<BlobAnswer> {
+    return this.#origin.blob(repository, digest, range, await this.#asBlob(repository, options));
+  }
+
+  blobSource(repository: Repository, digest: Digest): BlobSource {
+    return wrapSource(this.#origin.blobSource(repository, digest), source => ({
+      open: async (offset, options) => source.open(offset, await this.#asBlob(repository, options)),
+    }));
+  }
+
+  /** Asks anonymously, then with the credentials; the answer is the verdict. */
+  async #findOut<T>(
+    record: RepositoryRecord,
+    options: ReadOptions,
+    ask: (options: ReadOptions) => Promise<T>,
+  ): Promise<T> {
+    const { visibility } = this.#options;
+    let answer: T;
+    try {
+      answer = await ask({ ...options, anonymous: true });
+    } catch (error) {
+      if (isLimited(error)) return ask(options); // learns nothing: the next request asks again
+      if (!isRefused(error)) throw error;
+      answer = await ask(options);
+      visibility.learn(record, 'private');
+      return answer;
+    }
+    visibility.learn(record, 'public');
+    return answer;
+  }
+
+  async #asBlob<T extends { readonly anonymous?: boolean }>(
+    repository: Repository,
+    options: T,
+  ): Promise<T & { readonly anonymous?: boolean }> {
+    if (options.anonymous !== undefined) return options;
+    return isKnownPublic(await this.#options.open(repository)) ? { ...options, anonymous: true } : options;
+  }
+}
+
+/** The upstream refuses this caller: some answer 404 for what is private. */
+export function isRefused(error: unknown): error is UpstreamError {
+  return error instanceof UpstreamError && (error.failure === 'denied' || error.failure === 'gone');
+}
+
+/** The pull limit for anonymous requests is used up. */
+function isLimited(error: unknown): boolean {
+  return error instanceof UpstreamError && (error.failure === 'limited' || error.failure === 'paused');
 }

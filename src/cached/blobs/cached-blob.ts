@@ -1,49 +1,62 @@
 /**
- * Blobs: held ones from the store, cold ones from one shared download, and what the store can't keep straight through.
- * Decides which of the three a request gets, and checks its link first in each of them.
+ * Blobs of one upstream, through the cache: held ones from the store, the others by `cold-blob.ts`. A repository's link is
+ * checked first in either case, and each answer from the store counts as a use. A file of an odd length, an old one, or one
+ * that a client asks for again at once is compared with its digest while it goes out (up to `verifyFirstBytes`: before).
  */
 
-import type { HeldFiles } from '../../content/held-files.ts';
-import type { RecentMismatches } from '../../content/recent-mismatches.ts';
+import type { ContentEvents, RecentMismatches } from '../../content/bad-blobs.ts';
+import type { BlobCheck } from '../../content/blob-checks.ts';
+import { type HeldFiles, HeldReader } from '../../content/held-files.ts';
+import type { DescriptorSizes } from '../../content/hot-manifests.ts';
+import { waitFor } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
+import { RegistryError } from '../../oci/error.ts';
 import type { Repository } from '../../oci/name.ts';
-import type { ByteRange } from '../../oci/range.ts';
+import { type ByteRange, spanOf } from '../../oci/range.ts';
 import type { Origin } from '../../registry/origin.ts';
-import type { BlobAnswer, ReadOptions, StatAnswer } from '../../registry/registry.ts';
+import type { BlobAnswer, BlobReader, ReadOptions, StatAnswer } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
+import type { HeldBlob } from '../../store/blobs/held-blob.ts';
+import { verifyFirstBytes } from '../../store/ingest/follower.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
 import type { Observer } from '../../telemetry/observer.ts';
-import { LinkProofs } from '../access/link-proofs.ts';
-import type { Links } from '../access/links.ts';
-import type { AskedBlob } from './asked-blob.ts';
-import { ColdBlob, type ColdBlobOptions } from './cold-blob.ts';
-import { HeldBlobs } from './held-blobs.ts';
-import { Readers } from './readers.ts';
+import { LinkProofs, type Links } from '../access/links.ts';
+import type { Downloads } from '../download/downloads.ts';
+import { type BlobRequest, ColdBlob, type ColdBlobOptions } from './cold-blob.ts';
+import type { Passthrough } from './passthrough.ts';
 
 const maxTries = 4;
+/** A blob that is asked for again and again, perhaps by many clients of one address, is not compared more often than that. */
+const repeatCheckMs = 10 * 60_000;
 
-export interface CachedBlobOptions extends Omit<ColdBlobOptions, 'proofs' | 'readers'> {
+export interface CachedBlobOptions {
   readonly origin: Origin;
   readonly files: HeldFiles;
+  readonly downloads: Downloads;
+  readonly sizes: DescriptorSizes;
+  readonly passthrough: Passthrough;
   readonly links: Links;
-  readonly suspects: RecentMismatches;
-  isPublic(record: RepositoryRecord): boolean;
+  readonly recentMismatches: RecentMismatches;
   readonly observer: Observer;
+  /** Aborted at shutdown. */
   readonly signal: AbortSignal;
-  touch(digest: Digest): void;
+  isPublic(record: RepositoryRecord): boolean;
+  readonly events: Pick<ContentEvents, 'touch'>;
+  readonly createDownload: ColdBlobOptions['createDownload'];
 }
 
 export class CachedBlob {
   readonly #options: CachedBlobOptions;
   readonly #proofs: LinkProofs;
-  readonly #held: HeldBlobs;
   readonly #cold: ColdBlob;
 
   constructor(options: CachedBlobOptions) {
+    const { origin, links, downloads, sizes, passthrough, observer, signal, createDownload } = options;
+    const upstream = origin.key;
     this.#options = options;
-    this.#proofs = new LinkProofs(options);
-    this.#held = new HeldBlobs({ ...options, proofs: this.#proofs });
-    this.#cold = new ColdBlob({ ...options, proofs: this.#proofs, readers: new Readers(options) });
+    const proofs = new LinkProofs({ origin, links, signal, isPublic: record => options.isPublic(record) });
+    this.#proofs = proofs;
+    this.#cold = new ColdBlob({ upstream, downloads, sizes, passthrough, proofs, observer, createDownload });
   }
 
   /** HEAD: downloads nothing; at most one upstream HEAD. Errors: UpstreamError. */
@@ -73,38 +86,87 @@ export class CachedBlob {
     repository: Repository,
     digest: Digest,
     range: ByteRange | undefined,
-    options: ReadOptions,
+    { client, signal }: ReadOptions,
   ): Promise<BlobAnswer> {
-    const asked = { record, repository, digest };
-    const isRepeated = this.#held.isRepeated(digest, range, options.client);
-    return this.#answer(asked, this.#trusted(digest, range), options, isRepeated);
+    const isRepeated =
+      isWhole(range) && client !== undefined && this.#options.files.noteRequest(client, digest);
+    const trusted = this.#trustedRange(digest, range);
+    return this.#answer({ record, repository, digest, range: trusted, signal }, isRepeated);
   }
 
-  async #answer(
-    asked: AskedBlob,
-    wanted: ByteRange | undefined,
-    options: ReadOptions,
-    isRepeated: boolean,
-  ): Promise<BlobAnswer> {
-    const again = () => this.#answer(asked, wanted, options, false);
+  /** `isRepeated`: the same client had the whole blob a moment ago. */
+  async #answer(request: BlobRequest, isRepeated: boolean): Promise<BlobAnswer> {
     for (let tries = 1; tries <= maxTries; tries += 1) {
-      const { signal } = options;
-      const held = await this.#held.open({ asked, range: wanted, signal, isRepeated, again });
-      if (held !== undefined) return held;
-      const answer = await this.#cold.answer(asked, wanted, signal);
+      const answer = (await this.#answerHeld(request, isRepeated)) ?? (await this.#cold.answer(request));
       if (answer !== undefined) return answer;
     }
     throw new UpstreamError({
       upstream: this.#options.origin.key,
       kind: 'blob',
       failure: 'unreachable',
-      message: `${asked.digest} was downloaded and was gone again, ${maxTries} times`,
+      message: `the store lost ${request.digest} right after its download, ${maxTries} times`,
     });
   }
 
   /** After wrong bytes a range that starts above 0 is set aside for a minute. */
-  #trusted(digest: Digest, range: ByteRange | undefined): ByteRange | undefined {
-    if (range === undefined || !this.#options.suspects.has(digest)) return range;
+  #trustedRange(digest: Digest, range: ByteRange | undefined): ByteRange | undefined {
+    if (range === undefined || !this.#options.recentMismatches.has(digest)) return range;
     return 'first' in range && range.first === 0 ? range : undefined;
   }
+
+  /** Undefined: not held, or bad and gone now. Errors: UpstreamError (without a link), RANGE_INVALID. */
+  async #answerHeld(request: BlobRequest, isRepeated: boolean): Promise<BlobAnswer | undefined> {
+    const { record, repository, digest, range, signal } = request;
+    const held = await this.#options.files.open(digest);
+    if (held === undefined) return undefined;
+    try {
+      await this.#proofs.require(record, repository, digest, signal);
+      const isOdd = held.size !== (this.#options.sizes.get(record.name, digest) ?? held.size);
+      const check = this.#checkFor(digest, held, isRepeated || isOdd);
+      const isCheckedFirst = isOdd || held.size <= verifyFirstBytes;
+      if (check !== undefined && isCheckedFirst && (await waitFor(check.result, signal)) !== 'good') {
+        await held.close();
+        return undefined;
+      }
+      const span = spanOf(range, held.size);
+      this.#options.events.touch(digest);
+      const answer = { outcome: 'hit', size: held.size, ...span, partial: range !== undefined } as const;
+      const reader = new HeldReader({
+        digest,
+        held,
+        check,
+        unreadable: error => this.#options.files.bad.unreadable(digest, held.fileId, 'blob', error),
+        replace: () => this.#replace(request, answer),
+      });
+      return { ...answer, reader };
+    } catch (error) {
+      await held.close();
+      throw error;
+    }
+  }
+
+  /** `isDoubted`: the client asks again at once, or a manifest says another length (which may itself be wrong). */
+  #checkFor(digest: Digest, held: HeldBlob, isDoubted: boolean): BlobCheck | undefined {
+    const { checks } = this.#options.files;
+    const check = checks.ifNeeded(digest, held);
+    if (check !== undefined || !isDoubted) return check;
+    return checks.unlessRecent(digest, held, repeatCheckMs);
+  }
+
+  /** The same bytes anew, when the file turns out to be unusable before the first byte is out. */
+  async #replace(
+    request: BlobRequest,
+    promised: { readonly start: number; readonly end: number; readonly size: number },
+  ): Promise<BlobReader> {
+    const { size, start, end, reader } = await this.#answer(request, false);
+    if (size === promised.size && start === promised.start && end === promised.end) return reader;
+    await reader.close();
+    throw new RegistryError('BLOB_UNKNOWN', {
+      message: `the new copy of the blob has ${size} bytes instead of ${promised.size}`,
+    });
+  }
+}
+
+function isWhole(range: ByteRange | undefined): boolean {
+  return range === undefined || ('first' in range && range.first === 0 && range.last === undefined);
 }

@@ -1,39 +1,47 @@
 /**
- * A blob that isn't held: from the download that runs or begins, as a whole or a range of it; straight through where the
- * store has no room. Whoever joins a download that others started needs a link first.
- *
- * A closed range that ends before the last byte asks for its own bytes and no more. What reaches the last byte, and all of
- * a small blob, is verified first: that takes all of it.
+ * A blob that isn't held, as a whole or a range: from the download that runs or begins, or straight through where the store
+ * has no room. A client that joins another client's download needs a link first. A closed range fetches its own bytes only;
+ * one that reaches the last byte, and any range of a small blob, is verified first and takes the whole download.
  */
 
+import type { DescriptorSizes } from '../../content/hot-manifests.ts';
 import { waitFor } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
-import type { ByteRange } from '../../oci/range.ts';
-import type { Origin } from '../../registry/origin.ts';
+import type { Repository } from '../../oci/name.ts';
+import { type ByteRange, spanOf, unsatisfiable } from '../../oci/range.ts';
 import type { BlobAnswer, BlobSource } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
+import { verifyFirstBytes } from '../../store/ingest/follower.ts';
 import type { Ingest } from '../../store/ingest/ingest.ts';
-import { MismatchError, NoRoomError } from '../../store/ingest/ingest-error.ts';
-import { verifyFirstBytes } from '../../store/ingest/release-policy.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
-import { StoreError } from '../../store/store-error.ts';
-import type { LinkProofs } from '../access/link-proofs.ts';
+import { MismatchError, NoRoomError, StoreError } from '../../store/store-error.ts';
+import type { Observer } from '../../telemetry/observer.ts';
+import type { LinkProofs } from '../access/links.ts';
 import type { Download } from '../download/download.ts';
 import type { Downloads } from '../download/downloads.ts';
-import { SourceList } from '../download/source-list.ts';
-import type { DescriptorSizes } from '../manifests/descriptor-sizes.ts';
-import { type AskedBlob, spanOf } from './asked-blob.ts';
-import type { FollowerReader } from './follower-reader.ts';
-import { type ClosedRange, type Passthrough, unsatisfiable, wrongBytes } from './passthrough.ts';
-import type { Readers } from './readers.ts';
+import { SourceList } from '../download/resume.ts';
+import type { RangeRequest } from '../download/waiters.ts';
+import { FollowerReader, wrongBytes } from './follower-reader.ts';
+import type { ClosedRange, Passthrough } from './passthrough.ts';
+
+/** What one client asks of one blob. */
+export interface BlobRequest {
+  readonly record: RepositoryRecord;
+  readonly repository: Repository;
+  readonly digest: Digest;
+  /** Undefined: the whole blob. */
+  readonly range: ByteRange | undefined;
+  readonly signal: AbortSignal;
+}
 
 export interface ColdBlobOptions {
-  readonly origin: Pick<Origin, 'key'>;
+  /** The configured key. */
+  readonly upstream: string;
   readonly downloads: Downloads;
   readonly sizes: DescriptorSizes;
-  readonly passages: Passthrough;
+  readonly passthrough: Passthrough;
   readonly proofs: LinkProofs;
-  readonly readers: Readers;
+  readonly observer: Observer;
   createDownload(
     record: RepositoryRecord,
     digest: Digest,
@@ -42,12 +50,11 @@ export interface ColdBlobOptions {
   ): Download;
 }
 
-/** What a client has joined. */
+/** A client that has joined a download. */
 interface Joined {
-  readonly asked: AskedBlob;
+  readonly request: BlobRequest;
   readonly download: Download;
   readonly source: BlobSource;
-  readonly signal: AbortSignal;
 }
 
 export class ColdBlob {
@@ -58,44 +65,35 @@ export class ColdBlob {
   }
 
   /** Undefined: the download ended before this client could join it; look again. Errors: UpstreamError, RANGE_INVALID. */
-  async answer(
-    asked: AskedBlob,
-    wanted: ByteRange | undefined,
-    signal: AbortSignal,
-  ): Promise<BlobAnswer | undefined> {
-    const { record, repository, digest } = asked;
-    const { downloads, proofs, origin } = this.#options;
-    const known = this.#known(asked);
-    const closed = wanted !== undefined && isClosed(wanted) ? wanted : undefined;
+  async answer(request: BlobRequest): Promise<BlobAnswer | undefined> {
+    const { record, repository, digest, range, signal } = request;
+    const { downloads, proofs, upstream } = this.#options;
+    const known = this.#knownSize(request);
+    const closed = range !== undefined && isClosed(range) ? range : undefined;
     if (closed !== undefined && closed.last < closed.first) throw unsatisfiable(known);
-    const range = closed !== undefined && known !== undefined && needsAll(closed, known) ? undefined : closed;
+    const isAlone = closed !== undefined && (known === undefined || !needsWhole(closed, known));
     // A download that asks through this very repository is the proof under way: no HEAD beside it.
-    const proving = downloads.get(digest)?.sources.has(origin.key, repository) ?? true;
-    if (!proving) await proofs.require(record, repository, digest, signal);
+    const isProofUnderWay = downloads.get(digest)?.sources.has(upstream, repository) ?? true;
+    if (!isProofUnderWay) await proofs.require(record, repository, digest, signal);
     const source = proofs.linkingSource(record, repository, digest);
-    const download = await this.#enter(asked, source, known, signal);
-    const joined = { asked, download, source, signal };
-    const answer = await this.#join(joined, wanted, range).finally(() => download.leave());
+    const download = await this.#enter(request, source, known);
+    const joined = { request, download, source };
+    const answer = await this.#join(joined, isAlone ? closed : undefined).finally(() => download.leave());
     if (answer === undefined && downloads.get(digest) === download)
       await waitFor(downloads.ended(digest), signal);
     return answer;
   }
 
-  async #join(
-    joined: Joined,
-    wanted: ByteRange | undefined,
-    range: ClosedRange | undefined,
-  ): Promise<BlobAnswer | undefined> {
-    const ranged = range === undefined ? 'whole' : await this.#range(joined, range);
-    return ranged === 'whole' ? this.#whole(joined, wanted) : ranged;
+  async #join(joined: Joined, range: ClosedRange | undefined): Promise<BlobAnswer | undefined> {
+    const answer = range === undefined ? 'whole' : await this.#range(joined, range);
+    return answer === 'whole' ? this.#whole(joined) : answer;
   }
 
   /** The running download of that blob, or a new one; not one that is ending. */
   async #enter(
-    { record, digest }: AskedBlob,
+    { record, digest, signal }: BlobRequest,
     source: BlobSource,
     known: number | undefined,
-    signal: AbortSignal,
   ): Promise<Download> {
     const { downloads, createDownload } = this.#options;
     for (;;) {
@@ -109,16 +107,16 @@ export class ColdBlob {
     }
   }
 
-  async #whole(joined: Joined, wanted: ByteRange | undefined): Promise<BlobAnswer | undefined> {
-    const { asked, download, source, signal } = joined;
-    const { record, repository, digest } = asked;
-    const { passages, proofs, readers } = this.#options;
-    const outcome = download.wantWhole() ? 'miss' : 'joined';
+  async #whole(joined: Joined): Promise<BlobAnswer | undefined> {
+    const { request, download, source } = joined;
+    const { record, repository, digest, range, signal } = request;
+    const { passthrough, proofs } = this.#options;
+    const outcome = download.requestWhole() ? 'miss' : 'joined';
     const opened = await waitFor(download.opened, signal);
     if (opened === 'held') return undefined;
-    if (opened === 'no-room') return passages.whole(digest, source, wanted, signal);
+    if (opened === 'no-room') return passthrough.whole(digest, source, range, signal);
     if (!isJoinable(download, opened)) return undefined;
-    const reader = readers.ofWhole(download, opened.follow(), digest, source);
+    const reader = this.#followWhole(joined, opened);
     try {
       await waitFor(download.ready(opened), signal).catch(error => {
         if (!(error instanceof NoRoomError)) throw error; // the reader goes on by itself then
@@ -127,77 +125,106 @@ export class ColdBlob {
       const size = opened.size;
       if (size === undefined) return { outcome, size, start: 0, end: undefined, partial: false, reader };
       reader.promise(size);
-      return { outcome, size, ...spanOf(wanted, size), partial: wanted !== undefined, reader };
+      return { outcome, size, ...spanOf(range, size), partial: range !== undefined, reader };
     } catch (error) {
       await reader.close();
-      if (this.#isOthersLength(error, joined)) return undefined;
-      if (error instanceof StoreError) return passages.whole(digest, source, wanted, signal);
+      if (this.#hasOtherLength(error, joined)) return undefined;
+      if (error instanceof StoreError) return passthrough.whole(digest, source, range, signal);
       throw error instanceof MismatchError ? wrongBytes(source.upstream, error) : error;
     }
   }
 
-  /** `whole`: it needs all of the blob after all, or can't be had alone. */
+  /** `whole`: the range needs the whole download after all, or can't be had alone. */
   async #range(joined: Joined, range: ClosedRange): Promise<BlobAnswer | undefined | 'whole'> {
-    const { asked, download, source, signal } = joined;
-    const { digest } = asked;
+    const { request, download, source } = joined;
+    const { signal } = request;
     const opened = await waitFor(download.opened, signal);
     if (opened === 'held') return undefined;
-    if (opened === 'no-room') return this.#past(joined, range);
+    if (opened === 'no-room') return this.#passRange(joined, range);
     if (!isJoinable(download, opened)) return undefined;
-    if (opened.size !== undefined && needsAll(range, opened.size)) return 'whole';
-    const demand = download.wantRange(range.first, range.last + 1, source);
-    if (demand === undefined) return undefined;
-    const reader = this.#options.readers.ofRange(demand, range, digest, source);
+    if (opened.size !== undefined && needsWhole(range, opened.size)) return 'whole';
+    const ranged = download.requestRange(range.first, range.last + 1, source);
+    if (ranged === undefined) return undefined;
+    const reader = this.#followRange(joined, range, ranged);
     try {
-      await waitFor(demand.ready(), signal);
-      const answer = await this.#rangeOf(joined, range, opened, reader);
+      await waitFor(ranged.ready(), signal);
+      const answer = await this.#answerRange(request, range, opened, reader);
       if (answer === 'whole') await reader.close();
-      else return { ...answer, outcome: demand.isMiss ? 'miss' : 'joined' };
+      else return { ...answer, outcome: ranged.isMiss ? 'miss' : 'joined' };
       return answer;
     } catch (error) {
       await reader.close();
-      if (error instanceof NoRoomError || error instanceof StoreError) return this.#past(joined, range);
-      const refusal = error instanceof UpstreamError && error.failure === 'range' ? error : undefined;
-      if (refusal !== undefined) {
-        const total = opened.size ?? refusal.size;
-        if (total === undefined ? refusal.upstreamStatus === 416 : range.first >= total)
+      if (error instanceof NoRoomError || error instanceof StoreError) return this.#passRange(joined, range);
+      if (error instanceof UpstreamError && error.failure === 'range') {
+        const total = opened.size ?? error.size;
+        if (total === undefined ? error.upstreamStatus === 416 : range.first >= total)
           throw unsatisfiable(total);
         return 'whole';
       }
-      if (this.#isOthersLength(error, joined)) return undefined;
+      if (this.#hasOtherLength(error, joined)) return undefined;
       throw error instanceof MismatchError ? wrongBytes(source.upstream, error) : error;
     }
   }
 
-  async #rangeOf(
-    { asked, signal }: Joined,
+  async #answerRange(
+    { record, repository, digest, signal }: BlobRequest,
     { first, last }: ClosedRange,
     ingest: Ingest,
     reader: FollowerReader,
   ): Promise<Omit<BlobAnswer, 'outcome'> | 'whole'> {
-    await this.#options.proofs.require(asked.record, asked.repository, asked.digest, signal);
+    await this.#options.proofs.require(record, repository, digest, signal);
     const { size } = ingest;
     if (size !== undefined && first >= size) throw unsatisfiable(size);
-    if (size === undefined || needsAll({ first, last }, size)) return 'whole';
+    if (size === undefined || needsWhole({ first, last }, size)) return 'whole';
     reader.promise(size);
     return { size, start: first, end: last + 1, partial: true, reader };
   }
 
-  /** The store has no room for it. */
-  async #past({ asked, source, signal }: Joined, range: ClosedRange): Promise<BlobAnswer> {
-    const { passages } = this.#options;
-    const passed = await passages.range(asked.digest, source, range, this.#known(asked), signal);
-    return passed === 'ends-at-end' ? passages.whole(asked.digest, source, range, signal) : passed;
+  /** To the blob's end, from wherever its client begins. */
+  #followWhole({ request: { digest }, download, source }: Joined, ingest: Ingest): FollowerReader {
+    const { passthrough, observer } = this.#options;
+    return new FollowerReader({
+      ...{ follower: ingest.follow(), digest, observer, upstream: source.upstream },
+      continueFrom: (room, at, promised) => {
+        const isAsPromised = room.front === 0 && room.size === promised;
+        const transfer = isAsPromised ? download.takeHandoff() : undefined;
+        return transfer === undefined
+          ? passthrough.continueFrom(digest, source, room, at, promised)
+          : passthrough.over(digest, source, transfer, room.size);
+      },
+    });
   }
 
-  #known({ record, digest }: AskedBlob): number | undefined {
+  /** A range that ends before the last byte. */
+  #followRange(
+    { request: { digest }, source }: Joined,
+    { last }: ClosedRange,
+    ranged: RangeRequest,
+  ): FollowerReader {
+    const { passthrough, observer } = this.#options;
+    return new FollowerReader({
+      ...{ follower: ranged.follower, digest, observer, upstream: source.upstream },
+      continueFrom: (_room, at, promised) => passthrough.restOfRange(digest, source, at, last + 1, promised),
+      onClose: () => ranged.leave(),
+    });
+  }
+
+  /** The store has no room for it. */
+  async #passRange({ request, source }: Joined, range: ClosedRange): Promise<BlobAnswer> {
+    const { passthrough } = this.#options;
+    const { digest, signal } = request;
+    const answer = await passthrough.range(digest, source, range, this.#knownSize(request), signal);
+    return answer === 'needs-whole' ? passthrough.whole(digest, source, range, signal) : answer;
+  }
+
+  #knownSize({ record, digest }: BlobRequest): number | undefined {
     return this.#options.sizes.get(record.name, digest);
   }
 
-  /** It failed by the length that another repository's manifest gave, which says nothing about this one's. */
-  #isOthersLength(error: unknown, { asked, download }: Joined): boolean {
+  /** It failed by the length in another repository's manifest, which says nothing about this repository's. */
+  #hasOtherLength(error: unknown, { request, download }: Joined): boolean {
     const isLength = error instanceof UpstreamError && error.failure === 'mismatch';
-    return isLength && download.expectedSize !== this.#known(asked);
+    return isLength && download.expectedSize !== this.#knownSize(request);
   }
 }
 
@@ -210,7 +237,7 @@ function isJoinable(download: Download, ingest: Ingest): boolean {
   return isOpen && !download.isAbandoned && (failure === undefined || failure instanceof NoRoomError);
 }
 
-/** All of a small blob is verified first, and a last byte needs all before it: both are worth a download. */
-function needsAll(range: ClosedRange, size: number): boolean {
+/** A small blob is verified first, and a last byte needs all before it: both are worth a whole download. */
+function needsWhole(range: ClosedRange, size: number): boolean {
   return range.last >= size - 1 || size <= verifyFirstBytes;
 }

@@ -1,18 +1,24 @@
 /**
- * A client's reader over a running download. While the store has room it is a follower; once the disk is full it drains
- * what the ingest holds and reads on from the sources by itself. The client sees one body either way.
+ * The readers of a cold blob's clients. A `FollowerReader` follows a running download; when the store has no room it drains
+ * what the ingest holds and goes on as a `PassthroughReader`, straight from the source. The client sees one body.
  */
+import type { Hash } from 'node:crypto';
+import { algorithmOf, type Digest, finishDigest } from '../../oci/digest.ts';
 import type { BlobReader } from '../../registry/registry.ts';
-import type { Follower } from '../../store/ingest/follower.ts';
-import { NoRoomError } from '../../store/ingest/ingest-error.ts';
-import type { PassthroughReader } from './passthrough-reader.ts';
+import { UpstreamError } from '../../registry/upstream-error.ts';
+import { type Follower, verifyFirstBytes } from '../../store/ingest/follower.ts';
+import { MismatchError, NoRoomError } from '../../store/store-error.ts';
+import type { Observer } from '../../telemetry/observer.ts';
+import type { Chunk } from '../download/resume.ts';
 
 export interface FollowerReaderOptions {
-  /** `promised`: the length that the client was told, in bytes; another one must not be given out. Errors: MismatchError. */
-  readonly switchOver: (room: NoRoomError, at: number, promised: number | undefined) => PassthroughReader;
-  /** What the download ended with, as an error that may become an answer when no byte has gone out. */
-  readonly explain: (error: unknown) => unknown;
-  readonly onClose: () => void;
+  readonly follower: Follower;
+  readonly digest: Digest;
+  readonly upstream: string;
+  readonly observer: Observer;
+  /** `promised`: the length that the client was told, in bytes. */
+  continueFrom(room: NoRoomError, at: number, promised: number | undefined): PassthroughReader;
+  onClose?(): void;
 }
 
 export class FollowerReader implements BlobReader {
@@ -23,10 +29,11 @@ export class FollowerReader implements BlobReader {
   #promised: number | undefined;
   #closed = false;
 
-  constructor(follower: Follower, options: FollowerReaderOptions) {
-    this.preferredBytes = follower.preferredBytes;
-    this.#follower = follower;
+  constructor(options: FollowerReaderOptions) {
+    this.preferredBytes = options.follower.preferredBytes;
+    this.#follower = options.follower;
     this.#options = options;
+    options.observer.followerJoined(options.upstream);
   }
 
   /** The client is told this length, in bytes: bytes of a blob of another one are an error from now on. */
@@ -40,26 +47,131 @@ export class FollowerReader implements BlobReader {
     try {
       return await this.#follower.read(into, at);
     } catch (error) {
-      if (!(error instanceof NoRoomError) || this.#closed) throw this.#options.explain(error);
-      this.#passthrough = this.#switchOver(error, at);
+      if (!(error instanceof NoRoomError) || this.#closed) throw this.#explain(error);
+      this.#passthrough = this.#continueFrom(error, at);
       await this.#follower.close();
       return this.#passthrough.read(into, at);
-    }
-  }
-
-  #switchOver(room: NoRoomError, at: number): PassthroughReader {
-    try {
-      return this.#options.switchOver(room, at, this.#promised);
-    } catch (error) {
-      throw this.#options.explain(error);
     }
   }
 
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    this.#options.onClose();
+    const { observer, upstream } = this.#options;
+    observer.followerLeft(upstream);
+    this.#options.onClose?.();
     await this.#follower.close();
     await this.#passthrough?.close();
   }
+
+  #continueFrom(room: NoRoomError, at: number): PassthroughReader {
+    const promised = this.#promised ?? room.size;
+    if (room.size !== undefined && room.size !== promised)
+      throw this.#explain(new MismatchError(this.#options.digest));
+    return this.#options.continueFrom(room, at, promised);
+  }
+
+  /** What the download ended with, as an error that may become an answer when no byte has gone out. */
+  #explain(error: unknown): unknown {
+    return error instanceof MismatchError ? wrongBytes(this.#options.upstream, error) : error;
+  }
+}
+
+export interface PassthroughReaderOptions {
+  readonly digest: Digest;
+  /** From the offset that `hash` stands at, or (unverified) from the range's first byte. */
+  readonly chunks: AsyncGenerator<Chunk, void, void>;
+  /** Undefined: a closed range that ends before the last byte; there is nothing to compare. */
+  readonly hash: Hash | undefined;
+  /** Of the whole blob; undefined while unknown. */
+  size(): number | undefined;
+  /** Ends the transfer. */
+  abort(): void;
+  /** An error that it returns is thrown instead. */
+  onMismatch(error: MismatchError): unknown;
+}
+
+/**
+ * Like an ingest's follower, it gives out no byte of a blob up to `verifyFirstBytes`, and no last byte of a larger one,
+ * before the digest is verified. It holds at most two network chunks of a larger blob.
+ */
+export class PassthroughReader implements BlobReader {
+  readonly preferredBytes = 64 * 1024;
+  readonly #options: PassthroughReaderOptions;
+  readonly #ready: Chunk[] = [];
+  #held: Chunk[] = [];
+  #ended = false;
+  #closed = false;
+
+  constructor(options: PassthroughReaderOptions) {
+    this.#options = options;
+  }
+
+  /** Of the whole blob, in bytes; undefined while unknown. */
+  get size(): number | undefined {
+    return this.#options.size();
+  }
+
+  /** Waits for the first bytes that may be given out, so that errors come before any header does. */
+  async prime(): Promise<void> {
+    while (this.#ready.length === 0 && !this.#ended) await this.#pull();
+  }
+
+  async read(into: Buffer, at: number): Promise<number> {
+    for (;;) {
+      if (this.#closed) throw new Error('the reader is closed');
+      const chunk = this.#ready[0];
+      if (chunk === undefined) {
+        if (this.#ended) return 0;
+        await this.#pull();
+        continue;
+      }
+      const skip = at - chunk.at;
+      if (skip < 0) throw new Error(`cannot read at ${at}, before ${chunk.at}: reads go forward`);
+      if (skip >= chunk.bytes.length) {
+        this.#ready.shift();
+        continue;
+      }
+      return chunk.bytes.copy(into, 0, skip);
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#options.abort();
+    await this.#options.chunks.return();
+  }
+
+  async #pull(): Promise<void> {
+    const { digest, chunks, hash } = this.#options;
+    const { done, value } = await chunks.next();
+    if (done === true) {
+      if (hash !== undefined && finishDigest(algorithmOf(digest), hash) !== digest) {
+        const error = new MismatchError(digest);
+        const explained = this.#options.onMismatch(error);
+        throw explained instanceof Error ? explained : error;
+      }
+      this.#ready.push(...this.#held);
+      this.#held = [];
+      this.#ended = true;
+      return;
+    }
+    hash?.update(value.bytes);
+    const known = this.#options.size();
+    const seen = value.at + value.bytes.length;
+    if (hash === undefined) {
+      this.#ready.push(value);
+    } else if ((known ?? seen) <= verifyFirstBytes) {
+      this.#held.push(value);
+    } else {
+      this.#ready.push(...this.#held);
+      this.#held = [value];
+    }
+  }
+}
+
+/** The upstream's bytes were wrong, and none has gone out: the blob can't be had. */
+export function wrongBytes(upstream: string, cause: MismatchError): UpstreamError {
+  return new UpstreamError({ upstream, kind: 'blob', failure: 'mismatch', message: cause.message, cause });
 }

@@ -1,26 +1,27 @@
 /**
- * Opens the ways past the store: a whole blob, one closed range, or the rest of a download that met a full disk. Each is
- * for one client, ends with it, and is primed: what fails before the first byte fails before the headers.
+ * A blob read from its sources for one client only, because the store has no room for it: the whole, one closed range, or
+ * the rest of a download that met a full disk. The one place where a byte may come over the wire twice. A reader is primed:
+ * what fails before the first byte fails before the headers.
  */
 import type { Hash } from 'node:crypto';
-import type { RecentMismatches } from '../../content/recent-mismatches.ts';
+import type { RecentMismatches } from '../../content/bad-blobs.ts';
 import { waitFor } from '../../lib/wait.ts';
 import { algorithmOf, createDigester, type Digest } from '../../oci/digest.ts';
-import { RegistryError } from '../../oci/error.ts';
-import { type ByteRange, resolveRange } from '../../oci/range.ts';
+import { type ByteRange, spanOf, unsatisfiable } from '../../oci/range.ts';
 import type { BlobAnswer, BlobSource } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
-import type { MismatchError, NoRoomError } from '../../store/ingest/ingest-error.ts';
-import { verifyFirstBytes } from '../../store/ingest/release-policy.ts';
+import { verifyFirstBytes } from '../../store/ingest/follower.ts';
+import type { MismatchError, NoRoomError } from '../../store/store-error.ts';
 import type { Observer } from '../../telemetry/observer.ts';
-import { type Chunk, resumeTransfer, type TransferPolicy } from '../download/resume.ts';
-import { SourceList } from '../download/source-list.ts';
-import { PassthroughReader } from './passthrough-reader.ts';
+import type { Transfer } from '../download/reserved-room.ts';
+import { resumeTransfer, SourceList, type TransferPolicy } from '../download/resume.ts';
+import { PassthroughReader, wrongBytes } from './follower-reader.ts';
 
 export interface PassthroughOptions {
   readonly policy: TransferPolicy;
-  readonly suspects: RecentMismatches;
+  readonly recentMismatches: RecentMismatches;
   readonly observer: Observer;
+  /** Aborted at shutdown. */
   readonly signal: AbortSignal;
   now(): number;
 }
@@ -31,10 +32,11 @@ export interface ClosedRange {
   readonly last: number;
 }
 
-interface Passage {
+interface OpenOptions {
   readonly from: number;
   readonly end?: number;
   readonly expectedSize: number | undefined;
+  /** Of the bytes before `from`. Undefined: a closed range, which can't be verified. */
   readonly hash: Hash | undefined;
 }
 
@@ -53,48 +55,47 @@ export class Passthrough {
     signal: AbortSignal,
   ): Promise<BlobAnswer> {
     const hash = createDigester(algorithmOf(digest));
-    const { reader, size } = this.#open(digest, source, { from: 0, expectedSize: undefined, hash });
+    const reader = this.#open(digest, source, { from: 0, expectedSize: undefined, hash });
     await primed(reader, signal);
-    const total = size();
-    if (total === undefined)
-      return { outcome: 'passthrough', size: total, start: 0, end: undefined, partial: false, reader };
-    const span = range === undefined ? { start: 0, end: total } : resolveRange(range, total);
-    if (span !== undefined)
-      return { outcome: 'passthrough', size: total, ...span, partial: range !== undefined, reader };
-    await reader.close();
-    throw unsatisfiable(total);
+    const { size } = reader;
+    const outcome = 'passthrough';
+    if (size === undefined) return { outcome, size, start: 0, end: undefined, partial: false, reader };
+    try {
+      return { outcome, size, ...spanOf(range, size), partial: range !== undefined, reader };
+    } catch (error) {
+      await reader.close();
+      throw error;
+    }
   }
 
-  /** `ends-at-end`: it reaches the last byte, which can't go out unverified, or can't be had alone. Errors: UpstreamError, RANGE_INVALID. */
+  /**
+   * `needs-whole`: the range reaches the last byte, which can't go out unverified, or the source can't give a part. Errors:
+   * UpstreamError, RANGE_INVALID.
+   */
   async range(
     digest: Digest,
     source: BlobSource,
     { first, last }: ClosedRange,
     expectedSize: number | undefined,
     signal: AbortSignal,
-  ): Promise<BlobAnswer | 'ends-at-end'> {
+  ): Promise<BlobAnswer | 'needs-whole'> {
     if (last < first) throw unsatisfiable(expectedSize);
-    const { reader, size } = this.#open(digest, source, {
-      from: first,
-      end: last + 1,
-      expectedSize,
-      hash: undefined,
-    });
+    const reader = this.restOfRange(digest, source, first, last + 1, expectedSize);
     try {
       await primed(reader, signal);
     } catch (error) {
       const refusal = error instanceof UpstreamError && error.failure === 'range' ? error : undefined;
-      const total = size() ?? refusal?.size;
+      const total = reader.size ?? refusal?.size;
       if (total === undefined ? refusal?.upstreamStatus === 416 : first >= total) throw unsatisfiable(total);
-      if (refusal !== undefined) return 'ends-at-end'; // it can't give a part: the whole, then
+      if (refusal !== undefined) return 'needs-whole'; // the source can't give a part
       throw error;
     }
-    const total = size();
-    if (total === undefined || last >= total - 1 || total <= verifyFirstBytes) {
+    const { size } = reader;
+    if (size === undefined || last >= size - 1 || size <= verifyFirstBytes) {
       await reader.close();
-      return 'ends-at-end';
+      return 'needs-whole';
     }
-    return { outcome: 'passthrough', size: total, start: first, end: last + 1, partial: true, reader };
+    return { outcome: 'passthrough', size, start: first, end: last + 1, partial: true, reader };
   }
 
   /** The rest of a closed range that ends before the last byte: `at` … `end - 1` of a blob of `size` bytes. */
@@ -105,7 +106,7 @@ export class Passthrough {
     end: number,
     size: number | undefined,
   ): PassthroughReader {
-    return this.#open(digest, source, { from: at, end, expectedSize: size, hash: undefined }).reader;
+    return this.#open(digest, source, { from: at, end, expectedSize: size, hash: undefined });
   }
 
   /** The rest for a client that has drained a download without room. `at`: its next byte; `expectedSize`: what it was told. */
@@ -118,85 +119,54 @@ export class Passthrough {
   ): PassthroughReader {
     const from = at >= room.front ? room.front : 0;
     const hash = from === 0 ? createDigester(algorithmOf(digest)) : room.copyHash();
-    return this.#open(digest, source, { from, expectedSize, hash }).reader;
+    return this.#open(digest, source, { from, expectedSize, hash });
   }
 
   /** A transfer from byte 0 that is already running. */
   over(
     digest: Digest,
-    source: BlobSource,
-    transfer: { chunks: AsyncGenerator<Chunk, void, void>; abort(): void },
+    { upstream }: BlobSource,
+    { chunks, abort }: Transfer,
     size: number | undefined,
   ): PassthroughReader {
-    return this.#reader(
-      digest,
-      transfer.chunks,
-      createDigester(algorithmOf(digest)),
-      () => size,
-      transfer.abort,
-      source.upstream,
-    );
+    const hash = createDigester(algorithmOf(digest));
+    const onMismatch = this.#onMismatch(digest, upstream);
+    return new PassthroughReader({ digest, chunks, hash, size: () => size, abort, onMismatch });
   }
 
   #open(
     digest: Digest,
     source: BlobSource,
-    passage: Passage,
-  ): { reader: PassthroughReader; size: () => number | undefined } {
+    { from, end, expectedSize, hash }: OpenOptions,
+  ): PassthroughReader {
+    const { policy, observer, now } = this.#options;
     const controller = new AbortController();
-    let size = passage.expectedSize;
+    let size = expectedSize;
     const chunks = resumeTransfer({
       sources: new SourceList([source]),
-      from: passage.from,
-      ...(passage.end === undefined ? {} : { end: passage.end }),
-      expectedSize: passage.expectedSize,
-      ...this.#options.policy,
+      from,
+      ...(end === undefined ? {} : { end }),
+      expectedSize,
+      policy,
       signal: AbortSignal.any([controller.signal, this.#options.signal]),
-      observer: this.#options.observer,
-      now: this.#options.now,
+      observer,
+      now,
       isBackground: () => false,
       onOpened: (_source, opened) => {
         size = opened ?? size;
       },
     });
-    return {
-      reader: this.#reader(
-        digest,
-        chunks,
-        passage.hash,
-        () => size,
-        () => controller.abort(),
-        source.upstream,
-      ),
-      size: () => size,
+    const abort = () => controller.abort();
+    const onMismatch = this.#onMismatch(digest, source.upstream);
+    return new PassthroughReader({ digest, chunks, hash, size: () => size, abort, onMismatch });
+  }
+
+  #onMismatch(digest: Digest, upstream: string): (error: MismatchError) => UpstreamError {
+    return error => {
+      this.#options.recentMismatches.add(digest);
+      return wrongBytes(upstream, error); // a range near the end may not have given a byte out yet
     };
   }
-
-  #reader(
-    digest: Digest,
-    chunks: AsyncGenerator<Chunk, void, void>,
-    hash: Hash | undefined,
-    size: () => number | undefined,
-    abort: () => void,
-    upstream: string,
-  ): PassthroughReader {
-    const { suspects } = this.#options;
-    return new PassthroughReader({
-      digest,
-      chunks,
-      hash,
-      size,
-      abort,
-      onMismatch: error => {
-        suspects.add(digest);
-        return wrongBytes(upstream, error); // a range near the end may not have given a byte out yet
-      },
-    });
-  }
-}
-
-export function unsatisfiable(size: number | undefined): RegistryError {
-  return new RegistryError('RANGE_INVALID', size === undefined ? {} : { detail: { size } });
 }
 
 async function primed(reader: PassthroughReader, signal: AbortSignal): Promise<void> {
@@ -206,9 +176,4 @@ async function primed(reader: PassthroughReader, signal: AbortSignal): Promise<v
     await reader.close();
     throw error;
   }
-}
-
-/** The upstream's bytes were wrong, and none has gone out: the blob can't be had. */
-export function wrongBytes(upstream: string, cause: MismatchError): UpstreamError {
-  return new UpstreamError({ upstream, kind: 'blob', failure: 'mismatch', message: cause.message, cause });
 }

@@ -1,7 +1,7 @@
 /**
- * What other nodes of the fleet may have of this one's: what is held, and what is being filled just now, for a repository
- * that it is linked to here (or, held publicly, for any). It never asks an upstream, makes no link and counts as no use: the
- * asking node has its own.
+ * What other nodes of the fleet may have of this node's content: held blobs and manifests, and blobs that grow just now, for
+ * a repository with a link to them here (or, linked publicly, for any). It asks no upstream, makes no link, and counts as no
+ * use: the asking node does all of that.
  */
 
 import type { HeldFiles } from '../../content/held-files.ts';
@@ -14,7 +14,7 @@ import type { RepositoryRecord } from '../../store/records/repository-record.ts'
 import type { Links } from '../access/links.ts';
 import type { Downloads } from '../download/downloads.ts';
 
-/** A part that begins this little ahead of the front will soon be here. */
+/** A part that begins at most this far ahead of the front will soon be here. */
 const nearBytes = 8 * 1024 * 1024;
 
 export interface CachedPeerContentOptions {
@@ -35,36 +35,36 @@ export class CachedPeerContent implements PeerContent {
   }
 
   async blob(
-    question: PeerRequest,
+    request: PeerRequest,
     partFrom: number | undefined,
     signal: AbortSignal,
   ): Promise<PeerBlob | undefined> {
-    const record = await this.#options.record(question.repository);
+    const record = await this.#options.record(request.repository);
     if (record === undefined) return undefined;
-    const held = await this.#options.files.open(question.digest);
+    const held = await this.#options.files.open(request.digest);
     if (held === undefined)
-      return question.heldOnly ? undefined : this.#growing(record, question, partFrom, signal);
-    if (this.#mayHave(record, question)) return { size: held.size, reader: held };
+      return request.heldOnly ? undefined : this.#openGrowing(record, request, partFrom, signal);
+    if (this.#mayHave(record, request)) return { size: held.size, reader: held };
     await held.close();
     return undefined;
   }
 
-  /** Verified by who asks. */
-  async manifest(question: PeerRequest): Promise<PeerManifest | undefined> {
-    const record = await this.#options.record(question.repository);
-    if (record === undefined || !this.#mayHave(record, question)) return undefined;
-    const known = record.manifest(question.digest);
-    return this.#options.manifests.get(question.digest, known?.mediaType ?? octetStream);
+  /** The asking node verifies it. */
+  async manifest(request: PeerRequest): Promise<PeerManifest | undefined> {
+    const record = await this.#options.record(request.repository);
+    if (record === undefined || !this.#mayHave(record, request)) return undefined;
+    const known = record.manifest(request.digest);
+    return this.#options.manifests.get(request.digest, known?.mediaType ?? octetStream);
   }
 
   /** A reader like any client's: it sees no byte that the front hasn't passed, and no last byte that isn't verified. */
-  async #growing(
+  async #openGrowing(
     record: RepositoryRecord,
-    question: PeerRequest,
+    request: PeerRequest,
     partFrom: number | undefined,
     signal: AbortSignal,
   ): Promise<PeerBlob | undefined> {
-    const download = this.#options.downloads.get(question.digest);
+    const download = this.#options.downloads.get(request.digest);
     if (download === undefined) return undefined;
     const ingest = await waitFor(download.opened, signal);
     if (typeof ingest !== 'object' || !ingest.isOpen || ingest.failure !== undefined || download.isAbandoned)
@@ -77,7 +77,7 @@ export class CachedPeerContent implements PeerContent {
         partFrom === undefined ||
         partFrom <= ingest.front + nearBytes ||
         ingest.readableFrom(partFrom) > partFrom;
-      if (size !== undefined && isNear && this.#mayHave(record, question)) {
+      if (size !== undefined && isNear && this.#mayHave(record, request)) {
         reader.promise(size);
         return { size, reader };
       }
@@ -89,7 +89,7 @@ export class CachedPeerContent implements PeerContent {
     return undefined;
   }
 
-  /** For anybody: only from a repository that is public here, too. Otherwise the asking node knows who asks. */
+  /** `publicOnly`: only from a repository that is public here too. Otherwise the asking node has checked its client. */
   #mayHave(
     record: RepositoryRecord,
     { digest, publicOnly }: { digest: Digest; publicOnly: boolean },

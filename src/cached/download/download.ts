@@ -1,56 +1,70 @@
 /**
- * Everything that is fetched of one blob into one ingest, whoever waits for it: all of it, or closed ranges of it until
- * somebody wants it all. It starts with the first client; a download of all of it ends with the content, not with the
- * clients; one of ranges ends with them, and leaves a partial. Later clients join, and bring their repository's source.
- *
- * Guarantees: never two downloads of one digest (the table of `downloads.ts`); bytes that turned out wrong are dropped
- * and asked for again while somebody who has seen none of them waits or a source is untried; without room the transfer
- * under way is handed to a client rather than thrown away. `run` never throws: every failure is the followers' to see.
+ * The one download of a blob into one ingest, shared by all clients: the whole blob, or closed ranges until a client needs
+ * the whole. A whole one ends with the blob, one of ranges with its clients. `run` never throws: followers see the failure.
  */
+import type { Room } from '../../capacity/room.ts';
+import type { Digest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';
 import type { BlobSource } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
+import { verifyFirstBytes } from '../../store/ingest/follower.ts';
 import type { Ingest } from '../../store/ingest/ingest.ts';
-import { MismatchError } from '../../store/ingest/ingest-error.ts';
-import { verifyFirstBytes } from '../../store/ingest/release-policy.ts';
-import { StoreError } from '../../store/store-error.ts';
-import { complete } from './completion.ts';
-import type { DownloadOptions } from './download-options.ts';
-import { type Fill, GapFetcher } from './gap-fetcher.ts';
-import { RangeRequest } from './range-request.ts';
-import { ReservedRoom } from './reserved-room.ts';
-import type { SourceList } from './source-list.ts';
-import { type Transfer, TransferHandoff } from './transfer-handoff.ts';
-import { Waiters } from './waiters.ts';
+import { MismatchError, StoreError } from '../../store/store-error.ts';
+import type { Logger } from '../../telemetry/logger.ts';
+import type { Observer } from '../../telemetry/observer.ts';
+import { type FetchRequest, GapFetcher } from './gap-fetcher.ts';
+import { fetchWhole } from './parallel-transfer.ts';
+import { ReservedRoom, type Transfer, TransferHandoff } from './reserved-room.ts';
+import type { SourceList, TransferPolicy } from './resume.ts';
+import { RangeRequest, Waiters } from './waiters.ts';
 
-/** `held`: it came meanwhile; `no-room`: to be read without storing it. */
+export interface DownloadOptions {
+  readonly digest: Digest;
+  /** From a descriptor in the repository's manifests; a source of another length is not read. */
+  readonly expectedSize: number | undefined;
+  readonly sources: SourceList;
+  readonly policy: TransferPolicy;
+  readonly room: Pick<Room, 'reserve'>;
+  /** `never`: the transfer ends with its last client; the partial is kept. */
+  readonly finish: 'always' | 'never';
+  readonly observer: Observer;
+  readonly logger: Logger;
+  /** Aborted at shutdown, after the drain: the partial is kept. */
+  readonly signal: AbortSignal;
+  now(): number;
+  isHeld(): Promise<boolean>;
+  openIngest(onFollowers: (count: number) => void): Promise<Ingest>;
+  onMismatch(): void;
+}
+
+/** `held`: the blob came meanwhile; `no-room`: it is to be read without storing it. */
 export type Opened = Ingest | 'held' | 'no-room';
 
 export class Download {
-  readonly opened: Promise<Opened>;
+  readonly sources: SourceList;
+  /** The size that its sources must have, right or wrong. Bytes. */
+  readonly expectedSize: number | undefined;
   readonly #options: DownloadOptions;
-  readonly #resolveOpened: (opened: Opened) => void;
-  readonly #upstream: string;
   readonly #room: ReservedRoom;
-  readonly #wants = new Waiters();
+  readonly #waiters = new Waiters();
+  #resolveOpened: (opened: Opened) => void = () => {};
+  readonly opened = new Promise<Opened>(resolve => {
+    this.#resolveOpened = resolve;
+  });
   #ingest: Ingest | undefined;
-  #filling: GapFetcher | undefined;
-  /** The first open comes before the first follower: somebody waits for it all the same. */
+  #fetcher: GapFetcher | undefined;
+  /** Before its first follower a download counts as live: a client is waiting for it to open. */
   #wasFollowed = false;
   readonly #abandon = new AbortController();
   /** Ends ranges that are being fetched when the download ends by itself. */
   readonly #end = new AbortController();
-  readonly #leftover = new TransferHandoff(() => this.#abandon.abort());
+  readonly #handoff = new TransferHandoff(() => this.#abandon.abort());
 
   constructor(options: DownloadOptions) {
+    this.sources = options.sources;
+    this.expectedSize = options.expectedSize;
     this.#options = options;
     this.#room = new ReservedRoom(options);
-    this.#upstream = options.sources.current().upstream;
-    let resolveOpened: (opened: Opened) => void = () => {};
-    this.opened = new Promise(resolve => {
-      resolveOpened = resolve;
-    });
-    this.#resolveOpened = resolveOpened;
   }
 
   /** On disk so far. */
@@ -62,75 +76,54 @@ export class Download {
     return this.#ingest?.verified ?? false;
   }
 
-  get sources(): SourceList {
-    return this.#options.sources;
-  }
-
-  /** What its sources are held to, whatever the truth. Bytes. */
-  get expectedSize(): number | undefined {
-    return this.#options.expectedSize;
-  }
-
-  /** It is ending for want of clients: who comes now waits for its end and starts another. */
+  /** It is ending for want of clients: a new client waits for its end and starts another. */
   get isAbandoned(): boolean {
-    return this.#abandon.signal.aborted || this.#wants.isOver;
+    return this.#abandon.signal.aborted || this.#waiters.isOver;
   }
 
   /** Keeps it from ending for want of clients, until `leave`. False: it is ending already. */
   enter(): boolean {
-    return !this.#abandon.signal.aborted && this.#wants.enter();
+    return !this.#abandon.signal.aborted && this.#waiters.enter();
   }
 
   leave(): void {
-    this.#wants.leave();
-    this.#endIfLeft();
+    this.#waiters.leave();
+    this.#endIfUnused();
   }
 
-  /** All of it, then. True: nobody has wanted that before. */
-  wantWhole(): boolean {
-    return this.#wants.addWhole();
+  /** True: the first request for the whole blob. */
+  requestWhole(): boolean {
+    return this.#waiters.addWhole();
   }
 
   /** A closed range, half-open, for a client who has entered. Undefined: nothing was opened. */
-  wantRange(from: number, end: number, source: BlobSource): RangeRequest | undefined {
-    const [ingest, filling] = [this.#ingest, this.#filling];
-    if (ingest === undefined || filling === undefined) return undefined;
-    const { finish, signal } = this.#options;
-    const demand = new RangeRequest({
-      ingest,
-      filling,
-      source,
-      from,
-      end,
-      finish,
-      signal: AbortSignal.any([signal, this.#abandon.signal, this.#end.signal]),
-      isWholeWanted: () => this.#wants.isWhole,
-    });
-    this.#wants.addRange(demand.ended);
-    return demand;
+  requestRange(from: number, end: number, source: BlobSource): RangeRequest | undefined {
+    const [ingest, fetcher, waiters] = [this.#ingest, this.#fetcher, this.#waiters];
+    if (ingest === undefined || fetcher === undefined) return undefined;
+    const { finish } = this.#options;
+    const signal = AbortSignal.any([this.#options.signal, this.#abandon.signal, this.#end.signal]);
+    return new RangeRequest({ ingest, fetcher, waiters, source, from, end, finish, signal });
   }
 
   /** The transfer that met a full store, with its first bytes: for one client, once. */
-  takeLeftover(): Transfer | undefined {
-    return this.#leftover.take();
+  takeHandoff(): Transfer | undefined {
+    return this.#handoff.take();
   }
 
-  /**
-   * Resolves when headers of a body that reaches the blob's end may go out: the size is as known as it will be, and a
-   * small blob is verified. Errors: what ended the download before that.
-   */
+  /** Resolves when headers may go out: a source has answered, a small blob is verified. Errors: why they may not. */
   async ready(ingest: Ingest): Promise<void> {
     for (;;) {
       if (ingest.verified) return;
       if (ingest.failure !== undefined) throw ingest.failure;
-      if (this.#filling?.answered && (ingest.size ?? ingest.front) > verifyFirstBytes) return;
+      if (this.#fetcher?.answered && (ingest.size ?? ingest.front) > verifyFirstBytes) return;
       await ingest.nextChange().changed;
     }
   }
 
   async run(): Promise<void> {
     const { observer, logger, digest } = this.#options;
-    observer.downloadStarted(this.#upstream);
+    const { upstream } = this.sources.current();
+    observer.downloadStarted(upstream);
     try {
       await this.#run();
     } catch (error) {
@@ -140,60 +133,85 @@ export class Download {
       this.#resolveOpened('no-room');
     } finally {
       this.#end.abort(this.#ingest?.failure ?? new Error('the download is over'));
-      await this.#wants.rangesEnded();
+      await this.#waiters.rangesEnded();
       this.#room.release();
-      observer.downloadEnded(this.#upstream);
-      await this.#ingest?.release().catch(error => logger.warn('a partial did not close', { digest, error }));
-      if (this.#ingest?.followers === 0) this.#leftover.drop();
+      observer.downloadEnded(upstream);
+      await this.#ingest
+        ?.release()
+        .catch(error => logger.warn('closing a partial failed', { digest, error }));
+      if (this.#ingest?.followers === 0) this.#handoff.drop();
     }
   }
 
   async #run(): Promise<void> {
     const { expectedSize, logger, digest, policy, observer, now } = this.#options;
     if (await this.#options.isHeld()) return this.#resolveOpened('held');
-    if (expectedSize !== undefined && this.#wants.isWhole) {
+    if (expectedSize !== undefined && this.#waiters.isWhole) {
       if (!(await this.#room.take(expectedSize, true))) return this.#resolveOpened('no-room');
     }
-    let ingest: Ingest;
-    try {
-      ingest = await this.#options.openIngest(count => this.#followersChanged(count));
-    } catch (error) {
-      logger.warn('the store takes no new blob, passing it through', { digest, error });
-      return this.#resolveOpened('no-room');
-    }
+    const opening = this.#options.openIngest(count => this.#followersChanged(count));
+    const ingest = await opening.catch(
+      error => void logger.warn('opening a partial failed, passing the blob through', { digest, error }),
+    );
+    if (ingest === undefined) return this.#resolveOpened('no-room');
     this.#ingest = ingest;
     if (expectedSize !== undefined) {
       if (ingest.size !== undefined && ingest.size !== expectedSize) await ingest.restart();
       ingest.setSize(expectedSize);
     }
-    const onWhole = () => void this.wantWhole();
-    const filling = new GapFetcher({ ingest, room: this.#room, policy, observer, now, onWhole });
-    this.#filling = filling;
+    const onWhole = () => void this.requestWhole();
+    const fetcher = new GapFetcher({ ingest, room: this.#room, policy, observer, now, onWhole });
+    this.#fetcher = fetcher;
     this.#resolveOpened(ingest);
     try {
-      if ((await this.#wants.decided()) === 'whole') await this.#complete(ingest, filling);
-      else await this.#keep(ingest, filling);
+      if ((await this.#waiters.decided()) === 'whole') await this.#complete(ingest, fetcher);
+      else await this.#pause(ingest, fetcher);
     } catch (error) {
       await this.#fail(ingest, error);
     }
   }
 
-  #complete(ingest: Ingest, filling: GapFetcher): Promise<void> {
-    const fill: Fill = {
+  /**
+   * Fetches what is missing, verifies, commits. After wrong bytes it starts over while a follower has seen none of them or a
+   * source is untried. Without room the followers go on by themselves. Errors: UpstreamError, MismatchError, StoreError.
+   */
+  async #complete(ingest: Ingest, fetcher: GapFetcher): Promise<void> {
+    const { digest, expectedSize, sources, observer, logger, now } = this.#options;
+    const request: FetchRequest = {
       from: 0,
       end: Number.POSITIVE_INFINITY,
-      sources: this.#options.sources,
+      sources,
       signal: AbortSignal.any([this.#options.signal, this.#abandon.signal]),
       isBackground: () => this.#wasFollowed && ingest.followers === 0,
-      onLeftover: (first, rest) => this.#leftover.offer(first, rest),
+      onHandoff: (first, rest) => this.#handoff.offer(first, rest),
     };
-    return complete({ ...this.#options, ingest, filling, fill, room: this.#room });
+    ingest.hashFront();
+    for (let tries = 1; ; tries += 1) {
+      if (!(await fetchWhole(ingest, fetcher, request, now))) return ingest.overflow();
+      const size = ingest.size ?? ingest.gapFrom(0).start;
+      ingest.setSize(size);
+      // a partial that was whole, and a blob without a byte, have taken no room yet
+      if (!(await this.#room.take(size, true))) return ingest.overflow();
+      await ingest.journalAll();
+      if (await ingest.verify()) break;
+      const { upstream } = sources.current();
+      observer.digestMismatch(upstream);
+      this.#options.onMismatch();
+      const mayRepeat = tries < sources.count || ingest.hasUntouchedFollower || size <= verifyFirstBytes;
+      logger.warn('digest mismatch', { digest, upstream, tries });
+      if (tries >= 2 * sources.count || !mayRepeat) throw new MismatchError(digest);
+      sources.next();
+      await ingest.restart();
+      if (expectedSize !== undefined) ingest.setSize(expectedSize);
+    }
+    await ingest.commit();
+    this.#room.settle(ingest.size ?? ingest.front);
   }
 
-  /** Its ranges are there, or can't be had: what came stays for the next ask. */
-  async #keep(ingest: Ingest, filling: GapFetcher): Promise<void> {
-    const reason = new Error('nobody wants more of it for now');
-    if (ingest.heldBytes === 0 || filling.isContradicted) return ingest.discard(reason);
+  /** Its ranges are there, or can't be had: what came stays for the next request. */
+  async #pause(ingest: Ingest, fetcher: GapFetcher): Promise<void> {
+    const reason = new Error('the download has no client left');
+    if (ingest.heldBytes === 0 || fetcher.isContradicted) return ingest.discard(reason);
     await ingest.pause(reason);
     this.#room.keepPartial(ingest.heldBytes);
   }
@@ -201,30 +219,29 @@ export class Download {
   async #fail(ingest: Ingest, error: unknown): Promise<void> {
     const reason = error instanceof Error ? error : new Error(String(error));
     const { digest, logger } = this.#options;
-    const otherBlob = reason instanceof UpstreamError && reason.failure === 'mismatch';
-    const wrong = otherBlob || reason instanceof MismatchError;
-    if (wrong) this.#options.onMismatch(); // also for a wrong length: a head may be out
-    if (wrong || reason instanceof StoreError || ingest.heldBytes === 0) {
+    const isOtherBlob = reason instanceof UpstreamError && reason.failure === 'mismatch';
+    const isWrong = isOtherBlob || reason instanceof MismatchError;
+    if (isWrong) this.#options.onMismatch(); // also for a wrong length: a client may have the first bytes
+    if (isWrong || reason instanceof StoreError || ingest.heldBytes === 0) {
       await ingest.discard(reason);
     } else {
       await ingest.suspend(reason);
       this.#room.keepPartial(ingest.heldBytes);
     }
-    const { front, size } = ingest;
     const told = reason instanceof RegistryError ? reason.message : reason;
-    logger.warn('download ended without its blob', { digest, front, size, error: told });
+    logger.warn('download failed', { digest, front: ingest.front, size: ingest.size, error: told });
   }
 
   #followersChanged(count: number): void {
     this.#wasFollowed = true;
     if (count > 0) return;
-    if (this.#leftover.isOffered && this.#ingest?.failure !== undefined) this.#leftover.drop();
-    this.#endIfLeft();
+    if (this.#handoff.isOffered && this.#ingest?.failure !== undefined) this.#handoff.drop();
+    this.#endIfUnused();
   }
 
-  /** A client that changes from its range to the whole has no follower for a moment, but is here. */
-  #endIfLeft(): void {
-    if (this.#options.finish === 'always' || this.#leftover.isOffered || this.#wants.hasVisitors) return;
+  /** A client that changes from its range to the whole has no follower for a moment, but is still here. */
+  #endIfUnused(): void {
+    if (this.#options.finish === 'always' || this.#handoff.isOffered || this.#waiters.hasUndecided) return;
     if (!this.#wasFollowed || this.#ingest?.followers !== 0) return;
     this.#abandon.abort(new Error('the last client has left'));
   }

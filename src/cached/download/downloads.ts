@@ -1,4 +1,4 @@
-/** The running downloads, one per digest, shared by all upstreams of a mirror. Listable, for whoever wants to show progress. */
+/** The running downloads, one per digest, shared by all upstreams of a mirror, and how far each of them is. */
 import type { Digest } from '../../oci/digest.ts';
 import type { Ingest } from '../../store/ingest/ingest.ts';
 import type { Download } from './download.ts';
@@ -6,7 +6,7 @@ import type { Download } from './download.ts';
 /** How far a download is. Bytes. */
 export interface DownloadProgress {
   readonly digest: Digest;
-  /** Where it reads from now. */
+  /** Which it reads from now. */
   readonly upstream: string;
   readonly repository: string;
   readonly frontBytes: number;
@@ -21,7 +21,7 @@ interface Running {
   readonly ended: Promise<void>;
   /** On a monotonic clock. */
   readonly startedMs: number;
-  /** Undefined until it is opened: at first there is nothing to tell. */
+  /** Undefined until it is opened. */
   ingest: Ingest | undefined;
   /** On disk from an earlier try. */
   earlierBytes: number;
@@ -29,7 +29,6 @@ interface Running {
 
 export class Downloads {
   readonly #running = new Map<Digest, Running>();
-
   readonly #removals = new Map<Digest, Promise<number>>();
 
   get(digest: Digest): Download | undefined {
@@ -45,7 +44,7 @@ export class Downloads {
     return this.#running.get(digest)?.download.isVerified ?? false;
   }
 
-  /** On disk, of all that run. */
+  /** On disk, of all running downloads. */
   get heldBytes(): number {
     return [...this.#running.values()].reduce((sum, { download }) => sum + download.heldBytes, 0);
   }
@@ -53,16 +52,11 @@ export class Downloads {
   /** Starts it, unless one runs. The entry goes when the blob is in its place or the download is over, never earlier. */
   start(digest: Digest, create: () => Download): Download {
     const running = this.get(digest);
-    if (running !== undefined) return running; // two over one file would cut off each other's bytes
+    if (running !== undefined) return running; // two downloads into one file would cut off each other's bytes
     const download = create();
     const ended = download.run().finally(() => this.#running.delete(digest));
-    const entry: Running = {
-      download,
-      ended,
-      startedMs: performance.now(),
-      ingest: undefined,
-      earlierBytes: 0,
-    };
+    const startedMs = performance.now();
+    const entry: Running = { download, ended, startedMs, ingest: undefined, earlierBytes: 0 };
     this.#running.set(digest, entry);
     void download.opened.then(opened => {
       if (typeof opened !== 'object') return;
@@ -72,10 +66,10 @@ export class Downloads {
     return download;
   }
 
-  /** Of all that run, in the order in which they began. */
+  /** Of all running downloads, in the order in which they began. */
   *progress(): Iterable<DownloadProgress> {
     for (const [digest, { download, startedMs, ingest, earlierBytes }] of this.#running) {
-      if (download.sources.exhausted) continue; // all have said no: it is ending
+      if (download.sources.exhausted) continue; // all sources have refused: it is ending
       const { upstream, repository } = download.sources.current();
       const seconds = Math.max(0.001, (performance.now() - startedMs) / 1000);
       yield {
@@ -90,7 +84,7 @@ export class Downloads {
     }
   }
 
-  /** Removes a partial that nobody fills (0 bytes otherwise). A download that starts meanwhile waits for it: `removed`. */
+  /** Removes a partial without a running download (0 bytes otherwise). A download that starts meanwhile waits: `removed`. */
   async removePartial(digest: Digest, remove: () => Promise<number>): Promise<number> {
     if (this.isActive(digest)) return 0;
     const removal = remove().finally(() => this.#removals.delete(digest));
@@ -98,7 +92,7 @@ export class Downloads {
     return removal;
   }
 
-  /** Resolves when no removal of that partial runs; how it ended is for those who asked for it. */
+  /** Resolves when no removal of that partial runs, whether it failed or not. */
   async removed(digest: Digest): Promise<void> {
     await this.#removals.get(digest)?.catch(() => undefined);
   }
@@ -108,7 +102,7 @@ export class Downloads {
     await this.#running.get(digest)?.ended;
   }
 
-  /** Resolves when none runs any more; the signal that ends them is the owner's. */
+  /** Resolves when no download runs any more. The owner's signal ends them. */
   async drained(): Promise<void> {
     await Promise.all([...this.#running.values()].map(entry => entry.ended));
   }

@@ -1,25 +1,19 @@
 /**
- * Fetches what is missing of one growing blob: spans of it, or all of it, several at once over one file. Nothing that is
- * on disk is fetched again, and what another transfer is bringing is waited for: a span is cut into the gaps that are
- * left, each is one request, closed by what lies behind it.
- *
- * An open-ended transfer gives way to a span that begins more than `nearBytes` ahead of it. When it gets there it ends, or
- * reads over a short one. A source that answers a closed range with the whole blob gives the whole: see `onWhole`.
+ * Fetches the missing bytes of one growing blob: ranges of it or the whole, by several transfers at once. No byte that is on
+ * disk or in flight is fetched again: a request is cut into the gaps that are left, and each gap is one transfer.
  */
 
-import { waitFor } from '../../lib/wait.ts';
+import { Notifier, waitFor } from '../../lib/wait.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Ingest } from '../../store/ingest/ingest.ts';
 import type { Observer } from '../../telemetry/observer.ts';
-import { type InFlightRange, InFlightRanges, isOpenEnded } from './in-flight-ranges.ts';
 import type { ReservedRoom } from './reserved-room.ts';
-import { type Chunk, resumeTransfer, type TransferPolicy } from './resume.ts';
-import type { SourceList } from './source-list.ts';
+import { type Chunk, resumeTransfer, type SourceList, type TransferPolicy } from './resume.ts';
 
-/** A span that starts this little ahead of an open-ended transfer waits for it. */
+/** A gap at most this far ahead of an open-ended transfer waits for that transfer. */
 const nearBytes = 8 * 1024 * 1024;
-/** So many bytes that are here already are worth a new request; fewer are read and dropped. */
-const worthBytes = 1024 * 1024;
+/** An open-ended transfer ends at so many bytes that are here already; fewer are read and dropped. */
+const skipBytes = 1024 * 1024;
 
 export interface GapFetcherOptions {
   readonly ingest: Ingest;
@@ -27,11 +21,11 @@ export interface GapFetcherOptions {
   readonly policy: TransferPolicy;
   readonly observer: Observer;
   now(): number;
-  /** A source that knows no ranges has begun to give all of it. */
+  /** A source that knows no ranges has begun to send the whole blob. */
   onWhole(): void;
 }
 
-export interface Fill {
+export interface FetchRequest {
   readonly from: number;
   /** One past the last byte; `Infinity`: to the blob's end. */
   readonly end: number;
@@ -41,12 +35,12 @@ export interface Fill {
   /** So many bytes have come for it. */
   onBytes?(count: number): void;
   /** There was no room for the first byte of the blob: the transfer that brings it. */
-  onLeftover?(first: Chunk, rest: AsyncGenerator<Chunk, void, void>): void;
+  onHandoff?(first: Chunk, rest: AsyncGenerator<Chunk, void, void>): void;
 }
 
 export class GapFetcher {
   readonly #options: GapFetcherOptions;
-  readonly #claims = new InFlightRanges();
+  readonly #inFlight = new InFlightRanges();
   #answered = false;
   #isContradicted = false;
 
@@ -54,7 +48,7 @@ export class GapFetcher {
     this.#options = options;
   }
 
-  /** A source has answered: what is known of the size is known. */
+  /** A source has answered: the size is known, if the source says it. */
   get answered(): boolean {
     return this.#answered;
   }
@@ -64,180 +58,241 @@ export class GapFetcher {
     return this.#isContradicted;
   }
 
-  /** Whether a request would be needed for it now. */
+  /** Whether these bytes need a request of their own now. */
   isMissing(from: number, end: number): boolean {
-    return this.#gapIn(from, end, gap => this.#isFree(gap)) !== undefined;
+    return this.#findGap(from, end, gap => this.#isFree(gap)) !== undefined;
   }
 
-  /** Resolves when all of it is on disk. False: no room; what came so far is there. Errors: UpstreamError; the signal's reason. */
-  async fill(fill: Fill): Promise<boolean> {
+  /** Resolves when all of it is on disk. False: no room; what came so far stays. Errors: UpstreamError; the signal's reason. */
+  async fetch(request: FetchRequest): Promise<boolean> {
     const { ingest } = this.#options;
-    const isToEnd = fill.end === Infinity;
+    const isToEnd = request.end === Infinity;
     for (let hasBegun = false; ; ) {
-      fill.signal.throwIfAborted();
-      const gap = this.#gapIn(fill.from, fill.end, () => true);
+      request.signal.throwIfAborted();
+      const gap = this.#findGap(request.from, request.end, () => true);
       if (gap === undefined) return true;
-      if (isToEnd ? this.#claims.covering(gap) !== undefined : !this.#isFree(gap)) {
-        await this.#untilDropped(fill.signal);
+      if (isToEnd ? this.#inFlight.covering(gap) !== undefined : !this.#isFree(gap)) {
+        await this.#inFlight.nextDrop(request.signal);
         continue;
       }
-      const next = Math.min(ingest.gapFrom(gap).end ?? Infinity, this.#claims.nextStart(gap));
-      const claim = this.#claims.add(
-        gap,
-        Math.min(next, isToEnd ? Infinity : Math.min(fill.end, ingest.size ?? Infinity)),
-      );
+      const limit = isToEnd ? Infinity : Math.min(request.end, ingest.size ?? Infinity);
+      const range = this.#addRange(gap, limit);
       try {
-        const ended = await this.#transfer(claim, fill, hasBegun);
+        const ended = await this.#transfer(range, request, hasBegun);
         if (ended === 'no-room') return false;
-        if (ended === 'source-ended' && isOpenEnded(claim) && ingest.size === undefined)
-          ingest.setSize(claim.at);
+        if (ended === 'source-ended' && isOpenEnded(range) && ingest.size === undefined)
+          ingest.setSize(range.at);
       } catch (error) {
         if (error instanceof UpstreamError && error.failure === 'mismatch') this.#isContradicted = true;
         throw error;
       } finally {
-        this.#claims.drop(claim);
+        this.#inFlight.drop(range);
       }
       hasBegun = true;
     }
   }
 
-  /** One piece of at most `maxBytes`, the earliest that nobody brings. `none`: there is no such. Errors: as `fill`. */
-  async fillPiece(fill: Fill, maxBytes: number): Promise<'filled' | 'none' | 'no-room'> {
+  /** The first piece that is not in flight, of at most `maxBytes`. `none`: there is none. Errors: as `fetch`. */
+  async fetchPiece(request: FetchRequest, maxBytes: number): Promise<'fetched' | 'none' | 'no-room'> {
     const { ingest, room } = this.#options;
     const size = ingest.size ?? 0;
     if (!(await room.take(size, true))) return 'no-room';
-    const gap = this.#gapIn(fill.from, size, offset => this.#claims.covering(offset) === undefined);
+    const gap = this.#findGap(request.from, size, at => this.#inFlight.covering(at) === undefined);
     if (gap === undefined) return 'none';
-    const next = Math.min(ingest.gapFrom(gap).end ?? size, this.#claims.nextStart(gap));
-    const claim = this.#claims.add(gap, Math.min(next, gap + maxBytes));
+    const range = this.#addRange(gap, Math.min(size, gap + maxBytes));
     try {
-      const ended = await this.#transfer(claim, fill, this.#answered);
-      return ended === 'no-room' ? ended : 'filled';
+      const ended = await this.#transfer(range, request, this.#answered);
+      return ended === 'no-room' ? ended : 'fetched';
     } finally {
-      this.#claims.drop(claim);
+      this.#inFlight.drop(range);
     }
   }
 
-  /** The first byte of the span that isn't on disk and is `wanted`. */
-  #gapIn(from: number, end: number, wanted: (offset: number) => boolean): number | undefined {
+  /** The first byte of the span that is not on disk and that `matches`. */
+  #findGap(from: number, end: number, matches: (offset: number) => boolean): number | undefined {
     const { ingest } = this.#options;
     for (let at = from; ; ) {
       const gap = ingest.gapFrom(at).start;
       if (gap >= Math.min(end, ingest.size ?? Infinity)) return undefined;
-      if (wanted(gap)) return gap;
-      at = this.#claims.covering(gap)?.end ?? end;
+      if (matches(gap)) return gap;
+      at = this.#inFlight.covering(gap)?.end ?? end;
     }
   }
 
-  /** Nobody brings it, or only somebody who has far to go. */
+  /** Not in flight, or only in an open-ended transfer that is still far away. */
   #isFree(offset: number): boolean {
-    const claim = this.#claims.covering(offset);
-    return claim === undefined || (isOpenEnded(claim) && offset > claim.at + nearBytes);
+    const range = this.#inFlight.covering(offset);
+    return range === undefined || (isOpenEnded(range) && offset > range.at + nearBytes);
   }
 
-  async #untilDropped(signal: AbortSignal): Promise<void> {
-    const { changed, cancel } = this.#claims.nextDrop();
-    try {
-      await waitFor(changed, signal);
-    } finally {
-      cancel();
-    }
+  /** From `gap` to `limit`, to the next byte on disk, or to the next range in flight: the nearest of them. */
+  #addRange(gap: number, limit: number): InFlightRange {
+    const held = this.#options.ingest.gapFrom(gap).end ?? Infinity;
+    return this.#inFlight.add(gap, Math.min(held, this.#inFlight.nextStart(gap), limit));
   }
 
   async #transfer(
-    claim: InFlightRange,
-    fill: Fill,
+    range: InFlightRange,
+    request: FetchRequest,
     hasBegun: boolean,
-  ): Promise<'source-ended' | 'left' | 'no-room'> {
+  ): Promise<'source-ended' | 'met-held' | 'no-room'> {
     const { ingest } = this.#options;
-    if (!isOpenEnded(claim) && !(await this.#takeRoom(claim, 0))) return 'no-room';
-    const chunks = this.#open(claim, fill, hasBegun);
+    if (!isOpenEnded(range) && !(await this.#takeRoom(range, 0))) return 'no-room';
+    const chunks = this.#open(range, request, hasBegun);
     let isHandedOn = false;
     try {
       for (;;) {
         const { done, value } = await chunks.next();
         if (done === true) return 'source-ended';
-        if (!(await this.#takeRoom(claim, value.bytes.length))) {
-          isHandedOn = value.at === 0 && fill.onLeftover !== undefined;
-          if (isHandedOn) fill.onLeftover?.(value, chunks);
+        if (!(await this.#takeRoom(range, value.bytes.length))) {
+          isHandedOn = value.at === 0 && request.onHandoff !== undefined;
+          if (isHandedOn) request.onHandoff?.(value, chunks);
           return 'no-room';
         }
-        if (!(await this.#store(claim, value))) return 'no-room';
+        if (!(await this.#store(range, value))) return 'no-room';
         if (ingest.failure !== undefined) throw ingest.failure; // reading back failed: the rest is of no use
-        claim.at = value.at + value.bytes.length;
-        fill.onBytes?.(value.bytes.length);
-        if (isOpenEnded(claim) && this.#hereFrom(claim) >= worthBytes) return 'left';
+        range.at = value.at + value.bytes.length;
+        request.onBytes?.(value.bytes.length);
+        if (isOpenEnded(range) && this.#coveredBytes(range) >= skipBytes) return 'met-held';
       }
     } finally {
       if (!isHandedOn) await chunks.return();
     }
   }
 
-  #open(claim: InFlightRange, fill: Fill, hasBegun: boolean): AsyncGenerator<Chunk, void, void> {
+  #open(range: InFlightRange, request: FetchRequest, hasBegun: boolean): AsyncGenerator<Chunk, void, void> {
     const { ingest, policy, observer, now, onWhole } = this.#options;
-    const isClosed = !isOpenEnded(claim);
+    const isClosed = !isOpenEnded(range);
     return resumeTransfer({
-      sources: fill.sources,
-      from: claim.at,
-      ...(isClosed ? { end: claim.end } : {}),
+      sources: request.sources,
+      from: range.at,
+      ...(isClosed ? { end: range.end } : {}),
       expectedSize: ingest.size,
-      ...policy,
-      signal: fill.signal,
+      policy,
+      signal: request.signal,
       observer,
       now,
       hasBegun,
-      insists: fill.end === Infinity,
-      isBackground: fill.isBackground,
+      isOfWhole: request.end === Infinity,
+      isBackground: request.isBackground,
       onOpened: (_source, size) => {
         this.#answered = true;
         if (size !== undefined) ingest.setSize(size);
         else ingest.wake();
-        if (isClosed && size !== undefined) claim.end = Math.min(claim.end, size);
+        if (isClosed && size !== undefined) range.end = Math.min(range.end, size);
       },
       onWhole: start => {
-        if (this.#claims.hasOpenEnded) return false; // that one brings the rest already
-        claim.at = start;
-        claim.end = Infinity;
+        if (this.#inFlight.hasOpenEnded) return false; // that transfer brings the rest already
+        range.at = start;
+        range.end = Infinity;
         onWhole();
         return true;
       },
     });
   }
 
-  /** Of a blob that comes as a whole, all of its room at once; else of what is here and on its way. */
-  #takeRoom(claim: InFlightRange, moreBytes: number): Promise<boolean> {
+  /** Room for the whole blob at once when it comes as a whole; else for what is on disk and in flight. */
+  #takeRoom(range: InFlightRange, moreBytes: number): Promise<boolean> {
     const { ingest, room } = this.#options;
-    if (isOpenEnded(claim) && ingest.size !== undefined) return room.take(ingest.size, true);
-    const open = isOpenEnded(claim) ? moreBytes : 0;
-    return room.take(ingest.heldBytes + this.#claims.pendingBytes + open, !isOpenEnded(claim));
+    if (isOpenEnded(range) && ingest.size !== undefined) return room.take(ingest.size, true);
+    const open = isOpenEnded(range) ? moreBytes : 0;
+    return room.take(ingest.heldBytes + this.#inFlight.pendingBytes + open, !isOpenEnded(range));
   }
 
-  /** Writes what of the chunk is neither here nor another's to bring. False: the disk takes no more. */
-  async #store(claim: InFlightRange, chunk: Chunk): Promise<boolean> {
+  /** Writes the bytes of the chunk that are neither on disk nor in another closed range. False: the disk takes no more. */
+  async #store(range: InFlightRange, chunk: Chunk): Promise<boolean> {
     const { ingest, room } = this.#options;
     const end = chunk.at + chunk.bytes.length;
     for (let at = chunk.at; ; ) {
       const gap = ingest.gapFrom(at);
       if (gap.start >= end) return true;
-      const other = this.#claims.closedAt(gap.start);
-      if (other !== undefined && other !== claim) {
+      const other = this.#inFlight.closedAt(gap.start);
+      if (other !== undefined && other !== range) {
         at = other.end;
         continue;
       }
-      at = Math.min(end, gap.end ?? end, this.#claims.nextStart(gap.start));
+      at = Math.min(end, gap.end ?? end, this.#inFlight.nextStart(gap.start));
       const bytes = chunk.bytes.subarray(gap.start - chunk.at, at - chunk.at);
       if (!(await room.write(ingest, { at: gap.start, bytes }))) return false;
     }
   }
 
-  /** How many bytes from the claim's front on needn't come by it. */
-  #hereFrom(claim: InFlightRange): number {
+  /** How many bytes from the range's position on are on disk or in closed ranges. */
+  #coveredBytes(range: InFlightRange): number {
     const { ingest } = this.#options;
-    for (let at = claim.at; ; ) {
+    for (let at = range.at; ; ) {
       const gap = ingest.gapFrom(at).start;
-      const other = this.#claims.closedAt(gap);
-      if (other === undefined) return gap - claim.at;
+      const other = this.#inFlight.closedAt(gap);
+      if (other === undefined) return gap - range.at;
       at = other.end;
     }
   }
+}
+
+/** Only its own transfer moves and widens it. */
+export interface InFlightRange {
+  /** The first byte that is still to come. */
+  at: number;
+  /** One past the last byte; `Infinity`: open-ended. */
+  end: number;
+}
+
+/**
+ * What the transfers of one blob are bringing: each range reaches from the next byte of its transfer to its end. Closed
+ * ranges are disjoint. A closed range ahead of an open-ended one takes its bytes out of the open-ended one.
+ */
+export class InFlightRanges {
+  readonly #ranges = new Set<InFlightRange>();
+  readonly #dropped = new Notifier();
+
+  add(at: number, end: number): InFlightRange {
+    const range = { at, end };
+    this.#ranges.add(range);
+    return range;
+  }
+
+  /** Its transfer has ended, with or without all bytes. Idempotent. */
+  drop(range: InFlightRange): void {
+    this.#ranges.delete(range);
+    this.#dropped.ring();
+  }
+
+  /** The range that brings the byte at `offset`: a closed one before an open-ended one. */
+  covering(offset: number): InFlightRange | undefined {
+    return this.closedAt(offset) ?? [...this.#ranges].find(range => covers(range, offset));
+  }
+
+  closedAt(offset: number): InFlightRange | undefined {
+    return [...this.#ranges].find(range => !isOpenEnded(range) && covers(range, offset));
+  }
+
+  get hasOpenEnded(): boolean {
+    return [...this.#ranges].some(isOpenEnded);
+  }
+
+  /** Where the next range beyond `offset` begins; `Infinity`: there is none. */
+  nextStart(offset: number): number {
+    const ahead = [...this.#ranges].filter(range => range.at > offset);
+    return Math.min(...ahead.map(range => range.at));
+  }
+
+  /** Bytes that closed ranges have still to bring. */
+  get pendingBytes(): number {
+    const closed = [...this.#ranges].filter(range => !isOpenEnded(range));
+    return closed.reduce((sum, { at, end }) => sum + Math.max(0, end - at), 0);
+  }
+
+  /** Resolves when a range is dropped. Errors: the signal's reason. */
+  async nextDrop(signal: AbortSignal): Promise<void> {
+    const { changed, cancel } = this.#dropped.next();
+    await waitFor(changed, signal).finally(cancel);
+  }
+}
+
+export function isOpenEnded(range: InFlightRange): boolean {
+  return range.end === Number.POSITIVE_INFINITY;
+}
+
+function covers(range: InFlightRange, offset: number): boolean {
+  return range.at <= offset && offset < range.end;
 }

@@ -1,77 +1,86 @@
 /**
- * All of one blob, by one transfer, or by several at once where the line is long: a large blob, a source some milliseconds
- * away. Several take closed pieces that never overlap, the earliest first, so that the front keeps moving; beyond the
- * first they ask where its redirect led. Whatever goes wrong with them, one transfer takes over what is left.
+ * All of one blob, by one transfer, or by several at once when the blob is large and its source some milliseconds away. The
+ * parallel transfers take pieces that never overlap, the earliest first, and ask where the first redirect led. When one of
+ * them fails, a single transfer takes over what is left.
  */
 import type { BlobSource, OpenedSource } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Ingest } from '../../store/ingest/ingest.ts';
-import { ConnectionCount } from './connection-count.ts';
-import type { Fill, GapFetcher } from './gap-fetcher.ts';
-import { SourceList } from './source-list.ts';
+import type { FetchRequest, GapFetcher } from './gap-fetcher.ts';
+import { SourceList } from './resume.ts';
 
 const minBytes = 32 * 1024 * 1024;
 const minRoundTripMs = 5;
 const pieceBytes = 16 * 1024 * 1024;
 
-/** Resolves when all of it is on disk. False: no room. Errors: as `GapFetcher.fill`. */
-export async function fillAll(
+/** Resolves when all of it is on disk. False: no room. Errors: as `GapFetcher.fetch`. */
+export async function fetchWhole(
   ingest: Ingest,
-  filling: GapFetcher,
-  fill: Fill,
+  fetcher: GapFetcher,
+  request: FetchRequest,
   now: () => number,
 ): Promise<boolean> {
-  const source = fill.sources.current();
+  const source = request.sources.current();
   const isLarge = (ingest.size ?? 0) - ingest.heldBytes >= minBytes;
   const isFar = (source.roundTripMs?.() ?? 0) >= minRoundTripMs;
   if (isLarge && isFar && source.parallel !== false) {
-    const isFilled = await fillBySeveral(filling, fill, new RedirectedSource(source), now);
-    if (!isFilled) return false;
+    const hasRoom = await new ParallelTransfer(fetcher, request, new RedirectedSource(source), now).run();
+    if (!hasRoom) return false;
   }
-  return filling.fill(fill);
+  return fetcher.fetch(request);
 }
 
-/** Resolves when no piece is left to take, or one failed. False: no room. Errors: others than the upstream's. */
-async function fillBySeveral(
-  filling: GapFetcher,
-  fill: Fill,
-  source: BlobSource,
-  now: () => number,
-): Promise<boolean> {
-  const count = new ConnectionCount(now);
-  const stop = new AbortController();
-  const signal = AbortSignal.any([fill.signal, stop.signal]);
-  const running = new Set<Promise<void>>();
-  let isOver = false;
-  let hasRoom = true;
-  let failure: unknown;
-  const onBytes = (bytes: number): void => {
-    const wanted = count.arrived(bytes);
-    while (!isOver && running.size < wanted) begin();
-  };
-  const work = async (): Promise<void> => {
+class ParallelTransfer {
+  readonly #fetcher: GapFetcher;
+  readonly #request: FetchRequest;
+  readonly #source: BlobSource;
+  readonly #count: ConnectionCount;
+  readonly #stop = new AbortController();
+  readonly #running = new Set<Promise<void>>();
+  #isOver = false;
+  #hasRoom = true;
+  #failure: unknown;
+
+  constructor(fetcher: GapFetcher, request: FetchRequest, source: BlobSource, now: () => number) {
+    this.#fetcher = fetcher;
+    this.#source = source;
+    this.#count = new ConnectionCount(now);
+    const signal = AbortSignal.any([request.signal, this.#stop.signal]);
+    this.#request = { ...request, signal, onBytes: bytes => this.#adjust(this.#count.arrived(bytes)) };
+  }
+
+  /** Resolves when no piece is left to take, or one failed. False: no room. Errors: any but the upstream's. */
+  async run(): Promise<boolean> {
+    this.#begin();
+    while (this.#running.size > 0) await Promise.all(this.#running);
+    if (this.#failure !== undefined) throw this.#failure;
+    return this.#hasRoom;
+  }
+
+  #adjust(count: number): void {
+    while (!this.#isOver && this.#running.size < count) this.#begin();
+  }
+
+  #begin(): void {
+    const worker = this.#fetchPieces().finally(() => this.#running.delete(worker));
+    this.#running.add(worker);
+  }
+
+  async #fetchPieces(): Promise<void> {
     try {
-      while (!isOver) {
-        const sources = new SourceList([source]);
-        const piece = await filling.fillPiece({ ...fill, sources, signal, onBytes }, pieceBytes);
-        if (piece === 'no-room') hasRoom = false;
-        if (piece !== 'filled') isOver = true;
+      while (!this.#isOver) {
+        const sources = new SourceList([this.#source]);
+        const piece = await this.#fetcher.fetchPiece({ ...this.#request, sources }, pieceBytes);
+        if (piece === 'no-room') this.#hasRoom = false;
+        if (piece !== 'fetched') this.#isOver = true;
       }
     } catch (error) {
-      isOver = true;
-      if (error instanceof UpstreamError) return; // one transfer has all the sources, and the time to try again
-      failure ??= error;
-      stop.abort(error);
+      this.#isOver = true;
+      if (error instanceof UpstreamError) return; // the single transfer has all the sources, and the time to try again
+      this.#failure ??= error;
+      this.#stop.abort(error);
     }
-  };
-  const begin = (): void => {
-    const worker = work().finally(() => running.delete(worker));
-    running.add(worker);
-  };
-  begin();
-  while (running.size > 0) await Promise.all(running);
-  if (failure !== undefined) throw failure;
-  return hasRoom;
+  }
 }
 
 /** A source that is asked where its first redirect led, as long as that is answered. */
@@ -95,11 +104,58 @@ class RedirectedSource implements BlobSource {
       } catch (error) {
         options.signal.throwIfAborted();
         if (!(error instanceof UpstreamError)) throw error;
-        if (this.#target === target) this.#target = undefined; // signed for a while, or for once
+        if (this.#target === target) this.#target = undefined; // its signature has expired, or was good for one request
       }
     }
     const opened = await this.#source.open(offset, options);
     this.#target ??= opened.target;
     return opened;
+  }
+}
+
+export interface Pace {
+  readonly count: number;
+  /** Bytes per millisecond, of the count before it grew. */
+  readonly best: number;
+  /** One connection more brought nothing: the count stays. */
+  readonly isSettled: boolean;
+}
+
+export const firstPace: Pace = { count: 1, best: 0, isSettled: false };
+
+const maxCount = 8;
+/** Less is noise. */
+const minGrowth = 1.1;
+const windowBytes = 4 * 1024 * 1024;
+
+/** After a window in which so many bytes came per millisecond. */
+export function nextPace(pace: Pace, rate: number): Pace {
+  if (pace.isSettled) return pace;
+  if (rate < pace.best * minGrowth) return { ...pace, count: Math.max(1, pace.count - 1), isSettled: true };
+  return { count: Math.min(maxCount, pace.count + 1), best: rate, isSettled: pace.count === maxCount };
+}
+
+/** One connection more as long as that made the whole faster. Windows are bytes, so that a slow line decides as well. */
+export class ConnectionCount {
+  readonly #now: () => number;
+  #pace = firstPace;
+  #bytes = 0;
+  #since: number;
+
+  constructor(now: () => number) {
+    this.#now = now;
+    this.#since = now();
+  }
+
+  /** So many bytes have come, over all connections; returns how many connections there should be. */
+  arrived(bytes: number): number {
+    this.#bytes += bytes;
+    if (this.#bytes >= windowBytes * this.#pace.count) {
+      const now = this.#now();
+      this.#pace = nextPace(this.#pace, this.#bytes / Math.max(1, now - this.#since));
+      this.#bytes = 0;
+      this.#since = now;
+    }
+    return this.#pace.count;
   }
 }

@@ -1,44 +1,42 @@
 /**
- * The room that one download has in the store: taken when its size is known, in steps while it isn't, and ended once, as
- * a held blob, as a partial, or as nothing. A full disk gets one chance: the evictor frees what it can.
+ * The room of one download in the store, taken when its size is known and in steps while it isn't. Without room for the
+ * first byte, the transfer under way is handed to one client, so that its bytes don't come twice.
  */
+import type { Reservation, Room } from '../../capacity/room.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Ingest } from '../../store/ingest/ingest.ts';
 import { StoreError } from '../../store/store-error.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Chunk } from './resume.ts';
-import type { ByteReservation } from './room.ts';
 
 /** Room is taken in such steps while the size is unknown. */
 const growBytes = 16 * 1024 * 1024;
 
 export interface ReservedRoomOptions {
   readonly digest: Digest;
+  readonly room: Pick<Room, 'reserve'>;
   readonly logger: Logger;
-  reserve(bytes: number): Promise<ByteReservation | undefined>;
 }
 
+/** It ends once: as a held blob, as a partial, or as nothing. */
 export class ReservedRoom {
   readonly #options: ReservedRoomOptions;
-  #reservation: ByteReservation | undefined;
-  #turn: Promise<unknown> = Promise.resolve();
+  #reservation: Reservation | undefined;
+  #lastTake: Promise<unknown> = Promise.resolve();
 
   constructor(options: ReservedRoomOptions) {
     this.#options = options;
   }
 
-  /**
-   * Room for `neededBytes` in all. `isExact`: that is what will be needed; else some steps ahead are taken. False: there is
-   * none. Several may ask at once.
-   */
+  /** Room for `neededBytes` in all; not `isExact`: some more, for what follows. False: no room. Calls may overlap. */
   async take(neededBytes: number, isExact: boolean): Promise<boolean> {
     if (neededBytes <= (this.#reservation?.bytes ?? -1)) return true;
-    const taken = this.#turn.then(() => this.#take(neededBytes, isExact));
-    this.#turn = taken.catch(() => undefined);
+    const taken = this.#lastTake.then(() => this.#take(neededBytes, isExact));
+    this.#lastTake = taken.catch(() => undefined);
     return taken;
   }
 
-  /** False: the disk takes no more. */
+  /** A full disk gets one more try after an eviction. False: the disk takes no more. */
   async write(ingest: Ingest, chunk: Chunk): Promise<boolean> {
     for (let tries = 1; ; tries += 1) {
       try {
@@ -48,7 +46,7 @@ export class ReservedRoom {
         if (!(error instanceof StoreError)) throw error;
         if (tries === 1 && error.isFull && (await this.#reservation?.makeRoom())) continue;
         const { digest, logger } = this.#options;
-        logger.warn('the disk takes no more, passing the blob through', { digest, error });
+        logger.warn('writing to the store failed, passing the blob through', { digest, error });
         return false;
       }
     }
@@ -59,7 +57,7 @@ export class ReservedRoom {
     this.#reservation?.settle(this.#options.digest, size);
   }
 
-  /** So many bytes stay on disk for the next ask. */
+  /** So many bytes stay on disk for the next request. */
   keepPartial(bytes: number): void {
     this.#reservation?.keepPartial(this.#options.digest, bytes);
   }
@@ -72,12 +70,65 @@ export class ReservedRoom {
   async #take(neededBytes: number, isExact: boolean): Promise<boolean> {
     const held = this.#reservation;
     if (held === undefined) {
-      this.#reservation = await this.#options.reserve(
-        isExact ? neededBytes : Math.max(growBytes, neededBytes),
-      );
+      const bytes = isExact ? neededBytes : Math.max(growBytes, neededBytes);
+      this.#reservation = await this.#options.room.reserve(bytes, this.#options.digest);
       return this.#reservation !== undefined;
     }
     const missing = neededBytes - held.bytes;
     return missing <= 0 || held.grow(isExact ? missing : Math.max(growBytes, missing));
+  }
+}
+
+export interface Transfer {
+  readonly chunks: AsyncGenerator<Chunk, void, void>;
+  abort(): void;
+}
+
+/** The transfer of a download without room, with its first bytes: for one client, once. The client who took it ends it. */
+export class TransferHandoff {
+  readonly #abort: () => void;
+  #transfer: Transfer | undefined;
+  #isOffered = false;
+
+  /** `abort` ends the connection. */
+  constructor(abort: () => void) {
+    this.#abort = abort;
+  }
+
+  /** Also when it has been taken since. */
+  get isOffered(): boolean {
+    return this.#isOffered;
+  }
+
+  offer(first: Chunk, rest: AsyncGenerator<Chunk, void, void>): void {
+    this.#isOffered = true;
+    const abort = () => {
+      this.#abort();
+      rest.return().catch(() => {}); // `prepend` may never have been started, and would not do it then
+    };
+    this.#transfer = { chunks: prepend(first, rest), abort };
+  }
+
+  take(): Transfer | undefined {
+    const transfer = this.#transfer;
+    this.#transfer = undefined;
+    return transfer;
+  }
+
+  /** Ends it unless it was taken. */
+  drop(): void {
+    this.take()?.abort();
+  }
+}
+
+async function* prepend(
+  first: Chunk,
+  rest: AsyncGenerator<Chunk, void, void>,
+): AsyncGenerator<Chunk, void, void> {
+  try {
+    yield first;
+    yield* rest;
+  } finally {
+    await rest.return();
   }
 }

@@ -1,41 +1,38 @@
 /**
- * One transfer that outlives its connections: the bytes of a blob from `from` on, over all sources, continued with a
- * Range after a cut, a stall or a refused connection, until the end or until nothing moved for `giveUpMs`.
- *
- * Guarantees: chunks come in order and without gaps; a source that ignores Range is read from its start and skipped
- * (unless `onWhole` takes it all); an `end` beyond the blob's is the blob's; a source whose length differs from the expected one gives no byte. It does not verify: its callers hash.
+ * One transfer that outlives its connections: the bytes of a blob from `from` on. After a cut, a stall or a refusal it goes
+ * on with a Range at the next source, until the end or until no byte came for `giveUpMs`. Chunks come in order, without
+ * gaps, and never from a blob of another length. The caller verifies the digest.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { BlobSource, OpenedSource } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Observer, ResumeCause } from '../../telemetry/observer.ts';
-import type { SourceList } from './source-list.ts';
-import { StallGuard } from './stall-guard.ts';
 
 export interface TransferPolicy {
   readonly stallMs: number;
   readonly giveUpMs: number;
 }
 
-export interface ResumeOptions extends TransferPolicy {
+export interface ResumeOptions {
   readonly sources: SourceList;
-  /** First byte wanted; `end`: one past the last (undefined: to the blob's end). */
+  /** The first byte needed; `end`: one past the last (undefined: to the blob's end). */
   readonly from: number;
   readonly end?: number;
   /** Of the whole blob: from a descriptor or an earlier answer. */
   readonly expectedSize: number | undefined;
+  readonly policy: TransferPolicy;
   readonly signal: AbortSignal;
   readonly observer: Observer;
   now(): number;
-  /** Bytes of this blob have come already: a failure at the start is one in the middle. */
+  /** Bytes of this blob have come already: a failure at the start counts as one in the middle. */
   readonly hasBegun?: boolean;
-  /** These bytes are needed whatever they cost: of a source that refuses a closed range too, the whole is read. */
-  readonly insists?: boolean;
-  /** A closed range is answered with the whole, from `start` on: true takes all of it, to the blob's end. */
+  /** The closed range is a gap in a download of the whole blob: a source that refuses it is read from its start. */
+  readonly isOfWhole?: boolean;
+  /** A source answers a closed range with the whole blob, from `start` on. True: all of it is taken, to the blob's end. */
   onWhole?(start: number): boolean;
-  /** Nobody waits for these bytes now: the next open may queue behind live work. */
+  /** No client waits for these bytes: the next request may queue until live transfers are done. */
   isBackground(): boolean;
-  /** A source answered; `size` of the whole blob, if it says. */
+  /** A source answered; `size` of the whole blob, if the source says it. */
   onOpened(source: BlobSource, size: number | undefined): void;
 }
 
@@ -45,15 +42,15 @@ export interface Chunk {
 }
 
 const backoffMs = [0, 100, 250, 500, 1000, 2000];
-const final = new Set(['gone', 'denied', 'blocked', 'mismatch']);
+const finalFailures = new Set(['gone', 'denied', 'blocked', 'mismatch']);
 
 /** Errors: the last `UpstreamError`, or the signal's reason. */
 export async function* resumeTransfer(options: ResumeOptions): AsyncGenerator<Chunk, void, void> {
-  const { sources, signal, now } = options;
+  const { sources, signal, now, policy } = options;
   let at = options.from;
   let end = options.end;
   let size = options.expectedSize;
-  let everOpened = options.hasBegun === true;
+  let wasOpened = options.hasBegun === true;
   let progressAt = now();
   let failures = 0;
   let cause: ResumeCause | undefined;
@@ -62,24 +59,24 @@ export async function* resumeTransfer(options: ResumeOptions): AsyncGenerator<Ch
     signal.throwIfAborted();
     if (isDone(at, stopOf(end, size))) return;
     const source = sources.current();
-    const guard = new StallGuard(options.stallMs, signal);
-    let opening = true;
+    const guard = new StallGuard(policy.stallMs, signal);
+    let isOpening = true;
     try {
       const opened = await source.open(rangeless.has(source) ? 0 : at, {
         signal: guard.signal,
         background: options.isBackground(),
         ...(end === undefined || rangeless.has(source) ? {} : { end: stopOf(end, size) ?? end }),
-        ...(options.insists === true && { isWhole: true }),
+        ...(options.isOfWhole === true && { isWhole: true }),
         ...(size === undefined ? {} : { expectedSize: size }),
       });
       size = checkSize(source.upstream, size, opened, at);
-      opening = false;
-      everOpened = true;
+      isOpening = false;
+      wasOpened = true;
       if (cause !== undefined) options.observer.downloadResumed(source.upstream, cause);
       cause = undefined;
       options.onOpened(source, size);
-      const isWhole = opened.start < at || opened.isPartial === false;
-      if (end !== undefined && isWhole && options.onWhole?.(opened.start) === true) {
+      const ignoresRange = opened.start < at || opened.isPartial === false;
+      if (end !== undefined && ignoresRange && options.onWhole?.(opened.start) === true) {
         at = opened.start;
         end = undefined;
       }
@@ -87,41 +84,42 @@ export async function* resumeTransfer(options: ResumeOptions): AsyncGenerator<Ch
       let position = opened.start;
       for await (const bytes of guard.watch(opened.stream)) {
         if (isDone(position, stop)) return; // more than was asked for: the source knows no ranges, or no end
-        const wanted = bytes.subarray(
+        const needed = bytes.subarray(
           Math.max(0, at - position),
           stop === undefined ? bytes.length : stop - position,
         );
         position += bytes.length;
-        if (wanted.length === 0) continue;
+        if (needed.length === 0) continue;
         failures = 0;
-        yield { at, bytes: wanted };
-        at += wanted.length;
+        yield { at, bytes: needed };
+        at += needed.length;
         progressAt = now();
       }
       if (stop === undefined || isDone(at, stop)) return;
-      throw endedEarly(source.upstream, at, stop);
+      throw blobError(source.upstream, 'unreachable', `the body ended after byte ${at} of ${stop}`);
     } catch (thrown) {
       guard.abort(thrown);
       signal.throwIfAborted();
-      const error = guard.stalled ? stalled(source.upstream, options.stallMs, thrown) : thrown;
+      const stallText = `no byte came for ${policy.stallMs} ms`;
+      const error = guard.stalled ? blobError(source.upstream, 'timeout', stallText, thrown) : thrown;
       if (!(error instanceof UpstreamError)) throw error;
-      cause ??= guard.stalled ? 'stall' : opening ? causeOf(error) : 'cut';
-      const mayReadAll = end === undefined ? at > 0 : options.insists === true;
+      cause ??= guard.stalled ? 'stall' : isOpening ? causeOf(error) : 'cut';
+      const mayReadAll = end === undefined ? at > 0 : options.isOfWhole === true;
       if (error.failure === 'range' && mayReadAll && !rangeless.has(source)) {
-        rangeless.add(source); // from its start, then, and what is here is skipped
+        rangeless.add(source); // the source is read from its start, and what is here is skipped
         continue;
       }
-      if (final.has(error.failure)) sources.drop(source);
+      if (finalFailures.has(error.failure)) sources.drop(source);
       if (sources.exhausted) throw error;
-      const turn = sources.next();
-      if (!everOpened && at === options.from && turn === 'round') throw error; // nothing went out yet: answer fast
-      if (now() - progressAt >= options.giveUpMs) throw error;
-      if (turn === 'round') {
-        const asked = error.retryAfterMs ?? 0;
-        if (asked > options.giveUpMs - (now() - progressAt)) throw error;
-        const wait = Math.max(asked, backoffMs[Math.min(failures, backoffMs.length - 1)] ?? 0);
+      const step = sources.next();
+      if (!wasOpened && at === options.from && step === 'round') throw error; // nothing went out yet: answer fast
+      if (now() - progressAt >= policy.giveUpMs) throw error;
+      if (step === 'round') {
+        const askedMs = error.retryAfterMs ?? 0;
+        if (askedMs > policy.giveUpMs - (now() - progressAt)) throw error;
+        const waitMs = Math.max(askedMs, backoffMs[Math.min(failures, backoffMs.length - 1)] ?? 0);
         failures += 1;
-        if (wait > 0) await delay(wait, undefined, { signal }).catch(() => signal.throwIfAborted());
+        if (waitMs > 0) await delay(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
       }
     } finally {
       guard.close();
@@ -129,7 +127,7 @@ export async function* resumeTransfer(options: ResumeOptions): AsyncGenerator<Ch
   }
 }
 
-/** One past the last byte that is wanted; undefined: where the source ends. */
+/** One past the last byte that is needed; undefined: where the source ends. */
 function stopOf(end: number | undefined, size: number | undefined): number | undefined {
   return end === undefined || size === undefined ? (end ?? size) : Math.min(end, size);
 }
@@ -138,37 +136,156 @@ function isDone(at: number, end: number | undefined): boolean {
   return end !== undefined && at >= end;
 }
 
-function endedEarly(upstream: string, at: number, end: number): UpstreamError {
-  const message = `expected bytes up to ${end}, the source ended at ${at}`;
-  return new UpstreamError({ upstream, kind: 'blob', failure: 'unreachable', message });
-}
-
-function stalled(upstream: string, stallMs: number, cause: unknown): UpstreamError {
-  const message = `expected bytes, got none for ${stallMs} ms`;
-  return new UpstreamError({ upstream, kind: 'blob', failure: 'timeout', message, cause });
-}
-
 function checkSize(
   upstream: string,
   expected: number | undefined,
-  opened: OpenedSource,
+  { start, size }: OpenedSource,
   at: number,
 ): number | undefined {
-  if (opened.start > at)
-    throw wrongAnswer(upstream, `expected bytes from ${at} on, got them from ${opened.start} on`);
-  if (expected !== undefined && opened.size !== undefined && opened.size !== expected) {
-    throw wrongAnswer(upstream, `expected a blob of ${expected} bytes, got one of ${opened.size}`);
+  if (start > at) throw blobError(upstream, 'mismatch', `the body starts at byte ${start} instead of ${at}`);
+  if (expected !== undefined && size !== undefined && size !== expected) {
+    throw blobError(upstream, 'mismatch', `the blob has ${size} bytes there instead of ${expected}`);
   }
-  return expected ?? opened.size;
+  return expected ?? size;
 }
 
-function wrongAnswer(upstream: string, message: string): UpstreamError {
-  return new UpstreamError({ upstream, kind: 'blob', failure: 'mismatch', message });
+function blobError(
+  upstream: string,
+  failure: 'unreachable' | 'timeout' | 'mismatch',
+  message: string,
+  cause?: unknown,
+): UpstreamError {
+  return new UpstreamError({ upstream, kind: 'blob', failure, message, cause });
 }
 
-function causeOf(error: UpstreamError): ResumeCause {
-  if (error.failure === 'status' || error.failure === 'limited' || error.failure === 'paused')
-    return 'status';
-  if (error.failure === 'mismatch') return 'mismatch';
-  return error.failure === 'unreachable' || error.failure === 'breaker' ? 'refused' : 'cut';
+function causeOf({ failure }: UpstreamError): ResumeCause {
+  if (failure === 'status' || failure === 'limited' || failure === 'paused') return 'status';
+  if (failure === 'mismatch') return 'mismatch';
+  return failure === 'unreachable' || failure === 'breaker' ? 'refused' : 'cut';
+}
+
+/**
+ * Aborts one connection that has gone silent. The clock runs only while the transfer waits for the source: a slow client is
+ * no stall. One timer per connection, re-armed for each chunk.
+ */
+export class StallGuard {
+  readonly #controller = new AbortController();
+  readonly #stallMs: number;
+  readonly #outer: AbortSignal;
+  readonly #onOuterAbort: () => void;
+  #timer: NodeJS.Timeout | undefined;
+  #waiting = false;
+  #stalled = false;
+
+  constructor(stallMs: number, outer: AbortSignal) {
+    this.#stallMs = stallMs;
+    this.#outer = outer;
+    this.#onOuterAbort = () => this.#controller.abort(outer.reason);
+    outer.addEventListener('abort', this.#onOuterAbort, { once: true });
+    if (outer.aborted) this.#onOuterAbort();
+  }
+
+  /** For the source: aborted by the outer signal or by a stall. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  get stalled(): boolean {
+    return this.#stalled;
+  }
+
+  async *watch(stream: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, void> {
+    const iterator = stream[Symbol.asyncIterator]();
+    this.#timer = setTimeout(() => this.#expire(), this.#stallMs);
+    try {
+      while (true) {
+        this.#timer.refresh();
+        this.#waiting = true;
+        const { done, value } = await iterator.next();
+        this.#waiting = false;
+        if (done === true) return;
+        yield value;
+      }
+    } finally {
+      this.#waiting = false;
+      await iterator.return?.();
+    }
+  }
+
+  /** Ends a transfer that isn't needed any more, also one whose stream was never read. */
+  abort(reason: unknown): void {
+    this.#controller.abort(reason);
+  }
+
+  /** Idempotent. */
+  close(): void {
+    clearTimeout(this.#timer);
+    this.#outer.removeEventListener('abort', this.#onOuterAbort);
+  }
+
+  #expire(): void {
+    if (!this.#waiting) {
+      this.#timer?.refresh();
+      return;
+    }
+    this.#stalled = true;
+    this.#controller.abort(new Error(`no byte for ${this.#stallMs} ms`));
+  }
+}
+
+/**
+ * The sources of one transfer, in the order in which to ask them. It never dials. A source that has refused for good is
+ * dropped; clients that join through other repositories add theirs.
+ */
+export class SourceList {
+  readonly #sources: BlobSource[];
+  #index = 0;
+
+  constructor(sources: readonly BlobSource[]) {
+    this.#sources = sources.flatMap(withAlternatives);
+  }
+
+  /** The same repository of the same upstream is kept once, at all its URLs. */
+  add(source: BlobSource): void {
+    if (!this.has(source.upstream, source.repository)) this.#sources.push(...withAlternatives(source));
+  }
+
+  has(upstream: string, repository: string): boolean {
+    return this.#sources.some(held => held.upstream === upstream && held.repository === repository);
+  }
+
+  /** Errors: Error when the list is empty. */
+  current(): BlobSource {
+    const source = this.#sources[Math.max(0, this.#index)];
+    if (source === undefined) throw new Error('the source list is empty');
+    return source;
+  }
+
+  /** `round`: all sources have been asked since the last round; the caller may wait. */
+  next(): 'next' | 'round' {
+    this.#index += 1;
+    if (this.#index < this.#sources.length) return 'next';
+    this.#index = 0;
+    return 'round';
+  }
+
+  /** The sources after it keep their place in this round: `next` comes to them. */
+  drop(source: BlobSource): void {
+    const at = this.#sources.indexOf(source);
+    if (at === -1) return;
+    this.#sources.splice(at, 1);
+    if (at <= this.#index) this.#index -= 1;
+  }
+
+  get exhausted(): boolean {
+    return this.#sources.length === 0;
+  }
+
+  get count(): number {
+    return this.#sources.length;
+  }
+}
+
+function withAlternatives(source: BlobSource): readonly BlobSource[] {
+  return [source, ...(source.alternatives ?? [])];
 }

@@ -1,14 +1,18 @@
 /**
- * What the clients of one download want of it: all of the blob, or closed ranges of it. It goes on as long as something
- * is wanted. Who has found it in the table and waits for it to open is a visitor: it doesn't end before they have said
- * what they want.
+ * What the clients of one download wait for: the whole blob, or closed ranges of it. The download goes on as long as one of
+ * them waits, or has joined it and not said yet for what.
  */
-import { Notifier } from '../../lib/notifier.ts';
+import { Notifier } from '../../lib/wait.ts';
+import type { BlobSource } from '../../registry/registry.ts';
+import type { Follower } from '../../store/ingest/follower.ts';
+import type { Ingest } from '../../store/ingest/ingest.ts';
+import type { GapFetcher } from './gap-fetcher.ts';
+import { SourceList } from './resume.ts';
 
 export class Waiters {
-  readonly #bell = new Notifier();
+  readonly #changed = new Notifier();
   readonly #ranges = new Set<Promise<void>>();
-  #visitors = 0;
+  #undecided = 0;
   #isWhole = false;
   #isOver = false;
 
@@ -16,31 +20,31 @@ export class Waiters {
     return this.#isWhole;
   }
 
-  /** Nothing was wanted any more: whoever comes now is too late. */
+  /** The last client has been served: later ones are too late. */
   get isOver(): boolean {
     return this.#isOver;
   }
 
-  get hasVisitors(): boolean {
-    return this.#visitors > 0;
+  get hasUndecided(): boolean {
+    return this.#undecided > 0;
   }
 
   /** False: too late. Otherwise `leave` follows, once. */
   enter(): boolean {
-    if (!this.#isOver) this.#visitors += 1;
+    if (!this.#isOver) this.#undecided += 1;
     return !this.#isOver;
   }
 
   leave(): void {
-    this.#visitors -= 1;
-    this.#bell.ring();
+    this.#undecided -= 1;
+    this.#changed.ring();
   }
 
-  /** True: nobody has wanted all of it before. */
+  /** True: the first request for the whole blob. */
   addWhole(): boolean {
     const isFirst = !this.#isWhole;
     this.#isWhole = true;
-    this.#bell.ring();
+    this.#changed.ring();
     return isFirst;
   }
 
@@ -48,25 +52,101 @@ export class Waiters {
   addRange(ended: Promise<void>): void {
     const range = ended.finally(() => {
       this.#ranges.delete(range);
-      this.#bell.ring();
+      this.#changed.ring();
     });
     this.#ranges.add(range);
   }
 
-  /** Resolves as soon as all of it is wanted, or (and then it is over) nothing any more. */
+  /** Resolves as soon as the whole blob is requested, or (and then it is over) nothing is any more. */
   async decided(): Promise<'whole' | 'nothing'> {
     for (;;) {
       if (this.#isWhole) return 'whole';
-      if (this.#visitors === 0 && this.#ranges.size === 0) {
+      if (this.#undecided === 0 && this.#ranges.size === 0) {
         this.#isOver = true;
         return 'nothing';
       }
-      await this.#bell.next().changed;
+      await this.#changed.next().changed;
     }
   }
 
   /** Resolves when no range is being fetched. */
   async rangesEnded(): Promise<void> {
     await Promise.all(this.#ranges);
+  }
+}
+
+export interface RangeRequestOptions {
+  readonly ingest: Ingest;
+  readonly fetcher: GapFetcher;
+  /** A request for the whole blob among them brings what this range fails to get. */
+  readonly waiters: Waiters;
+  readonly source: BlobSource;
+  /** Half-open; `end` may lie beyond a blob whose size isn't known yet. */
+  readonly from: number;
+  readonly end: number;
+  readonly finish: 'always' | 'never';
+  readonly signal: AbortSignal;
+}
+
+/**
+ * One client's closed range of a blob that isn't held: fetched from the client's own source into the ingest. With `finish:
+ * never` the range is aborted when its client disconnects; otherwise it completes.
+ */
+export class RangeRequest {
+  readonly follower: Follower;
+  /** It costs a request, and not only a wait. */
+  readonly isMiss: boolean;
+  readonly #options: RangeRequestOptions;
+  readonly #leave = new AbortController();
+  #hasLeft = false;
+  #failure: Error | undefined;
+
+  constructor(options: RangeRequestOptions) {
+    const { ingest, fetcher, from, end } = options;
+    this.#options = options;
+    this.follower = ingest.follow();
+    this.isMiss = fetcher.isMissing(from, end);
+    options.waiters.addRange(this.#fetch());
+  }
+
+  /**
+   * Resolves when headers may go out: a source has answered (the size is known then, if it ever is), or the first bytes are
+   * here. Errors: why they don't come.
+   */
+  async ready(): Promise<void> {
+    const { ingest, fetcher, waiters, from } = this.#options;
+    for (;;) {
+      if (ingest.readableFrom(from) > from || ingest.verified) return;
+      if (this.#failure !== undefined && !waiters.isWhole) throw this.#failure; // before what it made of the ingest
+      if (ingest.failure !== undefined) throw ingest.failure;
+      if (fetcher.answered) return;
+      await ingest.nextChange().changed;
+    }
+  }
+
+  /** Its client has left. Idempotent. */
+  leave(): void {
+    this.#hasLeft = true;
+    if (this.#options.finish === 'never') this.#leave.abort(new Error('the client has left'));
+  }
+
+  /** Resolves when its bytes are there, or won't come. Never rejects. */
+  async #fetch(): Promise<void> {
+    const { ingest, fetcher, source, from, end, signal, waiters } = this.#options;
+    try {
+      const hasRoom = await fetcher.fetch({
+        from,
+        end,
+        sources: new SourceList([source]),
+        signal: AbortSignal.any([signal, this.#leave.signal]),
+        isBackground: () => this.#hasLeft,
+      });
+      if (hasRoom) return;
+      this.#failure = ingest.noRoom();
+    } catch (error) {
+      this.#failure = error instanceof Error ? error : new Error(String(error));
+    }
+    if (!waiters.isWhole) this.follower.stop(this.#failure);
+    ingest.wake();
   }
 }

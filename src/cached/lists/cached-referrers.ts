@@ -1,7 +1,6 @@
 /**
- * Referrers: asked for without a filter and gathered, so that one held list answers every `artifactType`. That there are
- * none is the usual case, since clients ask at every pull; it has a ttl of its own (`negative_ttl`). A list too long or
- * too slow to gather is passed through, filter and page query with it.
+ * Referrers: asked for without a filter and gathered, so that one held list answers every `artifactType`. An empty list, the
+ * usual case, has a ttl of its own (`negative_ttl`). A list too long or too slow to gather is passed through.
  */
 import type { Digest } from '../../oci/digest.ts';
 import type { Repository } from '../../oci/name.ts';
@@ -18,7 +17,7 @@ import type { TagPolicy } from '../manifests/freshness.ts';
 import { createListMemory, HeldLists, type ListMemory } from './held-lists.ts';
 import { type GatheringLimits, gatherPages, longListTtlMs, tooSlow } from './paginate.ts';
 
-/** A page that was passed through is `whole`: there is nothing to gather. */
+/** A page that was passed through counts as `whole`. */
 export interface HeldReferrers {
   readonly end: 'whole' | 'long' | 'slow';
   readonly bytes: Buffer;
@@ -28,30 +27,38 @@ export interface HeldReferrers {
 }
 
 export interface CachedReferrersOptions {
-  readonly origin: Origin;
-  readonly policy: TagPolicy;
+  readonly tags: TagPolicy;
   readonly offline: boolean;
-  readonly memory: ListMemory<HeldReferrers>;
+  readonly referrerLists: ListMemory<HeldReferrers>;
   readonly limits: GatheringLimits;
+  /** Ends requests that outlive their clients. */
   readonly signal: AbortSignal;
+  /** Milliseconds since the epoch. */
   now(): number;
 }
 
 export interface ReferrersOptions extends ReadOptions {
-  /** The upstream's own, from an earlier page's `nextQuery`. */
+  /** The `nextQuery` of the page before. */
   readonly query?: string;
 }
 
 export class CachedReferrers {
+  readonly #origin: Origin;
   readonly #options: CachedReferrersOptions;
   readonly #lists: HeldLists<HeldReferrers>;
 
-  constructor(options: CachedReferrersOptions) {
+  constructor(origin: Origin, options: CachedReferrersOptions) {
+    this.#origin = origin;
     this.#options = options;
-    const { ttlMs, negativeTtlMs } = options.policy;
+    const { tags, offline, referrerLists, now } = options;
+    const { ttlMs, negativeTtlMs } = tags;
     this.#lists = new HeldLists({
-      ...options,
       kind: 'referrers',
+      origin,
+      tags,
+      offline,
+      memory: referrerLists,
+      now,
       ttlMs: ({ end, isEmpty }) => {
         if (end === 'long') return Math.max(ttlMs, longListTtlMs);
         return isEmpty ? negativeTtlMs : ttlMs;
@@ -59,7 +66,7 @@ export class CachedReferrers {
     });
   }
 
-  /** The whole list, or a page as the upstream cuts it. `recordName` is the canonical name. Errors: UpstreamError. */
+  /** The whole list, or a page of the upstream's. `recordName` is the canonical name. Errors: UpstreamError. */
   async referrers(
     recordName: string,
     repository: Repository,
@@ -72,15 +79,15 @@ export class CachedReferrers {
     const gathering = this.#lists.peek(key)?.end === 'long' ? { signal: read.signal } : read;
     const list = await this.#lists.get(key, gathering, held => this.#gather(repository, digest, held));
     if (list.value.end === 'whole') {
-      return { ...list.answer, ...filtered(list.value.bytes, artifactType) };
+      return { ...list.answer, ...filterBy(artifactType, list.value.bytes) };
     }
     const pageKey = `${key}?${new URLSearchParams({ artifactType: artifactType ?? '' })}&${query ?? ''}`;
     const page = { ...(query !== undefined && { query }) };
     const passed = await this.#lists.get(pageKey, read, () =>
       this.#pass(repository, digest, artifactType, page),
     );
-    const { bytes, filtered: isFiltered, nextQuery } = passed.value;
-    return { ...passed.answer, bytes, filtered: isFiltered, ...(nextQuery !== undefined && { nextQuery }) };
+    const { bytes, filtered, nextQuery } = passed.value;
+    return { ...passed.answer, bytes, filtered, ...(nextQuery !== undefined && { nextQuery }) };
   }
 
   async #gather(
@@ -88,7 +95,8 @@ export class CachedReferrers {
     digest: Digest,
     held: HeldReferrers | undefined,
   ): Promise<HeldReferrers> {
-    const { origin, limits, signal } = this.#options;
+    const origin = this.#origin;
+    const { limits, signal } = this.#options;
     const ask = (after: ReferrersAnswer | undefined, asking: AbortSignal) => {
       const query = after?.nextQuery;
       const options = { signal: asking, ...(query !== undefined && { query }) };
@@ -112,29 +120,22 @@ export class CachedReferrers {
     artifactType: string | undefined,
     page: Pick<ReferrersOptions, 'query'>,
   ): Promise<HeldReferrers> {
-    const { origin, signal } = this.#options;
-    const passed = await origin.referrers(repository, digest, artifactType, { signal, ...page });
-    const { bytes, filtered: isFiltered, nextQuery } = passed;
+    const asked = { signal: this.#options.signal, ...page };
+    const { bytes, filtered, nextQuery } = await this.#origin.referrers(
+      repository,
+      digest,
+      artifactType,
+      asked,
+    );
     this.#parse(digest, bytes);
-    return {
-      end: 'whole',
-      bytes,
-      isEmpty: false,
-      filtered: isFiltered,
-      ...(nextQuery !== undefined && { nextQuery }),
-    };
+    return { end: 'whole', bytes, isEmpty: false, filtered, ...(nextQuery !== undefined && { nextQuery }) };
   }
 
   #parse(digest: Digest, bytes: Buffer): ReferrersIndex {
     const index = parseReferrers(bytes);
     if (index !== undefined) return index;
-    const message = `expected an index of what refers to ${digest}, got something else`;
-    throw new UpstreamError({
-      upstream: this.#options.origin.key,
-      kind: 'referrers',
-      failure: 'status',
-      message,
-    });
+    const message = `the answer is not an index of the referrers of ${digest}`;
+    throw new UpstreamError({ upstream: this.#origin.key, kind: 'referrers', failure: 'status', message });
   }
 }
 
@@ -142,9 +143,9 @@ export function createReferrersMemory(): ListMemory<HeldReferrers> {
   return createListMemory(({ bytes }) => bytes.length);
 }
 
-function filtered(
-  bytes: Buffer,
+function filterBy(
   artifactType: string | undefined,
+  bytes: Buffer,
 ): Pick<ReferrersAnswer, 'bytes' | 'filtered'> {
   const index = artifactType === undefined ? undefined : parseReferrers(bytes);
   if (index === undefined || artifactType === undefined) return { bytes, filtered: false };

@@ -1,17 +1,15 @@
 /**
- * `tags/list`: the upstream's pages gathered, sorted and held, so that every page of ours is cut from one whole list and
- * can go out while the upstream is away. A list too long or too slow to gather is passed through, and each page of it
- * held by itself.
+ * `tags/list`: the upstream's pages are gathered, sorted and held, so that our pages are cut from a whole list, also while the
+ * upstream is away. A list too long or too slow to gather is passed through, and each of its pages is held.
  */
 import type { Repository } from '../../oci/name.ts';
 import type { Origin } from '../../registry/origin.ts';
 import type { PageOptions, TagsPage } from '../../registry/registry.ts';
 import type { TagPolicy } from '../manifests/freshness.ts';
 import { createListMemory, HeldLists, type ListMemory } from './held-lists.ts';
-import { byTag, cutPage } from './page-cut.ts';
-import { type GatheringLimits, gatherPages, longListTtlMs, tooSlow } from './paginate.ts';
+import { byTag, cutPage, type GatheringLimits, gatherPages, longListTtlMs, tooSlow } from './paginate.ts';
 
-/** A page that was passed through is `whole`: there is nothing to gather. */
+/** A page that was passed through counts as `whole`. */
 export interface HeldTags {
   readonly end: 'whole' | 'long' | 'slow';
   readonly tags: readonly string[];
@@ -19,28 +17,36 @@ export interface HeldTags {
 }
 
 export interface CachedTagListOptions {
-  readonly origin: Origin;
-  readonly policy: TagPolicy;
+  readonly tags: TagPolicy;
   readonly offline: boolean;
-  readonly memory: ListMemory<HeldTags>;
+  readonly tagLists: ListMemory<HeldTags>;
   readonly limits: GatheringLimits;
+  /** Ends requests that outlive their clients. */
   readonly signal: AbortSignal;
+  /** Milliseconds since the epoch. */
   now(): number;
 }
 
-/** What registries take for `n` without complaint; they may give less. */
+/** Registries accept this `n`; they may give less. */
 const pageSize = 1000;
+
 export class CachedTagList {
+  readonly #origin: Origin;
   readonly #options: CachedTagListOptions;
   readonly #lists: HeldLists<HeldTags>;
 
-  constructor(options: CachedTagListOptions) {
+  constructor(origin: Origin, options: CachedTagListOptions) {
+    this.#origin = origin;
     this.#options = options;
-    const { ttlMs } = options.policy;
+    const { tags, offline, tagLists, now } = options;
     this.#lists = new HeldLists({
-      ...options,
       kind: 'tags',
-      ttlMs: ({ end }) => (end === 'long' ? Math.max(ttlMs, longListTtlMs) : ttlMs),
+      origin,
+      tags,
+      offline,
+      memory: tagLists,
+      now,
+      ttlMs: ({ end }) => (end === 'long' ? Math.max(tags.ttlMs, longListTtlMs) : tags.ttlMs),
     });
   }
 
@@ -48,7 +54,7 @@ export class CachedTagList {
   async tags(recordName: string, repository: Repository, options: PageOptions): Promise<TagsPage> {
     const { n, last, ...read } = options;
     const page = { ...(n !== undefined && { n }), ...(last !== undefined && { last }) };
-    const isLong = this.#lists.peek(recordName)?.end === 'long'; // no-cache must not gather twenty pages for each client
+    const isLong = this.#lists.peek(recordName)?.end === 'long'; // no-cache must not gather all pages for each client
     const gathering = isLong ? { signal: read.signal } : read;
     const list = await this.#lists.get(recordName, gathering, held => this.#gather(repository, held));
     if (list.value.end === 'whole') {
@@ -63,7 +69,8 @@ export class CachedTagList {
   }
 
   async #gather(repository: Repository, held: HeldTags | undefined): Promise<HeldTags> {
-    const { origin, limits, signal } = this.#options;
+    const origin = this.#origin;
+    const { limits, signal } = this.#options;
     const ask = (after: TagsPage | undefined, asking: AbortSignal) => {
       const last = after?.next?.last;
       return origin.tags(repository, { signal: asking, n: pageSize, ...(last !== undefined && { last }) });
@@ -78,8 +85,8 @@ export class CachedTagList {
   }
 
   async #pass(repository: Repository, page: Pick<PageOptions, 'n' | 'last'>): Promise<HeldTags> {
-    const { origin, signal } = this.#options;
-    const { tags, next } = await origin.tags(repository, { signal, ...page });
+    const { signal } = this.#options;
+    const { tags, next } = await this.#origin.tags(repository, { signal, ...page });
     return { end: 'whole', tags, ...(next && { next }) };
   }
 }

@@ -1,7 +1,6 @@
 /**
- * Lists that an upstream gave (tags, referrers) under the rules of a tag: fresh within their ttl, asked for once by all
- * who wait after it, stale when that fails or takes too long (docs/behaviour.md, "Lists"). They are held in memory only,
- * bounded in bytes, the least recently used go first: a restart costs each list one question.
+ * Lists of an upstream (tags, referrers) under the rules of a tag: fresh within their ttl, asked for once for all callers after
+ * it, stale when that fails or takes too long (docs/behaviour.md, "Lists"). Held in memory only, bounded in bytes.
  */
 import { LRUCache } from 'lru-cache';
 import { SingleFlight } from '../../lib/single-flight.ts';
@@ -21,7 +20,7 @@ export type ListMemory<T> = LRUCache<string, HeldList<T>>;
 export interface HeldListsOptions<T> {
   readonly kind: 'tags' | 'referrers';
   readonly origin: Origin;
-  readonly policy: TagPolicy;
+  readonly tags: TagPolicy;
   readonly offline: boolean;
   /** Shared by all upstreams. */
   readonly memory: ListMemory<T>;
@@ -42,7 +41,7 @@ export function createListMemory<T>(bytesOf: (value: T) => number): ListMemory<T
 
 export class HeldLists<T> {
   readonly #options: HeldListsOptions<T>;
-  readonly #flights = new SingleFlight<HeldList<T>>();
+  readonly #requests = new SingleFlight<HeldList<T>>();
 
   constructor(options: HeldListsOptions<T>) {
     this.#options = options;
@@ -53,7 +52,7 @@ export class HeldLists<T> {
   }
 
   /**
-   * `ask` belongs to no caller; it gets what is held. `key` begins with the canonical name of the repository.
+   * `ask` runs for all callers and gets what is held. `key` begins with the canonical name of the repository.
    * Errors: those of `ask`, unless what is held may go out instead.
    */
   async get(
@@ -61,28 +60,28 @@ export class HeldLists<T> {
     options: ReadOptions,
     ask: (held: T | undefined) => Promise<T>,
   ): Promise<{ readonly value: T; readonly answer: Answer }> {
-    const { memory, policy, now } = this.#options;
+    const { memory, tags, now } = this.#options;
     const held = memory.get(key);
     const decision = this.#decide(held, options);
     if (held !== undefined && decision.kind === 'fresh') return found(held, 'hit');
     if (held !== undefined && decision.kind === 'stale') return stale(held, decision.reason);
-    const patienceMs = Math.max(0, policy.checkTimeoutMs - this.#flights.ageMs(key));
-    const flight = this.#flights.run(key, options.signal, async () => {
+    const waitMs = Math.max(0, tags.checkTimeoutMs - this.#requests.ageMs(key));
+    const request = this.#requests.run(key, options.signal, async () => {
       const list = { value: await ask(held?.value), checkedAt: now() };
       memory.set(key, list);
       return list;
     });
     if (held !== undefined && decision.kind === 'check') {
-      const isLate = (await settleWithin(flight, patienceMs)) === 'late'; // it ends behind, for the next client
-      if (isLate && now() - held.checkedAt <= policy.staleIfErrorMs) return stale(held, 'slow');
+      const isLate = (await settleWithin(request, waitMs)) === 'late'; // it goes on for the next client
+      if (isLate && now() - held.checkedAt <= tags.staleIfErrorMs) return stale(held, 'slow');
     }
     try {
-      const { value, joined } = await flight;
+      const { value, joined } = await request;
       return found(value, joined ? 'joined' : 'miss');
     } catch (error) {
       options.signal.throwIfAborted();
       if (held === undefined) throw error;
-      const reason = staleAfter(error, held.checkedAt, now(), policy);
+      const reason = staleAfter(error, held.checkedAt, now(), tags);
       if (reason !== undefined) return stale(held, reason);
       if (error instanceof UpstreamError && error.failure === 'gone') memory.delete(key);
       throw error;
@@ -90,11 +89,11 @@ export class HeldLists<T> {
   }
 
   #decide(held: HeldList<T> | undefined, options: ReadOptions) {
-    const { kind, origin, offline, policy, now } = this.#options;
+    const { kind, origin, offline, tags, now } = this.#options;
     const health = origin.health();
     const upstream = { offline, away: health.away, pausedUntil: health.pausedUntil(kind) };
     const ttlMs = held === undefined ? 0 : this.#options.ttlMs(held.value);
-    const bounds = { ttlMs, staleIfErrorMs: policy.staleIfErrorMs };
+    const bounds = { ttlMs, staleIfErrorMs: tags.staleIfErrorMs };
     return decide(held?.checkedAt, now(), bounds, upstream, options.mustCheck ?? false);
   }
 }

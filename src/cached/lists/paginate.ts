@@ -1,11 +1,11 @@
 /**
- * Reads a list of an upstream page by page until its end, within bounds of pages, time and bytes. A list that is longer,
- * or whose pages come too slowly, is not taken for whole: the caller passes it through.
+ * Pages of lists, in both directions: an upstream's pages are gathered within bounds of pages, time and bytes, and our own
+ * pages are cut from a whole list (OCI distribution-spec end-8b).
  */
 import { UpstreamError } from '../../registry/upstream-error.ts';
 
 export interface PageSource<P> {
-  /** The page after that one; the first without. */
+  /** The page after that one; without it the first. */
   ask(after: P | undefined, signal: AbortSignal): Promise<P>;
   hasNext(page: P): boolean;
   bytesOf(page: P): number;
@@ -13,25 +13,25 @@ export interface PageSource<P> {
 
 export interface GatheringLimits {
   readonly maxPages: number;
-  /** For all pages together; the first one has the time that any question has. */
+  /** For all pages together; the first one may take longer. */
   readonly maxMs: number;
   readonly maxBytes: number;
 }
 
 export interface Gathered<P> {
   readonly pages: readonly P[];
-  /** `whole`: all of it; `long`: more pages or bytes than the bounds; `slow`: more time. */
+  /** `whole`: all pages; `long`: more pages or bytes than the limits; `slow`: more time. */
   readonly end: 'whole' | 'long' | 'slow';
 }
 
 export const gatheringLimits: GatheringLimits = { maxPages: 20, maxMs: 8000, maxBytes: 16 * 1024 * 1024 };
 
-/** A list that was too long isn't gathered again for that long: it seldom becomes short. */
+/** A list that was too long isn't gathered again for that long. */
 export const longListTtlMs = 3_600_000;
 
-/** What is held whole is worth more than the news that this time it took too long: thrown in place of that. */
+/** Thrown when a whole list is held and gathering it again was too slow: the held one goes out stale then. */
 export function tooSlow(upstream: string, kind: 'tags' | 'referrers', maxMs: number): UpstreamError {
-  const message = `expected all pages of a list within ${maxMs} ms, got some`;
+  const message = `the pages of the list took longer than ${maxMs} ms`;
   return new UpstreamError({ upstream, kind, failure: 'timeout', message });
 }
 
@@ -69,4 +69,46 @@ export async function gatherPages<P>(
     clearTimeout(timer);
     signal.removeEventListener('abort', onAbort);
   }
+}
+
+export interface CutPage {
+  readonly entries: readonly string[];
+  readonly next?: { readonly last: string; readonly n: number };
+}
+
+type Order = (a: string, b: string) => number;
+
+/** OCI distribution-spec "Listing Tags": without regard to case, except between tags that differ in case alone. */
+export function byTag(a: string, b: string): number {
+  return byText(a.toLowerCase(), b.toLowerCase()) || byText(a, b);
+}
+
+export function byText(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** At most `n` entries of `sorted` after `last`, which need not be in it. `n` 0: nothing, and no next page. */
+export function cutPage(
+  sorted: readonly string[],
+  order: Order,
+  page: { readonly n?: number; readonly last?: string },
+): CutPage {
+  const { n, last } = page;
+  const start = last === undefined ? 0 : firstAfter(sorted, order, last);
+  const end = n === undefined ? sorted.length : Math.min(sorted.length, start + n);
+  const entries = sorted.slice(start, end);
+  const latest = entries.at(-1);
+  if (n === undefined || latest === undefined || end === sorted.length) return { entries };
+  return { entries, next: { last: latest, n } };
+}
+
+function firstAfter(sorted: readonly string[], order: Order, last: string): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (order(sorted[middle] ?? '', last) > 0) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }

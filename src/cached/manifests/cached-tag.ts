@@ -1,10 +1,9 @@
 /**
- * Tags: held ones go out within their ttl, are confirmed by one HEAD after it, and go out stale when that fails or takes
- * too long (docs/behaviour.md, "A tag"). Whoever asks while a check runs waits for that one; a check that outlives its
- * clients ends behind them.
+ * Tags: held ones go out within their ttl, are checked by one HEAD after it, and go out stale when the check fails or takes too
+ * long (docs/behaviour.md, "A tag"). Clients that ask during a check wait for it; a check outlives its clients.
  */
-
 import type { HeldManifest, HotManifests } from '../../content/hot-manifests.ts';
+import { ExpiringMap } from '../../lib/expiring-map.ts';
 import { SingleFlight } from '../../lib/single-flight.ts';
 import { settleWithin } from '../../lib/wait.ts';
 import { RegistryError } from '../../oci/error.ts';
@@ -15,25 +14,23 @@ import type { ManifestAnswer, ReadOptions, ResolveAnswer, StaleReason } from '..
 import type { RepositoryRecord, TagEntry } from '../../store/records/repository-record.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Outcome } from '../../telemetry/observer.ts';
-import { type CachedManifest, incomplete } from './cached-manifest.ts';
+import type { CachedManifest } from './cached-manifest.ts';
 import { decide, staleAfter, type TagPolicy } from './freshness.ts';
-import type { ImageCompleteness } from './image-completeness.ts';
-import { isDiscoveryTag, type NegativeCache } from './negative-cache.ts';
+
+const maxMissingTags = 10_000;
 
 export interface CachedTagOptions {
-  readonly origin: Origin;
-  readonly policy: TagPolicy;
+  readonly tags: TagPolicy;
   readonly offline: boolean;
   readonly manifests: HotManifests;
-  readonly byDigest: CachedManifest;
-  readonly availability: ImageCompleteness;
-  readonly absent: NegativeCache;
   readonly logger: Logger;
+  /** Ends requests that outlive their clients. */
   readonly signal: AbortSignal;
+  /** Milliseconds since the epoch. */
   now(): number;
 }
 
-/** What is held of a tag: where it points, and the manifest itself unless only a HEAD has been seen. */
+/** What is held of a tag; without the manifest when only a HEAD was answered so far. */
 interface HeldTag {
   readonly entry: TagEntry;
   readonly held: HeldManifest | undefined;
@@ -45,12 +42,20 @@ interface Checked extends HeldTag {
 }
 
 export class CachedTag {
+  readonly #origin: Origin;
+  readonly #byDigest: CachedManifest;
   readonly #options: CachedTagOptions;
+  /** Discovery tags that the upstream lacked. An expired entry still answers while the upstream can't be asked. */
+  readonly #missingTags: ExpiringMap<string, true>;
   readonly #checks = new SingleFlight<Checked>();
   readonly #resolves = new SingleFlight<TagEntry>();
 
-  constructor(options: CachedTagOptions) {
+  constructor(origin: Origin, byDigest: CachedManifest, options: CachedTagOptions) {
+    this.#origin = origin;
+    this.#byDigest = byDigest;
     this.#options = options;
+    const { tags, now } = options;
+    this.#missingTags = new ExpiringMap({ maxEntries: maxMissingTags, ttlMs: tags.negativeTtlMs, now });
   }
 
   /** HEAD. Errors: UpstreamError, MANIFEST_UNKNOWN. */
@@ -64,7 +69,7 @@ export class CachedTag {
     if (known !== undefined) return this.#answer(known);
     const { value: entry, joined } = await this.#resolves.run(`${record.name}:${tag}`, options.signal, () =>
       this.#ask(record, tag, async () => {
-        const { descriptor, checkedAt } = await this.#options.origin.resolve(repository, tag, {
+        const { descriptor, checkedAt } = await this.#origin.resolve(repository, tag, {
           signal: this.#options.signal,
         });
         return this.#point(record, tag, descriptor, checkedAt);
@@ -84,14 +89,14 @@ export class CachedTag {
     if (known?.held !== undefined) return { ...this.#answer(known), bytes: known.held.bytes };
     const reference = known?.entry.descriptor.digest ?? tag;
     const { held, outcome, checkedAt } = await this.#ask(record, tag, () =>
-      this.#options.byDigest.fetch(record, repository, reference, options.signal),
+      this.#byDigest.fetch(record, repository, reference, options.signal),
     );
     const entry = known?.entry ?? this.#point(record, tag, held.descriptor, checkedAt);
     this.#options.manifests.touch(held);
     return { outcome, descriptor: held.descriptor, bytes: held.bytes, checkedAt: entry.checkedAt };
   }
 
-  /** What may go out for a tag that is held; undefined: the upstream has to be asked. */
+  /** What may go out of what is held of the tag. Undefined: the upstream has to be asked. */
   async #current(
     record: RepositoryRecord,
     repository: Repository,
@@ -100,24 +105,19 @@ export class CachedTag {
   ): Promise<Checked | undefined> {
     const entry = record.tag(tag);
     if (entry === undefined) return undefined;
-    const { origin, offline, policy } = this.#options;
-    const health = origin.health();
+    const { offline, tags } = this.#options;
+    const health = this.#origin.health();
     const upstream = { offline, away: health.away, pausedUntil: health.pausedUntil('manifest') };
-    const decision = decide(
-      entry.checkedAt,
-      this.#options.now(),
-      policy,
-      upstream,
-      options.mustCheck ?? false,
-    );
+    const { mustCheck = false } = options;
+    const decision = decide(entry.checkedAt, this.#options.now(), tags, upstream, mustCheck);
     if (decision.kind === 'ask') return undefined;
-    const held = await this.#options.byDigest.held(record, entry.descriptor.digest);
+    const held = await this.#byDigest.held(record, entry.descriptor.digest);
     if (decision.kind === 'fresh') return { entry, held, outcome: 'hit' };
     if (decision.kind === 'stale') return this.#stale(record, { entry, held }, decision.reason);
     return this.#check(record, repository, tag, { entry, held }, options);
   }
 
-  /** One HEAD for all who wait; none of them longer than `check_timeout` when something held can go out. */
+  /** One HEAD for all callers. None waits longer than `check_timeout` when what is held can go out. */
   async #check(
     record: RepositoryRecord,
     repository: Repository,
@@ -126,15 +126,15 @@ export class CachedTag {
     options: ReadOptions,
   ): Promise<Checked | undefined> {
     const key = `${record.name}:${tag}`;
-    const patienceMs = this.#options.policy.checkTimeoutMs - this.#checks.ageMs(key);
+    const { now, tags } = this.#options;
+    const waitMs = Math.max(0, tags.checkTimeoutMs - this.#checks.ageMs(key));
     const check = this.#checks.run(key, options.signal, () =>
       this.#confirm(record, repository, tag, known, options.mustCheck),
     );
-    if (known.held !== undefined && (await settleWithin(check, Math.max(0, patienceMs))) === 'late') {
-      check.catch(() => {}); // it ends behind: the next client sees what it found
-      const ageMs = this.#options.now() - known.entry.checkedAt;
-      const isYoung = ageMs <= this.#options.policy.staleIfErrorMs;
-      if (isYoung && (await this.#options.availability.isComplete(record, known.held))) {
+    if (known.held !== undefined && (await settleWithin(check, waitMs)) === 'late') {
+      check.catch(() => {}); // it goes on: the next client gets its result
+      const isYoung = now() - known.entry.checkedAt <= tags.staleIfErrorMs;
+      if (isYoung && (await this.#byDigest.isComplete(record, known.held))) {
         return this.#stale(record, known, 'slow');
       }
     }
@@ -142,7 +142,7 @@ export class CachedTag {
       return (await check).value;
     } catch (error) {
       options.signal.throwIfAborted();
-      const reason = staleAfter(error, known.entry.checkedAt, this.#options.now(), this.#options.policy);
+      const reason = staleAfter(error, known.entry.checkedAt, now(), tags);
       if (reason !== undefined && known.held !== undefined) return this.#stale(record, known, reason);
       if (isGone(error)) record.removeTag(tag);
       throw error;
@@ -156,17 +156,17 @@ export class CachedTag {
     known: HeldTag,
     mustCheck = false,
   ): Promise<Checked> {
-    const { origin, byDigest, logger, signal } = this.#options;
-    const { descriptor, checkedAt } = await origin.resolve(repository, tag, { signal, mustCheck });
+    const { logger, signal } = this.#options;
+    const { descriptor, checkedAt } = await this.#origin.resolve(repository, tag, { signal, mustCheck });
     const point = () => this.#point(record, tag, descriptor, checkedAt);
     if (descriptor.digest === known.entry.descriptor.digest) {
       return { entry: point(), held: known.held, outcome: 'hit' };
     }
-    const already = await byDigest.held(record, descriptor.digest);
+    const already = await this.#byDigest.held(record, descriptor.digest);
     if (already !== undefined) return { entry: point(), held: already, outcome: 'hit' };
-    if (known.held !== undefined && origin.health().quotaLow)
+    if (known.held !== undefined && this.#origin.health().quotaLow)
       return { ...known, outcome: 'stale', stale: 'pull-quota' };
-    const { held } = await byDigest.fetch(record, repository, descriptor.digest, signal);
+    const { held } = await this.#byDigest.fetch(record, repository, descriptor.digest, signal);
     logger.info('tag moved', {
       repository: record.name,
       tag,
@@ -179,26 +179,24 @@ export class CachedTag {
   async #stale(record: RepositoryRecord, known: HeldTag, reason: StaleReason): Promise<Checked | undefined> {
     if (known.held === undefined) return undefined;
     const away = reason === 'offline' || reason === 'unreachable';
-    if (away && !(await this.#options.availability.isComplete(record, known.held))) {
-      throw incomplete(this.#options.origin.key, known.entry.descriptor.digest);
-    }
+    if (away) await this.#byDigest.requireComplete(record, known.held);
     return { ...known, outcome: 'stale', stale: reason };
   }
 
-  /** Asks for something not held, unless a signature or the like was missed a moment ago. */
-  async #ask<T>(record: RepositoryRecord, tag: Tag, question: () => Promise<T>): Promise<T> {
-    if (!isDiscoveryTag(tag)) return question();
-    const { absent } = this.#options;
+  /** `ask` for a tag that isn't held, unless it is a discovery tag that the upstream lacked within `negative_ttl`. */
+  async #ask<T>(record: RepositoryRecord, tag: Tag, ask: () => Promise<T>): Promise<T> {
+    if (!isDiscoveryTag(tag)) return ask();
     const key = `${record.name}:${tag}`;
-    const missed = absent.get(key);
-    if (missed?.kind === 'fresh') throw absentError(tag, missed.at);
+    const missing = this.#missingTags.getExpired(key);
+    if (missing?.isFresh) throw missingError(tag, missing.setAtMs);
     try {
-      const found = await question();
-      absent.forget(key);
+      const found = await ask();
+      this.#missingTags.delete(key);
       return found;
     } catch (error) {
-      if (isGone(error)) absent.remember(key);
-      else if (missed !== undefined && error instanceof RegistryError) throw absentError(tag, missed.at);
+      if (isGone(error)) this.#missingTags.set(key, true);
+      else if (missing !== undefined && error instanceof RegistryError)
+        throw missingError(tag, missing.setAtMs);
       throw error;
     }
   }
@@ -227,9 +225,14 @@ function isGone(error: unknown): boolean {
   );
 }
 
-function absentError(tag: Tag, at: number): RegistryError {
+/** Clients ask for these at every pull, and most images lack them: the referrers fallback tag, signatures and the like. */
+export function isDiscoveryTag(tag: Tag): boolean {
+  return /^sha(?:256|512)-/.test(tag) || tag.endsWith('.sig');
+}
+
+function missingError(tag: Tag, atMs: number): RegistryError {
   return new RegistryError('MANIFEST_UNKNOWN', {
     message: `the upstream had no tag ${tag} when it was last asked`,
-    detail: { reason: 'gone', checkedAt: new Date(at).toISOString() },
+    detail: { reason: 'gone', checkedAt: new Date(atMs).toISOString() },
   });
 }

@@ -1,6 +1,6 @@
 /**
- * Whether a held tag goes out as it is, is checked first, or goes out stale: a pure function of what is held, the time,
- * the policy and how the upstream is doing. Nothing is asked here.
+ * Whether a held tag or list goes out as it is, is checked first, or goes out stale: pure functions of its age, the policy and
+ * the upstream's state.
  */
 import type { StaleReason } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
@@ -9,10 +9,10 @@ export interface TagPolicy {
   readonly ttlMs: number;
   /** How long a client waits for a check before the held answer goes out stale. */
   readonly checkTimeoutMs: number;
-  /** How old a held tag may be while the upstream can't be asked; Infinity: for ever. */
+  /** How old a held tag may be while the upstream can't be asked; Infinity: no limit. */
   readonly staleIfErrorMs: number;
   readonly on404: 'keep' | 'honour';
-  /** How long a miss of a referrer or signature is remembered. */
+  /** How long it is remembered that a signature or a referrer is missing. */
   readonly negativeTtlMs: number;
 }
 
@@ -22,14 +22,14 @@ export interface UpstreamState {
   readonly pausedUntil: number | undefined;
 }
 
-/** `ask`: nothing held that may go out; `check`: held, but the upstream must confirm it. */
+/** `ask`: nothing that is held may go out. `check`: the upstream must confirm what is held. */
 export type Decision =
   | { readonly kind: 'fresh' }
   | { readonly kind: 'check' }
   | { readonly kind: 'ask' }
   | { readonly kind: 'stale'; readonly reason: StaleReason };
 
-/** Young enough to go out without a question, whatever the upstream does. A time to come is none to rely on. */
+/** Goes out without a check. A check in the future counts as none: the clock was set back. */
 export function isFresh(checkedAt: number, now: number, { ttlMs }: Pick<TagPolicy, 'ttlMs'>): boolean {
   const ageMs = now - checkedAt;
   return ageMs >= 0 && ageMs < ttlMs;
@@ -55,7 +55,7 @@ function reasonNotToAsk(now: number, upstream: UpstreamState): StaleReason | und
   return upstream.pausedUntil !== undefined && upstream.pausedUntil > now ? 'rate-limited' : undefined;
 }
 
-/** What a failed check means for the held answer; undefined: it must not go out (`on_404: honour`, or too old). */
+/** Why the held answer goes out after a failed check. Undefined: it must not (`on_404: honour`, or too old). */
 export function staleAfter(
   error: unknown,
   checkedAt: number,

@@ -8,7 +8,7 @@ import { maxManifestBytes } from '../../oci/manifest.ts';
 import { formatRange, parseContentRange } from '../../oci/range.ts';
 import { buildPeerTarget, type PeerManifest, type PeerRequest } from '../../registry/peer.ts';
 import type { OpenedSource } from '../../registry/registry.ts';
-import type { FleetObserver, PeerResult } from '../../telemetry/fleet-observer.ts';
+import type { FleetObserver, PeerResult } from '../../telemetry/observer.ts';
 import type { BlobLeases } from '../redis/blob-leases.ts';
 import type { Peer } from '../redis/nodes.ts';
 import type { RequestSignatures } from '../signature.ts';

@@ -1,8 +1,8 @@
 /**
- * `/api/v1/` over the owner's socket: what the command line asks a running daemon. Whoever can open the socket is the
- * user that the daemon runs as, or root; so nothing is asked of them here, and nothing of this is ever on a TCP port.
+ * `/api/v1/` over the admin socket: the daemon's side of the command line. Only the daemon's own user and root can open the
+ * socket, so there is no login here, and none of this is ever on a TCP port.
  */
-import type { RequestListener } from 'node:http';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import { Router } from '@koa/router';
 import Koa from 'koa';
 import type { Admin } from '../../admin/admin.ts';
@@ -10,9 +10,17 @@ import { RegistryError } from '../../oci/error.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import { answerErrors } from '../errors.ts';
 import { type AppContext, type AppState, Exchange } from '../exchange.ts';
-import { readJsonBody } from './json-body.ts';
+import { type BodyLimits, readWholeBody } from '../server/request-body.ts';
 
 const commands = ['refresh', 'evict', 'pin', 'unpin'] as const;
+
+const bodyLimits: BodyLimits = {
+  max: {
+    bytes: 64 * 1024,
+    error: () => new RegistryError('SIZE_INVALID', { message: 'the request body is larger than 64 KiB' }),
+  },
+  idleMs: 60_000,
+};
 
 export function createAdminApp({
   admin,
@@ -36,9 +44,8 @@ export function createAdminApp({
   });
   for (const command of commands) {
     router.post(`/api/v1/${command}`, async context => {
-      const { image } = await readJsonBody(context.req);
-      if (typeof image !== 'string')
-        throw new RegistryError('UNSUPPORTED', { status: 400, message: 'expected an image, got none' });
+      const { image } = await readJsonObject(context.req, context.res);
+      if (typeof image !== 'string') throw badRequest('the request body names no image');
       answer(context, await admin[command](image, context.state.exchange.signal));
     });
   }
@@ -57,4 +64,27 @@ function answer(context: AppContext, report: object): void {
   context.set('Content-Type', 'application/json');
   context.set('Cache-Control', 'no-store');
   context.body = JSON.stringify(report);
+}
+
+/** Errors: SIZE_INVALID; UNSUPPORTED (400) for another body. */
+async function readJsonObject(
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<Readonly<Record<string, unknown>>> {
+  const bytes = await readWholeBody(request, response, bodyLimits);
+  const body = parseJson(bytes.toString('utf8'));
+  if (typeof body === 'object' && body !== null && !Array.isArray(body)) return { ...body };
+  throw badRequest('the request body is not a JSON object');
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // refused as no object
+  }
+}
+
+function badRequest(message: string): RegistryError {
+  return new RegistryError('UNSUPPORTED', { status: 400, message });
 }

@@ -1,7 +1,6 @@
 /**
- * `GET /api/v1/stats` on a TCP port: figures, without the names of repositories and without paths. Where there are users
- * it needs a login; where there are none anybody may read it, as they may the metrics. Everything else below `/api/` is
- * refused there: changes are made over the owner's socket.
+ * `GET /api/v1/stats` on a TCP port: figures without repository names and paths. It needs a login if users are configured.
+ * Every other path below `/api/` is refused: changes are made over the admin socket.
  */
 import type { Middleware } from 'koa';
 import type { StatsReport } from '../../admin/admin.ts';
@@ -10,7 +9,7 @@ import { RegistryError } from '../../oci/error.ts';
 import type { AppContext, AppState } from '../exchange.ts';
 
 export interface StatsOptions {
-  readonly access: Pick<Access, 'isKnown'>;
+  readonly access: Pick<Access, 'isLoggedIn'>;
   read(): Promise<StatsReport>;
 }
 
@@ -25,15 +24,15 @@ async function answer(context: AppContext, { access, read }: StatsOptions): Prom
   if (context.path !== statsPath) {
     throw new RegistryError('DENIED', {
       message:
-        'expected the socket of the daemon (owner.sock in store.path), which the command line uses, got a TCP port',
+        'this is served only over the admin socket (owner.sock in store.path), which the command line uses',
     });
   }
   if (method !== 'GET' && method !== 'HEAD') {
     context.set('Allow', 'GET, HEAD');
-    throw new RegistryError('UNSUPPORTED', { message: `expected GET or HEAD, got ${method}` });
+    throw new RegistryError('UNSUPPORTED', { message: `${method} is not supported here, only GET and HEAD` });
   }
-  if (!(await access.isKnown(headers.authorization))) {
-    throw new RegistryError('DENIED', { message: 'expected a login (Basic, of access.htpasswd), got none' });
+  if (!(await access.isLoggedIn(headers.authorization))) {
+    throw new RegistryError('DENIED', { message: 'log in with a user of access.htpasswd (Basic)' });
   }
   context.state.exchange.isOps = true;
   context.status = 200;
@@ -42,7 +41,7 @@ async function answer(context: AppContext, { access, read }: StatsOptions): Prom
   context.body = JSON.stringify(withoutNames(await read()));
 }
 
-/** For those who may only look: no repository, no path of this machine. */
+/** Without repositories and without paths of this machine. */
 function withoutNames({ store, daemon, ...rest }: StatsReport): StatsReport {
   const { path: _path, ...figures } = store;
   const downloads = (daemon?.downloads ?? []).map(({ repository: _repository, ...progress }) => progress);

@@ -1,19 +1,17 @@
 /**
- * GET and HEAD of a blob (OCI distribution-spec end-2): whole, one range, or several as `multipart/byteranges`. Ranges
- * that overlap so much that the whole is shorter get the whole with 200, as RFC 9110 14.2 advises.
+ * GET and HEAD of a blob (OCI distribution-spec end-2): whole, one range, or several as `multipart/byteranges`. Ranges that
+ * sum up to more than the whole get the whole with 200, as RFC 9110 14.2 advises.
  */
 import type { Digest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';
 import { type ByteRange, formatContentRange, parseRange, resolveRange, type Span } from '../../oci/range.ts';
 import type { BlobAnswer } from '../../registry/registry.ts';
-import type { AppContext } from '../exchange.ts';
-import { setContentNames, setFreshness } from './answer-headers.ts';
-import { isNotModified, isRangeCurrent } from './conditional.ts';
-import { MultipartReader } from './multipart-reader.ts';
-import type { PullRequest } from './pull-request.ts';
+import type { AppContext, PullRequest } from '../exchange.ts';
+import { isNotModified, isRangeCurrent, setContentNames, setFreshness } from './headers.ts';
+import { MultipartReader } from './multipart.ts';
 import { sendBlob } from './send-blob.ts';
 
-/** Well below the 30 s that containerd waits for headers. */
+/** Milliseconds: well below the 30 s that containerd waits for headers. */
 const headPatienceMs = 5000;
 
 export async function answerBlob(pull: PullRequest, digest: Digest): Promise<void> {
@@ -22,7 +20,7 @@ export async function answerBlob(pull: PullRequest, digest: Digest): Promise<voi
   const { registry, repository } = located;
   const notModified = isNotModified(headers['if-none-match'], digest);
   if (method === 'HEAD' || notModified) {
-    // The digest is in the URL, so a 304 needs no bytes: only that the blob may be had here.
+    // The digest is in the URL, so a 304 needs no bytes, only the caller's right to this blob.
     const answer = await registry.stat(repository, digest, options);
     setFreshness(context, answer, nowMs);
     setContentNames(context, digest);
@@ -43,7 +41,7 @@ export async function answerBlob(pull: PullRequest, digest: Digest): Promise<voi
   const range = only === undefined ? ranges?.[0] : { first: only.start, last: only.end - 1 };
   const isWhole = spans !== undefined && only === undefined;
   const answer = await registry.blob(repository, digest, isWhole ? undefined : range, options);
-  context.respond = false; // from here on the body is ours, and so is closing the reader
+  context.respond = false; // `sendBlob` writes the body and closes the reader
   await sendBlob(context.res, {
     ...answer,
     signal: options.signal,
@@ -58,12 +56,12 @@ export async function answerBlob(pull: PullRequest, digest: Digest): Promise<voi
 }
 
 interface Spans {
-  /** Those that can be satisfied, in the client's order; none: the whole is shorter. */
+  /** The satisfiable ones, in the client's order; empty: the whole is shorter. */
   readonly list: readonly Span[];
   readonly size: number;
 }
 
-/** Undefined: the size isn't known. Errors: RANGE_INVALID when none can be satisfied; those of `stat`. */
+/** Undefined: the size is unknown. Errors: RANGE_INVALID when no range is satisfiable; those of `stat`. */
 async function resolveAll(
   pull: PullRequest,
   digest: Digest,
@@ -74,7 +72,7 @@ async function resolveAll(
   const list = ranges.flatMap(range => resolveRange(range, size) ?? []);
   if (list.length === 0) {
     throw new RegistryError('RANGE_INVALID', {
-      message: `expected a range within ${size} bytes, got ${ranges.length} outside`,
+      message: `none of the ${ranges.length} ranges lies within the ${size} bytes of the blob`,
       detail: { size },
     });
   }
@@ -82,7 +80,7 @@ async function resolveAll(
   return { list: bytes > size ? [] : list, size };
 }
 
-/** 206 with all the spans as parts; each is asked of the registry when its turn comes. */
+/** 206 with the spans as parts. A part is opened when the one before it has been sent. */
 async function sendParts(
   pull: PullRequest,
   digest: Digest,
@@ -96,12 +94,12 @@ async function sendParts(
     if (answer.start === start && answer.end === end) return answer;
     await answer.reader.close();
     throw new RegistryError('BLOB_UNKNOWN', {
-      message: 'expected a part of the blob, only the whole can be had now',
+      message: 'the registry cannot give parts of this blob now, only the whole',
     });
   };
   const [firstSpan] = spans;
   if (firstSpan === undefined) throw new Error('expected a span, got none');
-  const first = await open(firstSpan); // what can't be had at all is an ordinary error
+  const first = await open(firstSpan); // a blob that is not there is an ordinary error answer
   const reader = new MultipartReader({
     spans,
     size,
@@ -133,7 +131,7 @@ function setBodyHead(context: AppContext, bytes: number | undefined): void {
   if (bytes !== undefined) context.set('Content-Length', String(bytes));
 }
 
-/** 200 or 206 (RFC 9110 15.3.7). Of unknown length: chunked, which only a whole blob can be. */
+/** 200 or 206 (RFC 9110 15.3.7). Only a whole blob may have an unknown length; it is sent chunked. */
 function setSpan(context: AppContext, answer: BlobAnswer): void {
   const { start, end, size, partial } = answer;
   if (end === undefined && start > 0) {

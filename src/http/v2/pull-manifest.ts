@@ -1,14 +1,27 @@
 /**
  * GET and HEAD of a manifest (OCI distribution-spec end-3): bytes and media type as the registry has them, never chosen by
- * the client's `Accept`. HEAD asks the registry for the descriptor alone, so that it costs an upstream no counted pull.
+ * `Accept`. Most requests of a cluster are for manifests in memory; `HotManifests` answers those without a Koa context.
  */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Access } from '../../auth/access.ts';
+import { parseEndpoint } from '../../oci/endpoint.ts';
 import type { Descriptor } from '../../oci/manifest.ts';
 import type { Reference } from '../../oci/name.ts';
-import type { AppContext } from '../exchange.ts';
-import { setContentNames, setFreshness } from './answer-headers.ts';
-import { isNotModified } from './conditional.ts';
-import type { PullRequest } from './pull-request.ts';
+import type { Directory, Located } from '../../registry/directory.ts';
+import type { ManifestAnswer } from '../../registry/registry.ts';
+import type { AccessLog, AppContext, PullRequest } from '../exchange.ts';
+import {
+  apiVersion,
+  apiVersionHeader,
+  digestHeader,
+  formatEntityTag,
+  isFitForHeader,
+  isNotModified,
+  setContentNames,
+  setFreshness,
+} from './headers.ts';
 
+/** HEAD asks for the descriptor alone, so that it costs an upstream no counted pull. */
 export async function answerManifest(pull: PullRequest, reference: Reference): Promise<void> {
   const { context, located, options, nowMs } = pull;
   const { registry, repository } = located;
@@ -34,4 +47,117 @@ function setHead(context: AppContext, descriptor: Descriptor): boolean {
   context.status = 200;
   context.set('Content-Type', descriptor.mediaType);
   return true;
+}
+
+export interface HotManifestsOptions {
+  readonly directory: Pick<Directory, 'find'>;
+  readonly access: Pick<Access, 'anonymous'>;
+  readonly log: AccessLog;
+}
+
+/** What a request target means to a client that calls this mirror by one name. It never changes while the mirror runs. */
+interface Target extends Located {
+  readonly reference: Reference;
+  readonly ns: string | undefined;
+  readonly canonicalName: string;
+}
+
+interface Found {
+  readonly target: Target;
+  readonly answer: ManifestAnswer;
+}
+
+/** Only answered targets are kept, so made-up names cannot fill the map. A full map is cleared. */
+const maxTargets = 4096;
+/** In characters. A longer target is looked up each time: its query may hold anything. */
+const maxKeyLength = 1024;
+
+/**
+ * Answers a manifest that the registry has at hand as `answerManifest` would, logged and counted alike. Takes plain
+ * requests only (GET or HEAD without credentials, conditions or a body); everything else is left to the application.
+ */
+export class HotManifests {
+  readonly #options: HotManifestsOptions;
+  readonly #targets = new Map<string, Target>();
+
+  constructor(options: HotManifestsOptions) {
+    this.#options = options;
+  }
+
+  /** True: answered. False: nothing has happened. */
+  answer(request: IncomingMessage, response: ServerResponse): boolean {
+    if (!isPlain(request) || response.destroyed || response.hasHeader('Connection')) return false;
+    const address = this.#options.log.clientAddress(request);
+    const found = this.#findOrPass(request, address);
+    if (found === undefined) return false;
+    const { target, answer } = found;
+    const exchange = this.#options.log.open(request, response, address);
+    exchange.kind = 'manifest';
+    exchange.ns = target.ns?.slice(0, 255);
+    exchange.upstream = target.upstream;
+    exchange.record(answer);
+    const { digest, mediaType, size } = answer.descriptor;
+    const fields = [apiVersionHeader, apiVersion, digestHeader, digest, 'ETag', formatEntityTag(digest)];
+    if (target.ns !== undefined && isFitForHeader(target.ns)) fields.push('OCI-Namespace', target.ns);
+    fields.push('Content-Type', mediaType, 'Content-Length', String(size));
+    response.writeHead(200, fields);
+    if (request.method === 'GET') {
+      exchange.sent(size);
+      response.end(answer.bytes);
+    } else {
+      response.end();
+    }
+    return true;
+  }
+
+  #findOrPass(request: IncomingMessage, address: string | undefined): Found | undefined {
+    try {
+      return this.#find(request, address);
+    } catch {
+      return undefined; // the application will meet the same error and answer it
+    }
+  }
+
+  #find({ url = '', headers }: IncomingMessage, address: string | undefined): Found | undefined {
+    const key = `${headers.host} ${url}`;
+    const target = this.#targets.get(key) ?? this.#read(url, headers.host);
+    if (target === undefined) return undefined;
+    const { registry, repository, reference, canonicalName } = target;
+    if (!this.#options.access.anonymous(address).mayPull(canonicalName, 'public')) return undefined;
+    const answer = registry.manifestAtOnce?.(repository, reference);
+    if (answer === undefined || answer.stale !== undefined || !isFitForHeader(answer.descriptor.mediaType)) {
+      return undefined;
+    }
+    this.#remember(key, target);
+    return { target, answer };
+  }
+
+  /** Undefined: no manifest. Errors: those of `parseEndpoint` and of the directory. */
+  #read(url: string, host: string | undefined): Target | undefined {
+    const { endpoint, ns } = parseEndpoint('GET', url);
+    if (endpoint.kind !== 'manifest') return undefined;
+    const located = this.#options.directory.find(endpoint.name, ns, host);
+    const canonicalName = `${located.upstream}/${located.repository}`;
+    return { ...located, reference: endpoint.reference, ns, canonicalName };
+  }
+
+  #remember(key: string, target: Target): void {
+    if (key.length > maxKeyLength) return;
+    if (this.#targets.size >= maxTargets) this.#targets.clear();
+    this.#targets.set(key, target);
+  }
+}
+
+function isPlain({ method, url = '', headers }: IncomingMessage): boolean {
+  return (
+    (method === 'GET' || method === 'HEAD') &&
+    url.includes('/manifests/') &&
+    headers.host !== undefined &&
+    headers.authorization === undefined &&
+    headers['if-none-match'] === undefined &&
+    headers['cache-control'] === undefined &&
+    headers['content-length'] === undefined &&
+    headers['transfer-encoding'] === undefined &&
+    headers.expect === undefined
+  );
 }

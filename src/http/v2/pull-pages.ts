@@ -1,14 +1,13 @@
 /**
- * Lists: tags (OCI distribution-spec end-8), referrers (end-12) and the catalog, page by page. A `Link` always leads back
- * to this mirror, under the name and `ns` that the client used.
+ * Pages of tags (OCI distribution-spec end-8), referrers (end-12) and the catalog. A `Link` leads back to this mirror, under
+ * the name and `ns` that the client used.
  */
 import { buildEndpoint, type Endpoint } from '../../oci/endpoint.ts';
 import { formatNextLink } from '../../oci/header-fields.ts';
 import { ociIndex } from '../../oci/media-type.ts';
 import type { PageOptions, ReadOptions, RepositoryCatalog } from '../../registry/registry.ts';
-import type { AppContext } from '../exchange.ts';
-import { setFreshness } from './answer-headers.ts';
-import type { PullRequest } from './pull-request.ts';
+import type { AppContext, PullRequest } from '../exchange.ts';
+import { setFreshness } from './headers.ts';
 
 export async function answerTags(pull: PullRequest, endpoint: Endpoint & { kind: 'tags' }): Promise<void> {
   const { context, located, options, ns, nowMs } = pull;
@@ -20,7 +19,7 @@ export async function answerTags(pull: PullRequest, endpoint: Endpoint & { kind:
   }
   context.status = 200;
   context.set('Content-Type', 'application/json');
-  context.body = JSON.stringify({ name: endpoint.name, tags: page.tags }); // the name that the client knows it by
+  context.body = JSON.stringify({ name: endpoint.name, tags: page.tags }); // as the client calls it
 }
 
 export async function answerReferrers(
@@ -44,7 +43,7 @@ export async function answerReferrers(
   context.body = answer.bytes;
 }
 
-/** Of all upstreams, whatever `ns` says; an `ns` stays in the `Link` all the same. */
+/** Of all upstreams: `ns` selects none, but stays in the `Link`. */
 export async function answerCatalog(
   context: AppContext,
   catalog: RepositoryCatalog,
@@ -69,7 +68,7 @@ function pageOptions(
   return { ...options, ...(n !== undefined && { n }), ...(last !== undefined && { last }) };
 }
 
-/** What of a query is the upstream's own: everything but what this endpoint defines. */
+/** The part of a query that is the upstream's: all fields but those of this endpoint. */
 function pageQuery(query: URLSearchParams): string {
   const own = new URLSearchParams(query);
   own.delete('ns');
@@ -77,8 +76,8 @@ function pageQuery(query: URLSearchParams): string {
   return own.toString();
 }
 
-/** Our own URL, and the upstream's page query behind it: it comes back to us as `pageQuery`. */
-function nextPage(pull: PullRequest, endpoint: Endpoint, nextQuery: string): string {
+/** This mirror's URL with the upstream's page query, which comes back as `pageQuery`. */
+function nextPage(pull: PullRequest, endpoint: Endpoint & { kind: 'referrers' }, nextQuery: string): string {
   const url = buildEndpoint(endpoint, { ns: pull.ns });
   const query = pageQuery(new URLSearchParams(nextQuery));
   return query === '' ? url : `${url}${url.includes('?') ? '&' : '?'}${query}`;

@@ -1,9 +1,7 @@
 /**
- * Sends the bytes of one blob: a single loop over `BlobReader.read` into one buffer that is used again once the socket
- * has taken it, so a slow client holds one buffer and never more. The first bytes are read before the headers go out:
- * a blob that turns out not to be had is an ordinary error answer. Only when they are long in coming (a range far ahead
- * of a running download) the headers go alone, since clients wait for those not half as long as for a body. Later
- * failures throw with the headers out; the caller cuts the body. The reader is always closed.
+ * Sends the bytes of one blob: one loop over `BlobReader.read` into one buffer, reused once the socket has taken it, so a
+ * slow client holds one buffer. The headers go out with the first bytes, so a failure before is an ordinary error answer;
+ * later failures throw, and `errors.ts` cuts the body. The reader is always closed.
  */
 import type { ServerResponse } from 'node:http';
 import type { BlobReader } from '../../registry/registry.ts';
@@ -16,16 +14,19 @@ export interface BlobBody {
   readonly signal: AbortSignal;
   /** Sets status and headers; called once. */
   readonly setHead: () => void;
-  /** Give the headers out without a byte after this long; undefined: wait for the first byte. Milliseconds. */
+  /**
+   * Send the headers alone after this long, because clients wait longer for a body than for headers; undefined: wait for
+   * the first bytes. Milliseconds.
+   */
   readonly headPatienceMs: number | undefined;
-  /** Called with the count of each write that the socket took. */
+  /** Called with the bytes of each write that the socket took. */
   readonly onSent: (bytes: number) => void;
 }
 
 /** Errors: those of the reader, of the socket, and a body that is shorter than announced. */
 export async function sendBlob(response: ServerResponse, body: BlobBody): Promise<void> {
   const { reader, signal } = body;
-  // The signal ends a read that waits for an upstream: closing rejects it. The same promise is awaited below.
+  // Closing rejects a read that waits for an upstream.
   const onAbort = () => void reader.close().catch(() => undefined);
   signal.addEventListener('abort', onAbort, { once: true });
   try {
@@ -63,7 +64,7 @@ async function sendAll(response: ServerResponse, body: BlobBody): Promise<void> 
   }
 }
 
-/** The headers, set once: with the first byte, or alone when patience ends. */
+/** The headers, set once: with the first byte, or alone after `headPatienceMs`. */
 function openHead(response: ServerResponse, { setHead, headPatienceMs }: BlobBody) {
   let isSet = false;
   const set = (): void => {
@@ -76,18 +77,18 @@ function openHead(response: ServerResponse, { setHead, headPatienceMs }: BlobBod
       set();
       response.flushHeaders();
     } catch (error) {
-      response.destroy(error instanceof Error ? error : undefined); // nobody awaits a timer
+      response.destroy(error instanceof Error ? error : undefined); // a timer has no caller to throw to
     }
   };
   const timer = headPatienceMs === undefined ? undefined : setTimeout(goAlone, headPatienceMs);
   return { set, close: () => clearTimeout(timer) };
 }
 
-/** Resolves when the kernel has taken the chunk: then its memory may be filled again. */
+/** Resolves when the kernel has taken the chunk, so that its memory can be reused. */
 function write(response: ServerResponse, chunk: Buffer): Promise<void> {
   return new Promise((resolve, reject) => {
     if (response.destroyed) {
-      reject(new Error('the connection is closed')); // node would emit an error that nobody listens to
+      reject(new Error('the connection is closed')); // Node would emit an error that has no listener
       return;
     }
     response.write(chunk, error => (error ? reject(error) : resolve()));

@@ -1,14 +1,12 @@
 /**
- * The coldest of a use table, in order. Looking at a million times takes some milliseconds, so the coldest few thousand
- * are found at once and given out from then on; what was used or removed since is passed over. That stays right, because
- * a use makes an entry hotter than all that were found.
+ * The coldest entries of a use table, in order. A scan of a million times takes some milliseconds, so one scan finds the
+ * coldest few thousand. Later calls take from those and skip entries that were used or removed since: a use makes an entry
+ * hotter than all that the scan found, so the order stays right.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Digest } from '../../oci/digest.ts';
 import type { LruEntry } from '../lru.ts';
-import { ColdestTimes } from './coldest-times.ts';
-import type { UseShard } from './use-shard.ts';
-import type { UseTable } from './use-table.ts';
+import type { UseShard, UseTable } from './use-table.ts';
 
 interface Found {
   readonly digest: Digest;
@@ -19,21 +17,21 @@ interface Found {
 const batch = 4096;
 const sliceMs = 5;
 const tickMs = 1 / 1024;
-/** A look is thrown away when the table got something colder meanwhile; not for ever. */
-const maxLooks = 4;
+/** A scan is repeated when something colder came into the table meanwhile, but not for ever. */
+const maxScans = 4;
 
 export class ColdQueue {
   readonly #table: UseTable;
   #found: readonly Found[] = [];
   #next = 0;
-  #looking: Promise<void> | undefined;
+  #scanning: Promise<void> | undefined;
   #invalidations = 0;
 
   constructor(table: UseTable) {
     this.#table = table;
   }
 
-  /** To be called when an entry came in, or got a time, that may be colder than what was found. */
+  /** Call it when an entry came in, or got a time, that may be colder than those that were found. */
   invalidate(): void {
     this.#found = [];
     this.#next = 0;
@@ -43,17 +41,17 @@ export class ColdQueue {
   /** Coldest first; fewer than asked for only when there are no more. */
   async coldest(count: number): Promise<readonly LruEntry[]> {
     let entries = this.#collect(count);
-    for (let looks = 0; entries.length < Math.min(count, this.#table.count) && looks < maxLooks; looks += 1) {
-      this.#looking ??= this.#look(Math.max(batch, 2 * count)).finally(() => {
-        this.#looking = undefined;
+    for (let scans = 0; entries.length < Math.min(count, this.#table.count) && scans < maxScans; scans += 1) {
+      this.#scanning ??= this.#findColdest(Math.max(batch, 2 * count)).finally(() => {
+        this.#scanning = undefined;
       });
-      await this.#looking;
+      await this.#scanning;
       entries = this.#collect(count);
     }
     return entries;
   }
 
-  /** Those found that are still as they were. The first ones that are not never will be again. */
+  /** Found entries that have not changed. Changed ones at the front are dropped for good. */
   #collect(count: number): LruEntry[] {
     const entries: LruEntry[] = [];
     for (let at = this.#next; at < this.#found.length && entries.length < count; at += 1) {
@@ -66,16 +64,17 @@ export class ColdQueue {
     return entries;
   }
 
-  async #look(wanted: number): Promise<void> {
+  async #findColdest(maxFound: number): Promise<void> {
     const invalidations = this.#invalidations;
-    const times = new ColdestTimes(wanted);
-    await this.#scan(Infinity, (shard, at, lastUseMs) =>
-      shard.isSized(at) ? times.offer(lastUseMs) : times.latest,
-    );
+    const times = new ColdestTimes(maxFound);
+    await this.#scan(Infinity, (shard, at, lastUseMs) => {
+      if (shard.isSized(at)) times.offer(lastUseMs);
+      return times.latest;
+    });
     const { latest } = times;
-    let ties = wanted - times.earlierThanLatest;
+    let ties = maxFound - times.earlierThanLatest;
     const found: Found[] = [];
-    // One step above the latest: `scanBelow` leaves out the limit itself.
+    // One tick above the latest: `scanBelow` excludes the limit itself.
     const limitMs = latest === Infinity ? latest : latest + tickMs;
     await this.#scan(limitMs, (shard, at, lastUseMs) => {
       if (lastUseMs === latest) ties -= 1;
@@ -90,15 +89,72 @@ export class ColdQueue {
 
   async #scan(
     limitMs: number,
-    see: (shard: UseShard, position: number, lastUseMs: number) => number,
+    visit: (shard: UseShard, position: number, lastUseMs: number) => number,
   ): Promise<void> {
     let limit = limitMs;
     let sliceEnd = performance.now() + sliceMs;
-    for (const shard of this.#table.parts()) {
-      limit = shard.scanBelow(limit, (lastUseMs, at) => see(shard, at, lastUseMs));
+    for (const shard of this.#table.shards()) {
+      limit = shard.scanBelow(limit, (lastUseMs, at) => visit(shard, at, lastUseMs));
       if (performance.now() < sliceEnd) continue;
       await nextTurn();
       sliceEnd = performance.now() + sliceMs;
     }
+  }
+}
+
+/** The earliest few of any number of times: a heap with the latest of them on top. */
+export class ColdestTimes {
+  readonly #heap: Float64Array;
+  #length = 0;
+
+  constructor(count: number) {
+    this.#heap = new Float64Array(count);
+  }
+
+  /** The latest of those kept; Infinity while there is room for more. */
+  get latest(): number {
+    return this.#length < this.#heap.length ? Infinity : this.#at(0);
+  }
+
+  /** How many of those kept are earlier than the latest. */
+  get earlierThanLatest(): number {
+    const { latest } = this;
+    return this.#heap.subarray(0, this.#length).reduce((sum, time) => sum + (time < latest ? 1 : 0), 0);
+  }
+
+  /** Times at or above `latest` change nothing. */
+  offer(time: number): void {
+    if (this.#length < this.#heap.length) this.#insert(time);
+    else if (time < this.latest) this.#replaceLatest(time);
+  }
+
+  #at(position: number): number {
+    return this.#heap[position] ?? Infinity;
+  }
+
+  #insert(time: number): void {
+    let here = this.#length;
+    this.#length += 1;
+    while (here > 0) {
+      const above = (here - 1) >> 1;
+      if (this.#at(above) >= time) break;
+      this.#heap[here] = this.#at(above);
+      here = above;
+    }
+    this.#heap[here] = time;
+  }
+
+  #replaceLatest(time: number): void {
+    let here = 0;
+    for (;;) {
+      const left = 2 * here + 1;
+      if (left >= this.#length) break;
+      const right = left + 1;
+      const child = right < this.#length && this.#at(right) > this.#at(left) ? right : left;
+      if (this.#at(child) <= time) break;
+      this.#heap[here] = this.#at(child);
+      here = child;
+    }
+    this.#heap[here] = time;
   }
 }

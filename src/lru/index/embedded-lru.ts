@@ -1,34 +1,22 @@
 /**
- * The LRU index in this process, for one node without Redis. Nothing is written: after a restart the index is rebuilt from
- * the mtimes of the blob files, behind serving.
- *
- * Order is by time of last use, and no two uses have the same time: each is later than the one before it, whatever the
- * clock does. A list (as in `lru-cache`) would take 560 MB for a million blobs, and 50 ms at once while it grows; this
- * takes a sixth, and no step of it longer than a millisecond or so.
+ * The LRU index in this process. After a restart it is rebuilt from the mtimes of the blob files, while requests are served.
+ * The order is the time of last use, and each use is later than the one before it, whatever the clock does. For a million
+ * blobs it takes a sixth of the 560 MB of `lru-cache`, and no step takes much longer than a millisecond.
  */
 import type { Digest } from '../../oci/digest.ts';
-import type { Lru, LruEntry } from '../lru.ts';
+import type { LoadableLru, Lru, LruEntry } from '../lru.ts';
 import { ColdQueue } from './cold-queue.ts';
 import { UseTable } from './use-table.ts';
 
-/** What a rebuild needs. Calls come as `beginLoading`, any number of `load`, `endLoading`. */
-export interface LoadableLru {
-  /** From here on, uses and removals of digests not loaded yet are remembered, for they win over what is loaded. */
-  beginLoading(): void;
-  /** Entries colder than all that were used since `beginLoading`, in any order. Known digests keep their place. */
-  load(entries: readonly LruEntry[]): void;
-  endLoading(): void;
-}
-
-/** Times are multiples of it, so that a use in the same millisecond is later than the one before. A double holds it. */
+/** Times are multiples of it, so that a use in the same millisecond is later than the one before. */
 const tickMs = 1 / 1024;
 
 export class EmbeddedLru implements Lru, LoadableLru {
-  /** For the copy in Redis. */
+  /** Read by the copy in Redis. */
   readonly table = new UseTable();
   readonly #now: () => number;
   readonly #queue = new ColdQueue(this.table);
-  /** Digests removed while loading: a scan may have seen their files before. Undefined: not loading. */
+  /** Digests removed while loading, because the scan may have seen their files before. Undefined: not loading. */
   #removed: Set<Digest> | undefined;
   #loadedBeforeMs = Infinity;
   #lastUseMs = -Infinity;
@@ -85,13 +73,13 @@ export class EmbeddedLru implements Lru, LoadableLru {
     this.#queue.invalidate();
   }
 
-  /** Drops what was used while loading and turned out to be no blob of ours. */
+  /** Drops digests that were used while loading and have no blob in the store. */
   endLoading(): void {
     this.#removed = undefined;
     this.table.deleteUnsized();
   }
 
-  /** Somebody else knows of a later use. Nothing happens for an unknown one. */
+  /** Another process used the blob later than this one knew. Unknown digests are ignored. */
   raise(digest: Digest, lastUseMs: number): void {
     const known = this.table.get(digest);
     if (known === undefined || known.lastUseMs >= lastUseMs) return;

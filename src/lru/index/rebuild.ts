@@ -1,11 +1,10 @@
 /**
- * Fills the index from what lies on disk: last use is the mtime of the blob's file. Runs behind serving, in slices, and
- * what is used, added or removed meanwhile wins over what the scan saw.
+ * Fills the LRU index from the files on disk: the last use of a blob is the mtime of its file. It runs in slices while
+ * requests are served; uses, additions and removals during the scan win over what the scan saw.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Digest } from '../../oci/digest.ts';
-import type { LruEntry } from '../lru.ts';
-import type { LoadableLru } from './embedded-lru.ts';
+import type { LoadableLru, LruEntry } from '../lru.ts';
 
 /** A file as the store's scan gives it. */
 export interface FoundBlob {
@@ -17,9 +16,9 @@ export interface FoundBlob {
 }
 
 export interface RebuildOptions {
-  /** May leave out what is written while it runs: that is added by those who write. */
+  /** May miss files that are written while it runs: their writers add them to the index. */
   readonly scan: AsyncIterable<FoundBlob>;
-  /** Manifests are never evicted, so they don't enter the index. */
+  /** Manifests are never evicted, so they are not in the index. */
   isManifest(digest: Digest): boolean;
   readonly lru: LoadableLru;
   /** Milliseconds; how long a slice may last is measured with it. */
@@ -27,7 +26,7 @@ export interface RebuildOptions {
   readonly signal: AbortSignal;
 }
 
-/** Counts and sums, in bytes; `manifestBytes` is for the caller to account. */
+/** Counts and sums in bytes. The caller accounts `manifestBytes`. */
 export interface Rebuilt {
   readonly blobs: number;
   readonly blobBytes: number;
@@ -36,12 +35,12 @@ export interface Rebuilt {
 }
 
 const sliceMs = 10;
-/** Small enough that a slice overruns by little. */
+/** Few, so that a slice overruns only a little. */
 const entriesPerLoad = 256;
 
 /**
- * Call it before the first request is served: from its first line on, uses are remembered.
- * Errors: the signal's reason; whatever the scan throws. The index holds then what was loaded.
+ * Call it before the first request is served: uses are remembered from its first line on.
+ * Errors: the signal's reason; those of the scan. The index keeps what was loaded until then.
  */
 export async function rebuildLru(options: RebuildOptions): Promise<Rebuilt> {
   const { lru, now, signal } = options;

@@ -1,33 +1,36 @@
 /**
- * Keeps the copy of the LRU index in Redis: once a second it tells what was used, added and removed, and compares what
- * Redis then holds with what it should. Whenever that is in doubt (at start, after an absence, when Redis has lost keys of
- * ours), everything is reconciled. Redis being away costs nothing but that. Nobody waits for any of it.
+ * Keeps the copy of the LRU index in Redis. Once a second it sends what was used, added and removed, and compares the counts.
+ * When they differ, at the start and after an absence of Redis, it reconciles everything. No request waits for it.
  */
 import type { Digest } from '../../oci/digest.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { EmbeddedLru } from '../index/embedded-lru.ts';
-import { RedisChanges } from './redis-changes.ts';
 import type { RedisCounts, RedisEntries } from './redis-entries.ts';
-import { reconcile } from './redis-reconciliation.ts';
+import { RedisChanges, reconcile } from './redis-reconciliation.ts';
 
 export interface RedisCopyOptions {
-  readonly local: EmbeddedLru;
   readonly index: RedisEntries;
-  /** False while the connection is known to be of no use. */
+  /** False while the connection is known to be unusable. */
   isReachable(): boolean;
   readonly logger: Logger;
   /** Milliseconds since the epoch. */
   now(): number;
 }
 
+/** The pinned digests, read at the time of sending. */
+export interface PinSource {
+  readonly digests: Iterable<Digest>;
+}
+
 const everyMs = 1000;
-const longestPauseMs = 2000;
-/** And so many times as long as the attempt took: a Redis that loses it all the time isn't kept busy with it. */
-const pauseShare = 4;
-/** Removals that are told at once instead of within a second. */
+const maxRetryMs = 2000;
+/** The delay before a retry is also at least this many times as long as the attempt, so that a Redis that fails is not kept busy. */
+const retryShare = 4;
+/** So many removals are sent at once instead of within a second. */
 const manyRemovals = 500;
 
 export class RedisCopy {
+  readonly #local: EmbeddedLru;
   readonly #options: RedisCopyOptions;
   readonly #changes: RedisChanges;
   readonly #controller = new AbortController();
@@ -35,20 +38,21 @@ export class RedisCopy {
   /** The store was read: the local index is the truth. */
   #isLoaded = false;
   #isInStep = false;
-  #pinned: () => Iterable<Digest> = () => [];
-  #arePinsTold = false;
+  #pins: PinSource = { digests: [] };
+  #arePinsSent = false;
   #reason: string | undefined;
   #failures = 0;
-  #notBeforeMs = -Infinity;
-  #passing: Promise<void> | undefined;
+  #retryAtMs = -Infinity;
+  #running: Promise<void> | undefined;
 
-  constructor(options: RedisCopyOptions) {
+  constructor(local: EmbeddedLru, options: RedisCopyOptions) {
+    this.#local = local;
     this.#options = options;
-    this.#changes = new RedisChanges(options.local.table, options.index);
-    this.#timer = setInterval(() => void this.#pass(), everyMs).unref();
+    this.#changes = new RedisChanges(local.table, options.index);
+    this.#timer = setInterval(() => void this.#run(), everyMs).unref();
   }
 
-  /** Redis holds what this process does, but for the last second's uses. */
+  /** Redis holds what this process holds, except for the uses of the last second. */
   get isInStep(): boolean {
     return this.#isInStep && this.#options.isReachable();
   }
@@ -66,58 +70,63 @@ export class RedisCopy {
   removed(digest: Digest): void {
     if (!this.#isLoaded) return;
     this.#changes.removed(digest);
-    if (this.#changes.removals >= manyRemovals) void this.#pass();
+    if (this.#changes.removals >= manyRemovals) void this.#run();
   }
 
-  setPins(pinned: () => Iterable<Digest>): void {
-    this.#pinned = pinned;
-    this.#arePinsTold = false;
+  setPins(pins: PinSource): void {
+    this.#pins = pins;
+    this.#arePinsSent = false;
   }
 
-  /** Redis went or came: whatever was known of it counts no longer. */
+  pinsChanged(): void {
+    this.#arePinsSent = false;
+  }
+
+  /** The connection was lost or came back: nothing is known of what Redis holds. */
   wake(): void {
     this.#isInStep = false;
-    this.#notBeforeMs = -Infinity;
-    void this.#pass();
+    this.#retryAtMs = -Infinity;
+    void this.#run();
   }
 
-  /** Resolves when Redis holds what this process does now. Errors: why it doesn't. */
+  /** Resolves when Redis holds what this process holds now. Errors: why it can't. */
   async sync(): Promise<void> {
-    await this.#passing;
-    this.#notBeforeMs = -Infinity;
-    await this.#pass();
+    await this.#running;
+    this.#retryAtMs = -Infinity;
+    await this.#run();
     if (!this.isInStep) throw new Error(this.#reason ?? 'Redis is away');
   }
 
+  /** So that Redis doesn't name removed blobs as the coldest. */
   async sendRemovals(): Promise<void> {
     if (this.#changes.removals > 0) await this.#changes.sendRemovals();
   }
 
-  /** Idempotent. Tells the last uses, if Redis is there. */
+  /** Idempotent. Sends the last uses if Redis answers. */
   async close(): Promise<void> {
     if (this.#controller.signal.aborted) return;
     clearInterval(this.#timer);
-    await this.#passing;
-    if (this.isInStep) await this.#pass();
+    await this.#running;
+    if (this.isInStep) await this.#run();
     this.#controller.abort(new Error('the LRU index was closed'));
-    await this.#passing;
+    await this.#running;
   }
 
-  #pass(): Promise<void> {
-    this.#passing ??= this.#work().finally(() => {
-      this.#passing = undefined;
+  #run(): Promise<void> {
+    this.#running ??= this.#work().finally(() => {
+      this.#running = undefined;
     });
-    return this.#passing;
+    return this.#running;
   }
 
   async #work(): Promise<void> {
     if (!this.#isLoaded || this.#controller.signal.aborted || !this.#options.isReachable()) return;
-    if (!this.#isInStep && performance.now() < this.#notBeforeMs) return;
+    if (!this.#isInStep && performance.now() < this.#retryAtMs) return;
     const since = performance.now();
     try {
-      if (this.#isInStep && !this.#changes.isLost) await this.#tell();
+      if (this.#isInStep && !this.#changes.isLost) await this.#send();
       else await this.#reconcile();
-      if (!this.#arePinsTold) await this.#tellPins();
+      if (!this.#arePinsSent) await this.#sendPins();
       this.#failures = 0;
       this.#reason = undefined;
     } catch (error) {
@@ -125,40 +134,41 @@ export class RedisCopy {
     }
   }
 
-  async #tell(): Promise<void> {
+  async #send(): Promise<void> {
     const counts = await this.#changes.send({ blobs: 0 });
     if (counts !== undefined && !this.#isComplete(counts))
-      throw new Error('Redis lost a part of the LRU index, or somebody changed it');
+      throw new Error('the LRU index in Redis was changed by another client, or a part of it is lost');
   }
 
-  async #tellPins(): Promise<void> {
-    this.#arePinsTold = true;
-    await this.#options.index.setPins(this.#pinned());
+  async #sendPins(): Promise<void> {
+    this.#arePinsSent = true;
+    await this.#options.index.setPins(this.#pins.digests);
   }
 
   async #reconcile(): Promise<void> {
-    const { local, index, logger, now } = this.#options;
+    const { index, logger, now } = this.#options;
+    const local = this.#local;
     const since = performance.now();
     const { signal } = this.#controller;
     const { dropped, put } = await reconcile({ local, index, changes: this.#changes, now, signal });
     this.#isInStep = true;
-    this.#arePinsTold = false;
+    this.#arePinsSent = false;
     const ms = Math.round(performance.now() - since);
     logger.info('the LRU index in Redis is reconciled', { blobs: local.count, dropped, put, ms });
   }
 
-  /** Compared right after the answer came, when nothing has changed since it was asked for. */
+  /** Valid right after the answer, because nothing changed in the table since the request. */
   #isComplete({ lastUses, sizes, bytes }: RedisCounts): boolean {
-    const { count, bytes: expected } = this.#options.local;
+    const { count, bytes: expected } = this.#local;
     return lastUses === count && sizes === count && bytes === expected;
   }
 
-  /** One line per reason. What is gone from Redis for good is tried again less and less often. */
+  /** Logs each reason once. The delay before the next attempt grows. */
   #failed(error: unknown, tookMs: number): void {
     this.#isInStep = false;
     this.#failures += 1;
-    const pauseMs = Math.min(longestPauseMs, 100 * 2 ** Math.min(this.#failures, 10));
-    this.#notBeforeMs = performance.now() + Math.max(pauseMs, pauseShare * tookMs);
+    const retryMs = Math.min(maxRetryMs, 100 * 2 ** Math.min(this.#failures, 10));
+    this.#retryAtMs = performance.now() + Math.max(retryMs, retryShare * tookMs);
     const reason = error instanceof Error ? error.message : String(error);
     if (this.#controller.signal.aborted || !this.#options.isReachable() || isAbsence(error)) return;
     if (reason !== this.#reason)
@@ -167,7 +177,7 @@ export class RedisCopy {
   }
 }
 
-/** Whoever watches the connection finds out whether it is one, and says so. */
+/** The connection watches itself and logs its own absence. */
 function isAbsence(error: unknown): boolean {
   return error instanceof Error && 'kind' in error && /^(?:silent|unreachable)$/.test(String(error.kind));
 }

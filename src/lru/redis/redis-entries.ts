@@ -1,16 +1,21 @@
 /**
- * The LRU index as it stands in Redis, for one store: `cistern:{STORE}:lru` (sorted set: digest to last use in ms), `size`
- * (hash: digest to bytes), `bytes` (their sum) and `pin` (set: a copy of what may not be evicted). Digests are binary
- * (`digest-key.ts`). The braces keep all keys on one node of a Cluster. Errors: those of the access that is handed in.
+ * The LRU index of one store in Redis: `cistern:{STORE}:lru` (sorted set: digest to last use in ms), `size` (hash: digest to
+ * bytes), `bytes` (their sum), `pin` (set of pinned digests). Digests are binary. The braces keep all keys on one node of a
+ * Cluster. Every change is one atomic script for a batch of blobs and may be repeated. Errors: those of `RedisAccess`.
  */
-import type { Digest } from '../../oci/digest.ts';
-import { keyOf } from '../index/digest-key.ts';
+import { createHash } from 'node:crypto';
+import { type Digest, keyOf } from '../../oci/digest.ts';
 import type { LruEntry } from '../lru.ts';
-import { dropScript, putScript, type Script, settleScript } from './redis-scripts.ts';
 
 type Argument = string | number | Buffer;
 
-/** Commands of a connection, and nothing else of it. */
+export interface Script {
+  readonly lua: string;
+  /** SHA-1 of `lua`, in hex: what Redis knows it by. */
+  readonly sha: string;
+}
+
+/** The commands of a connection. */
 export interface RedisAccess {
   call(command: string, ...args: readonly Argument[]): Promise<unknown>;
   /** Replies with Buffers where it has text. */
@@ -18,20 +23,54 @@ export interface RedisAccess {
   run(script: Script, keys: readonly string[], args: readonly Argument[]): Promise<unknown>;
 }
 
-/** How much Redis holds. */
+/** The sums in Redis. */
 export interface RedisCounts {
   readonly lastUses: number;
   readonly sizes: number;
-  /** Undefined: no number stands there. */
+  /** Undefined: the value is not a number. */
   readonly bytes: number | undefined;
 }
 
-/** Key of a digest, and what stands with it, as text. */
+/** The binary key of a digest, and its value as text. */
 export type Row = readonly [Buffer, string];
 
 const types = { lru: 'zset', size: 'hash', bytes: 'string', pin: 'set' } as const;
-/** Rows asked for at once: a page is taken apart in a millisecond or two. */
+/** Rows per page: parsing one takes a millisecond or two. */
 const pageSize = 500;
+
+/** Every script takes the keys `lru`, `size`, `bytes`, and answers the number of last uses, of sizes, and `bytes`. */
+function script(body: string): Script {
+  const lua = `${body}
+return {redis.call('ZCARD', KEYS[1]), redis.call('HLEN', KEYS[2]), redis.call('GET', KEYS[3]) or '0'}`;
+  return { lua, sha: createHash('sha1').update(lua).digest('hex') };
+}
+
+/** Held blobs: digest, last use, size, digest, last use, size … A last use never goes back. Without any it only reads. */
+const putScript = script(`local grown = 0
+for i = 1, #ARGV, 3 do
+  redis.call('ZADD', KEYS[1], 'GT', ARGV[i + 1], ARGV[i])
+  local before = redis.call('HGET', KEYS[2], ARGV[i])
+  if before ~= ARGV[i + 2] then
+    redis.call('HSET', KEYS[2], ARGV[i], ARGV[i + 2])
+    grown = grown + tonumber(ARGV[i + 2]) - (tonumber(before or '0') or 0)
+  end
+end
+if grown ~= 0 then redis.call('INCRBY', KEYS[3], string.format('%.0f', grown)) end`);
+
+/** Digests whose files are gone. */
+const dropScript = script(`local shrunk = 0
+for i = 1, #ARGV do
+  redis.call('ZREM', KEYS[1], ARGV[i])
+  local before = redis.call('HGET', KEYS[2], ARGV[i])
+  if before then
+    redis.call('HDEL', KEYS[2], ARGV[i])
+    shrunk = shrunk + (tonumber(before) or 0)
+  end
+end
+if shrunk ~= 0 then redis.call('DECRBY', KEYS[3], string.format('%.0f', shrunk)) end`);
+
+/** The sum of all sizes, as it must be after a reconciliation. */
+const settleScript = script(`redis.call('SET', KEYS[3], ARGV[1])`);
 
 export class RedisEntries {
   readonly #redis: RedisAccess;
@@ -43,7 +82,7 @@ export class RedisEntries {
     this.#keys = { lru: keyFor('lru'), size: keyFor('size'), bytes: keyFor('bytes'), pin: keyFor('pin') };
   }
 
-  /** Errors: a key of ours holds something else; the message says which and what. */
+  /** Errors: a key of this store has another type; the message names key and type. */
   async check(): Promise<void> {
     for (const [name, key] of Object.entries(this.#keys)) {
       const type = String(await this.#redis.call('type', key));
@@ -73,12 +112,12 @@ export class RedisEntries {
     return this.#run(settleScript, [String(bytes)]);
   }
 
-  /** All last uses, page by page; what changes meanwhile may come or not. */
+  /** All last uses, page by page. Entries that change meanwhile may be missing. */
   lastUses(): AsyncGenerator<readonly Row[]> {
     return this.#scan('zscan', this.#keys.lru);
   }
 
-  /** All sizes, in the same way. */
+  /** All sizes, page by page like `lastUses`. */
   sizes(): AsyncGenerator<readonly Row[]> {
     return this.#scan('hscan', this.#keys.size);
   }
@@ -88,7 +127,7 @@ export class RedisEntries {
     return pairs(await this.#redis.callBuffer('zrange', this.#keys.lru, 0, count - 1, 'WITHSCORES'));
   }
 
-  /** Makes the copy of the pins this. */
+  /** Replaces the copy of the pins. */
   async setPins(digests: Iterable<Digest>): Promise<void> {
     await this.#redis.call('del', this.#keys.pin);
     const keys = Array.from(digests, keyOf);

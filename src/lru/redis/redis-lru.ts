@@ -1,114 +1,87 @@
 /**
- * The LRU index in Redis: what was used when survives a restart, and is there for others to see. The whole of it is also in
- * this process, compact, so a hit makes no round trip, sums and counts need none, and eviction goes on when Redis is away.
- * Uses are told to Redis once a second by `RedisCopy`; however many there are, that costs no memory.
+ * The LRU index in Redis, so that last uses survive a restart. All of it is in this process too: a hit makes no round trip,
+ * sums and counts need none, and eviction goes on while Redis is away. `RedisCopy` sends the uses once a second.
  */
-import type { Digest } from '../../oci/digest.ts';
-import { digestOfKey } from '../index/digest-key.ts';
-import { EmbeddedLru, type LoadableLru } from '../index/embedded-lru.ts';
-import type { Lru, LruEntry } from '../lru.ts';
-import { RedisCopy, type RedisCopyOptions } from './redis-copy.ts';
+import { type Digest, digestOfKey } from '../../oci/digest.ts';
+import { EmbeddedLru } from '../index/embedded-lru.ts';
+import type { LruEntry } from '../lru.ts';
+import { type PinSource, RedisCopy, type RedisCopyOptions } from './redis-copy.ts';
 import type { RedisEntries } from './redis-entries.ts';
 
-/** More than is asked for, because some of them may have been used within the last second. */
+/** Read in addition, because some entries may have been used within the last second. */
 const moreEntries = 48;
 const maxEntries = 4096;
 
-export class RedisLru implements Lru, LoadableLru {
-  readonly #local: EmbeddedLru;
+export class RedisLru extends EmbeddedLru {
   readonly #index: RedisEntries;
   readonly #copy: RedisCopy;
 
-  constructor(options: Omit<RedisCopyOptions, 'local'>) {
-    this.#local = new EmbeddedLru(options);
+  constructor(options: RedisCopyOptions) {
+    super(options);
     this.#index = options.index;
-    this.#copy = new RedisCopy({ ...options, local: this.#local });
+    this.#copy = new RedisCopy(this, options);
   }
 
-  get bytes(): number {
-    return this.#local.bytes;
-  }
-
-  get count(): number {
-    return this.#local.count;
-  }
-
-  /** Redis keeps it, as far as is known. False: eviction goes by what this process knows. */
+  /** False: Redis is away or fails, and eviction goes by this process alone. */
   get isUp(): boolean {
     return this.#copy.isUp;
   }
 
-  touch(digest: Digest): void {
-    this.#local.touch(digest);
-  }
-
-  add(digest: Digest, size: number): void {
-    this.#local.add(digest, size);
-  }
-
-  remove(digest: Digest): void {
-    this.#local.remove(digest);
+  override remove(digest: Digest): void {
+    super.remove(digest);
     this.#copy.removed(digest);
   }
 
-  sizeOf(digest: Digest): number | undefined {
-    return this.#local.sizeOf(digest);
-  }
-
-  /** By Redis, and by uses that it wasn't told of yet; without Redis by what this process knows. */
-  async coldest(count: number): Promise<readonly LruEntry[]> {
+  /** From Redis together with the uses that were not sent yet; without Redis from this process alone. */
+  override async coldest(count: number): Promise<readonly LruEntry[]> {
     if (this.#copy.isInStep && count > 0) {
       try {
         const entries = await this.#coldestInRedis(count);
         if (entries !== undefined) return entries;
       } catch {
-        // Whoever watches the connection says why; what is to go is known here too.
+        // The connection logs why. This process knows the coldest too.
       }
     }
-    return this.#local.coldest(count);
+    return super.coldest(count);
   }
 
-  beginLoading(): void {
-    this.#local.beginLoading();
-  }
-
-  load(entries: readonly LruEntry[]): void {
-    this.#local.load(entries);
-  }
-
-  endLoading(): void {
-    this.#local.endLoading();
+  override endLoading(): void {
+    super.endLoading();
     this.#copy.loaded();
   }
 
-  /** Redis gets a copy of them, now or when it is back; the truth is on disk. */
-  setPins(pinned: () => Iterable<Digest>): void {
-    this.#copy.setPins(pinned);
+  /** Redis gets a copy of them, now or when it is back. The records on disk decide. */
+  setPins(pins: PinSource): void {
+    this.#copy.setPins(pins);
   }
 
-  /** Redis went or came back. */
+  pinsChanged(): void {
+    this.#copy.pinsChanged();
+  }
+
+  /** The connection was lost or came back. */
   reachabilityChanged(): void {
     this.#copy.wake();
   }
 
-  /** Resolves when Redis holds what this process does now. Errors: why it doesn't. */
+  /** Resolves when Redis holds what this process holds now. Errors: why it can't. */
   sync(): Promise<void> {
     return this.#copy.sync();
   }
 
   /** Idempotent. */
-  close(): Promise<void> {
+  override close(): Promise<void> {
     return this.#copy.close();
   }
 
-  /** Undefined: Redis has too few to say, because it wasn't told of everything yet. */
+  /** Undefined: the copy in Redis is incomplete. */
   async #coldestInRedis(count: number): Promise<readonly LruEntry[] | undefined> {
     await this.#copy.sendRemovals();
     for (let asked = count + moreEntries; asked <= maxEntries; asked *= 4) {
       const rows = await this.#index.coldest(asked);
       const isAll = rows.length < asked;
       if (isAll && rows.length !== this.count) return undefined;
-      // Whatever isn't among these was used then or later; so was what was used since Redis was told.
+      // Entries outside these rows were used at `lastMs` or later; so were those used since the last send.
       const lastMs = isAll ? Infinity : Number(rows.at(-1)?.[1]);
       const entries = rows
         .map(([key, text]) => this.#entry(digestOfKey(key), Number(text)))
@@ -120,11 +93,11 @@ export class RedisLru implements Lru, LoadableLru {
     return undefined;
   }
 
-  /** Undefined for what isn't held: nothing is evicted on the word of Redis alone. */
+  /** Undefined for a blob that is not held: Redis alone never decides an eviction. */
   #entry(digest: Digest | undefined, lastUseMs: number): LruEntry | undefined {
     if (digest === undefined) return undefined;
-    this.#local.raise(digest, lastUseMs); // by another process
-    const use = this.#local.table.get(digest);
+    this.raise(digest, lastUseMs); // by another process
+    const use = this.table.get(digest);
     return use?.size === undefined ? undefined : { digest, size: use.size, lastUseMs: use.lastUseMs };
   }
 }

@@ -1,18 +1,33 @@
 /**
- * Verified bytes under their digest. A file has its name here only after its bytes were verified and synced, so what this
- * class opens was right when it was stored. It knows no repository, no recency and no limit: those are records, lru/ and
- * capacity. Whether a blob is a local path is nobody's business above.
+ * Verified bytes under their digest. A file gets its name here only after its bytes were verified and synced, so what this class opens was
+ * right when it was stored. It knows no repository, no recency and no limit.
  */
 import { constants, type Stats } from 'node:fs';
-import { type FileHandle, open, stat, statfs, unlink, utimes } from 'node:fs/promises';
-import { type Digest, digestOf } from '../../oci/digest.ts';
+import { type FileHandle, open, readdir, stat, statfs, unlink, utimes } from 'node:fs/promises';
+import { join } from 'node:path';
+import { algorithmOf, type Digest, digestOf, isDigest } from '../../oci/digest.ts';
 import { renameDurably, writeDurably } from '../durable.ts';
 import type { StoreLayout } from '../layout.ts';
-import { guardDisk, isMissing, StoreError, type StoreObserver, systemCodeOf } from '../store-error.ts';
-import { type ScannedBlob, scanBlobs } from './blob-scan.ts';
-import { HeldBlob } from './held-blob.ts';
-import { ReadBuffers } from './read-buffers.ts';
-import { markSeconds } from './verified-mark.ts';
+import {
+  guardDisk,
+  ignoreMissing,
+  isMissing,
+  StoreError,
+  type StoreObserver,
+  systemCodeOf,
+} from '../store-error.ts';
+import { HeldBlob, markSeconds, ReadBuffers } from './held-blob.ts';
+
+export interface ScannedBlob {
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size: number;
+  /** Last use: milliseconds since the epoch. */
+  readonly mtimeMs: number;
+}
+
+/** Half of Node's default thread pool of 4, and short work: a scan leaves the disk and the pool to those who pull. */
+const statsAtOnce = 8;
 
 export interface BlobStoreOptions {
   readonly layout: StoreLayout;
@@ -52,20 +67,13 @@ export class BlobStore {
 
   /** Bytes; undefined: not held. Errors: `StoreError` open. */
   async sizeOf(digest: Digest): Promise<number | undefined> {
-    return guardDisk(this.#observer, 'open', async () => {
-      try {
-        const { size } = await stat(this.#layout.blobPath(digest));
-        return isHollow(digest, size) ? undefined : size;
-      } catch (error) {
-        if (isMissing(error)) return undefined;
-        throw error;
-      }
-    });
+    const size = await guardDisk(this.#observer, 'open', () => sizeIfThere(this.#layout.blobPath(digest)));
+    return size === undefined || isHollow(digest, size) ? undefined : size;
   }
 
   /**
    * Stores bytes that the caller has verified against `digest`. Idempotent; resolves with true when they are new here.
-   * Errors: `StoreError` write, sync or rename; nothing is left behind then.
+   * Errors: `StoreError` write, sync or rename; no file is left then.
    */
   async put(digest: Digest, bytes: Uint8Array): Promise<boolean> {
     const running = this.#puts.get(digest);
@@ -79,16 +87,15 @@ export class BlobStore {
   }
 
   /**
-   * A finished ingest gets its name: syncs the part file through `handle` (which stays the caller's), renames it, syncs
-   * the folder, drops the journal. The caller has verified size and digest. A folder that can't be synced is reported, and
-   * no more: the blob is in its place, and if a power cut takes the name away again it is fetched again.
-   * Errors: `StoreError` sync or rename; part and journal are still there then.
+   * A finished ingest gets its name: syncs the part file through `handle` (which stays the caller's), renames it, syncs the folder, removes
+   * the journal. The caller has verified size and digest. A folder that can't be synced is only reported: the blob is in its place, and if a
+   * power cut takes the name away it is fetched again. Errors: `StoreError` sync or rename; part and journal are still there then.
    */
   async commit(digest: Digest, handle: FileHandle): Promise<void> {
     await guardDisk(this.#observer, 'sync', () => handle.datasync());
     const path = this.#layout.blobPath(digest);
     await renameDurably(this.#observer, this.#layout.partPath(digest), path).catch(ignoreFolderSync);
-    // A journal without a part is swept at the next start: not worth failing a commit that has happened.
+    // The next start sweeps a journal without a part: no reason to fail a commit that has happened.
     await this.#unlink(this.#layout.journalPath(digest)).catch(() => undefined);
   }
 
@@ -101,16 +108,15 @@ export class BlobStore {
   }
 
   /**
-   * Every held blob, in no order, except what `put` writes from the first `next` on: who puts counts it. `after` is waited
-   * for before the first look at the disk. Files with foreign names are passed over; so are folders that can't be read,
-   * which are reported. Errors: those of `after`.
+   * Every held blob, in no order, except those that `put` writes from the first `next` on: their writer counts them. Waits for `after`
+   * before the first look at the disk. Leaves out foreign names, and folders that can't be read, which are reported. Errors: those of `after`.
    */
   async *scan(after?: Promise<unknown>): AsyncGenerator<ScannedBlob> {
     const putSince = new Set<Digest>();
     this.#scans.add(putSince);
     try {
       await after;
-      for await (const blob of scanBlobs(this.#layout, this.#observer)) {
+      for await (const blob of this.#scanFolders()) {
         if (!putSince.has(blob.digest) && !isHollow(blob.digest, blob.size)) yield blob;
       }
     } finally {
@@ -118,12 +124,12 @@ export class BlobStore {
     }
   }
 
-  /** Keeps the last use on disk, as mtime, for the day the LRU index is lost. Not held: nothing. Errors: `StoreError` write. */
+  /** Keeps the last use on disk, as mtime, from which a lost LRU index is rebuilt. Not held: nothing. Errors: `StoreError` write. */
   async setLastUse(digest: Digest, lastUseMs: number): Promise<void> {
     await this.#setTimes(digest, ({ atimeMs }) => [atimeMs / 1000, lastUseMs / 1000]);
   }
 
-  /** Keeps when a held blob was last compared with its digest, as atime (see verified-mark.ts). Errors: `StoreError` write. */
+  /** Keeps when a held blob was last compared with its digest, as atime (see `verifiedMsOf`). Errors: `StoreError` write. */
   async setVerified(digest: Digest, verifiedMs: number): Promise<void> {
     await this.#setTimes(digest, ({ mtimeMs }) => [markSeconds(verifiedMs), mtimeMs / 1000]);
   }
@@ -140,72 +146,89 @@ export class BlobStore {
     try {
       await writeDurably(this.#observer, this.#layout.tempPath(), this.#layout.blobPath(digest), bytes);
     } catch (error) {
-      // As with `commit`: what has its name is held, and has to be counted.
+      // As with `commit`: a blob that has its name is held, and must be counted.
       if ((await this.sizeOf(digest).catch(() => undefined)) !== bytes.length) throw error;
     }
     return true;
   }
 
-  /** Both times at once is all that can be set, so the other one is read first. Two at the same time may lose one. */
+  async *#scanFolders(): AsyncGenerator<ScannedBlob> {
+    for (const algorithm of ['sha256', 'sha512']) {
+      const root = join(this.#layout.blobsFolder, algorithm);
+      for (const prefix of await this.#list(root)) {
+        const folder = join(root, prefix);
+        const names = (await this.#list(folder)).filter(hex => hex.startsWith(prefix));
+        for (let i = 0; i < names.length; i += statsAtOnce) {
+          const chunk = names.slice(i, i + statsAtOnce);
+          const found = await Promise.all(
+            chunk.map(hex => this.#look(join(folder, hex), `${algorithm}:${hex}`)),
+          );
+          for (const blob of found) if (blob !== undefined) yield blob;
+        }
+      }
+    }
+  }
+
+  /** A folder that can't be read costs its blobs their place in the count, not the whole scan. */
+  async #list(folder: string): Promise<string[]> {
+    return readdir(folder).catch(error => {
+      if (!isMissing(error)) this.#observer.storeError('scan');
+      return [];
+    });
+  }
+
+  async #look(path: string, digest: string): Promise<ScannedBlob | undefined> {
+    if (!isDigest(digest)) return undefined;
+    try {
+      const found = await stat(path);
+      return found.isFile() ? { digest, size: found.size, mtimeMs: found.mtimeMs } : undefined;
+    } catch (error) {
+      if (!isMissing(error)) this.#observer.storeError('scan');
+      return undefined;
+    }
+  }
+
+  /** Both times can only be set together, so the other one is read first. Two calls at the same time may lose one. */
   async #setTimes(digest: Digest, times: (found: Stats) => readonly [number, number]): Promise<void> {
     const path = this.#layout.blobPath(digest);
     await guardDisk(this.#observer, 'write', async () => {
-      try {
-        await utimes(path, ...times(await stat(path)));
-      } catch (error) {
-        if (!isMissing(error)) throw error;
-      }
+      const found = await stat(path).catch(ignoreMissing);
+      if (found !== undefined) await utimes(path, ...times(found)).catch(ignoreMissing);
     });
   }
 
   async #unlink(path: string): Promise<boolean> {
     return guardDisk(this.#observer, 'unlink', async () => {
-      try {
-        await unlink(path);
-        return true;
-      } catch (error) {
-        if (isMissing(error)) return false;
-        throw error;
-      }
+      const removed = unlink(path).then(() => true);
+      return (await removed.catch(ignoreMissing)) ?? false;
     });
   }
 }
 
 /**
- * Some file systems bring back an empty file after a power cut in spite of the sync (a lying disk). One look at the size
- * is free and tells; it is taken as not held, and the next commit replaces it.
+ * A file that a power cut left empty in spite of the sync (disks that lie about it do so). It counts as not held, and the next commit
+ * replaces it.
  */
 function isHollow(digest: Digest, size: number): boolean {
-  return (
-    size === 0 && digest !== digestOf(new Uint8Array(), digest.startsWith('sha512:') ? 'sha512' : 'sha256')
-  );
+  return size === 0 && digest !== digestOf(new Uint8Array(), algorithmOf(digest));
 }
 
-/** Of `renameDurably`, whose rename comes first. */
+/** For `renameDurably`: its sync comes after the rename. */
 function ignoreFolderSync(error: unknown): void {
   if (!(error instanceof StoreError) || error.operation !== 'sync') throw error;
 }
 
-/** Without a new atime, which is ours; the kernel lets only the owner of a file ask for that. */
+/** Reading must not change the atime, which is our mark; the kernel allows that flag to the owner of a file only. */
 const quietly = constants.O_RDONLY | (constants.O_NOATIME ?? 0);
 
-async function openIfThere(path: string): Promise<FileHandle | undefined> {
-  try {
-    return await open(path, quietly).catch(error => {
-      if (systemCodeOf(error) !== 'EPERM') throw error;
-      return open(path, 'r');
-    });
-  } catch (error) {
-    if (isMissing(error)) return undefined;
-    throw error;
-  }
+function openIfThere(path: string): Promise<FileHandle | undefined> {
+  const opening = open(path, quietly).catch(error => {
+    if (systemCodeOf(error) !== 'EPERM') throw error;
+    return open(path, 'r');
+  });
+  return opening.catch(ignoreMissing);
 }
 
 async function sizeIfThere(path: string): Promise<number | undefined> {
-  try {
-    return (await stat(path)).size;
-  } catch (error) {
-    if (isMissing(error)) return undefined;
-    throw error;
-  }
+  return (await stat(path).catch(ignoreMissing))?.size;
 }

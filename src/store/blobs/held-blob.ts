@@ -1,13 +1,16 @@
 /**
- * One held file, open for reading. It costs one open and one fstat, and then one read per buffer. A blob that is evicted
- * while somebody reads it stays readable through this handle. The shape is `BlobReader` of the registry contract, so a
- * held file and a growing one look alike to those who send them.
+ * One held file, open for reading: a `BlobReader` of the registry contract. It costs one open, one fstat, and one read per buffer.
+ * A blob that is evicted meanwhile stays readable through this handle.
  */
 import type { Stats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { guardDisk, StoreError, type StoreObserver } from '../store-error.ts';
-import type { ReadBuffers } from './read-buffers.ts';
-import { verifiedMsOf } from './verified-mark.ts';
+
+const largestBufferBytes = 512 * 1024;
+const smallestBufferBytes = 64 * 1024;
+const allBuffersBytes = 32 * 1024 * 1024;
+/** Binary fractions of a second go through every layer unchanged. */
+const markMs = 625;
 
 /** A descriptor and how many read through it. */
 interface SharedHandle {
@@ -24,7 +27,7 @@ export class HeldBlob {
   readonly mtimeMs: number;
   /** When its bytes were last compared with the digest: milliseconds since the epoch; 0: not known. */
   readonly verifiedMs: number;
-  /** False: something else has taken the place, such as a folder. */
+  /** False for a folder in its place, for instance. */
   readonly isFile: boolean;
   readonly #shared: SharedHandle;
   readonly #found: Stats;
@@ -52,12 +55,12 @@ export class HeldBlob {
     this.#observer = observer;
   }
 
-  /** Which file it is: another one under the same name has another id. */
+  /** A later file under the same name has another id. */
   get fileId(): string {
     return fileIdOf(this.#found);
   }
 
-  /** Another reader of the very same file, closed by itself. Errors: `StoreError` read, CLOSED. */
+  /** Another reader of the same file, closed by itself. Errors: `StoreError` read, CLOSED. */
   share(): HeldBlob {
     this.#throwIfClosed();
     this.#shared.users += 1;
@@ -100,7 +103,7 @@ export class HeldBlob {
     this.#shared.buffers.leave();
     this.#shared.users -= 1;
     if (this.#shared.users === 0) return this.#shared.handle.close();
-    await this.#reading?.catch(() => undefined); // its buffer is the caller's again after this
+    await this.#reading?.catch(() => undefined); // after this the buffer is the caller's again
   }
 
   #throwIfClosed(): void {
@@ -117,4 +120,41 @@ export class HeldBlob {
 /** An inode alone may be given to the next file once this one is gone. */
 export function fileIdOf({ ino, birthtimeMs }: Pick<Stats, 'ino' | 'birthtimeMs'>): string {
   return `${ino} ${birthtimeMs}`;
+}
+
+/**
+ * The buffer size of each reader of a held blob. Large reads cost less CPU per byte (512 KiB a quarter less than 256; more gains nothing),
+ * but a thousand slow clients must not hold a thousand of those: all readers together get 32 MiB, and each at least 64 KiB.
+ */
+export class ReadBuffers {
+  #readers = 0;
+
+  /** One reader more. Its buffer in bytes: a power of two. */
+  enter(): number {
+    this.#readers += 1;
+    const share = 2 ** Math.floor(Math.log2(allBuffersBytes / this.#readers));
+    return Math.max(smallestBufferBytes, Math.min(largestBufferBytes, share));
+  }
+
+  /** To be called once for each `enter`. */
+  leave(): void {
+    this.#readers -= 1;
+  }
+}
+
+/** Both in milliseconds since the epoch; 0: the file system doesn't know. */
+export type FileTimes = Pick<Stats, 'atimeMs' | 'birthtimeMs'>;
+
+/**
+ * When a file was last verified: milliseconds since the epoch; 0: not known. The mark is an atime that ends in exactly 0.625 s. Any other
+ * atime comes from a foreign reader; then the birth counts, because a file was verified when it was downloaded. So foreign readers, copies
+ * and file systems with coarse times cost one more check, and never delay one.
+ */
+export function verifiedMsOf({ atimeMs, birthtimeMs }: FileTimes): number {
+  return atimeMs % 1000 === markMs ? Math.max(atimeMs, birthtimeMs) : birthtimeMs;
+}
+
+/** The atime that marks it, in seconds as `utimes` takes them. */
+export function markSeconds(verifiedMs: number): number {
+  return Math.floor(verifiedMs / 1000) + markMs / 1000;
 }

@@ -1,7 +1,6 @@
 /**
- * Keeps the last use of blobs on disk, as the mtime of their files, so that a lost LRU index can be rebuilt, and beside it
- * when they were last verified. Both are collected and written every half minute, a few files at a time: a hit costs no
- * disk write.
+ * Writes the last use and the last verification of blobs to the times of their files, from which a lost LRU index is rebuilt. Both are
+ * collected and written every 30 s, a few files at a time, so a hit costs no disk write.
  */
 import type { Digest } from '../../oci/digest.ts';
 import type { Logger } from '../../telemetry/logger.ts';
@@ -34,7 +33,7 @@ export class LastUseWriter {
     this.#touched.set(digest, this.#options.now());
   }
 
-  /** Its bytes were compared with its digest just now. Synchronous, no I/O. */
+  /** Its bytes were just compared with its digest. Synchronous, no I/O. */
   verified(digest: Digest): void {
     this.#verified.set(digest, this.#options.now());
   }
@@ -68,7 +67,7 @@ export class LastUseWriter {
     const write = async () => {
       for (const [digest, ms] of left) {
         await set(digest, ms).catch(() => {
-          failed += 1; // reported by the store; counted here for one line
+          failed += 1; // the store reports each; here they make one log line
         });
       }
     };

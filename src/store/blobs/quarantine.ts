@@ -1,12 +1,12 @@
 /**
- * Where files go that weren't what their digest says: out of the way of everybody, and still there for whoever wants to
- * know what the disk did. Only the newest few are kept, within a bound; their bytes count in the limit of the store.
+ * Keeps files that did not match their digest, so that an operator can see what the disk did. Only the newest few stay, within a bound;
+ * their bytes count in the limit of the store.
  */
 import { mkdir, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '../../oci/digest.ts';
 import type { StoreLayout } from '../layout.ts';
-import { guardDisk, isMissing, type StoreObserver } from '../store-error.ts';
+import { guardDisk, ignoreMissing, type StoreObserver } from '../store-error.ts';
 import { fileIdOf } from './held-blob.ts';
 
 const maxFiles = 4;
@@ -16,9 +16,9 @@ export interface QuarantineOptions {
   readonly observer: StoreObserver;
   /** Milliseconds since the epoch. */
   now(): number;
-  /** What may lie here at most, in bytes; a larger file is removed instead. */
+  /** For all files together, in bytes; a larger file is removed instead. */
   maxBytes(): number;
-  /** So many bytes more are here (negative: fewer). */
+  /** The change of the bytes that are kept here; negative when files go. */
   counted(bytes: number): void;
 }
 
@@ -38,7 +38,7 @@ export class Quarantine {
     this.#options = options;
   }
 
-  /** Counts what an earlier process has left. Errors: `StoreError` scan. */
+  /** Counts the files that an earlier process has left. Errors: `StoreError` scan. */
   load(): Promise<void> {
     return this.#inTurn(async () => {
       await this.#read();
@@ -46,8 +46,8 @@ export class Quarantine {
   }
 
   /**
-   * Takes away what lies under the digest; with `fileId`, only that very file, for another one is none of the matter.
-   * Undefined: it isn't there. Errors: `StoreError` rename: it is still there, and can't be moved or removed.
+   * Takes away the file of a digest; with `fileId`, only if it is still that one. Undefined: it isn't there.
+   * Errors: `StoreError` rename: it is still there, and can't be moved or removed.
    */
   take(digest: Digest, fileId?: string): Promise<SetAside | undefined> {
     return this.#inTurn(() => guardDisk(this.#options.observer, 'rename', () => this.#take(digest, fileId)));
@@ -70,7 +70,7 @@ export class Quarantine {
       await rename(path, target);
     } catch (error) {
       if (!found.isFile()) throw error;
-      await unlink(path).catch(ignoreMissing); // to be rid of it matters more than to keep it
+      await unlink(path).catch(ignoreMissing); // removing it matters more than keeping it
       return { bytes, path: undefined };
     }
     files.set(target, bytes);
@@ -84,7 +84,7 @@ export class Quarantine {
     for (const [path, bytes] of files) {
       const sum = [...files.values()].reduce((total, size) => total + size, 0);
       if (files.size <= maxFiles && sum <= maxBytes()) return;
-      await unlink(path).catch(() => undefined); // a folder, or gone: not counted any more either way
+      await unlink(path).catch(() => undefined); // a folder, or gone: no longer counted either way
       files.delete(path);
       counted(-bytes);
     }
@@ -113,9 +113,4 @@ export class Quarantine {
     this.#running = done.catch(() => undefined);
     return done;
   }
-}
-
-function ignoreMissing(error: unknown): undefined {
-  if (isMissing(error)) return undefined;
-  throw error;
 }

@@ -1,35 +1,35 @@
 /**
- * One reader of an ingest. It has an offset of its own, so a slow client slows nobody and a late one starts at once;
- * it holds no buffer (the caller hands one in) and shares the ingest's descriptor.
+ * The readers of an ingest. Each has its own offset, so a slow client delays no other one and a late one starts at once; it holds no buffer
+ * (the caller hands one in). All share one descriptor, which the last user closes.
  */
 import type { FileHandle } from 'node:fs/promises';
+import type { Wait } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { StoreError } from '../store-error.ts';
-import { MismatchError } from './ingest-error.ts';
+import { MismatchError, StoreError } from '../store-error.ts';
 
-/** What a follower sees of its ingest. */
+/** The ingest as its followers see it. */
 export interface Followed {
   readonly digest: Digest;
   /** Grows at each restart. */
   readonly generation: number;
-  /** Of the whole blob, in bytes; undefined while unknown, also in between two tries. */
+  /** Of the whole blob, in bytes; undefined while unknown, also between two tries. */
   readonly size: number | undefined;
   readonly verified: boolean;
   readonly failure: Error | undefined;
-  /** Bytes from `at` to this offset may be given out; `at` or less: none yet. */
+  /** Bytes from `at` up to this offset may be given out; `at` or less: none yet. */
   readableFrom(at: number): number;
-  nextChange(): { readonly changed: Promise<void>; cancel(): void };
+  nextChange(): Wait;
 }
 
 export interface FollowerEvents {
-  /** It has been given its first bytes. */
+  /** The follower has given out its first bytes. */
   touched(): void;
-  /** It is done with the shared descriptor. */
+  /** It no longer uses the shared descriptor. */
   left(touched: boolean): Promise<void>;
 }
 
 export class Follower {
-  /** Small: a follower's buffer is all that a slow client costs. */
+  /** Small, because this buffer is all that a slow client costs. */
   readonly preferredBytes = 64 * 1024;
   readonly #ingest: Followed;
   readonly #handle: FileHandle;
@@ -50,20 +50,20 @@ export class Follower {
     this.#generation = ingest.generation;
   }
 
-  /** A reader of this follower was told that the blob has so many bytes; a try that finds another length is not for it. */
+  /** The size that its client was told: a try that finds another size fails for this follower. */
   promise(size: number): void {
     this.#promised = size;
   }
 
-  /** Nobody brings the bytes that it is to wait for: what is there can still be read. */
+  /** It waits no longer for bytes; those on disk can still be read. */
   stop(reason: Error): void {
     this.#stopReason ??= reason;
     this.#cancel();
   }
 
   /**
-   * Waits until bytes from `at` on are there. Resolves 0 at the verified end.
-   * Errors: MismatchError, NoRoomError, or the reason why the ingest was given up or this one stopped.
+   * Waits for bytes from `at` on. Resolves 0 at the verified end.
+   * Errors: MismatchError, NoRoomError, or the reason why the ingest or this follower was stopped.
    */
   async read(into: Buffer, at: number): Promise<number> {
     for (;;) {
@@ -99,7 +99,7 @@ export class Follower {
     if (!this.#reading) await this.#leaveOnce();
   }
 
-  /** The shared descriptor may close with the last user: never while this one reads. */
+  /** This follower stays a user while it reads, so that the shared descriptor isn't closed under it. */
   async #pread(into: Buffer, length: number, at: number): Promise<number> {
     this.#reading = true;
     try {
@@ -123,11 +123,89 @@ export class Follower {
   }
 }
 
-/** Somebody else has cut the file: 0 would pass for the end of the blob. */
+/** Counts the users of the shared descriptor: the opener and each follower; and the followers that have given out bytes. */
+export class IngestUsers {
+  readonly #onFollowers: (count: number) => void;
+  readonly #onLast: () => Promise<void>;
+  #users = 1;
+  #followers = 0;
+  #touched = 0;
+
+  /** `onFollowers` gets the number of followers at each change; `onLast` is called when the last user has left. */
+  constructor(onFollowers: (count: number) => void, onLast: () => Promise<void>) {
+    this.#onFollowers = onFollowers;
+    this.#onLast = onLast;
+  }
+
+  get isAny(): boolean {
+    return this.#users > 0;
+  }
+
+  get followers(): number {
+    return this.#followers;
+  }
+
+  /** A follower has not given out a byte yet. */
+  get hasUntouchedFollower(): boolean {
+    return this.#followers > this.#touched;
+  }
+
+  /** For one more follower. */
+  join(): FollowerEvents {
+    this.#users += 1;
+    this.#followers += 1;
+    this.#onFollowers(this.#followers);
+    return {
+      touched: () => {
+        this.#touched += 1;
+      },
+      left: touched => {
+        this.#followers -= 1;
+        if (touched) this.#touched -= 1;
+        this.#onFollowers(this.#followers);
+        return this.release();
+      },
+    };
+  }
+
+  /** For the opener, and for each follower. */
+  async release(): Promise<void> {
+    this.#users -= 1;
+    if (this.#users === 0) await this.#onLast();
+  }
+}
+
+/** The file was cut from outside. A count of 0 would mean the end of the blob. */
 function truncated(at: number, limit: number): StoreError {
   return new StoreError(
     'read',
     'TRUNCATED',
     `expected bytes up to ${limit}, got the end of the file at ${at}`,
   );
+}
+
+/** Blobs up to this size are verified before their first byte is given out (docs/behaviour.md, "A blob"). */
+export const verifyFirstBytes = 1024 * 1024;
+
+export interface Growth {
+  /** Bytes below it are in the hash and on disk. */
+  readonly front: number;
+  /** Of the whole blob, in bytes; undefined while unknown. */
+  readonly size: number | undefined;
+  readonly verified: boolean;
+}
+
+/** All bytes below this offset may be given out. */
+export function readableFront({ front, size, verified }: Growth): number {
+  if (verified) return size ?? front;
+  if ((size ?? front) <= verifyFirstBytes) return 0;
+  return size === undefined ? front - 1 : Math.min(front, size - 1);
+}
+
+/** For an offset from which bytes up to `heldEnd` are on disk: one past the last that may be given out. */
+export function readableEnd(growth: Growth, heldEnd: number): number {
+  const front = readableFront(growth);
+  const { size, verified } = growth;
+  if (verified || size === undefined || size <= verifyFirstBytes) return front;
+  return Math.max(front, Math.min(heldEnd, size - 1));
 }

@@ -1,23 +1,118 @@
 /**
- * A file that fills up in any order and is hashed in the right one: bytes are written where they belong, and the front
- * moves over everything contiguous, from memory when they are just at hand, else by reading back (after a restart, or
- * over a segment of its own). Rings its bell whenever there is more of it.
+ * A file that fills up in any order and is hashed in the right one. The front moves over all contiguous bytes: from memory when they were
+ * just written there, else by reading them back (after a restart, or over a segment that came early). Notifies at every change.
  */
+import type { Hash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
-import type { Notifier } from '../../lib/notifier.ts';
-import type { Digest } from '../../oci/digest.ts';
+import type { Notifier } from '../../lib/wait.ts';
+import { algorithmOf, createDigester, type Digest, finishDigest } from '../../oci/digest.ts';
 import { guardDisk, StoreError, type StoreObserver } from '../store-error.ts';
-import { RunningHash } from './running-hash.ts';
-import type { Segments } from './segments.ts';
 
 const rehashBlockBytes = 1024 * 1024;
+
+/** Half-open. */
+export type Segment = readonly [start: number, end: number];
+
+/** Which bytes of a file are on disk: sorted, disjoint spans. Neighbours that touch are merged. */
+export class Segments {
+  #list: Segment[];
+
+  /** Errors: RangeError when the list is not sorted, disjoint and within whole non-negative numbers. */
+  constructor(list: readonly Segment[] = []) {
+    let last = -1;
+    for (const [start, end] of list) {
+      if (!Number.isSafeInteger(start) || !Number.isSafeInteger(end) || start <= last || end <= start) {
+        throw new RangeError(`expected sorted, disjoint segments, got [${start}, ${end}] after ${last}`);
+      }
+      last = end;
+    }
+    this.#list = [...list];
+  }
+
+  add(start: number, end: number): void {
+    if (end <= start) return;
+    const last = this.#list.at(-1);
+    if (last !== undefined && last[1] === start) {
+      this.#list[this.#list.length - 1] = [last[0], end]; // the common case: a transfer goes on
+      return;
+    }
+    const before = this.#list.filter(segment => segment[1] < start);
+    const after = this.#list.filter(segment => segment[0] > end);
+    const touched = this.#list.slice(before.length, this.#list.length - after.length);
+    const from = Math.min(start, touched[0]?.[0] ?? start);
+    const to = Math.max(end, touched.at(-1)?.[1] ?? end);
+    this.#list = [...before, [from, to], ...after];
+  }
+
+  /** Where the bytes that start at `offset` end: `offset` itself when it isn't held. */
+  endFrom(offset: number): number {
+    return this.#list.find(([start, end]) => start <= offset && offset < end)?.[1] ?? offset;
+  }
+
+  /** The first byte at or after `offset` that isn't held, and where the next held one begins (if any). */
+  nextGap(offset: number): { readonly start: number; readonly end: number | undefined } {
+    const start = this.endFrom(offset);
+    return { start, end: this.#list.find(segment => segment[0] > start)?.[0] };
+  }
+
+  /** Drops everything at or after `offset`. */
+  truncate(offset: number): void {
+    this.#list = this.#list
+      .filter(([start]) => start < offset)
+      .map(([start, end]): Segment => [start, Math.min(end, offset)]);
+  }
+
+  get bytes(): number {
+    return this.#list.reduce((sum, [start, end]) => sum + end - start, 0);
+  }
+
+  toJSON(): readonly Segment[] {
+    return [...this.#list];
+  }
+}
+
+/** The hash of the contiguous beginning of a file: of all bytes below `offset`. */
+export class RunningHash {
+  readonly #digest: Digest;
+  #hash: Hash;
+  #offset = 0;
+
+  constructor(digest: Digest) {
+    this.#digest = digest;
+    this.#hash = createDigester(algorithmOf(digest));
+  }
+
+  get offset(): number {
+    return this.#offset;
+  }
+
+  /** The bytes that come next. */
+  advance(bytes: Uint8Array): void {
+    this.#hash.update(bytes);
+    this.#offset += bytes.length;
+  }
+
+  /** To hash on from `offset`. */
+  copyHash(): Hash {
+    return this.#hash.copy();
+  }
+
+  matches(): boolean {
+    return finishDigest(algorithmOf(this.#digest), this.#hash.copy()) === this.#digest;
+  }
+
+  restart(): void {
+    this.#hash = createDigester(algorithmOf(this.#digest));
+    this.#offset = 0;
+  }
+}
 
 export interface GrowingFileOptions {
   readonly digest: Digest;
   readonly handle: FileHandle;
-  /** What of the file is there already. */
+  /** The bytes that are on disk already. */
   readonly segments: Segments;
-  readonly bell: Notifier;
+  readonly notifier: Notifier;
   readonly observer: StoreObserver;
   /** Reading back failed: the front stays where it is. */
   onError(error: Error): void;
@@ -38,7 +133,7 @@ export class GrowingFile {
     this.front = new RunningHash(options.digest);
   }
 
-  /** Until then the front stays at 0. Idempotent. */
+  /** The front stays at 0 until this is called. Idempotent. */
   startHashing(): void {
     this.#isHashing = true;
     this.#advance();
@@ -54,9 +149,9 @@ export class GrowingFile {
     return this.segments.endFrom(this.front.offset);
   }
 
-  /** False: a restart came in between, the bytes don't count. Errors: StoreError write. */
+  /** False: a restart came in between, and the bytes don't count. Errors: StoreError write. */
   async write(at: number, bytes: Buffer): Promise<boolean> {
-    const { handle, observer, bell } = this.#options;
+    const { handle, observer, notifier } = this.#options;
     const generation = this.#generation;
     await guardDisk(observer, 'write', async () => {
       for (let done = 0; done < bytes.length; ) {
@@ -69,9 +164,9 @@ export class GrowingFile {
     this.segments.add(at, end);
     const { offset } = this.front;
     if (this.#isHashing && this.#advancing === undefined && at <= offset && end > offset) {
-      this.front.advance(bytes.subarray(offset - at)); // still in memory: no need to read it back
+      this.front.advance(bytes.subarray(offset - at));
     }
-    bell.ring();
+    notifier.ring();
     this.#advance();
     return true;
   }
@@ -81,12 +176,12 @@ export class GrowingFile {
     while (this.#advancing !== undefined) await this.#advancing;
   }
 
-  /** Nothing of it counts any more; the file itself is the caller's to truncate. */
+  /** Forgets all bytes. The caller truncates the file. */
   async restart(): Promise<void> {
     this.#generation += 1;
     this.front.restart();
     this.segments.truncate(0);
-    this.#options.bell.ring();
+    this.#options.notifier.ring();
     await this.settle();
   }
 
@@ -111,7 +206,7 @@ export class GrowingFile {
   }
 
   async #readBack(): Promise<void> {
-    const { handle, bell } = this.#options;
+    const { handle, notifier } = this.#options;
     const block = Buffer.allocUnsafe(rehashBlockBytes);
     const generation = this.#generation;
     while (!this.#stopped && generation === this.#generation) {
@@ -127,7 +222,7 @@ export class GrowingFile {
           `expected ${length} bytes at ${offset}, got the end of the file`,
         );
       this.front.advance(block.subarray(0, bytesRead));
-      bell.ring();
+      notifier.ring();
     }
   }
 }

@@ -1,30 +1,41 @@
 /**
- * One blob that is being filled: a file that grows, hashed as its contiguous front moves, read by any number of
- * followers while it grows. It knows nothing of networks; a download writes into it.
- *
- * Guarantees: the front counts bytes that are on disk *and* in the hash; followers see what is on disk, but the last
- * byte (and all of a small blob) is held back until the whole digest is right (`hold-back.ts`); what is on disk
- * survives the process through the journal. Order at the end: digest, last byte to the followers, fsync, rename.
+ * One blob that is being filled: a growing file that any number of followers read meanwhile. A download writes into it. Followers see the
+ * bytes on disk, but get the last byte (of a small blob: the first) only after the digest is verified (release-policy.ts). The journal keeps
+ * the bytes across a crash. Order at the end: digest, last byte to the followers, fsync, rename.
  */
 import { constants } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
-import { Notifier, type Wait } from '../../lib/notifier.ts';
+import { Notifier, type Wait } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { guardDisk } from '../store-error.ts';
-import { Follower } from './follower.ts';
+import type { Observer } from '../../telemetry/observer.ts';
+import { guardDisk, NoRoomError } from '../store-error.ts';
+import { Follower, IngestUsers, readableEnd, readableFront } from './follower.ts';
 import { GrowingFile } from './growing-file.ts';
-import { NoRoomError } from './ingest-error.ts';
-import { IngestJournal, type OpenedJournal } from './ingest-journal.ts';
-import type { IngestOptions } from './ingest-options.ts';
-import { IngestUsers } from './ingest-users.ts';
-import { readableEnd, readableFront } from './release-policy.ts';
+import { IngestJournal, type OpenedJournal } from './journal.ts';
+
+export interface IngestOptions {
+  readonly digest: Digest;
+  /** For the journal: `docker.io/library/alpine`. */
+  readonly source: string;
+  readonly partPath: string;
+  readonly journalPath: string;
+  tempPath(): string;
+  readonly bootId: string;
+  readonly observer: Observer;
+  /** fsync, rename to the blob's place, fsync of the folder, journal removed. Errors: StoreError. */
+  commit(handle: FileHandle): Promise<void>;
+  /** Hashing starts with `hashFront`, so that a range of a partial doesn't read all bytes before it. */
+  readonly hashesLater?: boolean;
+  /** The number of followers, at each change. */
+  onFollowers(count: number): void;
+}
 
 export class Ingest {
   readonly digest: Digest;
   readonly #options: IngestOptions;
   readonly #handle: FileHandle;
   readonly #journal: IngestJournal;
-  readonly #bell = new Notifier();
+  readonly #notifier = new Notifier();
   readonly #file: GrowingFile;
   readonly #users: IngestUsers;
   #size: number | undefined;
@@ -39,13 +50,13 @@ export class Ingest {
     this.#size = opened.size;
     const { digest, observer } = options;
     const { segments } = opened;
-    const onError = (error: Error) => this.#fail(error);
-    this.#file = new GrowingFile({ digest, handle, segments, bell: this.#bell, observer, onError });
+    const [notifier, onError] = [this.#notifier, (error: Error) => this.#fail(error)];
+    this.#file = new GrowingFile({ digest, handle, segments, notifier, observer, onError });
     if (options.hashesLater !== true) this.hashFront();
-    this.#users = new IngestUsers({
-      onFollowers: count => options.onFollowers(count),
-      onLast: () => this.#close(),
-    });
+    this.#users = new IngestUsers(
+      count => options.onFollowers(count),
+      () => this.#close(),
+    );
   }
 
   /** Opens the partial of an earlier try, cut back to what its journal vouches for, or a new one. Errors: StoreError. */
@@ -64,6 +75,7 @@ export class Ingest {
     });
   }
 
+  /** Bytes below it are on disk and in the hash. */
   get front(): number {
     return this.#file.front.offset;
   }
@@ -84,17 +96,17 @@ export class Ingest {
     return this.#users.followers;
   }
 
-  /** False once everybody has left: the descriptor is closed, and the blob is in its place or gone. */
+  /** False once all users have left: the descriptor is closed, and the blob is in its place or gone. */
   get isOpen(): boolean {
     return this.#users.isAny;
   }
 
-  /** Somebody waits who has not been given a byte yet: worth a second try after wrong bytes. */
+  /** A follower has not given out a byte yet: it can use a second try after wrong bytes. */
   get hasUntouchedFollower(): boolean {
     return this.#users.hasUntouchedFollower;
   }
 
-  /** Grows by one at each restart; a follower that has given out bytes of an older generation must stop. */
+  /** Grows by one at each restart. A follower that has given out bytes of an older one must stop. */
   get generation(): number {
     return this.#file.generation;
   }
@@ -109,7 +121,7 @@ export class Ingest {
     return readableFront(this);
   }
 
-  /** Followers may read from `at` to this offset; `at` or less: nothing yet. */
+  /** Followers may read from `at` up to this offset; `at` or less: no byte yet. */
   readableFrom(at: number): number {
     return readableEnd(this, this.#file.segments.endFrom(at));
   }
@@ -119,18 +131,18 @@ export class Ingest {
     return this.#file.segments.nextGap(offset);
   }
 
-  /** Learnt from the descriptor or a source. */
+  /** As the descriptor or a source says. */
   setSize(size: number): void {
     this.#size = size;
-    this.#bell.ring();
+    this.#notifier.ring();
   }
 
-  /** Something that followers wait for has changed outside. */
+  /** Followers check again: something outside has changed. */
   wake(): void {
-    this.#bell.ring();
+    this.#notifier.ring();
   }
 
-  /** The blob is wanted as a whole: what lies before the first gap goes into the hash from now on. Idempotent. */
+  /** From now on the bytes before the first gap go into the hash. Idempotent. */
   hashFront(): void {
     this.#file.startHashing();
   }
@@ -141,29 +153,29 @@ export class Ingest {
     this.#journal.progressed(this.#handle, bytes.length, this.#size, this.#file.segments);
   }
 
-  /** Waits until all bytes on disk are in the hash, then compares. True: followers may have the last byte. */
+  /** Waits until all bytes on disk are in the hash, then compares. True: followers get the last byte. */
   async verify(): Promise<boolean> {
     await this.#file.settle();
     if (this.#failure !== undefined) throw this.#failure;
     this.#size ??= this.front;
     if (this.front !== this.#size || !this.#file.front.matches()) return false;
     this.#verified = true;
-    this.#bell.ring();
+    this.#notifier.ring();
     return true;
   }
 
-  /** After `verify`. Errors: StoreError; followers go on reading from the open file all the same. */
+  /** After `verify`. Errors: StoreError; followers can still read the open file. */
   async commit(): Promise<void> {
     await this.#journal.settle();
     await this.#options.commit(this.#handle);
   }
 
-  /** The full length is on disk: written down before the digest is compared, so that a crash here asks nobody. */
+  /** Called with the full length on disk, before the digest is compared: after a crash here no upstream is asked again. */
   async journalAll(): Promise<void> {
     await this.#journal.write(this.#size, this.#file.segments);
   }
 
-  /** The bytes were wrong: from zero again. Followers that have given any out are cut; the others wait on. */
+  /** After wrong bytes: from zero again. Followers that have given any out are cut; the others wait on. */
   async restart(): Promise<void> {
     this.#size = undefined;
     await this.#file.restart();
@@ -173,13 +185,13 @@ export class Ingest {
     });
   }
 
-  /** No way on for now: followers are cut, the partial stays for the next ask. */
+  /** Followers are cut; the partial is synced and stays for the next request. */
   async suspend(reason: Error): Promise<void> {
     this.#fail(reason);
     await this.#journal.finish(this.#handle, this.#size, this.#file.segments);
   }
 
-  /** Nobody wants more of it for now. Written down for a crash of the process; a power cut may cost its last bytes. */
+  /** Without followers: the partial stays, but is not synced, so a power cut may cost its last bytes. */
   async pause(reason: Error): Promise<void> {
     this.#fail(reason);
     await this.#journal.write(this.#size, this.#file.segments);
@@ -191,13 +203,13 @@ export class Ingest {
     await this.#removeFiles();
   }
 
-  /** The disk is full: followers drain what is there, then read on by themselves from `NoRoomError.front`. */
+  /** The disk is full: followers read the bytes on disk, then go on alone from `NoRoomError.front`. */
   async overflow(): Promise<void> {
     this.#fail(this.noRoom());
     await this.#removeFiles();
   }
 
-  /** For who can't wait for room: where the front is, to go on from by oneself. */
+  /** For a reader that goes on alone from the front. */
   noRoom(): NoRoomError {
     return new NoRoomError(this.front, this.#file.front.copyHash(), this.#size);
   }
@@ -208,10 +220,10 @@ export class Ingest {
 
   /** Resolves at the next change, or when `cancel` is called. */
   nextChange(): Wait {
-    return this.#bell.next();
+    return this.#notifier.next();
   }
 
-  /** The opener's share (and each follower's) of the descriptor; the last one closes it. */
+  /** For the opener, once. The descriptor is closed when the opener and all followers have left. */
   release(): Promise<void> {
     return this.#users.release();
   }
@@ -226,7 +238,7 @@ export class Ingest {
   #fail(reason: Error): void {
     this.#failure ??= reason;
     this.#file.stop();
-    this.#bell.ring();
+    this.#notifier.ring();
   }
 
   async #removeFiles(): Promise<void> {

@@ -1,15 +1,123 @@
 /**
- * The journal beside a partial: what of the file can be believed after the process or the machine died.
- *
- * `written` is believed after a crash of the process only (same boot: the page cache survived), `synced` always.
- * Each write replaces the whole file by rename, so a reader sees one state or the next, never a mixture. Whatever it
- * says, the digest decides in the end; a journal that can't be believed costs bytes, never correctness.
+ * The journal beside a partial: which of its bytes can be believed after the process or the machine died. `written` is believed after a
+ * crash of the process only (same boot: the page cache survived), `synced` always. Each write replaces the file by rename. The digest still
+ * decides in the end: a journal that can't be believed costs bytes, never correctness.
  */
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { type FileHandle, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import type { Digest } from '../../oci/digest.ts';
-import { isMissing } from '../store-error.ts';
-import type { Segment } from './segments.ts';
-import { Segments } from './segments.ts';
+import type { Observer } from '../../telemetry/observer.ts';
+import { ignoreMissing } from '../store-error.ts';
+import { type Segment, Segments } from './growing-file.ts';
+
+const everyBytes = 1024 * 1024;
+const syncBytes = 32 * 1024 * 1024;
+
+export interface IngestJournalOptions {
+  readonly digest: Digest;
+  /** For the operator: `docker.io/library/alpine`. */
+  readonly source: string;
+  readonly journalPath: string;
+  /** A new name in the same folder. */
+  tempPath(): string;
+  readonly bootId: string;
+  readonly observer: Observer;
+}
+
+export interface OpenedJournal {
+  readonly journal: IngestJournal;
+  /** Of the whole blob, in bytes, when the partial's journal knows it. */
+  readonly size: number | undefined;
+  /** The bytes of the file that it vouches for. */
+  readonly segments: Segments;
+}
+
+/**
+ * Writes the journal of one ingest: after each MiB in the page cache, and after each 32 MiB synced. It runs beside the transfer, one write
+ * at a time. A failed write only costs bytes after a crash, so it is reported and not thrown.
+ */
+export class IngestJournal {
+  readonly #options: IngestJournalOptions;
+  #synced: readonly Segment[];
+  #unwritten = 0;
+  #unsynced = 0;
+  #running: Promise<void> | undefined;
+
+  private constructor(options: IngestJournalOptions, synced: readonly Segment[]) {
+    this.#options = options;
+    this.#synced = synced;
+  }
+
+  /** Reads the journal of an earlier try, or writes a new one: it exists before the first byte does. */
+  static async open(options: IngestJournalOptions): Promise<OpenedJournal> {
+    const found = await readJournal(options, options.digest, options.bootId);
+    const segments = found?.segments ?? new Segments();
+    const journal = new IngestJournal(options, found?.synced ?? []);
+    if (found === undefined) await journal.#write(undefined, []);
+    return { journal, size: found?.size, segments };
+  }
+
+  progressed(handle: FileHandle, bytes: number, size: number | undefined, segments: Segments): void {
+    this.#unwritten += bytes;
+    this.#unsynced += bytes;
+    if (this.#unwritten < everyBytes || this.#running !== undefined) return;
+    const sync = this.#unsynced >= syncBytes;
+    const written = segments.toJSON();
+    this.#unwritten = 0;
+    if (sync) this.#unsynced = 0;
+    this.#run(async () => {
+      if (sync) {
+        await handle.datasync();
+        this.#synced = written;
+      }
+      await this.#write(size, written);
+    });
+  }
+
+  /** Writes the present state now. */
+  async write(size: number | undefined, segments: Segments): Promise<void> {
+    await this.settle();
+    this.#run(() => this.#write(size, segments.toJSON()));
+    await this.settle();
+  }
+
+  /** Syncs and writes the last state of a partial that is kept. */
+  async finish(handle: FileHandle, size: number | undefined, segments: Segments): Promise<void> {
+    await this.settle();
+    this.#run(async () => {
+      await handle.datasync();
+      this.#synced = segments.toJSON();
+      await this.#write(size, this.#synced);
+    });
+    await this.settle();
+  }
+
+  /** After wrong bytes: it vouches for none. */
+  async restart(): Promise<void> {
+    await this.settle();
+    this.#synced = [];
+    this.#unwritten = 0;
+    this.#unsynced = 0;
+    await this.#write(undefined, []);
+  }
+
+  /** Waits for a running write. */
+  async settle(): Promise<void> {
+    while (this.#running !== undefined) await this.#running;
+  }
+
+  async #write(size: number | undefined, written: readonly Segment[]): Promise<void> {
+    const { digest, source, bootId } = this.#options;
+    await writeJournal(this.#options, { digest, source, size, written, synced: this.#synced }, bootId);
+  }
+
+  #run(step: () => Promise<void>): void {
+    this.#running = step()
+      .catch(() => this.#options.observer.storeError('journal'))
+      .finally(() => {
+        this.#running = undefined;
+      });
+  }
+}
 
 export interface JournalState {
   readonly digest: Digest;
@@ -24,13 +132,13 @@ export interface JournalState {
 export interface BelievedPartial {
   readonly size: number | undefined;
   readonly segments: Segments;
-  /** What of it is on the disk itself. */
+  /** Those of them that are synced. */
   readonly synced: readonly Segment[];
 }
 
 export interface JournalPaths {
   readonly journalPath: string;
-  /** A fresh name in the same folder. */
+  /** A new name in the same folder. */
   tempPath(): string;
 }
 
@@ -45,20 +153,14 @@ export async function writeJournal(paths: JournalPaths, state: JournalState, boo
   }
 }
 
-/** What to believe of the partial; undefined when there is no journal or it can't be read. */
+/** The state to believe. Undefined: the journal is missing or can't be parsed. Errors: system errors. */
 export async function readJournal(
   paths: JournalPaths,
   digest: Digest,
   bootId: string,
 ): Promise<BelievedPartial | undefined> {
-  let text: string;
-  try {
-    text = await readFile(paths.journalPath, 'utf8');
-  } catch (error) {
-    if (isMissing(error)) return undefined;
-    throw error;
-  }
-  return parseJournal(text, digest, bootId);
+  const text = await readFile(paths.journalPath, 'utf8').catch(ignoreMissing);
+  return text === undefined ? undefined : parseJournal(text, digest, bootId);
 }
 
 function parseJournal(text: string, digest: Digest, bootId: string): BelievedPartial | undefined {
@@ -73,7 +175,7 @@ function parseJournal(text: string, digest: Digest, bootId: string): BelievedPar
     const segments = isSameBoot ? parseSegments(value['written'], size) : synced;
     return { size, segments, synced: synced.toJSON() };
   } catch {
-    return undefined; // torn or foreign: the partial counts as empty, and is fetched again
+    return undefined; // torn or foreign: the partial counts as empty
   }
 }
 
@@ -85,7 +187,7 @@ function parseSegments(value: unknown, size: number | undefined): Segments {
   return segments;
 }
 
-/** Names this boot of the machine; empty where it can't be told, so that only synced bytes are believed. */
+/** Names this boot of the machine. Empty if unknown: then only synced bytes are believed. */
 export async function readBootId(): Promise<string> {
   try {
     return (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();

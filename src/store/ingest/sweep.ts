@@ -1,20 +1,20 @@
 /**
- * Tidies `ingest-v1/` after a crash: what remains is partials with their journals. Runs behind serving, so it leaves
- * alone what is being filled now.
+ * The partials in `ingest-v1/`: swept after a crash, found, counted, removed. The sweep runs while requests are served, so it doesn't touch
+ * a blob that is being filled; it leaves partials with their journals and nothing else.
  */
 import { readdir, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '../../oci/digest.ts';
 import type { StoreLayout } from '../layout.ts';
-import { guardDisk, isMissing, type StoreObserver } from '../store-error.ts';
+import { guardDisk, ignoreMissing, type StoreObserver } from '../store-error.ts';
 
 export interface SweepOptions {
   readonly layout: StoreLayout;
   readonly observer: StoreObserver;
-  /** How long a partial that nobody asks for is kept, in ms. */
+  /** How long an unused partial is kept, in ms. */
   readonly partialTtlMs: number;
   now(): number;
-  /** Somebody is filling that digest. */
+  /** That digest is being filled. */
   isActive(digest: Digest): boolean;
 }
 
@@ -25,7 +25,7 @@ export interface FoundPartial {
   readonly lastUseMs: number;
 }
 
-/** Resolves with the partials that stay. What can't be removed is reported and stays too. Errors: `StoreError` scan. */
+/** Resolves with the partials that stay. A file that can't be removed is reported and stays too. Errors: `StoreError` scan. */
 export async function sweepIngests(options: SweepOptions): Promise<readonly FoundPartial[]> {
   const { layout, observer, now, partialTtlMs, isActive } = options;
   const names = await guardDisk(observer, 'scan', () => readdir(layout.ingestFolder));
@@ -47,7 +47,7 @@ export async function sweepIngests(options: SweepOptions): Promise<readonly Foun
     const part = await statIfThere(observer, join(layout.ingestFolder, name));
     if (part === undefined) continue;
     const isExpired = now() - part.mtimeMs > partialTtlMs;
-    if (isExpired && (await isGone(removePartial(options, found.digest)))) continue;
+    if (isExpired && (await succeeds(removePartial(options, found.digest)))) continue;
     stays.push({ digest: found.digest, bytes: part.size, lastUseMs: part.mtimeMs });
   }
   return stays;
@@ -73,13 +73,13 @@ export async function removePartial(
   return part?.size ?? 0;
 }
 
-/** A folder (`lost+found`) or a file that can't go is reported, and stays. */
+/** A folder (`lost+found`) or a file that can't be removed is reported, and stays. */
 async function removeLitter(observer: StoreObserver, path: string): Promise<void> {
-  await isGone(removeFile(observer, path));
+  await succeeds(removeFile(observer, path));
 }
 
-/** A failure was reported where it arose; one file must not keep the rest of the store from being counted. */
-function isGone(removal: Promise<unknown>): Promise<boolean> {
+/** The failure was reported already; one file must not keep the rest of the store from being counted. */
+function succeeds(removal: Promise<unknown>): Promise<boolean> {
   return removal.then(
     () => true,
     () => false,
@@ -94,7 +94,12 @@ async function statIfThere(observer: StoreObserver, path: string) {
   return guardDisk(observer, 'scan', () => stat(path).catch(ignoreMissing));
 }
 
-function ignoreMissing(error: unknown): undefined {
-  if (isMissing(error)) return undefined;
-  throw error;
+/** For a store without a daemon. Bytes of partials on disk. Errors: system errors of a folder that can't be read. */
+export async function sumPartials(layout: StoreLayout): Promise<number> {
+  let bytes = 0;
+  for (const name of await readdir(layout.ingestFolder)) {
+    if (layout.parseIngestName(name).kind !== 'part') continue;
+    bytes += (await stat(join(layout.ingestFolder, name)).catch(ignoreMissing))?.size ?? 0;
+  }
+  return bytes;
 }

@@ -1,23 +1,20 @@
 /**
- * The digests that must not be evicted because the record of a repository pins an image: its manifests, config and
- * layers. The truth is in the records; this is their copy in memory, filled behind the start and kept up to date with
- * each entry of a record. `isPinned` waits for what is being worked out, and looks into a Map otherwise.
- *
- * A pinned tag means what it points to now. Children of a pinned index that come later belong to it too, through whichever
- * repository they come. What can't be read for a moment stays pinned as it was.
+ * The digests that must not be evicted because a record pins an image: manifests, configs and layers. A copy in memory of what the records
+ * say, filled after the start and updated with each entry. A pinned tag means the image that it points to now. Children of a pinned index
+ * that come later are pinned too, whichever repository brings them. An image that can't be read for now stays pinned as it was.
  */
 import type { Digest } from '../../oci/digest.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 import { ifReadable } from '../store-error.ts';
-import { readManifest, readTree } from './held-tree.ts';
-import type { RecordEntry } from './record-entry.ts';
+import { readImageTree, readManifest } from './image-tree.ts';
+import type { RecordEntry } from './record-file.ts';
 import type { RepositoryRecord } from './repository-record.ts';
 
 export interface PinnedBlobsOptions {
   readonly store: Pick<BlobStore, 'open' | 'sizeOf'>;
   readonly logger: Logger;
-  /** For whoever keeps a copy: called after each change of the set. */
+  /** Called after each change of the set, for a copy of it. */
   readonly onChange?: (added: readonly Digest[], removed: readonly Digest[]) => void;
 }
 
@@ -65,7 +62,7 @@ export class PinnedBlobs {
     return this.settled().then(() => this.#counts.has(digest));
   }
 
-  /** For each record of the store once, behind the start. Never throws. */
+  /** For each record of the store once, after the start. Never throws. */
   async load(record: RepositoryRecord): Promise<void> {
     if (record.pins.size === 0) return;
     this.#mark(record);
@@ -88,14 +85,14 @@ export class PinnedBlobs {
     }
   }
 
-  /** A blob has come to its place: its bytes count if it is pinned. */
+  /** A blob has been stored: its bytes count if it is pinned. */
   held(digest: Digest, size: number): void {
     if (!this.#counts.has(digest)) return;
     this.#bytes += size - (this.#sizes.get(digest) ?? 0);
     this.#sizes.set(digest, size);
   }
 
-  /** Resolves when everything heard so far is worked out. */
+  /** Resolves when the set agrees with all entries so far. */
   async settled(): Promise<void> {
     while (this.#working !== undefined) await this.#working;
   }
@@ -125,8 +122,8 @@ export class PinnedBlobs {
     for (const reference of record.pins) {
       const root = record.named(reference);
       if (root === undefined) continue;
-      const tree = await readTree(manifest => readManifest(store, manifest), root);
-      if (tree === undefined) before ??= this.#shares.get(record.name); // gone or damaged: what it meant stays
+      const tree = await readImageTree(manifest => readManifest(store, manifest), root);
+      if (tree === undefined) before ??= this.#shares.get(record.name); // gone or damaged: its former digests stay
       for (const digest of tree?.manifests.keys() ?? []) digests.add(digest);
       for (const digest of tree?.blobs.keys() ?? []) blobs.add(digest);
       for (const digest of tree?.missing ?? [root.digest]) awaited.add(digest);

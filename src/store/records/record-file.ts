@@ -1,13 +1,29 @@
 /**
- * The file of one record: append-only, a guarded line per entry. Appends of one turn go out in one write, in order; a
- * file that is mostly waste is rewritten by way of a temp file. Nothing here throws into a pull.
+ * The file of one record: append-only, a checksummed line per entry. Appends of one tick go out in one write, in order; a file that is mostly
+ * outdated is rewritten by way of a temp file. Lines of types that this version doesn't know survive a rewrite. No error reaches a pull.
  */
+
+import { createHash } from 'node:crypto';
 import { appendFile, mkdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { setImmediate as nextTurn } from 'node:timers/promises';
-import { guardDisk, isMissing, StoreError, type StoreObserver } from '../store-error.ts';
-import { formatChecksummedLine, parseChecksummedLine } from './checksummed-line.ts';
-import { parseRecordEntry, type RecordEntry } from './record-entry.ts';
+import { setImmediate as nextTick } from 'node:timers/promises';
+import { type Digest, isDigest } from '../../oci/digest.ts';
+import { type Descriptor, parseDescriptor } from '../../oci/manifest.ts';
+import { isTag, type Reference, type Tag } from '../../oci/name.ts';
+import { guardDisk, ignoreMissing, isMissing, StoreError, type StoreObserver } from '../store-error.ts';
+
+export type RecordEntry =
+  | { readonly type: 'tag'; readonly tag: Tag; readonly descriptor: Descriptor; readonly checkedAt: number }
+  | { readonly type: 'untag'; readonly tag: Tag }
+  | { readonly type: 'manifest'; readonly descriptor: Descriptor }
+  | { readonly type: 'forget'; readonly digest: Digest }
+  | { readonly type: 'link'; readonly digest: Digest }
+  | { readonly type: 'unlink'; readonly digest: Digest }
+  | { readonly type: 'pin' | 'unpin'; readonly reference: Reference }
+  | { readonly type: 'visibility'; readonly verdict: RepositoryVisibility; readonly checkedAt: number };
+
+/** Whether the upstream gives a repository to anonymous clients, or only with its credentials. */
+export type RepositoryVisibility = 'public' | 'private';
 
 export interface RecordFileOptions {
   readonly path: string;
@@ -18,13 +34,13 @@ export interface RecordFileOptions {
 
 export interface ReadRecord {
   readonly entries: readonly RecordEntry[];
-  /** Lines that didn't match their guard, or said nonsense. */
+  /** Lines that don't match their checksum, or are malformed. */
   readonly damaged: number;
 }
 
 const compactAboveBytes = 64 * 1024;
-/** Hashing and JSON of so many lines takes a few milliseconds; others get their turn after them. */
-const linesPerTurn = 512;
+/** Hashing and parsing so many lines takes a few milliseconds; other requests run after them. */
+const linesPerTick = 512;
 
 export class RecordFile {
   readonly #options: RecordFileOptions;
@@ -32,9 +48,9 @@ export class RecordFile {
   #pending: string[] = [];
   #compactTo: (() => Iterable<RecordEntry>) | undefined;
   #bytes = 0;
-  /** What a rewrite would leave; measured at the last one. */
+  /** The size after a rewrite; measured at the last one. */
   #usefulBytes = 0;
-  /** A crash may have torn the last line: the next one must not be glued to it. */
+  /** A crash may have torn the last line: the next one must not be appended to it. */
   #torn = false;
   #running: Promise<void> | undefined;
   #failure: StoreError | undefined;
@@ -45,15 +61,17 @@ export class RecordFile {
 
   /** Call once, first. A missing file has no entries. Errors: `StoreError` record. */
   async read(): Promise<ReadRecord> {
-    const text = await guardDisk(this.#options.observer, 'record', () => readIfThere(this.#options.path));
+    const { path, observer } = this.#options;
+    const text =
+      (await guardDisk(observer, 'record', () => readFile(path, 'utf8').catch(ignoreMissing))) ?? '';
     const lines = text.split('\n');
-    // A last line that lost no more than its end is whole: it counts now as it would once the next append ends it.
+    // A last line that lacks only its line feed counts: the next append ends it.
     this.#torn = lines.at(-1) !== '';
     if (!this.#torn) lines.pop();
     const entries: RecordEntry[] = [];
     let damaged = 0;
     for (const [index, line] of lines.entries()) {
-      if (index % linesPerTurn === linesPerTurn - 1) await nextTurn();
+      if (index % linesPerTick === linesPerTick - 1) await nextTick();
       const entry = parseRecordEntry(parseChecksummedLine(line));
       if (entry === undefined) damaged += 1;
       else if (entry === 'foreign') this.#foreign.push(`${line}\n`);
@@ -64,7 +82,7 @@ export class RecordFile {
     return { entries, damaged };
   }
 
-  /** `state` gives all that is worth keeping, should the file be rewritten instead. */
+  /** `state` gives all entries to keep, for a rewrite of the file. */
   append(entry: RecordEntry, state: () => Iterable<RecordEntry>): void {
     this.#pending.push(formatChecksummedLine(entry));
     this.#compactTo = state;
@@ -96,7 +114,7 @@ export class RecordFile {
         if (this.#bytes > compactAboveBytes && this.#bytes > 2 * this.#usefulBytes) await this.#compact();
       } catch (error) {
         if (!(error instanceof StoreError)) throw error;
-        this.#torn = true; // a part of it may be there
+        this.#torn = true; // a part of the text may be written
         this.#failure = error;
         this.#options.onError(error);
       }
@@ -116,11 +134,11 @@ export class RecordFile {
 
   async #compact(): Promise<void> {
     const replaced = this.#pending;
-    this.#pending = []; // the state has it all; what changes from here on is appended to the new file
+    this.#pending = []; // the state contains it; later changes are appended to the new file
     const lines = [...this.#foreign];
     for (const entry of this.#compactTo?.() ?? []) {
       lines.push(formatChecksummedLine(entry));
-      if (lines.length % linesPerTurn === 0) await nextTurn();
+      if (lines.length % linesPerTick === 0) await nextTick();
     }
     const text = lines.join('');
     const temp = this.#options.tempPath();
@@ -130,7 +148,7 @@ export class RecordFile {
         await rename(temp, this.#options.path);
       } catch (error) {
         this.#pending = [...replaced, ...this.#pending];
-        await unlink(temp).catch(() => undefined); // the first error is the one to tell
+        await unlink(temp).catch(() => undefined); // the first error is thrown
         throw error;
       }
     });
@@ -139,11 +157,77 @@ export class RecordFile {
   }
 }
 
-async function readIfThere(path: string): Promise<string> {
-  try {
-    return await readFile(path, 'utf8');
-  } catch (error) {
-    if (isMissing(error)) return '';
-    throw error;
+/** `foreign`: well-formed, of a type that this version doesn't know. Undefined: malformed. */
+export function parseRecordEntry(value: unknown): RecordEntry | 'foreign' | undefined {
+  if (!isObject(value) || typeof value['type'] !== 'string') return undefined;
+  const { type, tag, digest, reference, checkedAt } = value;
+  const descriptor = parseDescriptor(value['descriptor']);
+  switch (type) {
+    case 'tag': {
+      if (typeof tag !== 'string' || !isTag(tag) || descriptor === undefined || typeof checkedAt !== 'number')
+        return undefined;
+      return { type, tag, descriptor, checkedAt };
+    }
+    case 'untag':
+      return typeof tag === 'string' && isTag(tag) ? { type, tag } : undefined;
+    case 'manifest':
+      return descriptor === undefined ? undefined : { type, descriptor };
+    case 'forget':
+    case 'link':
+    case 'unlink':
+      return typeof digest === 'string' && isDigest(digest) ? { type, digest } : undefined;
+    case 'pin':
+    case 'unpin':
+      return isReference(reference) ? { type, reference } : undefined;
+    case 'visibility': {
+      const { verdict } = value;
+      if ((verdict !== 'public' && verdict !== 'private') || typeof checkedAt !== 'number') return undefined;
+      return { type, verdict, checkedAt };
+    }
+    default:
+      return 'foreign';
   }
+}
+
+function isReference(value: unknown): value is Reference {
+  return typeof value === 'string' && (isDigest(value) || isTag(value));
+}
+
+/** Only the keys that occur in a record's lines. */
+interface LineObject {
+  readonly type?: unknown;
+  readonly tag?: unknown;
+  readonly digest?: unknown;
+  readonly reference?: unknown;
+  readonly checkedAt?: unknown;
+  readonly verdict?: unknown;
+  readonly descriptor?: unknown;
+}
+
+function isObject(value: unknown): value is LineObject {
+  return typeof value === 'object' && value !== null;
+}
+
+/**
+ * One line of an append-only file: eight hex digits of the SHA-256 of the rest, a space, JSON. A line that a crash tore or the disk damaged
+ * does not match its checksum, so a reader can tell it from a whole one.
+ */
+export function formatChecksummedLine(value: unknown): string {
+  const text = JSON.stringify(value);
+  return `${checksumOf(text)} ${text}\n`;
+}
+
+/** `line` without its line feed. Undefined: torn or damaged. */
+export function parseChecksummedLine(line: string): unknown {
+  const text = line.slice(9);
+  if (line[8] !== ' ' || line.slice(0, 8) !== checksumOf(text)) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // the checksum matches by chance
+  }
+}
+
+function checksumOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 8);
 }

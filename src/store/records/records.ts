@@ -1,12 +1,12 @@
 /**
- * All records of a store. A record is one object for as long as anybody has it, so that nobody writes beside another; the
- * last ones used stay in memory, older ones only while they are in use. So names that clients make up cost no memory.
+ * All records of a store. A record in use is one object, so that its file has one writer. The last ones used stay in memory, older ones only
+ * while they are in use, so names that clients make up cost no memory.
  */
 import { readdir } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { StoreLayout } from '../layout.ts';
-import { guardDisk, isMissing, type StoreObserver } from '../store-error.ts';
+import { guardDisk, ignoreMissing, type StoreObserver } from '../store-error.ts';
 import { RecordFile } from './record-file.ts';
 import { type OnEntry, RepositoryRecord } from './repository-record.ts';
 
@@ -17,7 +17,7 @@ export interface RecordsOptions {
   readonly onEntry?: OnEntry;
 }
 
-/** Records kept though nobody uses them just now. */
+/** Records that stay in memory while they are not in use. */
 const maxRecent = 4096;
 
 export class Records {
@@ -60,8 +60,10 @@ export class Records {
     const folders = [root];
     for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
       const path = folder;
-      const entries = await guardDisk(this.#options.observer, 'scan', () => listFolder(path));
-      for (const entry of entries) {
+      const entries = await guardDisk(this.#options.observer, 'scan', () =>
+        readdir(path, { withFileTypes: true }).catch(ignoreMissing),
+      );
+      for (const entry of entries ?? []) {
         if (entry.isDirectory()) folders.push(join(path, entry.name));
         else if (entry.name === '_record') yield relative(root, path).split(sep).join('/');
       }
@@ -116,14 +118,5 @@ export class Records {
       logger.warn('a record could not be read', { repository: canonicalName, error });
       return new RepositoryRecord(canonicalName, file, [], onEntry);
     }
-  }
-}
-
-async function listFolder(path: string) {
-  try {
-    return await readdir(path, { withFileTypes: true });
-  } catch (error) {
-    if (isMissing(error)) return [];
-    throw error;
   }
 }

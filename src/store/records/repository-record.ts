@@ -1,15 +1,12 @@
 /**
- * What is known of one repository: which blobs are linked to it, where its tags pointed and when that was confirmed, which
- * manifests it has, what is pinned. In memory after the first touch; setters take effect at once and are appended to disk behind.
- *
- * A write that fails is reported and costs knowledge after a restart (a HEAD), never a pull.
+ * What is known of one repository: its linked blobs, its tags with the time of their last check, its manifests, its pins, its visibility.
+ * In memory after the first use; a setter takes effect at once and is appended to disk later. A failed write is reported and costs a HEAD
+ * after a restart, never a pull.
  */
-
 import { type Digest, isDigest } from '../../oci/digest.ts';
 import type { Descriptor } from '../../oci/manifest.ts';
 import type { Reference, Tag } from '../../oci/name.ts';
-import type { RecordEntry, RepositoryVisibility } from './record-entry.ts';
-import type { RecordFile } from './record-file.ts';
+import type { RecordEntry, RecordFile, RepositoryVisibility } from './record-file.ts';
 
 export interface TagEntry {
   readonly descriptor: Descriptor;
@@ -23,10 +20,10 @@ export interface VisibilityEntry {
   readonly checkedAt: number;
 }
 
-/** Hears of each entry as it is set; a tag that was merely confirmed may be left out. */
+/** Called with each entry as it is set; a tag that was only confirmed may be left out. */
 export type OnEntry = (entry: RecordEntry, record: RepositoryRecord) => void;
 
-/** A tag or a verdict that was merely confirmed is written down at most this often. */
+/** A tag or a visibility that was only confirmed is written at most this often. */
 const confirmEveryMs = 10 * 60_000;
 
 export class RepositoryRecord {
@@ -91,7 +88,7 @@ export class RepositoryRecord {
     return this.#manifests.values();
   }
 
-  /** What a tag points to, or a digest with its type as far as it is known; undefined: nothing is known of it. */
+  /** The manifest of a tag or digest. Undefined: not known. */
   named(reference: Reference): Pick<Descriptor, 'digest' | 'mediaType'> | undefined {
     return isDigest(reference) ? this.#manifests.get(reference) : this.#tags.get(reference)?.descriptor;
   }
@@ -129,16 +126,16 @@ export class RepositoryRecord {
     return this.#pins;
   }
 
-  /** Undefined: nobody has found out yet. */
+  /** Undefined: not checked yet. */
   get visibility(): VisibilityEntry | undefined {
     return this.#visibility;
   }
 
   setVisibility(entry: VisibilityEntry): void {
-    const turned = this.#visibility?.verdict !== entry.verdict;
+    const changed = this.#visibility?.verdict !== entry.verdict;
     const written = this.#visibilityWrittenAt;
     this.#visibility = entry;
-    if (!turned && written !== undefined && entry.checkedAt - written < confirmEveryMs) return;
+    if (!changed && written !== undefined && entry.checkedAt - written < confirmEveryMs) return;
     this.#visibilityWrittenAt = entry.checkedAt;
     this.#append({ type: 'visibility', ...entry });
   }
@@ -148,7 +145,7 @@ export class RepositoryRecord {
     return this.#file.flush();
   }
 
-  /** As `flush`, for what somebody is promised. Errors: `StoreError` record, when the last write failed. */
+  /** As `flush`. Errors: `StoreError` record, when the last write failed. */
   async requireWritten(): Promise<void> {
     await this.#file.flush();
     if (this.#file.failure !== undefined) throw this.#file.failure;

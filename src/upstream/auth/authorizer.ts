@@ -1,16 +1,28 @@
 /**
- * What goes into `Authorization` for the upstream's own host: a bearer token, Basic, or nothing. The challenge is
- * remembered, so that only the very first request of an upstream is refused; later repositories get their token first.
+ * What goes into `Authorization` for the upstream's own host: a bearer token, the credentials, or nothing. The handshake:
+ *
+ * 1. The first request of an upstream goes without. It answers 401 with `WWW-Authenticate: Bearer realm, service, scope`
+ *    (or `Basic`).
+ * 2. The realm is checked (`realm.ts`), and asked with service, scope and the credentials for a token.
+ * 3. The request is sent again with the token. A fresh token that is refused is the last word: denied.
+ * 4. The challenge is remembered: from then on each repository gets its token before its first request.
+ * 5. A kept token that is refused (401, 403) is replaced once, by steps 2 and 3.
+ * 6. After `Basic` the credentials themselves are sent, from then on with the first request.
  */
+import { ExpiringMap } from '../../lib/expiring-map.ts';
 import { parseChallenges, pullScope } from '../../oci/challenge.ts';
 import type { Repository } from '../../oci/name.ts';
 import type { Headers } from '../transport/transport.ts';
-import { checkRealm, type RealmPolicy } from './realm-policy.ts';
+import type { CredentialProvider } from './credential-provider.ts';
+import { checkRealm, type RealmPolicy } from './realm.ts';
 import type { TokenSource } from './token-source.ts';
 
-export interface AuthorizerOptions extends RealmPolicy {
-  readonly credentials: { readonly username: string; readonly password: string } | undefined;
+export interface AuthorizerOptions {
+  readonly policy: RealmPolicy;
+  /** Undefined: all requests go without. */
+  readonly credentials: CredentialProvider | undefined;
   readonly tokens: TokenSource;
+  now(): number;
 }
 
 export interface Authorization {
@@ -22,38 +34,38 @@ export interface Authorization {
   readonly isFresh: boolean;
 }
 
-type Remembered =
-  | { readonly scheme: 'basic' }
-  | { readonly scheme: 'bearer'; readonly realm: URL; readonly service: string | undefined };
+interface BearerChallenge {
+  readonly scheme: 'bearer';
+  readonly realm: URL;
+  readonly service: string | undefined;
+}
+
+type Challenge = BearerChallenge | { readonly scheme: 'basic' };
 
 const maxScopes = 4096;
 
 export class Authorizer {
   readonly #options: AuthorizerOptions;
-  readonly #basic: string | undefined;
-  #challenge: Remembered | undefined;
+  #challenge: Challenge | undefined;
   /** Of repositories whose upstream asks for another scope than the usual one. */
-  readonly #scopes = new Map<Repository, string>();
+  readonly #scopes: ExpiringMap<Repository, string>;
 
   constructor(options: AuthorizerOptions) {
     this.#options = options;
-    const { credentials } = options;
-    this.#basic =
-      credentials === undefined
-        ? undefined
-        : `Basic ${Buffer.from(`${credentials.username}:${credentials.password}`).toString('base64')}`;
+    const { now } = options;
+    this.#scopes = new ExpiringMap({ maxEntries: maxScopes, ttlMs: Number.POSITIVE_INFINITY, now });
   }
 
-  /** Before the first request. Undefined: go without. Errors: as `TokenSource.token`. */
+  /** Before the first request. Undefined: go without. Errors: as `TokenSource.token` and `CredentialProvider.get`. */
   async prepare(repository: Repository, signal: AbortSignal): Promise<Authorization | undefined> {
     if (this.#challenge === undefined) return undefined;
-    if (this.#challenge.scheme === 'basic') return this.#withBasic();
+    if (this.#challenge.scheme === 'basic') return await this.#withCredentials();
     return await this.#withToken(this.#challenge, repository, undefined, signal);
   }
 
   /**
    * After 401 or 403. Undefined: there is nothing better to try, it is denied.
-   * Errors: `DialRefusal` for a realm that must not be dialled; as `TokenSource.token`.
+   * Errors: `DialRefusal` for a realm that must not be dialled; as `prepare`.
    */
   async renew(
     answer: { readonly status: number; readonly headers: Headers },
@@ -72,7 +84,11 @@ export class Authorizer {
     const realm = bearer?.parameters.get('realm');
     if (bearer !== undefined && realm !== undefined) {
       const service = bearer.parameters.get('service');
-      const challenge: Remembered = { scheme: 'bearer', realm: checkRealm(realm, this.#options), service };
+      const challenge = {
+        scheme: 'bearer',
+        realm: checkRealm(realm, this.#options.policy),
+        service,
+      } as const;
       const scopeBefore = this.#scopeOf(repository);
       const isKnown = isSameChallenge(this.#challenge, challenge);
       this.#challenge = challenge;
@@ -81,28 +97,27 @@ export class Authorizer {
       if (used?.token !== undefined && used.isFresh && isSame) return undefined;
       return await this.#withToken(challenge, repository, used?.token, signal);
     }
-    if (!challenges.some(({ scheme }) => scheme === 'basic') || used?.header === this.#basic)
-      return undefined;
+    if (!challenges.some(({ scheme }) => scheme === 'basic')) return undefined;
+    const credentials = await this.#withCredentials();
+    if (credentials?.header === used?.header) return undefined;
     this.#challenge = { scheme: 'basic' };
-    return this.#withBasic();
+    return credentials;
   }
 
-  #withBasic(): Authorization | undefined {
-    return this.#basic === undefined ? undefined : { header: this.#basic, isFresh: true };
+  async #withCredentials(): Promise<Authorization | undefined> {
+    const credentials = await this.#options.credentials?.get();
+    return credentials === undefined ? undefined : { header: credentials.authorization, isFresh: true };
   }
 
   async #withToken(
-    challenge: Extract<Remembered, { scheme: 'bearer' }>,
+    { realm, service }: BearerChallenge,
     repository: Repository,
     rejected: string | undefined,
     signal: AbortSignal,
   ): Promise<Authorization> {
+    const { tokens, credentials } = this.#options;
     const scope = this.#scopeOf(repository);
-    const { realm, service } = challenge;
-    const token = await this.#options.tokens.token(
-      { realm, service, scope, basic: this.#basic, rejected },
-      signal,
-    );
+    const token = await tokens.token({ realm, service, scope, credentials, rejected }, signal);
     return { header: `Bearer ${token.value}`, token: token.value, isFresh: token.isFresh };
   }
 
@@ -111,15 +126,11 @@ export class Authorizer {
   }
 
   #rememberScope(repository: Repository, scope: string | undefined): void {
-    this.#scopes.delete(repository);
-    if (!scope || scope === pullScope(repository)) return;
-    this.#scopes.set(repository, scope);
-    const oldest = this.#scopes.keys().next();
-    if (this.#scopes.size > maxScopes && !oldest.done) this.#scopes.delete(oldest.value);
+    if (scope && scope !== pullScope(repository)) this.#scopes.set(repository, scope);
+    else this.#scopes.delete(repository);
   }
 }
 
-function isSameChallenge(a: Remembered | undefined, b: Remembered): boolean {
-  if (a?.scheme !== 'bearer' || b.scheme !== 'bearer') return false;
-  return a.realm.href === b.realm.href && a.service === b.service;
+function isSameChallenge(a: Challenge | undefined, b: BearerChallenge): boolean {
+  return a?.scheme === 'bearer' && a.realm.href === b.realm.href && a.service === b.service;
 }

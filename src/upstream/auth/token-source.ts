@@ -1,22 +1,17 @@
 /**
- * Bearer tokens (the distribution project's token specification): asked at the realm with service and scope, kept until
- * shortly before they expire, asked once for however many wait. Only memory holds them.
+ * Bearer tokens (the distribution project's token specification): asked at the realm with service and scope, kept in
+ * memory until shortly before they expire, asked once however many callers wait.
  */
-
-import { waitFor } from '../../lib/wait.ts';
+import { ExpiringMap } from '../../lib/expiring-map.ts';
+import { SingleFlight } from '../../lib/single-flight.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
+import type { CredentialProvider } from './credential-provider.ts';
+import type { RealmAnswer, RealmClient } from './realm.ts';
 
-export interface TokenOptions {
-  readonly upstream: string;
+export interface TokenSourceOptions {
+  readonly key: string;
+  readonly realms: Pick<RealmClient, 'ask'>;
   now(): number;
-  /**
-   * GET of a realm, whatever the status; body at most 64 KiB. Its time is its own: no caller ends it.
-   * Errors: `UpstreamError`.
-   */
-  ask(
-    url: URL,
-    headers: Readonly<Record<string, string>>,
-  ): Promise<{ status: number; bytes: Buffer; complaint: string }>;
 }
 
 export interface TokenRequest {
@@ -24,9 +19,9 @@ export interface TokenRequest {
   readonly realm: URL;
   readonly service: string | undefined;
   readonly scope: string;
-  /** `Basic …`; undefined: anonymous. Part of what a token is kept under. */
-  readonly basic: string | undefined;
-  /** A token that was refused just now: anything else will do. */
+  /** Undefined: anonymous. */
+  readonly credentials: CredentialProvider | undefined;
+  /** A token that was refused just now: any other will do. */
   readonly rejected?: string | undefined;
 }
 
@@ -34,11 +29,6 @@ export interface Token {
   readonly value: string;
   /** Fetched for this caller (perhaps among others): a refusal of it is the last word. */
   readonly isFresh: boolean;
-}
-
-interface Held {
-  readonly value: string;
-  readonly untilMs: number;
 }
 
 /** The specification's, for an answer without `expires_in`. */
@@ -49,81 +39,65 @@ const marginMs = 10_000;
 const maxTokens = 4096;
 const tokenPattern = /^[\x21-\x7e]+$/;
 
+/** For one upstream, with its credentials and without. */
 export class TokenSource {
-  readonly #options: TokenOptions;
-  readonly #held = new Map<string, Held>();
-  readonly #running = new Map<string, Promise<string>>();
+  readonly #options: TokenSourceOptions;
+  readonly #held: ExpiringMap<string, string>;
+  readonly #fetches = new SingleFlight<string>();
 
-  constructor(options: TokenOptions) {
+  constructor(options: TokenSourceOptions) {
+    const { now } = options;
     this.#options = options;
+    this.#held = new ExpiringMap({ maxEntries: maxTokens, ttlMs: defaultLifeSeconds * 1000, now });
   }
 
   /** Errors: `UpstreamError` of kind `token`; the signal's reason (the request goes on for others). */
   async token(request: TokenRequest, signal: AbortSignal): Promise<Token> {
-    const key = JSON.stringify([request.realm.href, request.service, request.scope, request.basic ?? null]);
+    const { realm, service, scope, credentials, rejected } = request;
+    const key = JSON.stringify([realm.href, service, scope, credentials === undefined]);
     const held = this.#held.get(key);
-    if (held !== undefined && held.value !== request.rejected && held.untilMs > this.#options.now()) {
-      return { value: held.value, isFresh: false };
-    }
-    let running = this.#running.get(key);
-    if (running === undefined) {
-      running = this.#fetch(key, request).finally(() => this.#running.delete(key));
-      this.#running.set(key, running);
-    }
-    return { value: await waitFor(running, signal), isFresh: true };
+    if (held !== undefined && held !== rejected) return { value: held, isFresh: false };
+    const { value } = await this.#fetches.run(key, signal, () => this.#fetch(key, request));
+    return { value, isFresh: true };
   }
 
-  async #fetch(key: string, request: TokenRequest): Promise<string> {
-    const url = new URL(request.realm);
-    if (request.service !== undefined) url.searchParams.set('service', request.service);
-    url.searchParams.set('scope', request.scope);
-    const answer = await this.#options.ask(
-      url,
-      request.basic === undefined ? {} : { authorization: request.basic },
-    );
-    if (answer.status !== 200) throw this.#refused(request, answer.status, answer.complaint);
-    const { token, lifeSeconds } = this.#parse(request, answer.bytes);
+  async #fetch(key: string, { realm, service, scope, credentials }: TokenRequest): Promise<string> {
+    const url = new URL(realm);
+    if (service !== undefined) url.searchParams.set('service', service);
+    url.searchParams.set('scope', scope);
+    const sent = await credentials?.get();
+    const answer = await this.#options.realms.ask(url, sent?.authorization);
+    const { token, lifeSeconds } = this.#parse(realm, answer);
     const lifeMs = lifeSeconds * 1000;
-    this.#keep(key, { value: token, untilMs: this.#options.now() + lifeMs - Math.min(marginMs, lifeMs / 5) });
+    this.#held.set(key, token, lifeMs - Math.min(marginMs, lifeMs / 5));
     return token;
   }
 
-  #keep(key: string, held: Held): void {
-    this.#held.delete(key);
-    this.#held.set(key, held);
-    const oldest = this.#held.keys().next();
-    if (this.#held.size > maxTokens && !oldest.done) this.#held.delete(oldest.value);
-  }
-
-  #parse(request: TokenRequest, bytes: Buffer): { token: string; lifeSeconds: number } {
+  #parse({ host }: URL, { status, bytes, complaint }: RealmAnswer): { token: string; lifeSeconds: number } {
+    if (status === 401 || status === 403)
+      throw this.#fail('denied', `${host} refused a token (${status}${complaint})`, status);
+    if (status !== 200) throw this.#fail('status', `${host} gave no token (${status}${complaint})`, status);
     let body: unknown;
     try {
       body = JSON.parse(bytes.toString('utf8'));
     } catch {
-      throw this.#error(request, 'status', 'a token in JSON, got something else', 200);
+      throw this.#fail('status', `expected of ${host} a token in JSON, got something else`, status);
     }
     const token = stringIn(body, 'token') ?? stringIn(body, 'access_token');
-    if (token === undefined || !tokenPattern.test(token)) {
-      throw this.#error(request, 'status', 'a token, got an answer without one', 200);
-    }
+    if (token === undefined || !tokenPattern.test(token))
+      throw this.#fail('status', `expected of ${host} a token, got an answer without one`, status);
     const life = fieldOf(body, 'expires_in');
     const isLife = typeof life === 'number' && Number.isFinite(life) && life > 0;
     return { token, lifeSeconds: isLife ? Math.min(life, maxLifeSeconds) : defaultLifeSeconds };
   }
 
-  #refused(request: TokenRequest, status: number, complaint: string): UpstreamError {
-    const failure = status === 401 || status === 403 ? 'denied' : 'status';
-    return this.#error(request, failure, `a token, got ${status}${complaint}`, status);
-  }
-
-  #error(request: TokenRequest, failure: 'denied' | 'status', text: string, status: number): UpstreamError {
-    const message = `expected of ${request.realm.host} ${text}`;
+  #fail(failure: 'denied' | 'status', message: string, upstreamStatus: number): UpstreamError {
     return new UpstreamError({
-      upstream: this.#options.upstream,
+      upstream: this.#options.key,
       kind: 'token',
       failure,
       message,
-      upstreamStatus: status,
+      upstreamStatus,
     });
   }
 }

@@ -1,6 +1,6 @@
 /**
  * What refers to a manifest (OCI distribution-spec end-12a, end-12b). Registries without the endpoint keep an index
- * under a tag made of the digest ("Referrers Tag Schema"). Nothing there is an empty index, never a 404.
+ * under a tag made of the digest ("Referrers Tag Schema"). No referrers are an empty index, never a 404.
  */
 import { algorithmOf, type Digest, hexOf } from '../../oci/digest.ts';
 import { buildEndpoint } from '../../oci/endpoint.ts';
@@ -11,27 +11,20 @@ import { parseTag, type Repository, type Tag } from '../../oci/name.ts';
 import { emptyReferrers, filterReferrers, parseReferrers } from '../../oci/referrer-list.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Deadline } from '../request/deadline.ts';
-import type { Reply } from '../request/request-kind.ts';
+import type { Reply } from '../request/redirects.ts';
 import type { Requester } from '../request/requester.ts';
-import { drain, readBody } from '../transport/body.ts';
-import { headerOf, type Transport } from '../transport/transport.ts';
+import { drain } from '../transport/body.ts';
+import { headerOf } from '../transport/transport.ts';
 import type { Manifests } from './manifests.ts';
-
-export interface ReferrersOptions {
-  readonly key: string;
-  readonly requester: Requester;
-  readonly manifests: Manifests;
-  readonly transport: Transport;
-}
 
 export interface ReferrersPage {
   readonly bytes: Buffer;
-  /** The list holds only what was asked for, whoever left the rest out. */
+  /** The list holds only what was asked for: the upstream or this file left the rest out. */
   readonly filtered: boolean;
   readonly nextQuery?: string;
 }
 
-export interface ReferrersQuestion {
+export interface ReferrersQuery {
   readonly repository: Repository;
   readonly digest: Digest;
   readonly artifactType: string | undefined;
@@ -41,39 +34,39 @@ export interface ReferrersQuestion {
 
 /** Errors: `UpstreamError` of kind `referrers`. */
 export async function fetchReferrers(
-  options: ReferrersOptions,
-  question: ReferrersQuestion,
-  budget: Deadline,
+  requester: Requester,
+  manifests: Manifests,
+  query: ReferrersQuery,
+  deadline: Deadline,
 ): Promise<ReferrersPage> {
-  const { repository, artifactType } = question;
-  const reply = await options.requester.ask(
-    {
-      kind: 'referrers',
-      method: 'GET',
-      path: pathOf(question),
-      repository,
-      lane: 'control',
-      accepts: isNotFound,
-    },
-    budget,
-  );
+  const { repository, digest, artifactType } = query;
+  const request = {
+    kind: 'referrers',
+    method: 'GET',
+    path: pathOf(query),
+    repository,
+    subject: `referrers of ${repository}@${digest}`,
+    pool: 'control',
+    accepts: isNotFound,
+  } as const;
+  const reply = await requester.send(request, deadline);
   if (reply.status === 404 || !isIndexType(headerOf(reply.headers, 'content-type') ?? '')) {
     drain(reply.body);
-    return filter(await fetchByTag(options, question, budget), artifactType);
+    return filterPage(await fetchByTag(manifests, repository, digest, deadline), artifactType);
   }
-  const bytes = await readPage(options, question, reply, budget);
+  const bytes = await requester.readBody(request, reply, maxManifestBytes, 'unreachable', deadline);
   const nextQuery = nextQueryOf(reply);
   const next = nextQuery === undefined ? {} : { nextQuery };
   const applied = (headerOf(reply.headers, 'oci-filters-applied') ?? '').split(/\s*,\s*/);
   if (applied.includes('artifactType')) return { bytes, filtered: true, ...next };
-  return { ...filter(bytes, artifactType), ...next };
+  return { ...filterPage(bytes, artifactType), ...next };
 }
 
 function isNotFound(status: number): boolean {
   return status === 404;
 }
 
-function pathOf({ repository, digest, artifactType, query }: ReferrersQuestion): string {
+function pathOf({ repository, digest, artifactType, query }: ReferrersQuery): string {
   const path = buildEndpoint({
     kind: 'referrers',
     name: repository,
@@ -87,28 +80,14 @@ function pathOf({ repository, digest, artifactType, query }: ReferrersQuestion):
   return `${mark === -1 ? path : path.slice(0, mark)}?${parameters}`;
 }
 
-async function readPage(
-  options: ReferrersOptions,
-  question: ReferrersQuestion,
-  reply: Reply,
-  budget: Deadline,
-): Promise<Buffer> {
-  try {
-    return await readBody(reply, maxManifestBytes);
-  } catch (error) {
-    budget.signal.throwIfAborted();
-    const message = `expected the referrers of ${question.digest}: ${options.transport.explain(error).message}`;
-    throw new UpstreamError({ upstream: options.key, kind: 'referrers', failure: 'unreachable', message });
-  }
-}
-
 async function fetchByTag(
-  options: ReferrersOptions,
-  { repository, digest }: ReferrersQuestion,
-  budget: Deadline,
+  manifests: Manifests,
+  repository: Repository,
+  digest: Digest,
+  deadline: Deadline,
 ): Promise<Buffer> {
   try {
-    const found = await options.manifests.fetch(repository, referrersTag(digest), budget, 'referrers');
+    const found = await manifests.fetch(repository, referrersTag(digest), deadline, 'referrers');
     return isIndexType(found.descriptor.mediaType) ? found.bytes : emptyReferrers();
   } catch (error) {
     if (error instanceof UpstreamError && error.failure === 'gone') return emptyReferrers();
@@ -121,8 +100,8 @@ export function referrersTag(digest: Digest): Tag {
   return parseTag(`${algorithmOf(digest)}-${hexOf(digest).slice(0, 64)}`);
 }
 
-/** A list that is no JSON goes on as it is: whoever reads it will say so. */
-function filter(bytes: Buffer, artifactType: string | undefined): ReferrersPage {
+/** A list that is no JSON goes on as it is: its reader reports it. */
+function filterPage(bytes: Buffer, artifactType: string | undefined): ReferrersPage {
   const index = artifactType === undefined ? undefined : parseReferrers(bytes);
   if (index === undefined || artifactType === undefined) return { bytes, filtered: false };
   return { bytes: filterReferrers(index, artifactType), filtered: true };

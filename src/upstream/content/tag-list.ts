@@ -2,17 +2,9 @@
 import { buildEndpoint } from '../../oci/endpoint.ts';
 import { parseNextLink } from '../../oci/header-fields.ts';
 import { isTag, type Repository } from '../../oci/name.ts';
-import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Deadline } from '../request/deadline.ts';
 import type { Requester } from '../request/requester.ts';
-import { BodyTooLarge, readBody } from '../transport/body.ts';
-import { headerOf, type Transport } from '../transport/transport.ts';
-
-export interface TagListOptions {
-  readonly key: string;
-  readonly requester: Requester;
-  readonly transport: Transport;
-}
+import { headerOf } from '../transport/transport.ts';
 
 export interface TagPage {
   readonly tags: readonly string[];
@@ -24,10 +16,10 @@ const maxBytes = 16 * 1024 * 1024;
 
 /** Errors: `UpstreamError` of kind `tags`. */
 export async function fetchTags(
-  options: TagListOptions,
+  requester: Requester,
   repository: Repository,
   page: { readonly n?: number; readonly last?: string },
-  budget: Deadline,
+  deadline: Deadline,
 ): Promise<TagPage> {
   const path = buildEndpoint({
     kind: 'tags',
@@ -35,28 +27,20 @@ export async function fetchTags(
     ...(page.n === undefined ? {} : { n: page.n }),
     ...(page.last === undefined ? {} : { last: page.last }),
   });
-  const reply = await options.requester.ask(
-    { kind: 'tags', method: 'GET', path, repository, lane: 'control' },
-    budget,
-  );
-  let bytes: Buffer;
-  try {
-    bytes = await readBody(reply, maxBytes);
-  } catch (error) {
-    budget.signal.throwIfAborted();
-    const isLarge = error instanceof BodyTooLarge;
-    const message = isLarge ? error.message : options.transport.explain(error).message;
-    throw fail(options, isLarge ? 'status' : 'unreachable', `expected the tags of ${repository}: ${message}`);
-  }
-  const tags = parseTags(bytes);
+  const request = {
+    kind: 'tags',
+    method: 'GET',
+    path,
+    repository,
+    subject: `tags of ${repository}`,
+    pool: 'control',
+  } as const;
+  const reply = await requester.send(request, deadline);
+  const tags = parseTags(await requester.readBody(request, reply, maxBytes, 'status', deadline));
   if (tags === undefined)
-    throw fail(options, 'status', `expected the tags of ${repository} in JSON, got something else`);
+    throw requester.fail('tags', 'status', `the tags of ${repository} are no list in JSON`);
   const next = nextOf(parseNextLink(headerOf(reply.headers, 'link')), reply.url, tags);
   return { tags, ...(next === undefined ? {} : { next }) };
-}
-
-function fail(options: TagListOptions, failure: 'status' | 'unreachable', message: string): UpstreamError {
-  return new UpstreamError({ upstream: options.key, kind: 'tags', failure, message });
 }
 
 /** `"tags": null` is an empty list: Go's way to write one. */
@@ -74,7 +58,7 @@ function parseTags(bytes: Buffer): string[] | undefined {
     : undefined;
 }
 
-/** Where pages are named in a way of the upstream's own, the last tag of this one does as well. */
+/** An upstream that names its pages in its own way takes the last tag of this page as well. */
 function nextOf(link: string | undefined, url: URL, tags: readonly string[]): TagPage['next'] {
   if (link === undefined || !URL.canParse(link, url.href)) return undefined;
   const query = new URL(link, url).searchParams;

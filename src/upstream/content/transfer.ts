@@ -1,17 +1,36 @@
 /**
- * A blob body on its way: which bytes the answer's headers promise, and the stream that holds them to it. Neither more
- * nor fewer bytes than promised pass as a good end; whether they are the right ones is for the reader to verify.
+ * A blob body on its way: which bytes the answer's headers promise, the stream that gives no more and no fewer of them,
+ * and the answer of the contract that is read from it. Nothing is kept; the bytes are not verified here.
  */
-import { type ByteRange, type ContentRange, parseContentRange } from '../../oci/range.ts';
-import { type Body, type HopAnswer, headerOf } from '../transport/transport.ts';
+import { RegistryError } from '../../oci/error.ts';
+import { type ByteRange, type ContentRange, parseContentRange, resolveRange } from '../../oci/range.ts';
+import type { BlobAnswer, BlobReader, OpenedSource } from '../../registry/registry.ts';
+import { UpstreamError } from '../../registry/upstream-error.ts';
+import { type HopAnswer, headerOf } from '../transport/transport.ts';
+import type { Body } from '../transport/undici-parts.ts';
 
-/** Half-open. */
+/** Half-open: offsets in the blob, in bytes. */
 export interface Extent {
   readonly start: number;
   /** Undefined: until the body ends. */
   readonly end: number | undefined;
   /** Of the whole blob. */
   readonly size: number | undefined;
+}
+
+export interface OpenedTransfer extends OpenedSource {
+  /** One past the last byte that the stream gives; undefined: until it ends. */
+  readonly end: number | undefined;
+  /** The source gave the range (206), not the whole. */
+  readonly isPartial: boolean;
+}
+
+/** The source has no such bytes (416); `size` of the whole, if it said so. */
+export class UnsatisfiableRange extends UpstreamError {
+  constructor(upstream: string, message: string, size: number | undefined) {
+    const known = size === undefined ? {} : { size };
+    super({ upstream, kind: 'blob', failure: 'range', message, upstreamStatus: 416, ...known });
+  }
 }
 
 const lengthPattern = /^\d{1,15}$/;
@@ -67,5 +86,86 @@ export async function* streamBody(body: Body, options: StreamOptions): AsyncGene
     if (end !== undefined && at < end) throw new Error(`expected ${end - start} bytes, got ${at - start}`);
   } catch (error) {
     throw options.explain(error);
+  }
+}
+
+/**
+ * A transfer as an answer of the contract: the range that was asked for, cut out of what the upstream gave. `open` gets a
+ * signal that ends with the caller's and when the reader is closed.
+ * Errors: RANGE_INVALID (detail `size`); what `open` throws.
+ */
+export async function answerBlob(
+  range: ByteRange | undefined,
+  signal: AbortSignal,
+  open: (signal: AbortSignal) => Promise<OpenedTransfer>,
+): Promise<BlobAnswer> {
+  const cut = new AbortController();
+  try {
+    const opened = await open(AbortSignal.any([cut.signal, signal]));
+    const { size } = opened;
+    const isCut = range !== undefined && !opened.isPartial && size !== undefined;
+    const span = isCut ? resolveRange(range, size) : opened;
+    if (span === undefined) throw createRangeInvalid(size, undefined);
+    const reader = new TransferReader(opened, span.end, reason => cut.abort(reason));
+    // a whole blob of unknown length can't be cut: it is given as it is
+    const partial = isCut || (range !== undefined && opened.isPartial);
+    return { outcome: 'passthrough', size, start: span.start, end: span.end, partial, reader };
+  } catch (error) {
+    cut.abort(error);
+    throw error instanceof UnsatisfiableRange ? createRangeInvalid(error.size, error) : error;
+  }
+}
+
+/** OCI distribution-spec end-2, RFC 9110 15.5.17. */
+function createRangeInvalid(size: number | undefined, cause: unknown): RegistryError {
+  return new RegistryError('RANGE_INVALID', { detail: size === undefined ? {} : { size }, cause });
+}
+
+const closed = new Error('the reader is closed');
+
+/** Forward only. Bytes before the wanted one (a source that ignored the range) are read and dropped. */
+class TransferReader implements BlobReader {
+  readonly preferredBytes = 64 * 1024;
+  readonly #chunks: AsyncIterator<Buffer>;
+  /** One past the last byte to give. */
+  readonly #end: number | undefined;
+  readonly #abort: (reason: unknown) => void;
+  /** Offset of the first byte of `#chunk`. */
+  #position: number;
+  #chunk: Buffer = Buffer.alloc(0);
+  #isClosed = false;
+
+  constructor(opened: OpenedSource, end: number | undefined, abort: (reason: unknown) => void) {
+    this.#chunks = opened.stream[Symbol.asyncIterator]();
+    this.#position = opened.start;
+    this.#end = end;
+    this.#abort = abort;
+  }
+
+  async read(into: Buffer, at: number): Promise<number> {
+    if (this.#isClosed) throw closed;
+    if (at < this.#position) throw new RangeError(`reads go forward: ${at} is before ${this.#position}`);
+    const wanted = Math.min(into.length, (this.#end ?? Number.MAX_SAFE_INTEGER) - at);
+    if (wanted <= 0) return 0;
+    while (this.#position + this.#chunk.length <= at) {
+      this.#position += this.#chunk.length;
+      const next = await this.#chunks.next();
+      if (next.done === true) {
+        this.#chunk = Buffer.alloc(0);
+        return 0;
+      }
+      this.#chunk = next.value;
+    }
+    const count = this.#chunk.copy(into, 0, at - this.#position, at - this.#position + wanted);
+    this.#chunk = this.#chunk.subarray(at - this.#position + count);
+    this.#position = at + count;
+    return count;
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#abort(closed); // rejects a read that waits; `return` alone would wait for it
+    await this.#chunks.return?.().catch(() => undefined); // it ends with the reason just given
   }
 }

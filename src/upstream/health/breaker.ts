@@ -1,12 +1,15 @@
 /**
- * Whether the upstream's host is away. Once it is, nothing waits for it: operations fail at once, and only a probe of
- * its own asks, at once and then after 1 s, 2 s, 4 s … 30 s, until there is an answer that isn't a server's error.
+ * Whether the upstream's host is away. While it is, operations fail at once, and only a probe asks: at once and then
+ * after 1 s, 2 s, 4 s … 30 s, until there is an answer that isn't a server's error.
  *
- * One silent operation opens it (its client has waited the whole budget: the next objects of the same pull must not
- * wait again), and so does one that got no connection (a client must not be given an image that isn't held whole now); a
- * mere blip is over with the first probe. Or five answers of 5xx in a row.
+ * One silent operation opens the breaker (its client has waited the whole time: the next objects of the same pull must
+ * not wait again), and so does one that got no connection (a client must not be given an image that isn't complete now);
+ * a mere blip is over with the first probe. Or five answers of 5xx in a row.
  */
-import type { Timers } from '../../lib/timers.ts';
+import type { Timers } from '../../lib/wait.ts';
+import { Deadline } from '../request/deadline.ts';
+import { drain } from '../transport/body.ts';
+import type { Transport } from '../transport/transport.ts';
 
 export interface BreakerOptions {
   readonly timers: Timers;
@@ -16,7 +19,7 @@ export interface BreakerOptions {
   onClose(): void;
 }
 
-/** `silent`: no answer in the whole budget, or a connection attempt that ran into its deadline. */
+/** `silent`: no answer before the deadline, or a connection attempt that ran into its deadline. */
 export type Trouble = 'silent' | 'connection' | 'status';
 
 const allowed: Readonly<Record<Trouble, number>> = { silent: 1, connection: 1, status: 5 };
@@ -41,12 +44,12 @@ export class Breaker {
     return this.#isOpen;
   }
 
-  /** Counts answers: unchanged between two looks, the host was silent between them. */
+  /** How many answers there were: unchanged between two readings, the host was silent between them. */
   get answers(): number {
     return this.#answers;
   }
 
-  /** An answer of the host, to whomever. */
+  /** An answer of the host, whatever the request. */
   answered(status: number): void {
     this.#answers += 1;
     this.#inARow.silent = 0;
@@ -81,5 +84,30 @@ export class Breaker {
     if (!this.#isOpen || this.#isClosed || opening !== this.#opening) return;
     const next = Math.min(nextDelayMs * 2, maxDelayMs);
     this.#withdrawProbe = this.#options.timers.after(nextDelayMs, () => void this.#probe(opening, next));
+  }
+}
+
+/**
+ * The breaker's own request to the upstream: the API's root (OCI distribution-spec end-1), without credentials. Gives the
+ * status; undefined when there was no answer (the observer has seen that hop). Never rejects.
+ */
+export async function probe(
+  transport: Transport,
+  url: URL,
+  timers: Timers,
+  timeoutMs: number,
+): Promise<number | undefined> {
+  const expired = (): Error => new Error(`no answer to a probe within ${timeoutMs} ms`);
+  const deadline = new Deadline({ timeoutMs, timers, expired });
+  const { signal } = deadline;
+  try {
+    const hop = { url, method: 'GET', kind: 'ping', headers: {}, pool: 'control', signal } as const;
+    const answer = await transport.send(hop);
+    drain(answer.body);
+    return answer.status;
+  } catch {
+    return undefined;
+  } finally {
+    deadline.dispose();
   }
 }

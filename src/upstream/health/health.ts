@@ -1,9 +1,8 @@
 /**
- * How the upstream's own host is doing, in one place: whether it is away (breaker), whether it asked to be left alone
- * (pause), what is left of its rate limit. Operations ask here before they dial, and tell here what came of it.
+ * How the upstream's own host is doing: whether it is away (breaker), whether it wants a pause (429), what is left of its
+ * pull quota. Operations ask here before they dial, and report here what came of it.
  */
-
-import type { Timers } from '../../lib/timers.ts';
+import type { Timers } from '../../lib/wait.ts';
 import type { OriginHealth } from '../../registry/origin.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Logger } from '../../telemetry/logger.ts';
@@ -11,11 +10,24 @@ import type { Kind, Observer } from '../../telemetry/observer.ts';
 import type { Deadline } from '../request/deadline.ts';
 import type { Headers } from '../transport/transport.ts';
 import { Breaker, type Trouble } from './breaker.ts';
-import { RateLimitPauses } from './rate-limit-pause.ts';
-import { RateLimitState } from './rate-limit-state.ts';
+import { formatUsedUp, PullQuota, RateLimitPauses } from './rate-limit.ts';
 
-/** What the world is told about it: see `url-health.ts` for several URLs of one upstream. */
 export type HealthObserver = Pick<Observer, 'upstreamRateLimit' | 'upstreamUp' | 'breakerOpen'>;
+
+/** What a request needs to know of its host, and reports to it. */
+export interface HostHealth {
+  /** How many answers there were: unchanged between two readings, the host was silent between them. */
+  readonly answers: number;
+  /** Errors: `UpstreamError` paused, breaker. */
+  admit(kind: Kind, ignoreBreaker: boolean): void;
+  /** Aborts `deadline` when another operation finds the host silent, until the function it gives is called. */
+  watch(deadline: Deadline, kind: Kind): () => void;
+  /** An answer of the upstream's own host. */
+  answered(status: number, headers: Headers): void;
+  failed(trouble: Trouble): void;
+  /** 429 for requests of this kind. Gives the length of the pause in ms. */
+  limited(kind: Kind, retryAfter: string | undefined): number;
+}
 
 export interface HealthOptions {
   readonly key: string;
@@ -31,11 +43,11 @@ export interface HealthOptions {
   onBack(): void;
 }
 
-export class Health implements OriginHealth {
+export class Health implements HostHealth, OriginHealth {
   readonly #options: HealthOptions;
   readonly #breaker: Breaker;
   readonly #pauses: RateLimitPauses;
-  readonly #rateLimit: RateLimitState;
+  readonly #quota: PullQuota;
   /** Operations without an answer yet. */
   readonly #waiting = new Map<Deadline, Kind>();
   #isUp: boolean | undefined;
@@ -44,12 +56,12 @@ export class Health implements OriginHealth {
     this.#options = options;
     const { key, observer, timers, now } = options;
     this.#pauses = new RateLimitPauses(now);
-    this.#rateLimit = new RateLimitState({ now, onReading: limit => observer.upstreamRateLimit(key, limit) });
+    this.#quota = new PullQuota(now, limit => observer.upstreamRateLimit(key, limit));
     this.#breaker = new Breaker({
       timers,
       probe: options.probe,
       onOpen: why => this.#opened(why),
-      onClose: () => this.#backAgain(),
+      onClose: () => this.#closed(),
     });
   }
 
@@ -58,42 +70,30 @@ export class Health implements OriginHealth {
   }
 
   get quotaLow(): boolean {
-    return this.#rateLimit.quotaLow;
+    return this.#quota.isLow;
   }
 
   pausedUntil(kind: Kind): number | undefined {
     return this.#pauses.pausedUntil(kind);
   }
 
-  /** See `Breaker.answers`. */
   get answers(): number {
     return this.#breaker.answers;
   }
 
-  /** Errors: `UpstreamError` paused, breaker. */
   admit(kind: Kind, ignoreBreaker: boolean): void {
-    const until = this.#pauses.pausedUntil(kind);
-    if (until !== undefined) {
-      const retryAfterMs = until - this.#options.now();
-      throw this.#error(
-        kind,
-        'paused',
-        `not asked: it wants to be left alone for ${retryAfterMs} ms`,
-        retryAfterMs,
-      );
-    }
-    if (this.#breaker.isOpen && !ignoreBreaker) throw this.#awayError(kind);
+    const { key, now } = this.#options;
+    throwIfPaused(this.#pauses, key, kind, now);
+    if (this.#breaker.isOpen && !ignoreBreaker) throw this.#createAwayError(kind);
   }
 
-  /** While the host is found silent by another operation, this one needn't wait longer. The answer ends the watch. */
-  watch(budget: Deadline, kind: Kind): () => void {
-    this.#waiting.set(budget, kind);
-    return () => this.#waiting.delete(budget);
+  watch(deadline: Deadline, kind: Kind): () => void {
+    this.#waiting.set(deadline, kind);
+    return () => this.#waiting.delete(deadline);
   }
 
-  /** An answer of the upstream's own host. */
   answered(status: number, headers: Headers): void {
-    this.#rateLimit.read(headers);
+    this.#quota.read(headers);
     this.#breaker.answered(status);
     if (status < 500) this.#setUp(true);
   }
@@ -102,15 +102,10 @@ export class Health implements OriginHealth {
     this.#breaker.failed(trouble);
   }
 
-  /** 429 for questions of this kind. Answers for how long they rest, in ms. */
   limited(kind: Kind, retryAfter: string | undefined): number {
+    const { key: upstream, host, logger } = this.#options;
     const pauseMs = this.#pauses.pause(kind, retryAfter);
-    this.#options.logger.warn('the upstream limits us, its questions rest', {
-      upstream: this.#options.key,
-      host: this.#options.host,
-      kind,
-      pauseMs,
-    });
+    logger.warn('rate limited, pausing requests', { upstream, host, kind, pauseMs });
     return pauseMs;
   }
 
@@ -120,19 +115,18 @@ export class Health implements OriginHealth {
 
   #opened(why: Trouble): void {
     const { key, host, observer, logger } = this.#options;
-    const message = 'the upstream is away, nothing waits for it until a probe succeeds';
-    logger.warn(message, { upstream: key, host, why });
+    logger.warn('upstream is away, requests fail until a probe succeeds', { upstream: key, host, why });
     observer.breakerOpen(key, true);
     this.#setUp(false);
     if (why !== 'silent') return;
     // they wait for the same silent host: a pull that asks several objects must not wait for each in turn
-    for (const [budget, kind] of this.#waiting) budget.abort(this.#awayError(kind));
+    for (const [deadline, kind] of this.#waiting) deadline.abort(this.#createAwayError(kind));
     this.#waiting.clear();
   }
 
-  #backAgain(): void {
+  #closed(): void {
     const { key, host, observer, logger, onBack } = this.#options;
-    logger.info('the upstream is back', { upstream: key, host });
+    logger.info('upstream is back', { upstream: key, host });
     observer.breakerOpen(key, false);
     this.#setUp(true);
     onBack();
@@ -144,22 +138,60 @@ export class Health implements OriginHealth {
     this.#options.observer.upstreamUp(this.#options.key, isUp);
   }
 
-  #awayError(kind: Kind): UpstreamError {
-    return this.#error(
-      kind,
-      'breaker',
-      'not asked: it failed a moment ago and has not answered a probe since',
-    );
+  #createAwayError(kind: Kind): UpstreamError {
+    const { key: upstream } = this.#options;
+    const message = `${upstream} was not asked: it failed a moment ago and has not answered a probe since`;
+    return new UpstreamError({ upstream, kind, failure: 'breaker', message });
+  }
+}
+
+/**
+ * The health of a host for requests without credentials. Away is away for all; but pull limits and pauses are then those
+ * of an address and not of the account: they must not hold up the requests that carry the credentials.
+ */
+export class AnonymousHealth implements HostHealth {
+  readonly #key: string;
+  readonly #health: Health;
+  readonly #pauses: RateLimitPauses;
+  readonly #now: () => number;
+
+  constructor(key: string, health: Health, now: () => number) {
+    this.#key = key;
+    this.#health = health;
+    this.#now = now;
+    this.#pauses = new RateLimitPauses(now);
   }
 
-  #error(kind: Kind, failure: 'breaker' | 'paused', message: string, retryAfterMs?: number): UpstreamError {
-    const { key: upstream } = this.#options;
-    return new UpstreamError({
-      upstream,
-      kind,
-      failure,
-      message: `${upstream} was ${message}`,
-      ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
-    });
+  get answers(): number {
+    return this.#health.answers;
   }
+
+  admit(kind: Kind, ignoreBreaker: boolean): void {
+    throwIfPaused(this.#pauses, this.#key, kind, this.#now);
+    this.#health.admit(kind, ignoreBreaker);
+  }
+
+  watch(deadline: Deadline, kind: Kind): () => void {
+    return this.#health.watch(deadline, kind);
+  }
+
+  answered(status: number): void {
+    this.#health.answered(status, {});
+  }
+
+  failed(trouble: Trouble): void {
+    this.#health.failed(trouble);
+  }
+
+  limited(kind: Kind, retryAfter: string | undefined): number {
+    return this.#pauses.pause(kind, retryAfter);
+  }
+}
+
+/** Errors: `UpstreamError` paused. */
+function throwIfPaused(pauses: RateLimitPauses, upstream: string, kind: Kind, now: () => number): void {
+  const untilMs = pauses.pausedUntil(kind);
+  if (untilMs === undefined) return;
+  const message = formatUsedUp(upstream, untilMs);
+  throw new UpstreamError({ upstream, kind, failure: 'paused', message, retryAfterMs: untilMs - now() });
 }

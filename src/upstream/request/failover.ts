@@ -1,18 +1,17 @@
 /**
- * The turns of several URLs within one operation: in their order, each with an equal share of the time that is left, so
- * that a silent first one leaves the others their time. Who fails by transport, 5xx or 429 hands on; any other answer is
- * the upstream's word and ends it.
+ * Several URLs within one operation: in their order, each with an equal share of the time that is left, so that a silent
+ * first one leaves the others their time. Transport errors, 5xx and 429 fail over to the next URL; any other answer is final.
  */
 import { UpstreamError, type UpstreamFailure } from '../../registry/upstream-error.ts';
 
 export interface FailoverOptions {
   /** Of the whole operation. */
-  readonly budgetMs: number;
+  readonly timeoutMs: number;
   now(): number;
 }
 
 /** `mismatch` too: bytes that aren't the content (a portal's page) are no answer. */
-const handingOn: ReadonlySet<UpstreamFailure> = new Set([
+const failingOver: ReadonlySet<UpstreamFailure> = new Set([
   'unreachable',
   'timeout',
   'breaker',
@@ -22,64 +21,64 @@ const handingOn: ReadonlySet<UpstreamFailure> = new Set([
 ]);
 
 /** Whether the next URL is to be asked. */
-export function handsOn(error: unknown): error is UpstreamError {
+export function failsOver(error: unknown): error is UpstreamError {
   if (!(error instanceof UpstreamError)) return false;
-  if (error.failure !== 'status') return handingOn.has(error.failure);
+  if (error.failure !== 'status') return failingOver.has(error.failure);
   const status = error.upstreamStatus ?? 0;
-  // as `status`, these are the word of a store behind a redirect or of a proxy, not the registry's
+  // as `status`, these are the word of a store that a redirect led to or of a proxy, not the registry's
   return status >= 500 || status === 401 || status === 403 || status === 407;
 }
 
-/** The registry's word about the content: nobody else is asked. A range that can't be given isn't one. */
+/** The registry's word about the content: no other URL is asked. A range that can't be given isn't one. */
 export function isRefusal(error: unknown): error is UpstreamError {
-  return error instanceof UpstreamError && error.failure !== 'range' && !handsOn(error);
+  return error instanceof UpstreamError && error.failure !== 'range' && !failsOver(error);
 }
 
-/** The time of one operation over `count` URLs. */
+/** The time of one operation over several URLs. */
 export class FailoverClock {
   readonly #options: FailoverOptions;
-  readonly #deadline: number;
+  readonly #endsAtMs: number;
 
   constructor(options: FailoverOptions) {
     this.#options = options;
-    this.#deadline = options.now() + options.budgetMs;
+    this.#endsAtMs = options.now() + options.timeoutMs;
   }
 
-  /** For one of `turnsLeft` turns, this one included. In ms, at least 1. */
-  share(turnsLeft: number): number {
-    const left = Math.min(this.#deadline - this.#options.now(), this.#options.budgetMs);
-    return Math.max(1, Math.floor(left / turnsLeft));
+  /** For one of `urlsLeft` URLs, this one included. In ms, at least 1. */
+  shareMs(urlsLeft: number): number {
+    const { now, timeoutMs } = this.#options;
+    return Math.max(1, Math.floor(Math.min(this.#endsAtMs - now(), timeoutMs) / urlsLeft));
   }
 
   get isOver(): boolean {
-    return this.#options.now() >= this.#deadline;
+    return this.#options.now() >= this.#endsAtMs;
   }
 }
 
-/** Errors: the one that ends it; when all have handed on, the most telling one. */
+/** Errors: the one that ends it; when all have failed over, the most telling one. */
 export async function failOver<Member, Result>(
   members: readonly Member[],
   options: FailoverOptions,
-  ask: (member: Member, budgetMs: number) => Promise<Result>,
+  ask: (member: Member, timeoutMs: number) => Promise<Result>,
 ): Promise<Result> {
   const clock = new FailoverClock(options);
   const failures: UpstreamError[] = [];
   for (const [index, member] of members.entries()) {
     if (index > 0 && clock.isOver) break;
     try {
-      return await ask(member, clock.share(members.length - index));
+      return await ask(member, clock.shareMs(members.length - index));
     } catch (error) {
-      if (!handsOn(error)) throw error;
+      if (!failsOver(error)) throw error;
       failures.push(error);
     }
   }
   throw mostTelling(failures);
 }
 
-/** What was said now says more than that one wasn't asked. */
+/** An answer says more than that a URL wasn't asked. */
 function mostTelling(failures: readonly UpstreamError[]): UpstreamError {
   const wasAsked = failures.find(({ failure }) => failure !== 'breaker' && failure !== 'paused');
   const told = wasAsked ?? failures.find(({ failure }) => failure === 'paused') ?? failures[0];
-  if (told === undefined) throw new Error('expected at least one URL, got none');
+  if (told === undefined) throw new Error('an upstream needs at least one URL');
   return told;
 }

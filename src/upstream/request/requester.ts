@@ -1,22 +1,28 @@
 /**
- * One question to the registry with everything that makes it succeed: authorization, redirects, one retry. And what its
- * end means: which failure it is, whether the host is to be called away, whether to rest. All inside the budget that
- * the caller brings; a body that follows is the caller's.
+ * One request to the registry with everything that makes it succeed: authorization, redirects, one retry. And what its
+ * end means: which failure it is, whether the host is away, whether to pause. All inside the caller's deadline; a body
+ * that follows is the caller's.
  */
-
-import { type Timers, wait } from '../../lib/timers.ts';
-import { UpstreamError } from '../../registry/upstream-error.ts';
+import type { Timers } from '../../lib/wait.ts';
+import { UpstreamError, type UpstreamFailure } from '../../registry/upstream-error.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Kind } from '../../telemetry/observer.ts';
 import type { Authorization, Authorizer } from '../auth/authorizer.ts';
-import { drain, readComplaint } from '../transport/body.ts';
+import { formatUsedUp } from '../health/rate-limit.ts';
+import { BodyTooLarge, drain, readBody, readComplaint } from '../transport/body.ts';
 import { DialRefusal } from '../transport/dial.ts';
 import { headerOf, TransportError } from '../transport/transport.ts';
 import type { Deadline } from './deadline.ts';
-import { failAs } from './recent-failures.ts';
-import { followRedirects, type RedirectOptions } from './redirects.ts';
-import type { Question, Reply, Trip } from './request-kind.ts';
-import { isTransient, retryDelayMs, slowMs } from './retry.ts';
+import { failAs, slowMs } from './recent-failures.ts';
+import {
+  type Attempt,
+  followRedirects,
+  type RedirectOptions,
+  type RegistryRequest,
+  type Reply,
+  sendWithRetry,
+  startAttempt,
+} from './redirects.ts';
 
 export interface RequesterOptions extends RedirectOptions {
   readonly key: string;
@@ -33,125 +39,143 @@ export class Requester {
   }
 
   /** The answer, its body unread. Errors: `UpstreamError`; the caller's abort reason. */
-  async ask(question: Question, budget: Deadline): Promise<Reply> {
-    const { kind, ignoreBreaker = false } = question;
+  async send(request: RegistryRequest, deadline: Deadline): Promise<Reply> {
+    const { kind, ignoreBreaker = false } = request;
     const { health } = this.#options;
     health.admit(kind, ignoreBreaker);
-    const unwatch = ignoreBreaker ? undefined : health.watch(budget, kind);
-    const trip: Trip = { retriesLeft: 1, hop: undefined };
+    const unwatch = ignoreBreaker ? undefined : health.watch(deadline, kind);
+    const attempt = startAttempt();
     try {
-      const reply = await this.#askAuthorized(question, budget, trip);
-      if ((reply.status >= 200 && reply.status < 300) || question.accepts?.(reply.status)) return reply;
-      throw await this.#judge(question, reply);
+      const reply = await this.#sendAuthorized(request, attempt, deadline.signal);
+      if ((reply.status >= 200 && reply.status < 300) || request.accepts?.(reply.status)) return reply;
+      throw await this.#failByStatus(request, reply);
     } catch (error) {
-      throw this.#explain(error, question, budget, trip);
+      throw this.#explain(error, request, attempt, deadline);
     } finally {
       unwatch?.();
     }
   }
 
-  async #askAuthorized(question: Question, budget: Deadline, trip: Trip): Promise<Reply> {
+  /** The whole body of a reply. Errors: `UpstreamError`, for a longer one `tooLong`; the deadline's reason. */
+  async readBody(
+    request: RegistryRequest,
+    reply: Reply,
+    maxBytes: number,
+    tooLong: UpstreamFailure,
+    deadline: Deadline,
+  ): Promise<Buffer> {
+    try {
+      return await readBody(reply, maxBytes);
+    } catch (error) {
+      if (!(error instanceof BodyTooLarge)) throw this.explainCut(request, error, deadline);
+      deadline.signal.throwIfAborted();
+      throw this.fail(request.kind, tooLong, `${request.subject} cannot be read: ${error.message}`);
+    }
+  }
+
+  /** What an error of a reply's body is for its reader: `UpstreamError` or the deadline's reason. */
+  explainCut({ kind, subject }: RegistryRequest, error: unknown, deadline: Deadline): unknown {
+    if (deadline.signal.aborted) return deadline.signal.reason;
+    const { message } = this.#options.transport.explain(error);
+    return this.fail(kind, 'unreachable', `${subject} broke off: ${message}`);
+  }
+
+  fail(kind: Kind, failure: UpstreamFailure, message: string): UpstreamError {
+    return new UpstreamError({ upstream: this.#options.key, kind, failure, message });
+  }
+
+  async #sendAuthorized(request: RegistryRequest, attempt: Attempt, signal: AbortSignal): Promise<Reply> {
     const { authorizer } = this.#options;
-    const { repository } = question;
-    const used = await this.#authorize(question, authorizer.prepare(repository, budget.signal));
-    const reply = await this.#persist(question, used, budget, trip);
+    const { repository } = request;
+    const used = await this.#authorize(request, authorizer.prepare(repository, signal));
+    const reply = await this.#sendWith(used, request, attempt, signal);
     if (!reply.isOwnHost || (reply.status !== 401 && reply.status !== 403)) return reply;
-    const renewal = this.#authorize(question, authorizer.renew(reply, used, repository, budget.signal));
+    const renewal = this.#authorize(request, authorizer.renew(reply, used, repository, signal));
     const renewed = await renewal.catch((error: unknown) => {
       drain(reply.body);
       throw error;
     });
     if (renewed === undefined) return reply;
     drain(reply.body);
-    return await this.#persist(question, renewed, budget, trip);
+    return await this.#sendWith(renewed, request, attempt, signal);
   }
 
-  /** A token that can't be had fails the question it was for, not a question for a token. */
-  async #authorize<T>(question: Question, authorization: Promise<T>): Promise<T> {
+  /** A token that can't be had fails the request it was for, not a request for a token. */
+  async #authorize<T>({ kind }: RegistryRequest, authorization: Promise<T>): Promise<T> {
     try {
       return await authorization;
     } catch (error) {
-      throw error instanceof UpstreamError ? failAs(question.kind, error) : error;
+      throw error instanceof UpstreamError ? failAs(kind, error) : error;
     }
   }
 
-  /** Asks again once, where asking again is likely to help; from the start, so that a signed URL is a fresh one. */
-  async #persist(
-    question: Question,
+  #sendWith(
     used: Authorization | undefined,
-    budget: Deadline,
-    trip: Trip,
+    request: RegistryRequest,
+    attempt: Attempt,
+    signal: AbortSignal,
   ): Promise<Reply> {
-    while (true) {
-      try {
-        const reply = await followRedirects(this.#options, question, used, budget, trip);
-        if (!isTransient(reply.status) || trip.retriesLeft === 0) return reply;
-        drain(reply.body);
-      } catch (error) {
-        if (!(error instanceof TransportError) || !error.reused || trip.retriesLeft === 0) throw error;
-      }
-      trip.retriesLeft -= 1;
-      trip.hop = undefined;
-      await wait(this.#options.timers, retryDelayMs, budget.signal);
-    }
+    const send = () => followRedirects(this.#options, request, used?.header, attempt, signal);
+    return sendWithRetry(attempt, send, this.#options.timers, signal);
   }
 
-  /** A status that nobody wanted (docs/behaviour.md, "Nothing held, and the upstream says"). */
-  async #judge(question: Question, reply: Reply): Promise<UpstreamError> {
-    const { health } = this.#options;
-    const { kind, method, repository } = question;
-    const { status } = reply;
+  /** A status that was not wanted (docs/behaviour.md, "Nothing held, and the upstream says"). */
+  async #failByStatus(request: RegistryRequest, reply: Reply): Promise<UpstreamError> {
+    const { key, health, now } = this.#options;
+    const { kind, method, subject } = request;
+    const { status, isOwnHost, url } = reply;
     const retryAfter = headerOf(reply.headers, 'retry-after');
     const retryAfterMs = status === 429 ? health.limited(kind, retryAfter) : undefined;
-    if (status >= 500 && reply.isOwnHost) health.failed('status');
+    if (status >= 500 && isOwnHost) health.failed('status');
     const complaint = await readComplaint(reply);
-    return this.#error(kind, failureOf(status, reply.isOwnHost), {
-      message: `expected 200 of ${method} ${kind} of ${repository} at ${reply.url.host}, got ${status}${complaint}`,
+    const failure = failureOf(status, isOwnHost);
+    let message = `${url.host} answered ${status} to ${method} ${subject}${complaint}`;
+    if (failure === 'gone') message = `${key} has no ${subject}`;
+    if (failure === 'denied') message = `${key} denied access to ${subject} (${status}${complaint})`;
+    if (retryAfterMs !== undefined)
+      message = `${formatUsedUp(key, now() + retryAfterMs)} (${status}${complaint})`;
+    return new UpstreamError({
+      upstream: key,
+      kind,
+      failure,
+      message,
       upstreamStatus: status,
       ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
     });
   }
 
-  #explain(error: unknown, question: Question, budget: Deadline, trip: Trip): unknown {
-    const { kind } = question;
-    if (budget.signal.aborted) {
-      const reason: unknown = budget.signal.reason;
-      if (budget.isExpired && reason instanceof UpstreamError) this.#blame(trip, reason);
+  #explain(error: unknown, request: RegistryRequest, attempt: Attempt, deadline: Deadline): unknown {
+    const { key, logger } = this.#options;
+    const { kind } = request;
+    if (deadline.signal.aborted) {
+      const reason: unknown = deadline.signal.reason;
+      if (deadline.isExpired && reason instanceof UpstreamError) this.#blame(attempt, reason);
       return reason;
     }
     if (error instanceof DialRefusal) {
-      this.#options.logger.warn('not dialled', { upstream: this.#options.key, why: error.message });
-      return this.#error(kind, 'blocked', { message: error.message });
+      logger.warn('refused to dial', { upstream: key, why: error.message });
+      return this.fail(kind, 'blocked', error.message);
     }
     if (!(error instanceof TransportError)) return error;
-    const failure = this.#error(kind, 'unreachable', {
-      message: `expected an answer of ${trip.hop?.host ?? this.#options.key}, got ${error.message}`,
-    });
-    this.#blame(trip, failure);
+    const host = attempt.hop?.host ?? key;
+    const failure = this.fail(kind, 'unreachable', `${host} cannot be reached: ${error.message}`);
+    this.#blame(attempt, failure);
     return failure;
   }
 
-  #blame(trip: Trip, failure: UpstreamError): void {
-    const { hop } = trip;
-    if (hop === undefined) return; // it waited for a token or for its retry: nothing is known about the host
+  /** Without a hop it waited for a token or for its retry: nothing is known about a host. */
+  #blame({ hop }: Attempt, failure: UpstreamError): void {
+    if (hop === undefined) return;
     const { health, failures, now } = this.#options;
     const isSilent = failure.failure === 'timeout' || now() - hop.atMs >= slowMs;
     if (hop.isOwnHost && !isSilent) health.failed('connection');
     if (hop.isOwnHost && isSilent && health.answers === hop.answers) health.failed('silent');
     if (!hop.isOwnHost && isSilent) failures.remember(`host ${hop.host}`, failure);
   }
-
-  #error(
-    kind: Kind,
-    failure: UpstreamError['failure'],
-    rest: { message: string; upstreamStatus?: number; retryAfterMs?: number },
-  ): UpstreamError {
-    return new UpstreamError({ upstream: this.#options.key, kind, failure, ...rest });
-  }
 }
 
 /** 401 and 403 of a store that a redirect led to are not the registry's word about who may pull. */
-function failureOf(status: number, isOwnHost: boolean): UpstreamError['failure'] {
+function failureOf(status: number, isOwnHost: boolean): UpstreamFailure {
   if (status === 404) return 'gone';
   if (status === 429) return 'limited';
   return (status === 401 || status === 403) && isOwnHost ? 'denied' : 'status';

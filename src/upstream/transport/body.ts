@@ -1,21 +1,22 @@
 /**
- * Bodies that are read whole (manifests, tokens, lists, error texts) and those that nobody wants. All are bounded: an
- * upstream can't fill the memory of this process.
+ * Bodies that are read whole (manifests, tokens, lists, error texts), and bodies that are not read. All are bounded: an
+ * upstream cannot fill the memory of this process.
  */
-
-import { systemTimers } from '../../lib/timers.ts';
+import { systemTimers } from '../../lib/wait.ts';
 import { parseErrorBody } from '../../oci/error.ts';
-import { type Body, type HopAnswer, headerOf } from './transport.ts';
+import { type HopAnswer, headerOf } from './transport.ts';
+import type { Body } from './undici-parts.ts';
 
-/** A short one is read to its end, so that its connection can be used again; a long one costs the connection. */
+/** A shorter body is read to its end, so that its connection can be used again; a longer one costs the connection. */
 const drainBytes = 64 * 1024;
 const drainMs = 5000;
 
 /** The body was longer than allowed; its connection is gone. */
 export class BodyTooLarge extends Error {
+  override readonly name = 'BodyTooLarge';
+
   constructor(maxBytes: number) {
-    super(`expected a body of at most ${maxBytes} bytes, got more`);
-    this.name = 'BodyTooLarge';
+    super(`the body is longer than ${maxBytes} bytes`);
   }
 }
 
@@ -37,12 +38,12 @@ export async function readBody(answer: HopAnswer, maxBytes: number): Promise<Buf
   return Buffer.concat(chunks, length);
 }
 
-/** Lets go of a body that nobody reads, without waiting for it. One that doesn't end soon costs its connection too. */
+/** Discards a body without waiting for it. One that doesn't end soon costs its connection too. */
 export function drain(body: Body): void {
   if (body.closed) return;
   const withdraw = systemTimers.after(drainMs, () => body.destroy());
   body.once('close', withdraw);
-  body.dump({ limit: drainBytes }).catch(() => undefined); // the answer's headers were all that counted
+  body.dump({ limit: drainBytes }).catch(() => undefined); // only the headers counted
 }
 
 /** What the upstream says about its refusal, for messages: `: CODE text`, or nothing. URLs lose their queries. */

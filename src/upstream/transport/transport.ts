@@ -1,20 +1,37 @@
 /**
- * One hop: a request to one host and the headers of its answer. Blob bodies have connections of their own
- * (`maxTransfers` per host), so that they never keep a manifest or a token waiting. Nothing is decoded, followed,
- * retried or timed here except the connection attempt; every hop that was dialled is reported to the observer.
+ * One hop: a request to one host and the headers of its answer. Nothing is decoded, followed, retried or timed here
+ * except the connection attempt; every hop that was dialled is reported to the observer. Blob bodies, which run for
+ * minutes, have connections of their own, so that they never keep a manifest or a token waiting.
  */
-import type { Dispatcher } from 'undici';
 import { waitFor } from '../../lib/wait.ts';
 import type { Kind, Observer } from '../../telemetry/observer.ts';
-import { ConnectionPool, type ConnectionPoolOptions } from './connection-pool.ts';
-import { checkWrittenHost, DialRefusal, type ReusedErrors } from './dial.ts';
-import { RoundTrip } from './round-trip.ts';
-import { errors } from './undici-parts.ts';
+import {
+  checkWrittenHost,
+  classifyHost,
+  createConnector,
+  type DialOptions,
+  DialRefusal,
+  type ReusedErrors,
+} from './dial.ts';
+import {
+  type AgentOptions,
+  chooseProxy,
+  createProxyAgent,
+  type ProxyChoice,
+  type ProxyOptions,
+} from './proxy.ts';
+import { Agent, type Body, type Dispatcher, errors } from './undici-parts.ts';
 
 export type Method = 'GET' | 'HEAD';
+export type Headers = Readonly<Record<string, string | string[] | undefined>>;
+/** Which connections: for short answers, or for bodies that may run for minutes. */
+export type PoolName = 'control' | 'transfer';
 
-export interface TransportOptions extends ConnectionPoolOptions {
+export interface TransportOptions {
   readonly key: string;
+  readonly dial: DialOptions;
+  readonly proxy: ProxyOptions | undefined;
+  /** Blob bodies at once, per host. */
   readonly maxTransfers: number;
   readonly userAgent: string;
   readonly observer: Observer;
@@ -25,14 +42,10 @@ export interface Hop {
   readonly method: Method;
   readonly kind: Kind;
   readonly headers: Readonly<Record<string, string>>;
-  /** Which connections: short questions, or bodies that may run for minutes. */
-  readonly lane: 'control' | 'transfer';
+  readonly pool: PoolName;
   /** Ends the wait for headers, and afterwards the body. */
   readonly signal: AbortSignal;
 }
-
-export type Body = Dispatcher.ResponseData['body'];
-export type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
 export interface HopAnswer {
   readonly status: number;
@@ -44,12 +57,12 @@ export interface HopAnswer {
 
 /** No answer, or a body that broke off: refused, reset, DNS, TLS, a connection attempt that took too long. */
 export class TransportError extends Error {
+  override readonly name = 'TransportError';
   /** The connection had served other requests: the server may just have ended it, asking again is in order. */
   readonly reused: boolean;
 
   constructor(error: unknown, reused: boolean) {
     super(describe(error));
-    this.name = 'TransportError';
     this.reused = reused;
   }
 }
@@ -57,6 +70,7 @@ export class TransportError extends Error {
 /** Enough for a farm of nodes that ask for their tags in the same second. */
 const controlConnections = 64;
 const transferBufferBytes = 256 * 1024;
+const idleConnectionMs = 15_000;
 
 export class Transport {
   readonly #options: TransportOptions;
@@ -67,17 +81,18 @@ export class Transport {
   #closing: Promise<void> | undefined;
 
   constructor(options: TransportOptions) {
+    const { dial, proxy, maxTransfers } = options;
     this.#options = options;
-    this.#control = new ConnectionPool(options, controlConnections, this.#reused);
-    this.#transfer = new ConnectionPool(options, options.maxTransfers, this.#reused);
+    this.#control = new ConnectionPool(dial, proxy, controlConnections, this.#reused);
+    this.#transfer = new ConnectionPool(dial, proxy, maxTransfers, this.#reused);
   }
 
   /** Errors: `TransportError`, `DialRefusal`, the signal's reason. */
   async send(hop: Hop): Promise<HopAnswer> {
     hop.signal.throwIfAborted();
-    const { observer, key, userAgent } = this.#options;
-    const { dispatcher, isProxied } = (hop.lane === 'transfer' ? this.#transfer : this.#control).to(hop.url);
-    if (isProxied) checkWrittenHost(hop.url, this.#options.url);
+    const { observer, key, userAgent, dial } = this.#options;
+    const { dispatcher, isProxied } = (hop.pool === 'transfer' ? this.#transfer : this.#control).to(hop.url);
+    if (isProxied) checkWrittenHost(hop.url, dial.url);
     try {
       const sentAt = performance.now();
       const sent = dispatcher.request({
@@ -87,10 +102,10 @@ export class Transport {
         headers: { 'user-agent': userAgent, 'accept-encoding': 'identity', ...hop.headers },
         signal: hop.signal,
         reset: false, // undici would close the connection after each HEAD
-        ...(hop.lane === 'transfer' ? { highWaterMark: transferBufferBytes } : {}),
+        ...(hop.pool === 'transfer' ? { highWaterMark: transferBufferBytes } : {}),
       });
       const { statusCode, headers, body } = await waitFor(sent, hop.signal);
-      body.on('error', () => undefined); // whoever reads gets it too; nobody reads: no reason to end the process
+      body.on('error', () => undefined); // a reader gets it too; without a reader it must not end the process
       observer.upstreamAnswered(key, hop.kind, hop.method, statusCode);
       this.roundTrip.add(hop.url, performance.now() - sentAt);
       return { status: statusCode, headers, body };
@@ -114,6 +129,63 @@ export class Transport {
   close(): Promise<void> {
     this.#closing ??= Promise.all([this.#control.close(), this.#transfer.close()]).then(() => undefined);
     return this.#closing;
+  }
+}
+
+/** Connections of one purpose, direct or through the configured proxies. They are opened when they are needed. */
+class ConnectionPool {
+  readonly #dial: DialOptions;
+  readonly #reused: ReusedErrors;
+  readonly #agent: AgentOptions;
+  readonly #direct: Agent;
+  readonly #choose: ProxyChoice;
+  readonly #proxied = new Map<URL, Dispatcher>();
+
+  /** `connections`: at once, per host. */
+  constructor(dial: DialOptions, proxy: ProxyOptions | undefined, connections: number, reused: ReusedErrors) {
+    this.#dial = dial;
+    this.#reused = reused;
+    // Deadlines and the stall timeout of the reader govern the time, undici's own clocks are off.
+    this.#agent = { connections, headersTimeout: 0, bodyTimeout: 0, keepAliveTimeout: idleConnectionMs };
+    this.#direct = new Agent({ ...this.#agent, connect: createConnector(dial, reused) });
+    this.#choose = chooseProxy(proxy);
+  }
+
+  to(target: URL): { readonly dispatcher: Dispatcher; readonly isProxied: boolean } {
+    const proxy = this.#choose(target);
+    if (proxy === undefined) return { dispatcher: this.#direct, isProxied: false };
+    const known = this.#proxied.get(proxy);
+    if (known !== undefined) return { dispatcher: known, isProxied: true };
+    const dispatcher = createProxyAgent(proxy, this.#agent, this.#dial, this.#reused);
+    this.#proxied.set(proxy, dispatcher);
+    return { dispatcher, isProxied: true };
+  }
+
+  /** Cuts what still runs. */
+  async close(): Promise<void> {
+    await Promise.all([this.#direct, ...this.#proxied.values()].map(agent => agent.destroy()));
+  }
+}
+
+const keptSamples = 8;
+const neededSamples = 2;
+
+/**
+ * How far away an upstream is: the shortest of the last times between a request and its answer, because connecting, a
+ * token check or a busy server only add to it. Loopback counts as 0 ms.
+ */
+export class RoundTrip {
+  readonly #samples: number[] = [];
+
+  /** An answer of that host began after so many milliseconds. */
+  add(url: URL, ms: number): void {
+    this.#samples.push(classifyHost(url.hostname) === 'loopback' ? 0 : ms);
+    if (this.#samples.length > keptSamples) this.#samples.shift();
+  }
+
+  /** Milliseconds; undefined: too few answers yet. */
+  get shortestMs(): number | undefined {
+    return this.#samples.length < neededSamples ? undefined : Math.min(...this.#samples);
   }
 }
 

@@ -1,6 +1,6 @@
 /** An LRU index as `million-index` measures it, and the embedded one as such. */
-import { EmbeddedLru, type LoadableLru } from '../../../src/lru/index/embedded-lru.ts';
-import type { Lru } from '../../../src/lru/lru.ts';
+import { EmbeddedLru } from '../../../src/lru/index/embedded-lru.ts';
+import type { LoadableLru, Lru } from '../../../src/lru/lru.ts';
 
 export interface MeasuredIndex {
   readonly lru: Lru & LoadableLru;

@@ -19,7 +19,7 @@ export async function openRedisIndex(port: number): Promise<MeasuredIndex> {
     tls: false,
   } as const;
   const connection = await RedisConnection.open({ redis, logger });
-  await connection.firstVerdict;
+  await connection.firstCheck;
   const index = new RedisEntries(connection, '0123456789abcdef');
   const isReachable = (): boolean => connection.problem === undefined;
   const lru = new RedisLru({ index, isReachable, logger, now: Date.now });

@@ -9,7 +9,7 @@ import type { Digest } from '../../../src/oci/digest.ts';
 import { parseTag } from '../../../src/oci/name.ts';
 import { BlobStore } from '../../../src/store/blobs/blob-store.ts';
 import { StoreLayout } from '../../../src/store/layout.ts';
-import { readManifest, readTree } from '../../../src/store/records/held-tree.ts';
+import { readImageTree, readManifest } from '../../../src/store/records/image-tree.ts';
 import { PinnedBlobs } from '../../../src/store/records/pinned-blobs.ts';
 import { Records } from '../../../src/store/records/records.ts';
 import { type BuiltImage, buildImage, buildIndex } from '../../support/images.ts';
@@ -86,7 +86,7 @@ class EvictionRig {
       const record = await this.records.open(name);
       const tagged = Array.from(record.tags(), ([, { descriptor }]) => descriptor);
       for (const manifest of [...record.manifests(), ...tagged]) {
-        const tree = await readTree(one => readManifest(this.store, one), manifest);
+        const tree = await readImageTree(one => readManifest(this.store, one), manifest);
         if (tree === undefined) throw new Error(`${name} has lost ${manifest.digest}`);
         for (const digest of [...tree.manifests.keys(), ...tree.blobs.keys()]) needed.add(digest);
         expect([...tree.missing]).toEqual([]);

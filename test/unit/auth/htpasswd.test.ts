@@ -1,12 +1,7 @@
 /** Lines of htpasswd, logins against them, and what is remembered of those. */
 import { hash } from 'bcrypt';
-import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Access } from '../../../src/auth/access.ts';
-import { parseBasic } from '../../../src/auth/basic.ts';
-import { type Htpasswd, parseHtpasswd } from '../../../src/auth/htpasswd.ts';
-import { Rules } from '../../../src/auth/rules.ts';
-import { Users } from '../../../src/auth/users.ts';
+import { type Htpasswd, parseHtpasswd, Users } from '../../../src/auth/htpasswd.ts';
 
 const tail = `$05$${'a'.repeat(53)}`;
 
@@ -35,36 +30,6 @@ describe('a file', () => {
     expect(hashes.size).toBe(0);
     expect(flaws.map(({ line }) => line)).toEqual([1, 2, 3, 4, 5, 6]);
     expect(JSON.stringify(flaws)).not.toContain('secret');
-  });
-});
-
-describe('Basic', () => {
-  const encode = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`;
-
-  test('any name without a colon and any password come back', () => {
-    const name = fc.string({ minLength: 1, maxLength: 50 }).filter(text => !/[:\0]/.test(text));
-    const password = fc.string({ unit: 'grapheme', maxLength: 20 }).filter(text => !text.includes('\0'));
-    fc.assert(
-      fc.property(name, password, (one, other) => {
-        expect(parseBasic(encode(`${one}:${other}`))).toEqual({ name: one, password: other });
-      }),
-    );
-  });
-
-  test.each([
-    [undefined, undefined],
-    ['', undefined],
-    ['Bearer abc', undefined],
-    ['Basically abc', undefined],
-    ['Basic', 'malformed'],
-    ['Basic ', 'malformed'],
-    ['basic !!', 'malformed'],
-    [encode('nocolon'), 'malformed'],
-    [encode(':p'), 'malformed'],
-    [encode('a:\0'), 'malformed'],
-    [encode(`a:${'x'.repeat(5000)}`), 'malformed'],
-  ])('%j is %j', (header, expected) => {
-    expect(parseBasic(header)).toBe(expected);
   });
 });
 
@@ -127,10 +92,4 @@ describe('a login', () => {
     expect(all.every(Boolean)).toBe(true);
     expect(asked.length).toBe(1);
   });
-});
-
-test('without users nobody’s credentials are looked at', async () => {
-  const access = new Access({ users: undefined, rules: new Rules(undefined) });
-  const visitor = await access.visitor(`Basic ${Buffer.from('a:b').toString('base64')}`, '10.0.0.1');
-  expect([visitor.mayPull('a.io/x', 'public'), visitor.mayPull('a.io/x', 'private')]).toEqual([true, false]);
 });

@@ -1,10 +1,8 @@
 /** The real store in a temporary folder, with records, held manifests and links over it; and an origin in memory. */
 
 import { Links } from '../../../src/cached/access/links.ts';
-import { ImageCompleteness } from '../../../src/cached/manifests/image-completeness.ts';
-import { BadBlobs } from '../../../src/content/bad-blobs.ts';
+import { BadBlobs, RecentMismatches } from '../../../src/content/bad-blobs.ts';
 import { HotManifests } from '../../../src/content/hot-manifests.ts';
-import { RecentMismatches } from '../../../src/content/recent-mismatches.ts';
 import type { Digest } from '../../../src/oci/digest.ts';
 import type { Repository } from '../../../src/oci/name.ts';
 import type { Origin, OriginHealth } from '../../../src/registry/origin.ts';
@@ -27,11 +25,10 @@ export class StoreRig {
   readonly layout: StoreLayout;
   readonly store: BlobStore;
   readonly records: Records;
-  readonly suspects = new RecentMismatches(Date.now);
+  readonly mismatches = new RecentMismatches(Date.now);
   readonly links = new Links();
   readonly badBlobs: BadBlobs;
   readonly manifests: HotManifests;
-  readonly availability: ImageCompleteness;
   /** In order. */
   readonly touched: Digest[] = [];
   /** `DIGEST SIZE`, in order. */
@@ -52,14 +49,12 @@ export class StoreRig {
         maxBytes: () => 1024 * 1024,
         counted: () => {},
       }),
-      suspects: this.suspects,
+      mismatches: this.mismatches,
+      events: { removed: (digest, bytes, kind) => this.stored.push(`${digest} ${-bytes} ${kind}`) },
       observer,
       logger,
-      removed: (digest, bytes, kind) => this.stored.push(`${digest} ${-bytes} ${kind}`),
     });
     this.manifests = this.freshManifests();
-    const isHeld = async (digest: Digest) => this.held.has(digest);
-    this.availability = new ImageCompleteness({ manifests: this.manifests, links: this.links, isHeld });
   }
 
   static async create(): Promise<StoreRig> {
@@ -71,9 +66,11 @@ export class StoreRig {
     return new HotManifests({
       store: this.store,
       badBlobs: this.badBlobs,
+      events: {
+        touch: digest => this.touched.push(digest),
+        manifestStored: (digest, bytes) => this.stored.push(`${digest} ${bytes}`),
+      },
       logger: this.recorder.logger,
-      touch: digest => this.touched.push(digest),
-      stored: (digest, bytes) => this.stored.push(`${digest} ${bytes}`),
     });
   }
 

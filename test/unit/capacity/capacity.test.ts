@@ -2,7 +2,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { Gate } from '../../support/gates.ts';
-import { CapacityRig } from '../lru/capacity-rig.ts';
+import { CapacityRig } from './capacity-rig.ts';
 
 describe('room', () => {
   test('that is there is given at once and evicts nothing', async () => {

@@ -1,6 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { computeLimit, describeMinFreeProblem, minFreeOn } from '../../../src/capacity/limit.ts';
+import { computeLimit, DiskWatch, describeMinFreeProblem, minFreeOn } from '../../../src/capacity/ledger.ts';
+import { Gate } from '../../support/gates.ts';
+import { Recorder } from '../../support/recorder.ts';
 
 const gib = 1024 ** 3;
 
@@ -23,9 +25,9 @@ describe('min_free', () => {
 
   test('that no disk of this size can have is a problem in words; everything else is none', () => {
     expect(describeMinFreeProblem(2 * gib, 1.5 * gib)).toBe(
-      'store.min_free is 2 GiB, but the whole disk has 1.5 GiB: nothing could be kept; expected less than the disk',
+      'store.min_free is 2.0 GiB, but the whole disk has 1.5 GiB: nothing can be kept; set it below the size of the disk',
     );
-    expect(describeMinFreeProblem(gib, gib)).toContain('1 GiB');
+    expect(describeMinFreeProblem(gib, gib)).toContain('1.0 GiB');
     expect(describeMinFreeProblem(gib - 1, gib)).toBeUndefined();
     expect(describeMinFreeProblem(undefined, 1)).toBeUndefined();
   });
@@ -44,7 +46,7 @@ describe('the limit', () => {
   test('is what is ours plus what is free above min_free, where that is less, and says so in numbers', () => {
     expect(computeLimit({ maxBytes: 14 * gib, minFreeBytes: 2 * gib }, disk)).toEqual({
       bytes: 13 * gib,
-      reason: 'min_free: the disk has only 10 GiB free of 100 GiB, and 2 GiB stay free',
+      reason: 'min_free: the disk has only 10.0 GiB free of 100 GiB, and 2.0 GiB stay free',
     });
   });
 
@@ -78,5 +80,78 @@ describe('the limit', () => {
         if (limit > 0) expect(free - (limit - onDisk)).toBeGreaterThanOrEqual(minFreeBytes);
       }),
     );
+  });
+});
+
+function watch(read: (n: number) => Promise<number> | number) {
+  const recorder = new Recorder();
+  const state = { nowMs: 0, onDisk: 10, reads: 0 };
+  const disk = new DiskWatch({
+    freeBytes: async () => {
+      state.reads += 1;
+      return { free: await read(state.reads), total: 100 };
+    },
+    onDiskBytes: () => state.onDisk,
+    logger: recorder.logger,
+    now: () => state.nowMs,
+  });
+  return { disk, state, recorder };
+}
+
+describe('a reading of the disk', () => {
+  test('is shared by concurrent callers', async () => {
+    const gate = new Gate();
+    const { disk, state } = watch(() => gate.pass().then(() => 50));
+    const asked = [disk.refresh(0), disk.refresh(0), disk.refresh(1000)];
+    expect(disk.sample).toBeUndefined();
+    gate.release();
+    await Promise.all(asked);
+    expect(state.reads).toBe(1);
+    expect(disk.sample).toEqual({ free: 50, total: 100, onDisk: 10 });
+  });
+
+  test('is good for as long as the caller says', async () => {
+    const { disk, state } = watch(() => 50);
+    await disk.refresh(0);
+    state.nowMs = 999;
+    await disk.refresh(1000);
+    expect(state.reads).toBe(1);
+    state.nowMs = 1000;
+    await disk.refresh(1000);
+    expect(state.reads).toBe(2);
+    await disk.refresh(0);
+    expect(state.reads).toBe(3);
+  });
+
+  test('during which a blob went is repeated, so that its bytes are neither lost nor counted twice', async () => {
+    const { disk, state } = watch(n => {
+      if (n > 1) return 57;
+      state.onDisk -= 7; // after the disk was asked
+      return 50;
+    });
+    await disk.refresh(0);
+    expect(disk.sample).toEqual({ free: 57, total: 100, onDisk: 3 });
+  });
+
+  test.each([
+    { change: 1, smaller: 12 },
+    { change: -1, smaller: 7 },
+  ])('on a disk that never rests (%o) ends with the smaller sum', async ({ change, smaller }) => {
+    const { disk, state } = watch(() => {
+      state.onDisk += change;
+      return 50;
+    });
+    await disk.refresh(0);
+    expect([state.reads, disk.sample?.onDisk]).toEqual([3, smaller]);
+  });
+
+  test('that fails is logged, keeps the last one, and is repeated by the next caller', async () => {
+    const { disk, state, recorder } = watch(n => (n === 2 ? Promise.reject(new Error('EIO')) : 40 + n));
+    await disk.refresh(0);
+    state.nowMs = 5000;
+    await disk.refresh(1000);
+    expect([disk.sample?.free, recorder.logged.length]).toEqual([41, 1]);
+    await disk.refresh(1000);
+    expect(disk.sample?.free).toBe(43);
   });
 });

@@ -57,7 +57,7 @@ class Rig {
       badBlobs: this.store.badBlobs,
       signal: this.#stop.signal,
       now: () => this.nowMs,
-      verified: digest => this.verified.push(digest),
+      events: { verified: digest => this.verified.push(digest) },
     });
   }
 }
@@ -79,7 +79,7 @@ test('a blob that is due is compared once for all who ask meanwhile, and not aga
   expect(rig.checks.ifNeeded(bytes.digest, second)).toBe(check);
   expect(check?.known).toBeUndefined();
   await first.close(); // whoever began it may leave
-  expect(await check?.verdict).toBe('good');
+  expect(await check?.result).toBe('good');
   expect([check?.known, rig.verified]).toEqual(['good', [bytes.digest]]);
   expect(rig.checks.ifNeeded(bytes.digest, second)).toBeUndefined();
   rig.nowMs += 30 * dayMs;
@@ -98,7 +98,7 @@ test('what the disk says of the last time counts after a restart', async () => {
 test('a time far in the future is not believed', async () => {
   const rig = await Rig.create();
   await rig.store.store.setVerified(bytes.digest, rig.nowMs + 2 * dayMs);
-  expect(await rig.fresh().ifNeeded(bytes.digest, await rig.held())?.verdict).toBe('good');
+  expect(await rig.fresh().ifNeeded(bytes.digest, await rig.held())?.result).toBe('good');
 });
 
 test('0: never by age, and yet when somebody has a reason', async () => {
@@ -106,7 +106,7 @@ test('0: never by age, and yet when somebody has a reason', async () => {
   const held = await rig.held();
   rig.nowMs += 10_000 * dayMs;
   expect(rig.checks.ifNeeded(bytes.digest, held)).toBeUndefined();
-  expect(await rig.checks.unlessRecent(bytes.digest, held, restMs)?.verdict).toBe('good');
+  expect(await rig.checks.unlessRecent(bytes.digest, held, restMs)?.result).toBe('good');
   expect(rig.checks.unlessRecent(bytes.digest, held, restMs)).toBeUndefined();
   rig.nowMs += restMs;
   expect(rig.checks.unlessRecent(bytes.digest, held, restMs)).toBeDefined();
@@ -118,9 +118,9 @@ test('wrong bytes: the file is out of the way when the verdict is there', async 
   await rig.damage();
   rig.nowMs += 30 * dayMs;
   const [held, late] = [await rig.held(), await rig.held()];
-  expect(await rig.checks.ifNeeded(bytes.digest, held)?.verdict).toBe('bad');
+  expect(await rig.checks.ifNeeded(bytes.digest, held)?.result).toBe('bad');
   expect(await rig.store.store.sizeOf(bytes.digest)).toBeUndefined();
-  expect(await rig.checks.ifNeeded(bytes.digest, late)?.verdict).toBe('bad'); // opened before, asked after
+  expect(await rig.checks.ifNeeded(bytes.digest, late)?.result).toBe('bad'); // opened before, asked after
   expect(rig.store.recorder.of('storeError')).toEqual(['storeError verify']);
   expect(rig.store.stored).toEqual([`${bytes.digest} ${-bytes.size} blob`]);
   expect(rig.verified).toEqual([]);
@@ -133,9 +133,9 @@ test('another file that has come under the same digest is not touched by what is
   const old = await rig.held();
   await rig.store.store.remove(bytes.digest);
   await rig.store.store.put(bytes.digest, bytes.slice(0, bytes.size));
-  expect(await rig.checks.ifNeeded(bytes.digest, old)?.verdict).toBe('bad');
+  expect(await rig.checks.ifNeeded(bytes.digest, old)?.result).toBe('bad');
   expect(await rig.store.store.sizeOf(bytes.digest)).toBe(bytes.size);
-  expect(await rig.checks.ifNeeded(bytes.digest, await rig.held())?.verdict).toBe('good');
+  expect(await rig.checks.ifNeeded(bytes.digest, await rig.held())?.result).toBe('good');
 });
 
 test('many large blobs: all are compared, whoever has to wait', async () => {
@@ -146,7 +146,7 @@ test('many large blobs: all are compared, whoever has to wait', async () => {
   const checks = await Promise.all(
     blobs.map(async ({ digest }) => rig.checks.ifNeeded(digest, await rig.held(digest))),
   );
-  const verdicts = await Promise.all(checks.map(check => check?.verdict));
+  const verdicts = await Promise.all(checks.map(check => check?.result));
   expect(verdicts).toEqual(blobs.map(() => 'good'));
 });
 

@@ -2,7 +2,9 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { expect, test } from 'vitest';
+import { DescriptorSizes } from '../../../src/content/hot-manifests.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
+import { parseManifest } from '../../../src/oci/manifest.ts';
 import { ociManifest, octetStream } from '../../../src/oci/media-type.ts';
 import { buildImage, buildIndex } from '../../support/images.ts';
 import { StoreRig } from '../cached/store-rig.ts';
@@ -108,4 +110,37 @@ test('an index marks the blobs of those of its images that are hot', async () =>
   await rig.manifests.put(amd64.descriptor, amd64.bytes);
   rig.manifests.touch(held);
   expect(rig.touched).toEqual([amd64.config, ...amd64.layers].map(blob => blob?.descriptor.digest));
+});
+
+function manifestOf(name: string, layers: number) {
+  const image = buildImage({ layers: Array.from({ length: layers }, (_, at) => `${name} ${at}`) });
+  return parseManifest(image.bytes, image.mediaType);
+}
+
+const wanted = manifestOf('wanted', 2);
+const [layer] = wanted.layers;
+const digest = layer?.digest ?? digestOf(Buffer.alloc(0));
+
+test('a size is known to the repositories whose manifests gave it, whichever was served last', () => {
+  const sizes = new DescriptorSizes();
+  for (const name of ['a', 'b', 'a', 'a']) sizes.learn(name, wanted);
+  expect(['a', 'b', 'c'].map(name => sizes.get(name, digest))).toEqual([layer?.size, layer?.size, undefined]);
+});
+
+test('the sizes of a manifest that is served stay, however many others come', () => {
+  const sizes = new DescriptorSizes();
+  const others = manifestOf('other', 7);
+  for (let at = 0; at < 10_000; at += 1) {
+    sizes.learn('a', wanted);
+    sizes.learn(`b${at}`, others);
+  }
+  expect(sizes.get('a', digest)).toBe(layer?.size);
+});
+
+test('the others are forgotten when there are too many', () => {
+  const sizes = new DescriptorSizes();
+  sizes.learn('a', wanted);
+  const others = manifestOf('other', 7);
+  for (let at = 0; at < 10_000; at += 1) sizes.learn(`b${at}`, others);
+  expect(sizes.get('a', digest)).toBeUndefined();
 });

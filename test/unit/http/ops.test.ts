@@ -38,7 +38,7 @@ describe('ops', () => {
 
   it('on a listener of their own serve no images', async () => {
     const logger = createLogger({ level: 'silent', format: 'json', write: () => {} });
-    const metrics = new Metrics({ sample: () => ({}), logger });
+    const metrics = new Metrics({ logger });
     const handle = createOpsApp({
       observer: metrics,
       logger,

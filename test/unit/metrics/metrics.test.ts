@@ -34,7 +34,8 @@ const lines: string[] = [];
 const logger = createLogger({ level: 'warn', format: 'json', write: line => lines.push(line) });
 
 async function everything(sample: () => StoreSample = () => ({})): Promise<Metrics> {
-  const metrics = new Metrics({ sample, logger });
+  const metrics = new Metrics({ logger });
+  metrics.sampleStore(sample);
   const end = { upstream: 'docker.io', kind: 'blob', outcome: 'hit', method: 'GET', status: 200 } as const;
   metrics.requestEnded({ ...end, bytes: 700, seconds: 0.2, firstByteSeconds: 0.1 });
   metrics.requestEnded({ ...end, bytes: 300, seconds: 0.2, firstByteSeconds: 0.1 });
@@ -73,7 +74,7 @@ describe('metrics', () => {
   });
 
   it('are all there from the start, with the defaults of Node', async () => {
-    const { body, contentType } = await new Metrics({ sample: () => ({}), logger }).render();
+    const { body, contentType } = await new Metrics({ logger }).render();
     for (const name of Object.keys(families)) expect(body).toContain(`# TYPE ${name} `);
     expect(body).toContain('process_resident_memory_bytes');
     expect(body).toContain('nodejs_eventloop_lag_seconds');
@@ -109,10 +110,8 @@ describe('metrics', () => {
 
   it('sample the store when they are asked', async () => {
     let bytes = 10;
-    const metrics = new Metrics({
-      sample: () => ({ bytes, blobs: 2, lru: { backend: 'redis', up: false } }),
-      logger,
-    });
+    const metrics = new Metrics({ logger });
+    metrics.sampleStore(() => ({ bytes, blobs: 2, lru: { backend: 'redis', up: false } }));
     expect((await metrics.render()).body).toContain('cistern_store_bytes 10\n');
     bytes = 20;
     const { body } = await metrics.render();
@@ -122,19 +121,20 @@ describe('metrics', () => {
 
   it('are still given when the store can not be sampled, and the log says so', async () => {
     lines.length = 0;
-    const metrics = new Metrics({ sample: () => Promise.reject(new Error('EIO')), logger });
+    const metrics = new Metrics({ logger });
+    metrics.sampleStore(() => Promise.reject(new Error('EIO')));
     expect((await metrics.render()).body).toContain('cistern_store_bytes');
     expect(lines.join('')).toContain('EIO');
   });
 
   it('of two mirrors in one process do not mix', async () => {
     await everything();
-    const { body } = await new Metrics({ sample: () => ({}), logger }).render();
+    const { body } = await new Metrics({ logger }).render();
     expect(body).toContain('cistern_evictions_total 0\n');
   });
 
   it('begin at 0 for the upstreams that are known at start', async () => {
-    const { body } = await new Metrics({ sample: () => ({}), logger, upstreams: ['ghcr.io'] }).render();
+    const { body } = await new Metrics({ logger, upstreams: ['ghcr.io'] }).render();
     expect(body).toContain('cistern_upstream_bytes_total{upstream="ghcr.io"} 0\n');
     expect(body).toContain('cistern_downloads_active{upstream="ghcr.io"} 0\n');
   });

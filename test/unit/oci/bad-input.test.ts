@@ -13,7 +13,7 @@ const digest = `sha256:${hex}`;
 
 function codeOf(target: string): string {
   try {
-    return `accepted ${JSON.stringify(parseEndpoint(target).endpoint)}`;
+    return `accepted ${JSON.stringify(parseEndpoint('GET', target).endpoint)}`;
   } catch (error) {
     if (error instanceof RegistryError) return `${error.status} ${error.code}`;
     throw error;
@@ -187,15 +187,15 @@ describe('bad input', () => {
 
   test('the absolute form means the same as the path in it, and its host is not believed', () => {
     const path = '/v2/x/manifests/latest?ns=docker.io';
-    const expected = parseEndpoint(path);
+    const expected = parseEndpoint('GET', path);
     for (const authority of ['mirror:5000', 'evil.example', 'u:p@[::1]:80', '']) {
-      expect(parseEndpoint(`http://${authority}${path}`)).toEqual(expected);
-      expect(parseEndpoint(`HTTPS://${authority}${path}`)).toEqual(expected);
+      expect(parseEndpoint('GET', `http://${authority}${path}`)).toEqual(expected);
+      expect(parseEndpoint('GET', `HTTPS://${authority}${path}`)).toEqual(expected);
     }
   });
 
   test('the message never repeats the credentials of an absolute target', () => {
-    expect(() => parseEndpoint('http://user:hunter2@mirror/v2/X/manifests/latest')).toThrow(
+    expect(() => parseEndpoint('GET', 'http://user:hunter2@mirror/v2/X/manifests/latest')).toThrow(
       expect.objectContaining({ message: expect.not.stringContaining('hunter2') }),
     );
   });
@@ -263,19 +263,21 @@ describe('bad input', () => {
     )
     .map(([pieces, end]) => `/v2/${pieces.join('')}/${end}`);
 
+  const methods = fc.constantFrom('GET', 'POST', 'PUT', 'PATCH', 'DELETE');
+
   function namesOf(endpoint: Endpoint): string[] {
     return [
       ...('name' in endpoint ? endpoint.name.split('/') : []),
       ...('reference' in endpoint && !isDigest(endpoint.reference) ? [endpoint.reference] : []),
-      ...('session' in endpoint && endpoint.session !== undefined ? [endpoint.session] : []),
+      ...('session' in endpoint ? [endpoint.session] : []),
     ];
   }
 
   test('whatever the target: an error of the table with a client status, or names that are safe in a path', () => {
     fc.assert(
-      fc.property(fc.oneof(hostile, between, fc.string({ unit: 'binary' })), target => {
+      fc.property(methods, fc.oneof(hostile, between, fc.string({ unit: 'binary' })), (method, target) => {
         try {
-          for (const name of namesOf(parseEndpoint(target).endpoint)) {
+          for (const name of namesOf(parseEndpoint(method, target).endpoint)) {
             expect(name).toMatch(/^[A-Za-z0-9_][A-Za-z0-9._:~=-]{0,258}$/);
             expect(name).not.toBe('..');
           }

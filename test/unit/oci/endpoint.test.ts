@@ -3,6 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { digestOf } from '../../../src/oci/digest.ts';
 import {
   apiRoot,
+  type BuildableEndpoint,
   buildEndpoint,
   type Endpoint,
   isApiTarget,
@@ -14,18 +15,27 @@ import { digests, rawNames, tags } from './arbitraries.ts';
 const digest = digestOf(Buffer.from('x'));
 const latest = parseTag('latest');
 
-const endpoints: fc.Arbitrary<Endpoint> = fc.oneof(
+const endpoints: fc.Arbitrary<BuildableEndpoint> = fc.oneof(
   fc.constant({ kind: 'ping' as const }),
   fc.record({ kind: fc.constant('manifest' as const), name: rawNames, reference: fc.oneof(tags, digests) }),
   fc.record({ kind: fc.constant('blob' as const), name: rawNames, digest: digests }),
-  fc.record(
-    {
-      kind: fc.constant('upload' as const),
-      name: rawNames,
-      session: fc.oneof(fc.uuid(), fc.constantFrom('list', 'uploads')),
-    },
-    { requiredKeys: ['kind', 'name'] },
-  ),
+  fc.record({
+    kind: fc.constantFrom('manifest-put' as const, 'manifest-delete' as const),
+    name: rawNames,
+    reference: fc.oneof(tags, digests),
+  }),
+  fc.record({ kind: fc.constant('blob-delete' as const), name: rawNames, digest: digests }),
+  fc.record({ kind: fc.constant('upload-start' as const), name: rawNames }),
+  fc.record({
+    kind: fc.constantFrom(
+      'upload-status' as const,
+      'upload-chunk' as const,
+      'upload-commit' as const,
+      'upload-cancel' as const,
+    ),
+    name: rawNames,
+    session: fc.oneof(fc.uuid(), fc.constantFrom('list', 'uploads')),
+  }),
   fc.record(
     {
       kind: fc.constant('tags' as const),
@@ -50,6 +60,17 @@ const endpoints: fc.Arbitrary<Endpoint> = fc.oneof(
   ),
 );
 
+/** For the kinds that GET and HEAD don't have. */
+const methods: Partial<Record<Endpoint['kind'], string>> = {
+  'manifest-put': 'PUT',
+  'manifest-delete': 'DELETE',
+  'blob-delete': 'DELETE',
+  'upload-start': 'POST',
+  'upload-chunk': 'PATCH',
+  'upload-commit': 'PUT',
+  'upload-cancel': 'DELETE',
+};
+
 describe('endpoint', () => {
   test.each<[string, Endpoint]>([
     ['', { kind: 'ping' }],
@@ -58,9 +79,9 @@ describe('endpoint', () => {
     [`library/alpine/manifests/${digest}`, { kind: 'manifest', name: 'library/alpine', reference: digest }],
     [`ghcr.io/x/y/blobs/${digest}`, { kind: 'blob', name: 'ghcr.io/x/y', digest }],
     [`localhost:5000/x/blobs/${digest}`, { kind: 'blob', name: 'localhost:5000/x', digest }],
-    ['x/blobs/uploads/', { kind: 'upload', name: 'x' }],
-    ['x/blobs/uploads', { kind: 'upload', name: 'x' }],
-    ['x/blobs/uploads/abc-1', { kind: 'upload', name: 'x', session: 'abc-1' }],
+    ['x/blobs/uploads/', { kind: 'unsupported', path: 'upload' }],
+    ['x/blobs/uploads', { kind: 'unsupported', path: 'upload' }],
+    ['x/blobs/uploads/abc-1', { kind: 'upload-status', name: 'x', session: 'abc-1' }],
     ['x/tags/list', { kind: 'tags', name: 'x' }],
     ['x/tags/list?n=0', { kind: 'tags', name: 'x', n: 0 }],
     ['x/tags/list?n=-1&last=', { kind: 'tags', name: 'x' }],
@@ -77,12 +98,48 @@ describe('endpoint', () => {
     ['x/blobs/uploads/manifests/latest', { kind: 'manifest', name: 'x/blobs/uploads', reference: latest }],
     ['x/tags/list/tags/list', { kind: 'tags', name: 'x/tags/list' }],
   ])('%j is read', (rest, endpoint) => {
-    expect(parseEndpoint(apiRoot + rest).endpoint).toEqual(endpoint);
+    expect(parseEndpoint('GET', apiRoot + rest).endpoint).toEqual(endpoint);
+  });
+
+  test.each<[method: string, rest: string, endpoint: Endpoint]>([
+    ['HEAD', 'x/manifests/latest', { kind: 'manifest', name: 'x', reference: latest }],
+    ['PUT', 'x/manifests/latest?tag=2', { kind: 'manifest-put', name: 'x', reference: latest }],
+    ['DELETE', `x/manifests/${digest}`, { kind: 'manifest-delete', name: 'x', reference: digest }],
+    ['POST', 'x/manifests/latest', { kind: 'unsupported', path: 'manifest' }],
+    ['DELETE', `x/blobs/${digest}`, { kind: 'blob-delete', name: 'x', digest }],
+    ['PUT', `x/blobs/${digest}`, { kind: 'unsupported', path: 'blob' }],
+    ['POST', 'x/blobs/uploads', { kind: 'upload-start', name: 'x' }],
+    ['POST', `x/blobs/uploads/?digest=${digest}`, { kind: 'upload-start', name: 'x' }],
+    ['POST', 'x/blobs/uploads/?digest=nonsense', { kind: 'upload-start', name: 'x' }],
+    ['PUT', 'x/blobs/uploads/', { kind: 'unsupported', path: 'upload' }],
+    ['PATCH', 'x/blobs/uploads/a', { kind: 'upload-chunk', name: 'x', session: 'a' }],
+    ['PUT', `x/blobs/uploads/a?digest=${digest}`, { kind: 'upload-commit', name: 'x', session: 'a' }],
+    ['DELETE', 'x/blobs/uploads/a', { kind: 'upload-cancel', name: 'x', session: 'a' }],
+    ['POST', 'x/blobs/uploads/a', { kind: 'unsupported', path: 'upload' }],
+    ['HEAD', 'x/blobs/uploads/a', { kind: 'unsupported', path: 'upload' }],
+    ['toString', 'x/blobs/uploads/a', { kind: 'unsupported', path: 'upload' }],
+    ['PUT', '', { kind: 'unsupported', path: 'ping' }],
+    ['POST', '_catalog', { kind: 'unsupported', path: 'catalog' }],
+    ['DELETE', 'x/tags/list', { kind: 'unsupported', path: 'tags' }],
+    ['get', 'x/tags/list', { kind: 'unsupported', path: 'tags' }],
+    ['PATCH', `x/referrers/${digest}`, { kind: 'unsupported', path: 'referrers' }],
+  ])('%s %s is read as one kind', (method, rest, endpoint) => {
+    expect(parseEndpoint(method, apiRoot + rest).endpoint).toEqual(endpoint);
+  });
+
+  test('a path that is no endpoint is refused as such, whatever the method', () => {
+    for (const method of ['GET', 'PUT', 'OPTIONS']) {
+      expect(() => parseEndpoint(method, '/v2/x/unknown/y')).toThrow('expected an endpoint');
+      expect(() => parseEndpoint(method, '/v2/X/manifests/1')).toThrow('repository name');
+    }
   });
 
   test('the ping may lack its last slash', () => {
-    expect(parseEndpoint('/v2').endpoint).toEqual({ kind: 'ping' });
-    expect(parseEndpoint('/v2?ns=docker.io')).toMatchObject({ endpoint: { kind: 'ping' }, ns: 'docker.io' });
+    expect(parseEndpoint('GET', '/v2').endpoint).toEqual({ kind: 'ping' });
+    expect(parseEndpoint('GET', '/v2?ns=docker.io')).toMatchObject({
+      endpoint: { kind: 'ping' },
+      ns: 'docker.io',
+    });
   });
 
   test('what is built is read back as it was', () => {
@@ -90,7 +147,7 @@ describe('endpoint', () => {
       fc.property(endpoints, fc.option(fc.string({ minLength: 1 }), { nil: undefined }), (endpoint, ns) => {
         const url = buildEndpoint(endpoint, { ns });
         expect(url.startsWith(apiRoot)).toBe(true);
-        const parsed = parseEndpoint(url);
+        const parsed = parseEndpoint(methods[endpoint.kind] ?? 'GET', url);
         expect(parsed.endpoint).toEqual(endpoint);
         expect(parsed.ns).toBe(ns);
       }),
@@ -111,7 +168,7 @@ describe('endpoint', () => {
     expect(
       buildEndpoint({ kind: 'manifest', name: 'library/alpine', reference: latest }, { ns: 'docker.io' }),
     ).toBe('/v2/library/alpine/manifests/latest?ns=docker.io');
-    expect(buildEndpoint({ kind: 'upload', name: 'x' })).toBe('/v2/x/blobs/uploads/');
+    expect(buildEndpoint({ kind: 'upload-start', name: 'x' })).toBe('/v2/x/blobs/uploads/');
     expect(buildEndpoint({ kind: 'tags', name: 'x', n: 0, last: 'a b' })).toBe(
       '/v2/x/tags/list?n=0&last=a+b',
     );
@@ -119,14 +176,14 @@ describe('endpoint', () => {
 
   test('ns is decoded, may hold a port, and counts as absent when empty', () => {
     const target = '/v2/x/manifests/latest';
-    expect(parseEndpoint(target).ns).toBeUndefined();
-    expect(parseEndpoint(`${target}?ns=`).ns).toBeUndefined();
-    expect(parseEndpoint(`${target}?ns=my.io%3A5000`).ns).toBe('my.io:5000');
-    expect(parseEndpoint(`${target}?ns=my.io:5000`).ns).toBe('my.io:5000');
+    expect(parseEndpoint('GET', target).ns).toBeUndefined();
+    expect(parseEndpoint('GET', `${target}?ns=`).ns).toBeUndefined();
+    expect(parseEndpoint('GET', `${target}?ns=my.io%3A5000`).ns).toBe('my.io:5000');
+    expect(parseEndpoint('GET', `${target}?ns=my.io:5000`).ns).toBe('my.io:5000');
   });
 
   test('the rest of the query is handed on', () => {
-    expect(parseEndpoint(`/v2/x/blobs/uploads/?mount=${digest}&from=y`).query.get('from')).toBe('y');
+    expect(parseEndpoint('POST', `/v2/x/blobs/uploads/?mount=${digest}&from=y`).query.get('from')).toBe('y');
   });
 
   test.each([

@@ -1,7 +1,7 @@
 /** Guards src/registry/caller.ts: repository patterns of the configuration. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { allowRepositories } from '../../../src/registry/caller.ts';
+import { allowRepositories } from '../../../src/oci/name.ts';
 
 test.each<[pattern: string, repository: string, matches: boolean]>([
   ['library/alpine', 'library/alpine', true],

@@ -5,8 +5,7 @@ import { request } from 'node:http';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
-import { StoreOwner } from '../../../src/store/owner.ts';
-import { openOwnerAddress } from '../../../src/store/owner-address.ts';
+import { openOwnerAddress, StoreOwner } from '../../../src/store/owner.ts';
 import { type SpawnedProcess, spawnProcess } from '../../support/process.ts';
 import { filesUnder, makeTempDir, tempDir } from '../../support/temp-dir.ts';
 
@@ -181,9 +180,9 @@ test('an owner that is stopped still owns', async () => {
   await expect(StoreOwner.acquire(path)).rejects.toThrow(`process ${first.pid}`);
 });
 
-test('anything else of that name is replaced: nobody answers on it', async () => {
+test('any other file of that name is replaced: it gives no answer', async () => {
   const path = await tempDir();
-  await writeFile(join(path, 'owner.sock'), 'left here by somebody');
+  await writeFile(join(path, 'owner.sock'), 'another file');
   await acquire(path);
   expect((await ask(join(path, 'owner.sock'))).body).toContain(`${process.pid}`);
 });

@@ -42,7 +42,7 @@ async function fillUp(disk: string): Promise<void> {
 }
 
 requires('root', 'tmpfs')('the store', () => {
-  test('on a full disk says so, leaves nothing behind, and goes on when there is room', async () => {
+  test('on a full disk says so, leaves no file, and goes on when there is room', async () => {
     const { disk, layout, recorder, store } = await storeOnSmallDisk();
     const digest = digestOf(large);
     await expect(store.put(digest, large)).rejects.toMatchObject({

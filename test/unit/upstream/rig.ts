@@ -8,13 +8,12 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
-import type { Timers } from '../../../src/lib/timers.ts';
+import type { Timers } from '../../../src/lib/wait.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
 import { ociManifest } from '../../../src/oci/media-type.ts';
 import { parseRepository, parseTag } from '../../../src/oci/name.ts';
 import type { Lookup } from '../../../src/upstream/transport/dial.ts';
-import type { UpstreamOptions } from '../../../src/upstream/upstream-options.ts';
-import { UpstreamRegistry } from '../../../src/upstream/upstream-registry.ts';
+import { type UpstreamOptions, UpstreamRegistry } from '../../../src/upstream/upstream-registry.ts';
 import { Recorder } from '../../support/recorder.ts';
 
 export const alpine = parseRepository('library/alpine');
@@ -27,7 +26,7 @@ export const manifestDigest = digestOf(manifestBytes);
 export const blobBytes = Buffer.from('0123456789'.repeat(100));
 export const blobDigest = digestOf(blobBytes);
 export const never = new AbortController().signal;
-setMaxListeners(0, never); // one signal for all questions of a test is no leak
+setMaxListeners(0, never); // one signal for all requests of a test is no leak
 export const read = { signal: never };
 
 export type Handler = (request: IncomingMessage, response: ServerResponse, count: number) => void;
@@ -161,7 +160,7 @@ export class ManualClock implements Timers {
     this.#now = target;
   }
 
-  /** Waits until somebody waits that long, then lets that time pass. */
+  /** Waits until a timer of that length runs, then lets that time pass. */
   async pass(delayMs: number): Promise<void> {
     while (!this.delays.includes(delayMs)) await turn();
     this.advance(delayMs);
@@ -175,7 +174,7 @@ export interface Rig {
 }
 
 /** For the running test. */
-export function connect(url: string, options: Partial<UpstreamOptions> & { lookup?: Lookup } = {}): Rig {
+export function connect(url: string, options: Partial<UpstreamOptions> = {}): Rig {
   const clock = new ManualClock();
   const recorder = new Recorder();
   const registry = new UpstreamRegistry({
@@ -185,7 +184,7 @@ export function connect(url: string, options: Partial<UpstreamOptions> & { looku
     ip: 'any',
     tokenHosts: [],
     maxTransfers: 64,
-    timeouts: { connectMs: 3000, firstByteMs: 8000, stallMs: 15_000, giveUpMs: 60_000 },
+    timeouts: { connectMs: 3000, firstByteMs: 8000 },
     userAgent: 'cistern/test',
     observer: recorder.observer,
     logger: recorder.logger,

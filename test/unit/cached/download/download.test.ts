@@ -1,26 +1,24 @@
 /** One transfer into one real ingest: how its sources are opened, what becomes of its bytes, and what is left on disk. */
 import { expect, test } from 'vitest';
-import { Download } from '../../../../src/cached/download/download.ts';
-import type { DownloadOptions } from '../../../../src/cached/download/download-options.ts';
-import type { ByteReservation } from '../../../../src/cached/download/room.ts';
-import { SourceList } from '../../../../src/cached/download/source-list.ts';
+import { Download, type DownloadOptions } from '../../../../src/cached/download/download.ts';
+import { SourceList } from '../../../../src/cached/download/resume.ts';
+import type { Reservation } from '../../../../src/capacity/room.ts';
 import type { Ingest } from '../../../../src/store/ingest/ingest.ts';
-import { MismatchError, NoRoomError } from '../../../../src/store/ingest/ingest-error.ts';
-import { StoreError } from '../../../../src/store/store-error.ts';
+import { MismatchError, NoRoomError, StoreError } from '../../../../src/store/store-error.ts';
 import { type BlobContent, patternBlob } from '../../../support/content.ts';
 import { Gate } from '../../../support/gates.ts';
 import { drain, fill, IngestRig, large, small } from '../../store/ingest-rig.ts';
 import { type Act, fails, gives, HandClock, isPending, ScriptedSource } from '../rig.ts';
 
 /** Room that a test may limit, with notes of what became of it. */
-class TestRoom implements ByteReservation {
+class TestRoom implements Reservation {
   bytes = 0;
   /** More than so many bytes are refused. */
   limit = Number.POSITIVE_INFINITY;
   readonly events: string[] = [];
   mayFree = false;
 
-  async reserve(bytes: number): Promise<ByteReservation | undefined> {
+  async reserve(bytes: number): Promise<Reservation | undefined> {
     this.events.push(`reserve ${bytes}`);
     if (bytes > this.limit) return undefined;
     this.bytes = bytes;
@@ -60,7 +58,7 @@ interface Setting extends Partial<DownloadOptions> {
   readonly content?: BlobContent;
   readonly rig?: IngestRig;
   readonly room?: TestRoom;
-  /** False: nothing is wanted yet. */
+  /** False: nothing is requested yet. */
   readonly isWhole?: boolean;
 }
 
@@ -85,12 +83,12 @@ async function download(scripts: readonly (readonly Act[])[], setting: Setting =
     signal: new AbortController().signal,
     now: clock.now,
     isHeld: async () => false,
-    reserve: bytes => room.reserve(bytes),
+    room,
     openIngest: onFollowers => rig.open(digest, 'boot-1', onFollowers),
     onMismatch: () => mismatches.push('mismatch'),
     ...options,
   });
-  if (isWhole) transfer.wantWhole();
+  if (isWhole) transfer.requestWhole();
   return { rig, opens, clock, transfer, room, mismatches };
 }
 
@@ -156,7 +154,7 @@ test('without room for all of it nothing is begun', async () => {
   expect([opens, await rig.ingestFiles()]).toEqual([[], []]);
 });
 
-test.each<[string, Partial<DownloadOptions>]>([
+test.each<[string, Setting]>([
   ['cannot be written', { openIngest: () => Promise.reject(new StoreError('open', 'EROFS', 'read-only')) }],
   ['cannot be read', { isHeld: () => Promise.reject(new StoreError('open', 'EIO', 'broken')) }],
 ])('a store that %s means passing the blob through, not failing', async (_what, options) => {
@@ -398,7 +396,7 @@ test('without room for more, clients drain what is there and go on by themselves
   expect(error).toBeInstanceOf(NoRoomError);
   expect(error).toMatchObject({ front: 16 * 1024 * 1024 });
   expect(bytes.equals(content.slice(0, bytes.length))).toBe(true);
-  expect(transfer.takeLeftover()).toBeUndefined();
+  expect(transfer.takeHandoff()).toBeUndefined();
   expect([opens, await rig.ingestFiles(), room.events.at(-1)]).toEqual([['a 0-'], [], 'release']);
 });
 
@@ -410,11 +408,11 @@ test('without room for the first byte, the transfer under way goes to one client
   const { drained } = await follow(transfer);
   expect((await drained).error).toMatchObject({ name: 'NoRoomError', front: 0 });
   await running;
-  const leftover = transfer.takeLeftover();
-  expect(transfer.takeLeftover()).toBeUndefined();
-  if (leftover === undefined) throw new Error('expected a transfer');
+  const handoff = transfer.takeHandoff();
+  expect(transfer.takeHandoff()).toBeUndefined();
+  if (handoff === undefined) throw new Error('expected a transfer');
   let at = 0;
-  for await (const chunk of leftover.chunks) {
+  for await (const chunk of handoff.chunks) {
     expect(chunk.at).toBe(at);
     expect(chunk.bytes.equals(large.slice(at, at + chunk.bytes.length))).toBe(true);
     at += chunk.bytes.length;
@@ -437,7 +435,7 @@ test('a transfer under way that no client takes is ended', async () => {
   expect(ended).toEqual([]);
   await follower.close();
   while (ended.length === 0) await isPending(running);
-  expect(transfer.takeLeftover()).toBeUndefined();
+  expect(transfer.takeHandoff()).toBeUndefined();
 });
 
 /** The next write meets this. */
@@ -502,7 +500,7 @@ test('headers of a small blob go out when all of it is right', async () => {
   await running;
 });
 
-/** Waiters a closed range instead of all of it. */
+/** Requests a closed range instead of the whole. */
 async function ranged(script: readonly Act[], from: number, end: number, rig?: IngestRig) {
   const started = await download([script], {
     expectedSize: undefined,
@@ -513,42 +511,42 @@ async function ranged(script: readonly Act[], from: number, end: number, rig?: I
   expect(transfer.enter()).toBe(true);
   const running = transfer.run();
   await transfer.opened;
-  const demand = transfer.wantRange(from, end, transfer.sources.current());
+  const request = transfer.requestRange(from, end, transfer.sources.current());
   transfer.leave();
-  if (demand === undefined) throw new Error('expected an ingest');
-  return { ...started, running, demand };
+  if (request === undefined) throw new Error('expected an ingest');
+  return { ...started, running, request };
 }
 
 test('a range brings its own bytes, takes room for them only, and leaves them as a partial', async () => {
-  const { demand, running, opens, room, rig } = await ranged([], 1_000_000, 1_500_000);
-  expect(demand.isMiss).toBe(true);
-  await demand.ready();
+  const { request, running, opens, room, rig } = await ranged([], 1_000_000, 1_500_000);
+  expect(request.isMiss).toBe(true);
+  await request.ready();
   await running;
   const into = Buffer.alloc(1000);
-  expect(await demand.follower.read(into, 1_499_000)).toBe(1000);
+  expect(await request.follower.read(into, 1_499_000)).toBe(1000);
   expect(into.equals(large.slice(1_499_000, 1_500_000))).toBe(true);
   expect([opens, room.events]).toEqual([['a 1000000-1499999'], ['reserve 500000', 'keep 500000']]);
   expect(await rig.journal(large.digest)).toMatchObject({
     size: large.size,
     written: [[1_000_000, 1_500_000]],
   });
-  await demand.follower.close();
+  await request.follower.close();
 });
 
 test('a range that is on disk asks nobody', async () => {
   const first = await ranged([], 1_000_000, 1_500_000);
   await first.running;
-  await first.demand.follower.close();
+  await first.request.follower.close();
   const second = await ranged([], 1_100_000, 1_200_000, first.rig);
   await second.running;
-  expect([second.demand.isMiss, second.opens]).toEqual([false, []]);
-  expect(await second.demand.follower.read(Buffer.alloc(10), 1_100_000)).toBe(10);
+  expect([second.request.isMiss, second.opens]).toEqual([false, []]);
+  expect(await second.request.follower.read(Buffer.alloc(10), 1_100_000)).toBe(10);
 });
 
 test('a range that cannot be had fails its client at once, and leaves nothing', async () => {
-  const { demand, running, opens, rig } = await ranged([fails('gone')], 1_000_000, 1_500_000);
-  await expect(demand.ready()).rejects.toMatchObject({ failure: 'gone' });
-  await expect(demand.follower.read(Buffer.alloc(10), 1_000_000)).rejects.toMatchObject({ failure: 'gone' });
+  const { request, running, opens, rig } = await ranged([fails('gone')], 1_000_000, 1_500_000);
+  await expect(request.ready()).rejects.toMatchObject({ failure: 'gone' });
+  await expect(request.follower.read(Buffer.alloc(10), 1_000_000)).rejects.toMatchObject({ failure: 'gone' });
   await running;
   expect([opens, await rig.ingestFiles()]).toEqual([['a 1000000-1499999'], []]);
 });
@@ -556,9 +554,9 @@ test('a range that cannot be had fails its client at once, and leaves nothing', 
 test('a source whose blob has another length than the partial: the partial goes', async () => {
   const first = await ranged([], 1_000_000, 1_500_000);
   await first.running;
-  await first.demand.follower.close();
+  await first.request.follower.close();
   const other = await ranged([gives({ size: large.size + 9 })], 0, 1000, first.rig);
-  await expect(other.demand.ready()).rejects.toMatchObject({ failure: 'mismatch' });
+  await expect(other.request.ready()).rejects.toMatchObject({ failure: 'mismatch' });
   await other.running;
   expect(await first.rig.ingestFiles()).toEqual([]);
 });

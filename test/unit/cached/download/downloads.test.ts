@@ -2,7 +2,7 @@
 import { expect, test } from 'vitest';
 import { Download } from '../../../../src/cached/download/download.ts';
 import { Downloads } from '../../../../src/cached/download/downloads.ts';
-import { SourceList } from '../../../../src/cached/download/source-list.ts';
+import { SourceList } from '../../../../src/cached/download/resume.ts';
 import { digestOf } from '../../../../src/oci/digest.ts';
 import { bytesBlob } from '../../../support/content.ts';
 import { deferred } from '../../../support/gates.ts';
@@ -53,7 +53,7 @@ test('a download that ends for want of sources is told no more, and keeps nothin
         finish: 'always',
         signal: new AbortController().signal,
         isHeld: () => looked.promise,
-        reserve: async () => undefined,
+        room: { reserve: async () => undefined },
         openIngest: () => Promise.reject(new Error('never opened')),
         onMismatch: () => {},
       }),

@@ -37,11 +37,10 @@ function setUp() {
   origin.referrersAnswer = { bytes: indexOf(one, two) };
   const clock = new HandClock();
   const memory = createReferrersMemory();
-  const referrers = new CachedReferrers({
-    origin,
-    policy,
+  const referrers = new CachedReferrers(origin, {
+    tags: policy,
     offline: false,
-    memory,
+    referrerLists: memory,
     limits: gatheringLimits,
     signal,
     now: clock.now,

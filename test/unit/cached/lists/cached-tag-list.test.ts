@@ -25,11 +25,10 @@ function setUp(overrides: Partial<TagPolicy> = {}) {
   origin.tagsPage = { tags: ['b', 'a', 'C', 'a'] };
   const clock = new HandClock();
   const memory = createTagListMemory();
-  const tagList = new CachedTagList({
-    origin,
-    policy: { ...policy, ...overrides },
+  const tagList = new CachedTagList(origin, {
+    tags: { ...policy, ...overrides },
     offline: false,
-    memory,
+    tagLists: memory,
     limits: gatheringLimits,
     signal,
     now: clock.now,

@@ -2,10 +2,9 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { CachedManifest } from '../../../../src/cached/manifests/cached-manifest.ts';
-import { CachedTag } from '../../../../src/cached/manifests/cached-tag.ts';
-import { DescriptorSizes } from '../../../../src/cached/manifests/descriptor-sizes.ts';
+import { CachedTag, isDiscoveryTag } from '../../../../src/cached/manifests/cached-tag.ts';
 import type { TagPolicy } from '../../../../src/cached/manifests/freshness.ts';
-import { NegativeCache } from '../../../../src/cached/manifests/negative-cache.ts';
+import { DescriptorSizes } from '../../../../src/content/hot-manifests.ts';
 import { parseRepository, parseTag, type Tag } from '../../../../src/oci/name.ts';
 import type { ReadOptions, StaleReason } from '../../../../src/registry/registry.ts';
 import type { UpstreamError, UpstreamFailure } from '../../../../src/registry/upstream-error.ts';
@@ -35,18 +34,9 @@ async function setUp(policy: Partial<TagPolicy> = {}, offline = false) {
   const rig = await StoreRig.create();
   const origin = new MemoryOrigin();
   const clock = new HandClock();
-  const { links, manifests, availability } = rig;
-  const { logger } = rig.recorder;
-  const parts = {
-    origin,
-    manifests,
-    links,
-    sizes: new DescriptorSizes(),
-    availability,
-    isPublic: () => true,
-    signal: new AbortController().signal,
-  };
-  const fullPolicy: TagPolicy = {
+  const { links, manifests } = rig;
+  const { signal } = new AbortController();
+  const tags: TagPolicy = {
     ttlMs: minuteMs,
     checkTimeoutMs: 2000,
     staleIfErrorMs: Number.POSITIVE_INFINITY,
@@ -54,13 +44,20 @@ async function setUp(policy: Partial<TagPolicy> = {}, offline = false) {
     negativeTtlMs: minuteMs,
     ...policy,
   };
-  const cachedTag = new CachedTag({
-    ...parts,
-    policy: fullPolicy,
+  const byDigest = new CachedManifest(origin, {
+    manifests,
+    links,
+    sizes: new DescriptorSizes(),
+    isPublic: () => true,
+    isHeld: async digest => rig.held.has(digest),
+    signal,
+  });
+  const cachedTag = new CachedTag(origin, byDigest, {
+    tags,
     offline,
-    byDigest: new CachedManifest(parts),
-    absent: new NegativeCache(fullPolicy.negativeTtlMs, clock.now),
-    logger,
+    manifests,
+    logger: rig.recorder.logger,
+    signal,
     now: clock.now,
   });
   const record = await rig.record();
@@ -367,6 +364,16 @@ test('that a signature is missing is remembered, for GET and HEAD, and served wh
   expect(origin.lines).toHaveLength(2);
 });
 
+test('with a negative_ttl of 0 a missing signature is asked for each time, and missing while nothing can be asked', async () => {
+  const { origin, get } = await setUp({ negativeTtlMs: 0 });
+  failWith(origin, 'gone');
+  const missing = { code: 'MANIFEST_UNKNOWN' };
+  for (let count = 0; count < 2; count += 1) await expect(get(signature)).rejects.toMatchObject(missing);
+  expect(origin.asked).toHaveLength(2);
+  failWith(origin, 'unreachable');
+  await expect(get(signature)).rejects.toMatchObject(missing);
+});
+
 test('a signature that appears is found after the ttl', async () => {
   const { origin, get, clock } = await setUp();
   failWith(origin, 'gone');
@@ -388,4 +395,18 @@ test('that an ordinary tag is missing is asked each time, and only "gone" is rem
   await expect(get(signature)).rejects.toBe(refused);
   await expect(get(signature)).rejects.toBe(refused);
   expect(origin.lines).toHaveLength(4);
+});
+
+test.each<[string, boolean]>([
+  [`sha256-${'a'.repeat(64)}`, true],
+  [`sha256-${'a'.repeat(64)}.sig`, true],
+  [`sha256-${'a'.repeat(64)}.att`, true],
+  [`sha512-${'a'.repeat(64)}`, true],
+  ['v1.sig', true],
+  ['latest', false],
+  ['v1.sig2', false],
+  ['my-sha256-tag', false],
+  ['sha256', false],
+])('that %s is asked for on the off-chance: %s', (tag, expected) => {
+  expect(isDiscoveryTag(parseTag(tag))).toBe(expected);
 });

@@ -1,7 +1,7 @@
 /** Manifests that go out without any waiting: only what `CachedTag` and `CachedManifest` would give out unasked. */
 import { expect, test } from 'vitest';
-import { DescriptorSizes } from '../../../../src/cached/manifests/descriptor-sizes.ts';
-import { ManifestFromMemory } from '../../../../src/cached/manifests/manifest-from-memory.ts';
+import { ManifestFromMemory } from '../../../../src/cached/cached-registry.ts';
+import { DescriptorSizes } from '../../../../src/content/hot-manifests.ts';
 import { parseRepository, parseTag } from '../../../../src/oci/name.ts';
 import { buildImage } from '../../../support/images.ts';
 import { HandClock } from '../rig.ts';
@@ -18,17 +18,10 @@ async function setUp({ isAllowed = true } = {}) {
   const clock = new HandClock();
   const sizes = new DescriptorSizes();
   const record = await rig.record();
-  const policy = {
-    ttlMs: minuteMs,
-    checkTimeoutMs: 2000,
-    staleIfErrorMs: Number.POSITIVE_INFINITY,
-    on404: 'keep' as const,
-    negativeTtlMs: minuteMs,
-  };
   const { links, manifests } = rig;
-  const atOnce = new ManifestFromMemory({
-    ...{ origin, links, manifests, sizes, policy, now: clock.now },
-    isAllowed: () => isAllowed,
+  const atOnce = new ManifestFromMemory(origin, () => isAllowed, {
+    ...{ links, manifests, sizes, now: clock.now },
+    tags: { ttlMs: minuteMs },
     records: { peek: name => (name === record.name ? record : undefined) },
   });
   await manifests.put(image.descriptor, image.bytes);

@@ -39,13 +39,13 @@ const daemon: NonNullable<StatsReport['daemon']> = {
 };
 
 /** The URL of a listener for operators over such a report. */
-async function serve(report: StatsReport, isKnown = true): Promise<string> {
+async function serve(report: StatsReport, isLoggedIn = true): Promise<string> {
   const { observer, logger } = new Recorder();
   const handle = createOpsApp({
     observer,
     logger,
     accessLog: false,
-    stats: { access: { isKnown: async () => isKnown }, read: async () => report },
+    stats: { access: { isLoggedIn: async () => isLoggedIn }, read: async () => report },
     ready: () => ({ ok: true, detail: {} }),
     metricsPath: '/metrics',
     renderMetrics: async () => ({ contentType: 'text/plain', body: '' }),

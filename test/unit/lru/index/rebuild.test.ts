@@ -1,8 +1,8 @@
 /** How a rebuild goes on; what stands in the index afterwards is the matter of the contract of LRU indexes. */
 import { expect, test } from 'vitest';
-import { EmbeddedLru, type LoadableLru } from '../../../../src/lru/index/embedded-lru.ts';
+import { EmbeddedLru } from '../../../../src/lru/index/embedded-lru.ts';
 import { type FoundBlob, rebuildLru } from '../../../../src/lru/index/rebuild.ts';
-import type { LruEntry } from '../../../../src/lru/lru.ts';
+import type { LoadableLru, LruEntry } from '../../../../src/lru/lru.ts';
 import { type Digest, digestOf } from '../../../../src/oci/digest.ts';
 
 function found(n: number, size = 1): FoundBlob {

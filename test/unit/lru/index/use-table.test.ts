@@ -1,12 +1,9 @@
 /** The compact table of uses, against a plain Map; and the coldest of it, against a sort. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { ColdQueue } from '../../../../src/lru/index/cold-queue.ts';
-import { ColdestTimes } from '../../../../src/lru/index/coldest-times.ts';
-import { digestOfKey, keyOf } from '../../../../src/lru/index/digest-key.ts';
-import { copied, inOrder, inSizes } from '../../../../src/lru/index/use-shard.ts';
-import { type Use, UseTable } from '../../../../src/lru/index/use-table.ts';
-import { type Digest, digestOf, parseDigest } from '../../../../src/oci/digest.ts';
+import { ColdestTimes, ColdQueue } from '../../../../src/lru/index/cold-queue.ts';
+import { copied, inOrder, inSizes, type Use, UseTable } from '../../../../src/lru/index/use-table.ts';
+import { type Digest, digestOf, digestOfKey, keyOf, parseDigest } from '../../../../src/oci/digest.ts';
 
 /** All in one part of the table, and many with the same place in it: neighbours are pushed around. */
 function crowded(n: number): Digest {
@@ -83,7 +80,7 @@ test('marks are lost by what they no longer hold for', () => {
   const table = new UseTable();
   const digest = spread(1);
   const marks = () =>
-    [...table.parts()].flatMap(shard =>
+    [...table.shards()].flatMap(shard =>
       Array.from({ length: shard.capacity }, (_, at) => at)
         .filter(at => shard.isTaken(at))
         .map(at => shard.marksAt(at)),

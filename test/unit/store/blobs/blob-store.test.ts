@@ -3,7 +3,7 @@ import { mkdir, open, readFile, stat, symlink, truncate, unlink, utimes, writeFi
 import { dirname, join } from 'node:path';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { digestOf } from '../../../../src/oci/digest.ts';
-import type { ScannedBlob } from '../../../../src/store/blobs/blob-scan.ts';
+import type { ScannedBlob } from '../../../../src/store/blobs/blob-store.ts';
 import { BlobStore } from '../../../../src/store/blobs/blob-store.ts';
 import { StoreLayout } from '../../../../src/store/layout.ts';
 import { Recorder } from '../../../support/recorder.ts';
@@ -261,7 +261,7 @@ describe('a held blob', () => {
     await held?.close();
   });
 
-  test('that somebody cut short fails as truncated instead of ending early', async () => {
+  test('that was cut short fails as truncated instead of ending early', async () => {
     const { layout, store, recorder } = await openStore();
     await store.put(b.digest, b.bytes);
     const held = await store.open(b.digest);

@@ -3,7 +3,7 @@ import { type FileHandle, open, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { type Followed, Follower } from '../../../../src/store/ingest/follower.ts';
-import { MismatchError } from '../../../../src/store/ingest/ingest-error.ts';
+import { MismatchError } from '../../../../src/store/store-error.ts';
 import { tempDir } from '../../../support/temp-dir.ts';
 import { bytesOf, small } from '../ingest-rig.ts';
 
@@ -176,7 +176,7 @@ test('a read that fails at the disk is an error of that read, and closing works 
   expect(events).toEqual(['left false']);
 });
 
-test('a file that somebody has cut is an error, not the end of the blob', async () => {
+test('a file that was cut from outside is an error, not the end of the blob', async () => {
   const { growing, follower } = await follow();
   growing.ring({ readable: small.size + 10, verified: true });
   await expect(follower.read(Buffer.alloc(10), small.size)).rejects.toMatchObject({ code: 'TRUNCATED' });

@@ -4,8 +4,8 @@ import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { digestOf, finishDigest } from '../../../../src/oci/digest.ts';
-import { MismatchError, NoRoomError } from '../../../../src/store/ingest/ingest-error.ts';
-import { verifyFirstBytes } from '../../../../src/store/ingest/release-policy.ts';
+import { verifyFirstBytes } from '../../../../src/store/ingest/follower.ts';
+import { MismatchError, NoRoomError } from '../../../../src/store/store-error.ts';
 import { patternBlob } from '../../../support/content.ts';
 import { bytesOf, drain, fill, IngestRig, large, mebibyte, small } from '../ingest-rig.ts';
 
@@ -234,7 +234,7 @@ test('bytes that come again while they are just being read back are hashed once'
   expect(await ingest.verify()).toBe(true);
 });
 
-test('whether somebody waits who has seen nothing is known through joining, reading and leaving', async () => {
+test('a follower that has not given out a byte is known through joining, reading and leaving', async () => {
   const rig = await IngestRig.create();
   const ingest = await rig.open(large.digest);
   ingest.setSize(large.size);
@@ -356,7 +356,7 @@ test('the descriptor stays open for the last of many followers and is closed onc
   await ingest.release();
   const [last, ...others] = followers;
   await Promise.all(others.map(follower => follower.close()));
-  await Promise.all(others.map(follower => follower.close())); // closing twice takes nobody else's share
+  await Promise.all(others.map(follower => follower.close())); // closing twice gives back one share only
   expect([ingest.isOpen, ingest.followers, await rig.openFiles()]).toEqual([true, 1, 1]);
   if (last === undefined) return;
   expect((await drain(last)).bytes.equals(bytesOf(large))).toBe(true);

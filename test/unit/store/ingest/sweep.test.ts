@@ -77,7 +77,7 @@ describe('a sweep', () => {
     expect(recorder.events).toEqual([]);
   });
 
-  test('removes partials that nobody asked for longer than partial_ttl, with their journals', async () => {
+  test('removes partials that were unused for longer than partial_ttl, with their journals', async () => {
     const { left, partial, sweep } = await createRig();
     await partial(a, 7 * dayMs);
     await partial(c, 7 * dayMs + 1000);

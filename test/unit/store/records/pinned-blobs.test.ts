@@ -173,7 +173,7 @@ test('pins survive a rewrite of the record', async () => {
   expect([...(await new PinsRig(layout).record()).pins]).toEqual([digest, latest]);
 });
 
-test('a pin that can’t be written is told to whoever asked for it', async () => {
+test('a pin that can’t be written is an error for its caller', async () => {
   const layout = await StoreLayout.open(await tempDir());
   const rig = new PinsRig(layout);
   await writeFile(`${layout.recordsFolder}/docker.io`, 'in the way');

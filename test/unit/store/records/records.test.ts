@@ -1,5 +1,6 @@
 /** What is known of repositories survives a restart; a disk that fails costs knowledge, never a pull. */
 import { appendFile, mkdir, rm } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { Digest } from '../../../../src/oci/digest.ts';
@@ -157,4 +158,16 @@ describe('all records', () => {
     await rig.records.close();
     expect(await filesUnder(rig.layout.recordsFolder)).toEqual(['a/b/_record', 'a/c/_record']);
   });
+});
+
+test('a record that is in use stays the same object while thousands of others come', async () => {
+  const rig = await RecordsRig.create();
+  const mine = await rig.open();
+  for (let n = 0; n < 5000; n += 1) await rig.records.open(`docker.io/library/other${n}`);
+  await delay(0);
+  mine.link(digest(1));
+  const again = await rig.open();
+  expect(again).toBe(mine);
+  expect(again.isLinked(digest(1))).toBe(true);
+  expect((await rig.reopen()).isLinked(digest(1))).toBe(true);
 });

@@ -1,6 +1,7 @@
 /** Tokens and Basic, told by the exact requests that the registry and its realm see. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { expect, test } from 'vitest';
+import { type Credentials, StaticCredentials } from '../../../../src/upstream/auth/credential-provider.ts';
 import {
   alpine,
   busybox,
@@ -17,7 +18,7 @@ import {
 
 const head = 'HEAD /v2/library/alpine/manifests/latest';
 const tokenLine = 'GET /token?service=registry.test&scope=repository%3Alibrary%2Falpine%3Apull';
-const credentials = { username: 'u', password: 'p:w' };
+const credentials = new StaticCredentials('u', 'p:w');
 
 interface TokenServer extends LocalServer {
   /** Which tokens are good. */
@@ -206,7 +207,7 @@ test('403 with a kept token is tried once with a fresh one, 403 with a fresh one
   ]);
 });
 
-test('403 for a token that was fetched for this very question is denied at once', async () => {
+test('403 for a token that was fetched for this very request is denied at once', async () => {
   const server: LocalServer = await serve((request, response) => {
     if (request.url?.startsWith('/token')) sendJson(response, { token: 't' });
     else if (request.headers.authorization === undefined) {
@@ -247,7 +248,7 @@ test('Basic is sent ahead once it was asked for', async () => {
   expect(server.lines).toEqual([head, head, 'HEAD /v2/library/busybox/manifests/latest']);
   const anonymous = connect(server.url).registry;
   expect(await failureOf(anonymous.resolve(alpine, latest, read))).toMatchObject({ failure: 'denied' });
-  const wrong = connect(server.url, { credentials: { username: 'u', password: 'no' } }).registry;
+  const wrong = connect(server.url, { credentials: new StaticCredentials('u', 'no') }).registry;
   expect(await failureOf(wrong.resolve(alpine, latest, read))).toMatchObject({ failure: 'denied' });
   expect(server.lines.slice(3)).toEqual([head, head, head]);
 });
@@ -262,7 +263,7 @@ test('a realm elsewhere is not dialled, with credentials or without', async () =
     const failure = await failureOf(registry.resolve(alpine, latest, read));
     expect(failure).toMatchObject({ failure: 'blocked', code: 'UNAVAILABLE' });
     expect(failure['message']).toBe(
-      `expected a token realm on 127.0.0.1:${server.port} or in token_hosts, got localhost:${realm.port}, which is not asked`,
+      `the token realm localhost:${realm.port} is not asked: only realms on 127.0.0.1:${server.port} and in token_hosts are`,
     );
     expect(recorder.of('upstreamAnswered')).toEqual(['upstreamAnswered up manifest HEAD 401']);
   }
@@ -291,7 +292,7 @@ test.each([
   ['401', (response: ServerResponse) => sendJson(response, {}, 401), 'denied'],
   ['404', (response: ServerResponse) => sendJson(response, {}, 404), 'status'],
   ['a body over 64 KiB', (response: ServerResponse) => response.end(' '.repeat(65_537)), 'status'],
-])('a realm that gives %s fails the question', async (_name, answer, failure) => {
+])('a realm that gives %s fails the request', async (_name, answer, failure) => {
   const server: LocalServer = await serve((request, response) => {
     if (request.url?.startsWith('/token')) answer(response);
     else sendJson(response, {}, 401, { 'www-authenticate': `Bearer realm="${server.url}/token"` });
@@ -302,7 +303,7 @@ test.each([
   expect(server.lines).toEqual([head, 'GET /token?scope=repository%3Alibrary%2Falpine%3Apull']);
 });
 
-test('a realm that is silent is left alone for a while, also for other repositories', async () => {
+test('a realm that is silent is not asked again for a while, also for other repositories', async () => {
   const server: LocalServer = await serve((request, response) => {
     if (request.url?.startsWith('/token')) return;
     sendJson(response, {}, 401, { 'www-authenticate': `Bearer realm="${server.url}/token"` });
@@ -323,10 +324,38 @@ test('errors and log lines hold neither credentials nor tokens nor queries', asy
     challenge: url => `Bearer realm="${url}/token?secret=query"`,
   });
   const { registry, recorder } = connect(server.url, {
-    credentials: { username: 'user', password: 'hunter2' },
+    credentials: new StaticCredentials('user', 'hunter2'),
   });
   const failure = await failureOf(registry.resolve(alpine, latest, read));
   const told = JSON.stringify([failure, recorder.logged, recorder.events]);
   expect(told).not.toMatch(/hunter2|secret|t1|scope=/);
   expect(told).not.toContain(Buffer.from('user:hunter2').toString('base64'));
+});
+
+test('credentials that change are asked for with each request for a token, and with each that carries them', async () => {
+  const given: Credentials[] = [1, 2, 3, 4].map(at => ({ authorization: `Basic ${at}`, expiresAt: at }));
+  const provider = { get: async () => given.shift() };
+  const server: LocalServer = await serve((request, response) => {
+    const isBasic = request.url?.includes('busybox');
+    if (request.url?.startsWith('/token')) sendJson(response, { token: 't', expires_in: 60 });
+    else if (request.headers.authorization === (isBasic ? 'Basic 4' : 'Bearer t'))
+      sendManifest(request, response);
+    else
+      sendJson(response, {}, 401, {
+        'www-authenticate': isBasic ? 'Basic realm="r"' : `Bearer realm="${server.url}/token"`,
+      });
+  });
+  const { registry, clock } = connect(server.url, { credentials: provider });
+  await registry.resolve(alpine, latest, read);
+  clock.advance(60_000);
+  await registry.resolve(alpine, latest, read);
+  clock.advance(1);
+  await registry.resolve(busybox, latest, read);
+  const sent = server.seen.map(({ headers }) => headers.authorization);
+  expect(sent.filter(value => value?.startsWith('Basic'))).toEqual([
+    'Basic 1',
+    'Basic 2',
+    'Basic 3',
+    'Basic 4',
+  ]);
 });

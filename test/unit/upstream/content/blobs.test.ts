@@ -99,7 +99,7 @@ test.each([
 
 test.each([
   ['another start', { 'content-range': 'bytes 300-999/1000' }],
-  ['an end behind the one asked for', { 'content-range': 'bytes 400-600/1000' }],
+  ['an end after the one asked for', { 'content-range': 'bytes 400-600/1000' }],
   ['no Content-Range', {}],
   ['a Content-Range that is none', { 'content-range': 'bytes 400-399/1000' }],
   ['a length that contradicts it', { 'content-range': 'bytes 400-499/1000', 'content-length': '50' }],
@@ -110,7 +110,7 @@ test.each([
   expect(await failure).toMatchObject({ failure: 'range', code: 'BLOB_UNKNOWN' });
 });
 
-test('a 206 that nobody asked for is good only if it is the whole', async () => {
+test('a 206 without a range in the request is good only if it is the whole', async () => {
   const ranges = ['bytes 0-999/1000', 'bytes 0-499/1000'];
   const server = await serve((_request, response, count) => {
     response.writeHead(206, { 'content-range': ranges[count] }).end(blobBytes);
@@ -151,7 +151,7 @@ test.each([
   });
 });
 
-test('the budget ends with the headers; the body goes on until the caller aborts', async () => {
+test('the deadline ends with the headers; the body goes on until the caller aborts', async () => {
   const responses: ServerResponse[] = [];
   const server = await serve((_request, response) => {
     responses.push(response);
@@ -245,7 +245,7 @@ test('reads go forward, skip what is not wanted, and end with the reader', async
   expect(await reader.read(into, 0)).toBe(4);
   expect(await reader.read(into, 50)).toBe(4);
   expect(into).toEqual(blobBytes.subarray(50, 54));
-  await expect(reader.read(into, 10)).rejects.toThrow('expected a read from 54 on, got one from 10');
+  await expect(reader.read(into, 10)).rejects.toThrow('reads go forward: 10 is before 54');
   const waiting = reader.read(into, 100);
   await reader.close();
   await expect(waiting).rejects.toThrow('closed');

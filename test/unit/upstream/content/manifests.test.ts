@@ -130,10 +130,10 @@ test.each<[string, Reference, Record<string, string>]>([
   expect(await failureOf(registry.manifest(alpine, reference, read))).toMatchObject({
     failure: 'mismatch',
     code: 'UNAVAILABLE',
-    message: `expected ${manifestDigest} of library/alpine, got ${digestOf(wrong)}`,
+    message: `library/alpine${reference === latest ? ':' : '@'}${reference} came with wrong bytes, of digest ${digestOf(wrong)}`,
   });
   expect(recorder.of('digestMismatch')).toEqual(Array(3).fill('digestMismatch up'));
-  // wrong bytes are not remembered: the next question is healed
+  // wrong bytes are not remembered: the next request gets the right ones
   expect((await registry.manifest(alpine, reference, read)).bytes).toEqual(manifestBytes);
   expect(server.seen).toHaveLength(5);
 });
@@ -218,7 +218,7 @@ test.each<[string, Handler, string[]]>([
   expect(server.lines).toEqual(lines);
   expect(await failureOf(registry.manifest(alpine, latest, read))).toMatchObject(gone);
   expect(recorder.logged).toHaveLength(2);
-  expect(recorder.logged[0]).toMatch(/^warn a manifest can not be mirrored \{.*"why":"expected/);
+  expect(recorder.logged[0]).toMatch(/^warn manifest cannot be mirrored \{.*"why":"it is/);
 });
 
 test.each([

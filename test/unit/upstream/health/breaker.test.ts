@@ -87,7 +87,7 @@ test('probes go at once, then after 1, 2, 4, 8, 16, 30 and 30 s, until an answer
   expect(clock.delays).toEqual([]);
 });
 
-test('an answer to anybody closes it and ends the probes', async () => {
+test('an answer to any request closes it and ends the probes', async () => {
   const { breaker, clock, told } = build();
   breaker.failed('silent');
   await settled();
@@ -139,7 +139,7 @@ test('one silent operation opens it: others fail at once and ask nothing, the pr
   });
   expect(server.seen).toHaveLength(2);
   isSilent = false;
-  await clock.pass(8000); // the first probe's own budget
+  await clock.pass(8000); // the first probe's own deadline
   await clock.pass(1000);
   await server.until(3);
   while (registry.health().away) await settled();
@@ -201,7 +201,7 @@ test('a name that is gone from DNS counts like a refused connection', async () =
   const { registry } = connect('http://registry.test', { lookup });
   expect(await failureOf(registry.resolve(alpine, latest, read))).toMatchObject({
     failure: 'unreachable',
-    message: 'expected an answer of registry.test:80, got getaddrinfo ENOTFOUND registry.test',
+    message: 'registry.test:80 cannot be reached: getaddrinfo ENOTFOUND registry.test',
   });
   expect(registry.health().away).toBe(true);
 });

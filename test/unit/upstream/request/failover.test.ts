@@ -1,4 +1,4 @@
-/** Whose turn it is among several URLs, with how much time, and what all of them together fail with. */
+/** Which of several URLs is asked, with how much time, and what all of them together fail with. */
 import { expect, test } from 'vitest';
 import { UpstreamError, type UpstreamFailure } from '../../../../src/registry/upstream-error.ts';
 import { failOver, isRefusal } from '../../../../src/upstream/request/failover.ts';
@@ -9,11 +9,11 @@ function failure(failure: UpstreamFailure, upstreamStatus?: number): UpstreamErr
   return new UpstreamError({ upstream: 'up', kind: 'manifest', failure, message: failure, ...rest });
 }
 
-/** Each turn costs `costMs` and ends with its error; the answer tells who was asked with how much time. */
-async function run(turns: readonly { error?: UpstreamError; costMs?: number }[], budgetMs = 8000) {
+/** Each URL takes `costMs` and ends with its error; the answer says which were asked with how much time. */
+async function run(urls: readonly { error?: UpstreamError; costMs?: number }[], timeoutMs = 8000) {
   let ms = 0;
   const asked: number[] = [];
-  const work = failOver(turns, { budgetMs, now: () => ms }, async ({ error, costMs = 0 }, shareMs) => {
+  const work = failOver(urls, { timeoutMs, now: () => ms }, async ({ error, costMs = 0 }, shareMs) => {
     asked.push(shareMs);
     ms += costMs;
     if (error !== undefined) throw error;
@@ -33,7 +33,7 @@ test.each([
   failure('status', 500),
   failure('status', 503),
   failure('status', 403), // of a store or a proxy: the registry's own is `denied`
-])('$failure $upstreamStatus hands on', async error => {
+])('$failure $upstreamStatus fails over', async error => {
   expect(await run([{ error }, {}])).toEqual({ asked: [4000, 8000], told: 'answer' });
   expect(isRefusal(error)).toBe(false);
 });
@@ -49,7 +49,7 @@ test.each([
   expect(isRefusal(error)).toBe(true);
 });
 
-test('a range that cannot be given ends the question, but refuses nothing', async () => {
+test('a range that cannot be given ends the failover, but is no refusal', async () => {
   const error = failure('range', 416);
   expect(await run([{ error }, {}])).toEqual({ asked: [4000], told: error });
   expect(isRefusal(error)).toBe(false);
@@ -57,11 +57,11 @@ test('a range that cannot be given ends the question, but refuses nothing', asyn
 
 test('each gets an equal share of what is left, the last all of it', async () => {
   const silent = failure('timeout');
-  const turns = [{ error: silent, costMs: 3000 }, { error: silent, costMs: 1000 }, {}];
-  expect(await run(turns, 9000)).toEqual({ asked: [3000, 3000, 5000], told: 'answer' });
+  const urls = [{ error: silent, costMs: 3000 }, { error: silent, costMs: 1000 }, {}];
+  expect(await run(urls, 9000)).toEqual({ asked: [3000, 3000, 5000], told: 'answer' });
 });
 
-test('when the time is over nobody else is asked', async () => {
+test('when the time is over no other URL is asked', async () => {
   const silent = failure('timeout');
   expect(await run([{ error: silent, costMs: 9000 }, {}])).toEqual({ asked: [4000], told: silent });
 });
@@ -73,10 +73,10 @@ test('of several failures the one that was said now is told, and of those not as
   expect((await run([{ error: away }, { error: away }])).told).toBe(away);
 });
 
-test('what is no failure of an upstream is nobody else’s turn', async () => {
+test('what is no failure of an upstream does not fail over', async () => {
   const left = new Error('the caller left');
   const asked: string[] = [];
-  const work = failOver(['a', 'b'], { budgetMs: 1, now: () => 0 }, async member => {
+  const work = failOver(['a', 'b'], { timeoutMs: 1, now: () => 0 }, async member => {
     asked.push(member);
     throw left;
   });

@@ -1,8 +1,9 @@
-/** Connections: which ones are kept, how many there are, whom they trust, and when a question is asked twice. */
+/** Connections: which ones are kept, how many there are, which certificates they trust, and when a request is sent twice. */
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
+import { RoundTrip } from '../../../../src/upstream/transport/transport.ts';
 import { CertificateAuthority } from '../../../support/certificates.ts';
 import { tempDir } from '../../../support/temp-dir.ts';
 import {
@@ -54,7 +55,7 @@ test('bodies in transfer do not keep manifests waiting, and no more of them run 
   expect(server.lines.filter(line => line.includes('/blobs/'))).toHaveLength(3);
 });
 
-test('background transfers go on with an eighth of the connections, and their budget starts behind the queue', async () => {
+test('background transfers use an eighth of the connections, and their deadline starts after the queue', async () => {
   const server = await serve((_request, response) => {
     response.writeHead(200, { 'content-length': 10 }).write('x');
   });
@@ -75,7 +76,7 @@ test('background transfers go on with an eighth of the connections, and their bu
   expect(server.seen).toHaveLength(3);
 });
 
-test('an own CA is trusted, another is not, and `insecure` trusts anybody', async () => {
+test('an own CA is trusted, another is not, and `insecure` trusts any', async () => {
   const authority = new CertificateAuthority(await tempDir());
   const server = await serve(sendManifest, authority.issue(['DNS:registry.test']));
   const url = server.urlAt('registry.test');
@@ -102,7 +103,7 @@ test('credentials do not follow a redirect from https to http', async () => {
   const { registry } = connect(server.url, { ca: authority.caPem });
   expect(await failureOf(registry.blobSource(alpine, blobDigest).open(0, { signal: never }))).toMatchObject({
     failure: 'blocked',
-    message: `expected a redirect that stays on https, got http://127.0.0.1:${plain.port}`,
+    message: `a redirect from https to http://127.0.0.1:${plain.port} is not followed`,
   });
   expect(plain.connections).toBe(0);
 });
@@ -203,7 +204,7 @@ test('a reset on a new connection is the answer', async () => {
   expect(server.requests()).toBe(1);
 });
 
-test('one budget covers a token, redirects and retries', async () => {
+test('one deadline covers a token, redirects and retries', async () => {
   const server: Awaited<ReturnType<typeof serve>> = await serve((request, response, count) => {
     if (request.url?.startsWith('/token')) sendJson(response, { token: 't' });
     else if (request.headers.authorization === undefined) {
@@ -222,7 +223,7 @@ test('one budget covers a token, redirects and retries', async () => {
     upstreamStatus: undefined,
     code: 'UNAVAILABLE',
     retryAfterMs: undefined,
-    message: 'expected an answer of up within 8000 ms, got none',
+    message: 'up did not answer within 8000 ms',
   });
 });
 
@@ -252,3 +253,25 @@ test('closing ends what runs, and nothing is asked afterwards', async () => {
   expect(await failureOf(registry.stat(alpine, blobDigest, read))).toMatchObject({ failure: 'unreachable' });
   expect(server.seen).toHaveLength(1);
 });
+
+const far = new URL('https://registry.example/v2/');
+
+function measured(...samples: readonly (readonly [url: URL, ms: number])[]): number | undefined {
+  const roundTrip = new RoundTrip();
+  for (const [url, ms] of samples) roundTrip.add(url, ms);
+  return roundTrip.shortestMs;
+}
+
+test('the distance is the shortest time of the last answers, and not known after one', () => {
+  expect(measured([far, 20])).toBeUndefined();
+  expect(measured([far, 90], [far, 20], [far, 40])).toBe(20);
+  const others = Array.from({ length: 8 }, () => [far, 30] as const);
+  expect(measured([far, 3], ...others)).toBe(30);
+});
+
+test.each(['http://127.0.0.1:5000/v2/', 'http://localhost:5000/', 'http://[::1]:5000/'])(
+  '%s is no distance, however long it takes to answer',
+  url => {
+    expect(measured([far, 20], [new URL(url), 500])).toBe(0);
+  },
+);

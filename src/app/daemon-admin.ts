@@ -1,0 +1,117 @@
+/** The admin commands over the parts of a running daemon, and what its `stats` reports. */
+import type { DownloadReport, StatsReport, UpstreamReport } from '../admin/admin.ts';
+import { imageHostsOf } from '../admin/image-name.ts';
+import { LocalAdmin } from '../admin/local-admin.ts';
+import type { DownloadProgress } from '../cached/download/downloads.ts';
+import type { PullThroughCache } from '../cached/pull-through-cache.ts';
+import type { ByOutcome, MetricTotals } from '../metrics/metric-totals.ts';
+import { readVersion } from '../version.ts';
+import type { AppContext } from './app-context.ts';
+import type { Storage } from './storage.ts';
+import type { OpenedUpstream } from './upstreams.ts';
+
+export interface DaemonParts {
+  readonly storage: Storage;
+  readonly cache: PullThroughCache;
+  readonly upstreams: readonly OpenedUpstream[];
+  /** Resolves when the store is scanned. */
+  readonly scanned: Promise<void>;
+  stats(): Promise<StatsReport>;
+}
+
+export function createAdmin(
+  { storage, cache, upstreams, scanned, stats }: DaemonParts,
+  { config, logger }: Pick<AppContext, 'config' | 'logger'>,
+): LocalAdmin {
+  const { capacity, downloads, lastUses, lru, pins, records, store } = storage;
+  const registries = new Map(upstreams.map(({ key, registry }) => [key, registry]));
+  return new LocalAdmin({
+    records,
+    store,
+    pins,
+    logger,
+    stats,
+    hosts: imageHostsOf(config),
+    registry: host => registries.get(host),
+    isActive: digest => downloads.isActive(digest),
+    blobRemoved: digest => lru.remove(digest),
+    manifestRemoved: (digest, bytes) => {
+      cache.forgetManifest(digest);
+      capacity.account(-bytes);
+    },
+    flush: async () => {
+      await Promise.all([lastUses.flush(), records.flush()]);
+    },
+    ready: () => scanned,
+  });
+}
+
+/** `stats` of the running daemon, with the counts of the metrics since its start, which is now. */
+export function createStats(
+  storage: Storage,
+  upstreams: readonly OpenedUpstream[],
+  { metrics, now }: Pick<AppContext, 'metrics' | 'now'>,
+): () => Promise<StatsReport> {
+  const { layout, capacity, downloads, pins, lruState } = storage;
+  const startedMs = now();
+  const version = readVersion();
+  version.catch(() => {}); // each report fails with it
+  return async () => {
+    const totals = await metrics.totals();
+    const usage = capacity.usage();
+    return {
+      version: await version,
+      store: {
+        path: layout.path,
+        bytes: usage.heldBytes + downloads.heldBytes,
+        blobs: usage.blobs,
+        limitBytes: Number.isFinite(usage.limitBytes) ? usage.limitBytes : null,
+        limitReason: usage.limitReason,
+        freeBytes: usage.freeBytes ?? null,
+        partialBytes: usage.partialBytes + downloads.heldBytes,
+        pinnedBytes: pins.bytes,
+        scanned: usage.known,
+      },
+      daemon: {
+        pid: process.pid,
+        startedAt: new Date(startedMs).toISOString(),
+        uptimeSeconds: Math.max(0, Math.round((now() - startedMs) / 1000)),
+        lru: lruState(),
+        upstreams: upstreams.map(upstream => reportUpstream(upstream, totals)),
+        downloads: Array.from(downloads.progress(), reportDownload),
+        requests: totals.requests,
+        servedBytes: sum(totals.servedBytes),
+        upstreamBytes: totals.upstreamBytes,
+        hitRatio: { requests: ratioOf(totals.requests), bytes: ratioOf(totals.servedBytes) },
+        evictions: { blobs: totals.evictedBlobs, bytes: totals.evictedBytes },
+      },
+    };
+  };
+}
+
+function reportUpstream({ key, health }: OpenedUpstream, totals: MetricTotals): UpstreamReport {
+  const { up, breakerOpen, rateLimit, rateRemaining } = totals.of(key);
+  const paused = health().pausedUntil('manifest');
+  return {
+    upstream: key,
+    up: up ?? null,
+    breakerOpen,
+    pausedUntil: paused === undefined ? null : new Date(paused).toISOString(),
+    rateLimit: rateLimit ?? null,
+    rateRemaining: rateRemaining ?? null,
+  };
+}
+
+function reportDownload({ upstream, repository, sizeBytes, ...progress }: DownloadProgress): DownloadReport {
+  return { ...progress, upstream, repository: `${upstream}/${repository}`, sizeBytes: sizeBytes ?? null };
+}
+
+function ratioOf(by: ByOutcome): number | null {
+  const withoutUpstream = by.hit + by.joined + by.stale;
+  const all = withoutUpstream + by.miss + by.passthrough;
+  return all === 0 ? null : Math.round((1000 * withoutUpstream) / all) / 1000;
+}
+
+function sum(by: ByOutcome): number {
+  return Object.values(by).reduce((total, bytes) => total + bytes, 0);
+}

@@ -1,0 +1,128 @@
+/**
+ * The tree of an image in the store, without asking an upstream: the manifests under a root that are held, the blobs that these name, and
+ * which parts are missing for a complete image.
+ */
+import { algorithmOf, type Digest, digestOf } from '../../oci/digest.ts';
+import { RegistryError } from '../../oci/error.ts';
+import { type Descriptor, maxManifestBytes, type ParsedManifest, parseManifest } from '../../oci/manifest.ts';
+import { isDistributable } from '../../oci/media-type.ts';
+import type { BlobStore } from '../blobs/blob-store.ts';
+
+/** A manifest in the store; `size` in bytes. */
+export interface StoredManifest {
+  readonly size: number;
+  readonly parsed: ParsedManifest;
+}
+
+export interface ImageTree {
+  readonly root: ParsedManifest;
+  /** The held ones, the root first. */
+  readonly manifests: ReadonlyMap<Digest, StoredManifest>;
+  /** Children that aren't held. */
+  readonly missing: ReadonlySet<Digest>;
+  /** Configs and layers that the held manifests name, held or not. */
+  readonly blobs: ReadonlyMap<Digest, Descriptor>;
+}
+
+export type TypedDigest = Pick<Descriptor, 'digest' | 'mediaType'>;
+
+/** As `readManifest`; a caller that reads the same manifests often keeps them. */
+export type ReadManifest = (manifest: TypedDigest) => Promise<StoredManifest | undefined>;
+
+/** Undefined: the root isn't held or is no manifest. Errors: those of `read`. */
+export async function readImageTree(read: ReadManifest, root: TypedDigest): Promise<ImageTree | undefined> {
+  const manifests = new Map<Digest, StoredManifest>();
+  const missing = new Set<Digest>();
+  const blobs = new Map<Digest, Descriptor>();
+  const open = [root];
+  for (let next = open.shift(); next !== undefined; next = open.shift()) {
+    if (manifests.has(next.digest) || missing.has(next.digest)) continue;
+    const found = await read(next);
+    if (found === undefined) {
+      missing.add(next.digest);
+      continue;
+    }
+    manifests.set(next.digest, found);
+    for (const blob of blobsOf(found.parsed)) blobs.set(blob.digest, blob);
+    open.push(...found.parsed.manifests);
+  }
+  const held = manifests.get(root.digest);
+  return held && { root: held.parsed, manifests, missing, blobs };
+}
+
+/** Parts that a complete image needs and that aren't held. An index with attestations only needs an image, but names none. */
+export interface MissingContent {
+  readonly manifests: ReadonlySet<Digest>;
+  readonly blobs: ReadonlyMap<Digest, Descriptor>;
+}
+
+/** What `findMissing` asks of the content that may be served. */
+export interface ServableContent {
+  /** A child of an index. Undefined: not held. */
+  manifest(digest: Digest): Promise<ParsedManifest | undefined>;
+  hasBlob(digest: Digest): Promise<boolean>;
+}
+
+/**
+ * Undefined: the image is complete (docs/behaviour.md, "Held whole"). An image needs its config and its distributable layers. An index needs
+ * one complete image among its children, attestations (`os: unknown`) aside; without children it is complete. Reads each manifest once.
+ * Errors: those of `content`.
+ */
+export async function findMissing(
+  root: ParsedManifest,
+  content: ServableContent,
+): Promise<MissingContent | undefined> {
+  const missing = { manifests: new Set<Digest>(), blobs: new Map<Digest, Descriptor>() };
+  return (await addMissing(root, content, missing, new Set())) === 0 ? undefined : missing;
+}
+
+/** Resolves with how many parts are missing for this manifest; 0: it is complete, and so is any index above it. */
+async function addMissing(
+  manifest: ParsedManifest,
+  content: ServableContent,
+  missing: { readonly manifests: Set<Digest>; readonly blobs: Map<Digest, Descriptor> },
+  seen: Set<Digest>,
+): Promise<number> {
+  let count = 0;
+  for (const child of manifest.manifests) {
+    count += 1;
+    if (child.platform?.os === 'unknown' || seen.has(child.digest)) continue;
+    seen.add(child.digest);
+    const inner = await content.manifest(child.digest);
+    if (inner === undefined) missing.manifests.add(child.digest);
+    else if ((await addMissing(inner, content, missing, seen)) === 0) return 0;
+  }
+  for (const blob of blobsOf(manifest)) {
+    const isNeeded = blob === manifest.config || isDistributable(blob.mediaType);
+    if (!isNeeded || (await content.hasBlob(blob.digest))) continue;
+    missing.blobs.set(blob.digest, blob);
+    count += 1;
+  }
+  return count;
+}
+
+/** The config and the layers. */
+export function blobsOf({ config, layers }: ParsedManifest): readonly Descriptor[] {
+  return config === undefined ? layers : [config, ...layers];
+}
+
+/** Undefined: not held, damaged, or no manifest. Errors: `StoreError` open, read. */
+export async function readManifest(
+  store: Pick<BlobStore, 'open'>,
+  { digest, mediaType }: TypedDigest,
+): Promise<StoredManifest | undefined> {
+  const held = await store.open(digest);
+  if (held === undefined) return undefined;
+  try {
+    if (held.size > maxManifestBytes) return undefined;
+    const bytes = Buffer.alloc(held.size);
+    await held.read(bytes, 0);
+    if (digestOf(bytes, algorithmOf(digest)) !== digest) return undefined;
+    return { size: held.size, parsed: parseManifest(bytes, mediaType) };
+  } catch (error) {
+    if (error instanceof RegistryError) return undefined;
+    throw error;
+  } finally {
+    await held.close();
+  }
+}

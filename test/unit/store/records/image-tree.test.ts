@@ -1,0 +1,79 @@
+/** Which parts of an image are missing, against images of every shape that an index may have. */
+import { expect, test } from 'vitest';
+import { parseManifest } from '../../../../src/oci/manifest.ts';
+import { findMissing } from '../../../../src/store/records/image-tree.ts';
+import { type BuiltImage, buildImage, buildIndex } from '../../../support/images.ts';
+
+const foreignLayer = 'application/vnd.docker.image.rootfs.foreign.diff.tar.gzip';
+const one = buildImage({ layers: ['one', 'shared'] });
+const two = buildImage({ layers: ['two', 'shared'] });
+const attestation = buildImage({
+  layers: ['attestation'],
+  platform: { os: 'unknown', architecture: 'unknown' },
+});
+
+/** Digests that are missing of `image` when all of it is held but `absent`. Undefined: complete. `reads`: manifests that were read. */
+async function missingOf(image: BuiltImage, absent: readonly string[]) {
+  const reads: string[] = [];
+  const missing = await findMissing(parseManifest(image.bytes, image.descriptor.mediaType), {
+    manifest: async digest => {
+      reads.push(digest);
+      const found = image.manifests.find(manifest => manifest.descriptor.digest === digest);
+      if (found === undefined || absent.includes(digest)) return undefined;
+      return parseManifest(found.bytes, found.descriptor.mediaType);
+    },
+    hasBlob: async digest => !absent.includes(digest),
+  });
+  return { reads, missing: missing && [...missing.manifests, ...missing.blobs.keys()] };
+}
+
+function layersOf(image: BuiltImage): string[] {
+  return image.layers.map(layer => layer.descriptor.digest);
+}
+
+function indexOf(...images: readonly BuiltImage[]): BuiltImage {
+  return buildIndex({
+    children: images.map(image => ({
+      image,
+      ...(image === attestation && { platform: { os: 'unknown', architecture: 'unknown' } }),
+    })),
+  });
+}
+
+test('an image lacks its config and its layers, save those that no registry need hold', async () => {
+  expect((await missingOf(one, [])).missing).toBeUndefined();
+  const config = one.config?.descriptor.digest ?? '';
+  expect((await missingOf(one, [config])).missing).toEqual([config]);
+  expect((await missingOf(one, layersOf(one))).missing).toEqual(layersOf(one));
+  const foreign = buildImage({ layers: ['base'], layerMediaType: foreignLayer });
+  expect((await missingOf(foreign, layersOf(foreign))).missing).toBeUndefined();
+});
+
+test('an index is complete with one complete image in it, and is not read further', async () => {
+  const index = indexOf(one, two);
+  expect(await missingOf(index, [])).toEqual({ reads: [one.descriptor.digest], missing: undefined });
+  expect((await missingOf(index, [one.descriptor.digest])).missing).toBeUndefined();
+  const [onlyInOne = ''] = layersOf(one);
+  expect((await missingOf(index, [onlyInOne])).missing).toBeUndefined();
+  const [, shared = ''] = layersOf(one);
+  expect((await missingOf(index, [shared])).missing).toEqual([shared]);
+  expect((await missingOf(index, [two.descriptor.digest, shared])).missing).toEqual([
+    two.descriptor.digest,
+    shared,
+  ]);
+});
+
+test('an index of nothing is complete, one of attestations is not', async () => {
+  expect((await missingOf(indexOf(), [])).missing).toBeUndefined();
+  expect(await missingOf(indexOf(attestation), [])).toEqual({ reads: [], missing: [] });
+  expect((await missingOf(indexOf(attestation, one), [])).missing).toBeUndefined();
+});
+
+test('each manifest of nested indexes is read once, however often they name it', async () => {
+  const [, shared = ''] = layersOf(one);
+  let index = indexOf(one, two);
+  for (let depth = 0; depth < 6; depth += 1) index = indexOf(index, index, one);
+  const { reads, missing } = await missingOf(index, [shared]);
+  expect(missing).toEqual([shared]);
+  expect(reads).toHaveLength(8);
+});
