@@ -59,7 +59,7 @@ export class Blobs {
     { signal, timeoutMs }: Pick<OpenOptions, 'signal' | 'timeoutMs'>,
   ): Promise<number | undefined> {
     return this.#options.operations.run(
-      { kind: 'blob', subject: `${repository} ${digest}`, signal, timeoutMs },
+      { kind: 'blob', subject: `HEAD ${repository} ${digest}`, signal, timeoutMs },
       async deadline => {
         const request: RegistryRequest = {
           ...this.#request('HEAD', repository, digest),
@@ -85,7 +85,7 @@ export class Blobs {
     const release = options.background === true ? await this.#backgroundLimit.acquire(signal) : undefined;
     const operation = {
       kind: 'blob',
-      subject: `${repository} ${digest}`,
+      subject: `GET ${repository} ${digest}`,
       signal,
       timeoutMs,
       ignoreBreaker,

@@ -9,6 +9,8 @@ const transientStatuses: ReadonlySet<number> = new Set([502, 503, 504]);
 
 /** How far a request has got: decides whose fault a failure is, and whether it may be sent again. */
 export interface Attempt {
+  /** See `RegistryRequest.isHint`. */
+  readonly isHint: boolean;
   isRetried: boolean;
   /** The request that is under way; undefined while a token or the retry is waited for. */
   hop:
@@ -16,8 +18,8 @@ export interface Attempt {
     | undefined;
 }
 
-export function startAttempt(): Attempt {
-  return { isRetried: false, hop: undefined };
+export function startAttempt(isHint = false): Attempt {
+  return { isHint, isRetried: false, hop: undefined };
 }
 
 /**
@@ -33,7 +35,7 @@ export async function sendWithRetry<Answer extends HopAnswer>(
   while (true) {
     try {
       const answer = await send();
-      if (attempt.isRetried || !transientStatuses.has(answer.status)) return answer;
+      if (attempt.isRetried || attempt.isHint || !transientStatuses.has(answer.status)) return answer;
       drain(answer.body);
     } catch (error) {
       if (attempt.isRetried || !(error instanceof TransportError) || !error.reused) throw error;

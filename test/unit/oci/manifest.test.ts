@@ -131,7 +131,11 @@ describe('manifest', () => {
     ['a negative size', bytesOf({ ...image, layers: [{ ...layer, size: -1 }] }), ociManifest],
     ['a size that is no integer', bytesOf({ ...image, layers: [{ ...layer, size: 1.5 }] }), ociManifest],
     ['a size in a string', bytesOf({ ...image, layers: [{ ...layer, size: '5' }] }), ociManifest],
-    ['a child without a size', bytesOf({ manifests: [{ digest: child.digest }] }), ociIndex],
+    [
+      'a child with a size in a string',
+      bytesOf({ manifests: [{ digest: child.digest, size: '5' }] }),
+      ociIndex,
+    ],
     ['a subject that is a string', bytesOf({ ...image, subject: child.digest }), ociManifest],
   ])('is invalid: %s', (_case, bytes, mediaType) => {
     expect(() => parseManifest(bytes, mediaType)).toThrow(

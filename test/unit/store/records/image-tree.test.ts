@@ -13,7 +13,7 @@ const attestation = buildImage({
 });
 
 /** Digests that are missing of `image` when all of it is held but `absent`. Undefined: complete. `reads`: manifests that were read. */
-async function missingOf(image: BuiltImage, absent: readonly string[]) {
+async function missingOf(image: BuiltImage, absent: readonly string[], asked: readonly string[] = []) {
   const reads: string[] = [];
   const missing = await findMissing(parseManifest(image.bytes, image.descriptor.mediaType), {
     manifest: async ({ digest }) => {
@@ -23,6 +23,7 @@ async function missingOf(image: BuiltImage, absent: readonly string[]) {
       return parseManifest(found.bytes, found.descriptor.mediaType);
     },
     hasBlob: async digest => !absent.includes(digest),
+    wasAsked: digest => asked.includes(digest),
   });
   return { reads, missing: missing && [...missing.manifests, ...missing.blobs.keys()] };
 }
