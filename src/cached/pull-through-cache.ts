@@ -6,6 +6,7 @@ import { setMaxListeners } from 'node:events';
 import type { ContentEvents } from '../content/bad-blobs.ts';
 import { HeldFiles } from '../content/held-files.ts';
 import { DescriptorSizes, HotManifests } from '../content/hot-manifests.ts';
+import { ManifestGuard } from '../content/manifest-guard.ts';
 import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
 import { allowRepositories, type Repository } from '../oci/name.ts';
@@ -75,6 +76,7 @@ export class PullThroughCache {
   readonly #stop = new AbortController();
   readonly #links = new Links();
   readonly #sizes = new DescriptorSizes();
+  readonly #manifestGuard = new ManifestGuard(this.#sizes);
   readonly #files: HeldFiles;
   readonly #manifests: HotManifests;
   readonly #served: ServedRepositories;
@@ -193,6 +195,7 @@ export class PullThroughCache {
       downloads,
       links: this.#links,
       sizes: this.#sizes,
+      guard: this.#manifestGuard,
       recentMismatches,
       passthrough: new Passthrough({ policy, recentMismatches, observer, signal, now }),
       isPublic: record => this.isPublic(record),

@@ -8,7 +8,7 @@ import { RegistryError } from '../oci/error.ts';
 import { isBlobChild } from '../oci/image-needs.ts';
 import type { Descriptor } from '../oci/manifest.ts';
 import { maxManifestBytes, type ParsedManifest, parseManifest, parseOrKeep } from '../oci/manifest.ts';
-import { octetStream } from '../oci/media-type.ts';
+import { isManifestType, octetStream } from '../oci/media-type.ts';
 import type { BlobStore } from '../store/blobs/blob-store.ts';
 import type { HeldBlob } from '../store/blobs/held-blob.ts';
 import { StoreError } from '../store/store-error.ts';
@@ -166,11 +166,16 @@ export class DescriptorSizes {
   readonly #learnt = new WeakMap<ParsedManifest, { readonly recordName: string; readonly at: number }>();
   #count = 0;
 
+  /** Manifests that a repository's indexes name. */
+  readonly #children = new LRUCache<string, true>({ max: maxSizes });
+
   /** Cheap for a manifest whose sizes can't have been pushed out since. */
   learn(recordName: string, manifest: ParsedManifest): void {
     const last = this.#learnt.get(manifest);
     if (last?.recordName === recordName && this.#count - last.at < maxSizes / 2) return;
-    const { config, layers } = manifest;
+    const { config, layers, manifests } = manifest;
+    for (const { digest, mediaType } of manifests)
+      if (isManifestType(mediaType)) this.#children.set(`${recordName}@${digest}`, true);
     for (const { digest, size } of config === undefined ? layers : [...layers, config]) {
       this.#sizes.set(`${recordName}@${digest}`, size);
       this.#count += 1;
@@ -181,5 +186,10 @@ export class DescriptorSizes {
   /** Bytes; undefined: no manifest of that repository has said so lately. */
   get(recordName: string, digest: Digest): number | undefined {
     return this.#sizes.peek(`${recordName}@${digest}`);
+  }
+
+  /** An index of that repository names it as a manifest. */
+  isChild(recordName: string, digest: Digest): boolean {
+    return this.#children.peek(`${recordName}@${digest}`) !== undefined;
   }
 }

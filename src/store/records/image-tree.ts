@@ -87,7 +87,7 @@ async function addMissing(
 ): Promise<number> {
   let count = manifest.hasForeign === true ? 1 : 0;
   for (const child of manifest.manifests) {
-    if (isBlobChild(child)) continue;
+    if (isBlobChild(child) || child.size === undefined) continue; // one without a size can't be checked
     count += 1;
     if (child.platform?.os === 'unknown' || seen.has(child.digest)) continue;
     seen.add(child.digest);

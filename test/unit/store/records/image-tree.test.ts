@@ -78,3 +78,23 @@ test('each manifest of nested indexes is read once, however often they name it',
   expect(missing).toEqual([shared]);
   expect(reads).toHaveLength(8);
 });
+
+test('a build cache needs of what it lists only what was asked for', async () => {
+  const [listed, other] = one.layers.map(layer => layer.descriptor);
+  if (listed === undefined || other === undefined) throw new Error('expected two layers');
+  const cache = buildIndex({ children: [] });
+  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, manifests: [listed, other] }));
+  const index = { ...cache, bytes };
+  const all = [listed.digest, other.digest];
+  expect((await missingOf(index, all)).missing).toBeUndefined();
+  expect((await missingOf(index, all, [other.digest])).missing).toEqual([other.digest]);
+  expect((await missingOf(index, [listed.digest], [other.digest])).missing).toBeUndefined();
+});
+
+test('the config of an artifact is needed once a client has asked for it', async () => {
+  const chart = buildImage({ layers: ['chart'], extra: { artifactType: 'application/vnd.chart' } });
+  const config = chart.config?.descriptor.digest ?? '';
+  expect((await missingOf(chart, [config])).missing).toBeUndefined();
+  expect((await missingOf(chart, [config], [config])).missing).toEqual([config]);
+  expect((await missingOf(one, [one.config?.descriptor.digest ?? ''])).missing).toHaveLength(1);
+});
