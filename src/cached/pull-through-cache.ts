@@ -144,6 +144,8 @@ export class PullThroughCache {
       sizes: this.#sizes,
       tagLists: this.#tagLists,
       referrerLists: this.#referrerLists,
+      listFiles: records.lists,
+      knows: (name: string, digest: Digest) => records.peek(name)?.knows(digest) === true,
       limits: gatheringLimits,
       isPublic: (record: RepositoryRecord) => this.isPublic(record),
       isHeld: async (digest: Digest) => downloads.isVerified(digest) || (await this.#files.isHeld(digest)),

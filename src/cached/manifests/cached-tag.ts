@@ -6,7 +6,7 @@ import type { HeldManifest, HotManifests } from '../../content/hot-manifests.ts'
 import { ExpiringMap } from '../../lib/expiring-map.ts';
 import { SingleFlight } from '../../lib/single-flight.ts';
 import { settleWithin } from '../../lib/wait.ts';
-import type { Digest } from '../../oci/digest.ts';
+import { type Digest, isDigest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';
 import type { Descriptor } from '../../oci/manifest.ts';
 import type { Repository, Tag } from '../../oci/name.ts';
@@ -16,7 +16,7 @@ import type { RepositoryRecord, TagEntry } from '../../store/records/repository-
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Outcome } from '../../telemetry/observer.ts';
 import { type CachedManifest, type FetchedManifest, isRefusedByDigest } from './cached-manifest.ts';
-import { decide, staleAfter, type TagPolicy } from './freshness.ts';
+import { decide, isFresh, staleAfter, type TagPolicy } from './freshness.ts';
 
 const maxMissingTags = 10_000;
 
@@ -222,18 +222,28 @@ export class CachedTag {
   async #ask<T>(record: RepositoryRecord, tag: Tag, ask: () => Promise<T>): Promise<T> {
     if (!isDiscoveryTag(tag)) return ask();
     const key = `${record.name}:${tag}`;
-    const missing = this.#missingTags.getExpired(key);
+    const missing = this.#missingTags.getExpired(key) ?? this.#missBeforeRestart(record, tag);
     if (missing?.isFresh) throw missingError(tag, missing.setAtMs);
     try {
       const found = await ask();
       this.#missingTags.delete(key);
       return found;
     } catch (error) {
-      if (isGone(error)) this.#missingTags.set(key, true);
-      else if (missing !== undefined && error instanceof RegistryError)
+      if (isGone(error)) {
+        this.#missingTags.set(key, true);
+        const subject = subjectOf(tag);
+        if (subject !== undefined && record.knows(subject)) record.setMiss(tag, this.#options.now());
+      } else if (missing !== undefined && error instanceof RegistryError)
         throw missingError(tag, missing.setAtMs);
       throw error;
     }
+  }
+
+  #missBeforeRestart(record: RepositoryRecord, tag: Tag) {
+    const setAtMs = record.miss(tag);
+    if (setAtMs === undefined) return undefined;
+    const { now, tags } = this.#options;
+    return { setAtMs, isFresh: isFresh(setAtMs, now(), { ttlMs: tags.negativeTtlMs }) };
   }
 
   #point(
@@ -263,6 +273,13 @@ function isGone(error: unknown): boolean {
 /** Clients ask for these at every pull, and most images lack them: the referrers fallback tag, signatures and the like. */
 export function isDiscoveryTag(tag: Tag): boolean {
   return /^sha(?:256|512)-/.test(tag) || tag.endsWith('.sig');
+}
+
+/** The manifest that such a tag is about: `sha256-HEX`, `sha256-HEX.sig`. */
+function subjectOf(tag: Tag): Digest | undefined {
+  const digest = /^(sha256|sha512)-([a-f0-9]+)(?:\.[\w.-]+)?$/.exec(tag);
+  const text = `${digest?.[1]}:${digest?.[2]}`;
+  return isDigest(text) ? text : undefined;
 }
 
 function missingError(tag: Tag, atMs: number): RegistryError {
