@@ -33,6 +33,7 @@ export interface AgentOptions {
   readonly keepAliveTimeout: number;
   readonly headersTimeout: 0;
   readonly bodyTimeout: 0;
+  readonly maxHeaderSize: number;
 }
 
 /** `dial` gives trust and deadlines as for direct connections; its look-ups are not used. */

@@ -39,9 +39,11 @@ export interface TransportOptions {
 
 export interface Hop {
   readonly url: URL;
-  readonly method: Method;
+  readonly method: Method | 'POST';
   readonly kind: Kind;
   readonly headers: Readonly<Record<string, string>>;
+  /** Of a POST. */
+  readonly body?: string;
   readonly pool: PoolName;
   /** Ends the wait for headers, and afterwards the body. */
   readonly signal: AbortSignal;
@@ -60,10 +62,13 @@ export class TransportError extends Error {
   override readonly name = 'TransportError';
   /** The connection had served other requests: the server may just have ended it, asking again is in order. */
   readonly reused: boolean;
+  /** The host did answer, with what can't be read: headers over 64 KiB, or no HTTP. It isn't away. */
+  readonly answered: boolean;
 
   constructor(error: unknown, reused: boolean) {
     super(describe(error));
-    this.reused = reused;
+    this.answered = error instanceof errors.HeadersOverflowError || error instanceof errors.HTTPParserError;
+    this.reused = reused && !this.answered;
   }
 }
 
@@ -71,6 +76,8 @@ export class TransportError extends Error {
 const controlConnections = 64;
 const transferBufferBytes = 256 * 1024;
 const idleConnectionMs = 15_000;
+/** Of an answer: some registries set many cookies, or policies of many kilobytes. */
+const maxHeaderBytes = 64 * 1024;
 
 export class Transport {
   readonly #options: TransportOptions;
@@ -100,6 +107,7 @@ export class Transport {
         path: hop.url.pathname + hop.url.search,
         method: hop.method,
         headers: { 'user-agent': userAgent, 'accept-encoding': 'identity', ...hop.headers },
+        ...(hop.body === undefined ? {} : { body: hop.body }),
         signal: hop.signal,
         reset: false, // undici would close the connection after each HEAD
         ...(hop.pool === 'transfer' ? { highWaterMark: transferBufferBytes } : {}),
@@ -146,7 +154,13 @@ class ConnectionPool {
     this.#dial = dial;
     this.#reused = reused;
     // Deadlines and the stall timeout of the reader govern the time, undici's own clocks are off.
-    this.#agent = { connections, headersTimeout: 0, bodyTimeout: 0, keepAliveTimeout: idleConnectionMs };
+    this.#agent = {
+      connections,
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      keepAliveTimeout: idleConnectionMs,
+      maxHeaderSize: maxHeaderBytes,
+    };
     this.#direct = new Agent({ ...this.#agent, connect: createConnector(dial, reused) });
     this.#choose = chooseProxy(proxy);
   }

@@ -72,7 +72,7 @@ test('429 of the realm pauses tokens only', async () => {
   });
   expect(await failureOf(registry.resolve(busybox, latest, read))).toMatchObject({ failure: 'paused' });
   expect(registry.health().pausedUntil('manifest')).toBeUndefined();
-  expect(server.lines.map(line => line.split(' ')[0])).toEqual(['HEAD', 'GET']);
+  expect(server.lines.map(line => line.split(' ')[0])).toEqual(['HEAD', 'GET', 'HEAD']);
 });
 
 test('a later Retry-After replaces the earlier one', () => {
