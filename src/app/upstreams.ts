@@ -4,10 +4,10 @@ import type { UpstreamConfig } from '../config/config.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { DirectoryEntry } from '../registry/directory.ts';
 import { OfflineOrigin, type Origin, type OriginHealth } from '../registry/origin.ts';
-import { StaticCredentials } from '../upstream/auth/credential-provider.ts';
 import type { HealthObserver } from '../upstream/health/health.ts';
 import { openUpstream } from '../upstream/upstream-urls.ts';
 import type { AppContext } from './app-context.ts';
+import { hasCredentials, openCredentials } from './upstream-credentials.ts';
 
 export interface OpenedUpstream extends DirectoryEntry {
   health(): OriginHealth;
@@ -28,7 +28,7 @@ export async function openUpstreams(
       part => part.close(),
     );
     const { key, aliases, timeouts } = upstream;
-    const isPublic = upstream.username === undefined;
+    const isPublic = !hasCredentials(upstream);
     const isGuarded = !isPublic && upstream.share === 'public';
     const seen = fleet?.origin(origin) ?? origin; // directly over the upstream: see fleet/
     const registry = cache.registry(seen, { ...upstream, ...timeouts, isPublic, isGuarded });
@@ -43,11 +43,10 @@ function openOrigin(
   { config, metrics, logger, now }: AppContext,
 ): Origin {
   if (config.offline) return new OfflineOrigin(upstream.key);
-  const { username, password } = upstream;
   return openUpstream({
     ...upstream,
-    ...(username !== undefined &&
-      password !== undefined && { credentials: new StaticCredentials(username, password) }),
+    credentials: undefined,
+    ...openCredentials(upstream, { logger, now }),
     userAgent: 'cistern',
     observer: metrics,
     ...(fleet !== undefined && { healthObserver: reportToFleet(fleet, metrics) }),

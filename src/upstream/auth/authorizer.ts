@@ -11,6 +11,7 @@
  * 6. After `Basic` the credentials themselves are sent, from then on with the first request, until they are refused.
  */
 import { ExpiringMap } from '../../lib/expiring-map.ts';
+import { waitFor } from '../../lib/wait.ts';
 import { parseChallenges, pullScope, pullScopesOf } from '../../oci/challenge.ts';
 import type { Repository } from '../../oci/name.ts';
 import { UpstreamError, type UpstreamFailure } from '../../registry/upstream-error.ts';
@@ -63,7 +64,7 @@ export class Authorizer {
   async prepare(repository: Repository, signal: AbortSignal): Promise<Authorization | undefined> {
     const challenge = this.#challenge;
     if (challenge === undefined) return undefined;
-    if (challenge.scheme === 'basic') return (await this.#withCredentials(repository))?.authorization;
+    if (challenge.scheme === 'basic') return (await this.#withCredentials(repository, signal))?.authorization;
     return await this.#withToken(challenge, repository, this.#scopesOf(repository), undefined, signal);
   }
 
@@ -90,7 +91,7 @@ export class Authorizer {
     const realm = bearer?.parameters.get('realm');
     if (bearer === undefined || realm === undefined) {
       const isBasic = challenges.some(({ scheme }) => scheme === 'basic');
-      return isBasic ? await this.#renewBasic(answer.status, used, repository) : undefined;
+      return isBasic ? await this.#renewBasic(answer.status, used, repository, signal) : undefined;
     }
     const service = bearer.parameters.get('service');
     const challenge = { scheme: 'bearer', realm: checkRealm(realm, this.#options.policy), service } as const;
@@ -108,12 +109,13 @@ export class Authorizer {
     status: number,
     used: Authorization | undefined,
     repository: Repository,
+    signal: AbortSignal,
   ): Promise<Authorization | undefined> {
-    const found = await this.#withCredentials(repository);
+    const found = await this.#withCredentials(repository, signal);
     if (found === undefined) return undefined;
     const { login, credentials, authorization } = found;
     const isRefused = authorization.header === used?.header;
-    const other = isRefused ? await login.another(credentials) : credentials;
+    const other = isRefused ? await waitFor(login.another(credentials), signal) : credentials;
     if (other !== undefined) {
       this.#challenge = { scheme: 'basic' };
       return { header: other.authorization, login, isFresh: true };
@@ -126,7 +128,10 @@ export class Authorizer {
     });
   }
 
-  async #withCredentials(repository: Repository): Promise<
+  async #withCredentials(
+    repository: Repository,
+    signal: AbortSignal,
+  ): Promise<
     | {
         readonly login: UpstreamLogin;
         readonly credentials: Credentials;
@@ -135,7 +140,7 @@ export class Authorizer {
     | undefined
   > {
     const login = this.#options.loginOf(repository);
-    const credentials = await login?.current(repository);
+    const credentials = login && (await waitFor(login.current(repository), signal));
     if (login === undefined || credentials === undefined) return undefined;
     return { login, credentials, authorization: { header: credentials.authorization, login, isFresh: true } };
   }

@@ -32,6 +32,15 @@ export interface RequesterOptions extends RedirectOptions {
   readonly timers: Timers;
 }
 
+/** For the host of that URL. */
+interface AuthorizedUrl {
+  readonly url: URL;
+  readonly authorization: Authorization;
+}
+
+/** A refusal is answered with credentials, with rotated ones, and with a token for where a redirect leads. */
+const maxRenewals = 3;
+
 export class Requester {
   readonly #options: RequesterOptions;
 
@@ -86,25 +95,26 @@ export class Requester {
   }
 
   async #sendAuthorized(request: RegistryRequest, attempt: Attempt, signal: AbortSignal): Promise<Reply> {
-    const { own } = this.#options.authorizers;
     const { repository } = request;
-    const prepared = await this.#authorize(request, own.prepare(repository, signal));
-    const reply = await this.#sendWith(prepared, request, attempt, signal);
-    if (reply.status !== 401 && reply.status !== 403) return this.#accepted(reply);
-    const renewed = await this.#authorize(request, this.#renew(reply, repository, signal)).catch(
-      (error: unknown) => {
-        drain(reply.body);
-        throw error;
-      },
-    );
-    if (renewed === undefined) return reply;
-    drain(reply.body);
-    if (reply.isOwnHost) return this.#accepted(await this.#sendWith(renewed, request, attempt, signal));
-    // to the registry that a redirect led to, not once more through the first one
-    return await this.#sendWith(prepared, { ...request, target: reply.url }, attempt, signal, {
-      url: reply.url,
-      authorization: renewed,
-    });
+    let own = await this.#authorize(request, this.#options.authorizers.own.prepare(repository, signal));
+    let elsewhere: AuthorizedUrl | undefined;
+    for (let renewals = 0; ; renewals += 1) {
+      // to the registry that a redirect led to, not once more through the first one
+      const target = elsewhere?.url ?? request.target;
+      const reply = await this.#sendWith(own, elsewhere, { ...request, target }, attempt, signal);
+      const isRefused = reply.status === 401 || reply.status === 403;
+      if (!isRefused || renewals === maxRenewals) return this.#accepted(reply);
+      const renewed = await this.#authorize(request, this.#renew(reply, repository, signal)).catch(
+        (error: unknown) => {
+          drain(reply.body);
+          throw error;
+        },
+      );
+      if (renewed === undefined) return reply;
+      drain(reply.body);
+      if (reply.isOwnHost) own = renewed;
+      else elsewhere = { url: reply.url, authorization: renewed };
+    }
   }
 
   #renew(reply: Reply, repository: Repository, signal: AbortSignal): Promise<Authorization | undefined> {
@@ -129,13 +139,13 @@ export class Requester {
     }
   }
 
-  /** `own`: for the upstream's own host. `elsewhere`: for the host of that URL. */
+  /** `own`: for the upstream's own host. */
   #sendWith(
     own: Authorization | undefined,
+    elsewhere: AuthorizedUrl | undefined,
     request: RegistryRequest,
     attempt: Attempt,
     signal: AbortSignal,
-    elsewhere?: { readonly url: URL; readonly authorization: Authorization },
   ): Promise<Reply> {
     const authorize: Authorize = async (url, isOwnHost) => {
       if (isOwnHost) return own;

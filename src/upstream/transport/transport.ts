@@ -11,6 +11,7 @@ import {
   createConnector,
   type DialOptions,
   DialRefusal,
+  hostAndPort,
   type ReusedErrors,
 } from './dial.ts';
 import {
@@ -148,6 +149,7 @@ class ConnectionPool {
   readonly #direct: Agent;
   readonly #choose: ProxyChoice;
   readonly #proxied = new Map<URL, Dispatcher>();
+  readonly #proxiedOwn = new Map<URL, Dispatcher>();
 
   /** `connections`: at once, per host. */
   constructor(dial: DialOptions, proxy: ProxyOptions | undefined, connections: number, reused: ReusedErrors) {
@@ -168,16 +170,21 @@ class ConnectionPool {
   to(target: URL): { readonly dispatcher: Dispatcher; readonly isProxied: boolean } {
     const proxy = this.#choose(target);
     if (proxy === undefined) return { dispatcher: this.#direct, isProxied: false };
-    const known = this.#proxied.get(proxy);
+    // an agent of its own for the one host that the client's certificate is shown to
+    const isOwn = hostAndPort(target) === hostAndPort(this.#dial.url);
+    const shown = isOwn ? this.#dial.clientCertificate : undefined;
+    const agents = shown === undefined ? this.#proxied : this.#proxiedOwn;
+    const known = agents.get(proxy);
     if (known !== undefined) return { dispatcher: known, isProxied: true };
-    const dispatcher = createProxyAgent(proxy, this.#agent, this.#dial, this.#reused);
-    this.#proxied.set(proxy, dispatcher);
+    const dispatcher = createProxyAgent(proxy, this.#agent, this.#dial, this.#reused, shown);
+    agents.set(proxy, dispatcher);
     return { dispatcher, isProxied: true };
   }
 
   /** Cuts what still runs. */
   async close(): Promise<void> {
-    await Promise.all([this.#direct, ...this.#proxied.values()].map(agent => agent.destroy()));
+    const proxied = [...this.#proxied.values(), ...this.#proxiedOwn.values()];
+    await Promise.all([this.#direct, ...proxied].map(agent => agent.destroy()));
   }
 }
 
