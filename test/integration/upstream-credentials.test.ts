@@ -26,7 +26,7 @@ async function startGuarded(
   return upstream;
 }
 
-test('a revoked account: public tags go on, private ones are refused and kept, and a rotated password file is read again', async () => {
+test('a revoked account: public tags go on with one warning, and a rotated password file is read again', async () => {
   const accounts: Record<string, Account> = { u: { password: 'first' } };
   const upstream = await startGuarded(accounts, ['library/open']);
   const file = join(await tempDir(), 'password');
