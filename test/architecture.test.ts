@@ -98,8 +98,12 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'a mirror that stands alone loads nothing of it',
   },
   'app/upstreams.ts': {
-    may: 'app/app-context.ts config cached fleet registry upstream',
+    may: 'app/app-context.ts app/upstream-credentials.ts config cached fleet registry upstream',
     because: 'upstreams are put together without disk and doors',
+  },
+  'app/upstream-credentials.ts': {
+    may: 'app/app-context.ts config oci upstream',
+    because: 'it only chooses where credentials come from',
   },
   'app/listeners.ts': {
     may: 'app/app-context.ts admin auth config http oci registry',
@@ -138,7 +142,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
     because: 'main.ts starts commands and nothing else',
   },
   config: {
-    files: 'address.ts config.ts hints/surprises.ts load.ts problem.ts suggestion.ts watched-file.ts',
+    files: 'address.ts config.ts hints/surprises.ts load.ts problem.ts referenced-file.ts suggestion.ts watched-file.ts',
     because: 'the configuration is loaded once, and then a plain value',
   },
   fleet: {

@@ -121,6 +121,8 @@ export interface UpstreamReport {
   readonly pausedUntil: string | null;
   readonly rateLimit: number | null;
   readonly rateRemaining: number | null;
+  /** Whether it takes the configured ones; null: there are none, or they were not used yet. */
+  readonly credentials: 'ok' | 'refused' | null;
 }
 
 export interface DownloadReport {

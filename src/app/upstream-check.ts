@@ -136,6 +136,7 @@ const ignoring: Observer = {
   upstreamRateLimit: () => {},
   upstreamUp: () => {},
   breakerOpen: () => {},
+  upstreamCredentials: () => {},
   downloadStarted: () => {},
   downloadEnded: () => {},
   downloadResumed: () => {},

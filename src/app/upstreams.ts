@@ -4,10 +4,10 @@ import type { UpstreamConfig } from '../config/config.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { DirectoryEntry } from '../registry/directory.ts';
 import { OfflineOrigin, type Origin, type OriginHealth } from '../registry/origin.ts';
-import { StaticCredentials } from '../upstream/auth/credential-provider.ts';
 import type { HealthObserver } from '../upstream/health/health.ts';
 import { openUpstream } from '../upstream/upstream-urls.ts';
 import type { AppContext } from './app-context.ts';
+import { hasCredentials, openCredentials } from './upstream-credentials.ts';
 
 export interface OpenedUpstream extends DirectoryEntry {
   health(): OriginHealth;
@@ -29,7 +29,7 @@ export async function openUpstreams(
     );
     const { key, aliases, allow, deny, finish, share, timeouts } = upstream;
     const { stallMs, giveUpMs } = timeouts;
-    const isPublic = upstream.username === undefined;
+    const isPublic = !hasCredentials(upstream);
     const isGuarded = !isPublic && share === 'public';
     const seen = fleet?.origin(origin) ?? origin; // below the check of visibility: see fleet/fleet-origin.ts
     const registry = cache.registry(seen, { isPublic, isGuarded, finish, allow, deny, stallMs, giveUpMs });
@@ -44,14 +44,15 @@ function openOrigin(
   { config, metrics, logger, now }: AppContext,
 ): Origin {
   if (config.offline) return new OfflineOrigin(upstream.key);
-  const { username, password, ca, proxy } = upstream;
-  const hasCredentials = username !== undefined && password !== undefined;
+  const { ca, proxy, prefix, clientCertificate } = upstream;
   return openUpstream({
     key: upstream.key,
     url: upstream.url,
     fallbacks: upstream.fallbacks,
-    credentials: hasCredentials ? new StaticCredentials(username, password) : undefined,
+    ...openCredentials(upstream, { logger, now }),
     ...(ca !== undefined && { ca }),
+    ...(clientCertificate !== undefined && { clientCertificate }),
+    ...(prefix !== undefined && { prefix }),
     insecure: upstream.insecure,
     ip: upstream.ip,
     ...(proxy !== undefined && { proxy }),

@@ -125,12 +125,22 @@ function describeStale(staleIfErrorMs: number): string {
   return staleIfErrorMs === Number.POSITIVE_INFINITY ? 'forever' : `for ${formatDuration(staleIfErrorMs)}`;
 }
 
+function describeLogin({ username, credentialHelper, credentials, share }: UpstreamConfig): string {
+  const users = [...credentials.map(entry => entry.username), ...(username === undefined ? [] : [username])];
+  const as = [
+    ...(users.length === 0 ? [] : [`as ${[...new Set(users)].join(', ')}`]),
+    ...(credentialHelper === undefined ? [] : [`by docker-credential-${credentialHelper.name}`]),
+  ];
+  if (as.length === 0) return 'anonymous';
+  return `${as.join(', ')}, ${share === 'all' ? 'shared with everyone' : 'private repositories by access.rules'}`;
+}
+
 function describeUpstream(upstream: UpstreamConfig): string {
   const notes = [
-    upstream.username === undefined
-      ? 'anonymous'
-      : `as ${upstream.username}, ${upstream.share === 'all' ? 'shared with everyone' : 'private repositories by access.rules'}`,
+    describeLogin(upstream),
     ...(upstream.aliases.length === 0 ? [] : [`also ${upstream.aliases.join(', ')}`]),
+    ...(upstream.prefix === undefined ? [] : [`below ${upstream.prefix}/`]),
+    ...(upstream.clientCertificate === undefined ? [] : ['with a client certificate']),
     ...(upstream.ca === undefined ? [] : ['own CA']),
     ...(upstream.insecure ? ['certificate not checked'] : []),
     ...(upstream.ip === 'any' ? [] : [`IPv${upstream.ip} only`]),

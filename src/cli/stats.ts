@@ -122,11 +122,13 @@ function upstreamRow({
   pausedUntil,
   rateLimit,
   rateRemaining,
+  credentials,
 }: UpstreamReport): string[] {
   const state = breakerOpen ? 'away' : up === null ? 'not asked yet' : up ? 'up' : 'failed';
   const paused = pausedUntil === null ? '' : `, paused until ${pausedUntil}`;
   const limit = rateLimit === null ? '-' : `${rateRemaining ?? '?'} of ${rateLimit} left`;
-  return [upstream, `${state}${paused}`, limit];
+  const refused = credentials === 'refused' ? ', credentials refused' : '';
+  return [upstream, `${state}${paused}${refused}`, limit];
 }
 
 const downloadHead = ['DOWNLOAD', 'FROM', 'FRONT', 'SIZE', 'FOLLOWERS', 'SPEED'];

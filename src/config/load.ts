@@ -17,7 +17,8 @@ import { assembleRedis, checkRedis } from './redis.ts';
 import { describeReadError, readReferencedFiles } from './referenced-file.ts';
 import type { ParsedFile } from './schema.ts';
 import { checkSchema } from './schema-check.ts';
-import { assembleUpstream, checkUpstreams, chooseDefaultUpstream, warnAboutUpstream } from './upstreams.ts';
+import { warnAboutCredentials } from './upstream-credentials.ts';
+import { assembleUpstream, checkUpstreams, chooseDefaultUpstream } from './upstreams.ts';
 
 export interface LoadOptions {
   /** `--config`; it must exist. Without it `CISTERN_CONFIG`, then `mirror.yml` in `cwd`, which may be missing. */
@@ -74,7 +75,7 @@ export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<Loade
     ...findOwnUpstreams(tree, config.http, loopback),
     ...warnAboutDefault(parsed, config),
     ...warnAboutFleet(config.fleet),
-    ...[...config.upstreams.values()].flatMap(warnAboutUpstream),
+    ...[...config.upstreams.values()].flatMap(warnAboutCredentials),
   ];
   return {
     config,
@@ -97,9 +98,10 @@ interface AssemblyInput {
 /** Fills in what depends on other keys. Nothing can be wrong any more at this point. */
 function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyInput): Config {
   const { http, store, lru, tags, access, metrics } = parsed;
+  const locate = (path: Path, file: string): string => resolve(baseOf(path), file);
   const upstreams = new Map(
     Object.entries(parsed.upstreams)
-      .map(([key, upstream]) => assembleUpstream(key, upstream, files, proxy))
+      .map(([key, upstream]) => assembleUpstream(key, upstream, { texts: files, locate }, proxy))
       .map(upstream => [upstream.key, upstream] as const),
   );
   const fleet = assembleFleet(parsed.fleet, files);

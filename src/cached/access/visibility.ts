@@ -11,11 +11,14 @@ import type {
   BlobAnswer,
   BlobSource,
   ManifestAnswer,
+  PageOptions,
   ReadOptions,
+  ReferrersAnswer,
   ResolveAnswer,
   StatAnswer,
+  TagsPage,
 } from '../../registry/registry.ts';
-import { UpstreamError } from '../../registry/upstream-error.ts';
+import { isAccessRefusal, UpstreamError } from '../../registry/upstream-error.ts';
 import type { RepositoryRecord, VisibilityEntry } from '../../store/records/repository-record.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Links } from './links.ts';
@@ -110,7 +113,24 @@ export class VisibilityCheck {
     const { visibility, open } = this.#options;
     const record = await open(repository);
     const ask = (asked: ReadOptions) => this.#origin.manifest(repository, reference, asked);
-    return visibility.standing(record).isFresh ? ask(options) : this.#findOut(record, options, ask);
+    const { verdict, isFresh } = visibility.standing(record);
+    if (!isFresh) return this.#findOut(record, options, ask);
+    return verdict === 'public' ? this.#askPublic(options, ask) : ask(options);
+  }
+
+  async tags(repository: Repository, options: PageOptions): Promise<TagsPage> {
+    const ask = (asked: PageOptions) => this.#origin.tags(repository, asked);
+    return isKnownPublic(await this.#options.open(repository)) ? this.#askPublic(options, ask) : ask(options);
+  }
+
+  async referrers(
+    repository: Repository,
+    digest: Digest,
+    artifactType: string | undefined,
+    options: ReadOptions & { readonly query?: string },
+  ): Promise<ReferrersAnswer> {
+    const ask = (asked: typeof options) => this.#origin.referrers(repository, digest, artifactType, asked);
+    return isKnownPublic(await this.#options.open(repository)) ? this.#askPublic(options, ask) : ask(options);
   }
 
   async stat(repository: Repository, digest: Digest, options: ReadOptions): Promise<StatAnswer> {
@@ -132,6 +152,17 @@ export class VisibilityCheck {
     }));
   }
 
+  /** With the credentials; when these are refused, what everyone gets is the whole answer, a 404 too. */
+  async #askPublic<T, O extends ReadOptions>(options: O, ask: (options: O) => Promise<T>): Promise<T> {
+    if (options.anonymous !== undefined) return ask(options);
+    try {
+      return await ask({ ...options, anonymous: false });
+    } catch (error) {
+      if (!(error instanceof UpstreamError) || error.failure !== 'credentials') throw error;
+      return ask({ ...options, anonymous: true });
+    }
+  }
+
   /** Asks anonymously, then with the credentials; the answer is the verdict. */
   async #findOut<T>(
     record: RepositoryRecord,
@@ -145,7 +176,7 @@ export class VisibilityCheck {
     } catch (error) {
       if (isLimited(error)) return ask(options); // learns nothing: the next request asks again
       if (!isRefused(error)) throw error;
-      answer = await ask(options);
+      answer = await ask({ ...options, anonymous: false });
       visibility.learn(record, 'private');
       return answer;
     }
@@ -164,7 +195,7 @@ export class VisibilityCheck {
 
 /** The upstream refuses this caller: some answer 404 for what is private. */
 export function isRefused(error: unknown): error is UpstreamError {
-  return error instanceof UpstreamError && (error.failure === 'denied' || error.failure === 'gone');
+  return error instanceof UpstreamError && (error.failure === 'gone' || isAccessRefusal(error.failure));
 }
 
 /** The pull limit for anonymous requests is used up. */

@@ -42,7 +42,7 @@ export interface Chunk {
 }
 
 const backoffMs = [0, 100, 250, 500, 1000, 2000];
-const finalFailures = new Set(['gone', 'denied', 'blocked', 'mismatch']);
+const finalFailures = new Set(['gone', 'denied', 'credentials', 'blocked', 'mismatch']);
 
 /** Errors: the last `UpstreamError`, or the signal's reason. */
 export async function* resumeTransfer(options: ResumeOptions): AsyncGenerator<Chunk, void, void> {

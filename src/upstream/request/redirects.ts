@@ -5,8 +5,11 @@
 
 import { type Timers, wait } from '../../lib/wait.ts';
 import type { Repository } from '../../oci/name.ts';
+import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Kind } from '../../telemetry/observer.ts';
+import type { Authorization } from '../auth/authorization.ts';
 import type { HostHealth } from '../health/health.ts';
+import { formatUsedUp, type HostPauses } from '../health/rate-limit.ts';
 import { drain } from '../transport/body.ts';
 import { DialRefusal, hostAndPort } from '../transport/dial.ts';
 import {
@@ -45,9 +48,12 @@ export interface Reply extends HopAnswer {
   /** Where the answer came from in the end. */
   readonly url: URL;
   readonly isOwnHost: boolean;
+  /** What that host was sent. */
+  readonly used: Authorization | undefined;
 }
 
 export interface RedirectOptions {
+  readonly key: string;
   /** The upstream's own. */
   readonly url: URL;
   readonly transport: Transport;
@@ -55,8 +61,13 @@ export interface RedirectOptions {
   readonly health: HostHealth;
   /** Of hosts that redirects lead to, under `host HOST:PORT`. */
   readonly failures: RecentFailures;
+  /** Of the same hosts: those that answered 429. */
+  readonly pauses: HostPauses;
   now(): number;
 }
+
+/** What to send to the host of a URL. */
+export type Authorize = (url: URL, isOwnHost: boolean) => Promise<Authorization | undefined>;
 
 const maxRedirects = 5;
 const redirectStatuses: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
@@ -80,15 +91,14 @@ export function urlOf(upstream: URL, path: string): URL {
 export async function followRedirects(
   options: RedirectOptions,
   request: RegistryRequest,
-  authorization: string | undefined,
+  authorize: Authorize,
   attempt: Attempt,
   signal: AbortSignal,
 ): Promise<Reply> {
   const own = options.url;
-  const headers = { ...request.headers, ...(authorization === undefined ? {} : { authorization }) };
   let url = request.target ?? urlOf(own, request.path);
   for (let redirects = 0; ; redirects += 1) {
-    const reply = await sendHop(options, request, url, selectHeaders(url, own, headers), attempt, signal);
+    const reply = await sendHop(options, request, url, authorize, attempt, signal);
     if (!isRedirect(reply.status)) return reply;
     drain(reply.body); // before anything is refused: an unread body would keep its connection
     const target = resolveRedirect(url, headerOf(reply.headers, 'location'));
@@ -103,7 +113,7 @@ async function sendHop(
   options: RedirectOptions,
   request: RegistryRequest,
   url: URL,
-  headers: Readonly<Record<string, string>>,
+  authorize: Authorize,
   attempt: Attempt,
   signal: AbortSignal,
 ): Promise<Reply> {
@@ -112,12 +122,30 @@ async function sendHop(
   const host = hostAndPort(url);
   const isOwnHost = host === hostAndPort(own);
   if (!isOwnHost && !request.ignoreBreaker) failures.throwIfFailed(`host ${host}`, kind);
+  const pausedUntil = isOwnHost ? undefined : options.pauses.pausedUntil(host, kind);
+  if (pausedUntil !== undefined) throw pausedError(options, request, url, pausedUntil);
+  const used = await authorize(url, isOwnHost);
+  const headers = {
+    ...selectHeaders(url, own, request.headers ?? {}),
+    ...(used === undefined ? {} : { authorization: used.header }),
+  };
   attempt.hop = { host, isOwnHost, answers: health.answers, atMs: options.now() };
   const answer = await transport.send({ url, method, kind, headers, pool, signal });
   attempt.hop = undefined;
-  if (isOwnHost) health.answered(answer.status, answer.headers);
+  if (isOwnHost) health.answered(answer.status, answer.headers, kind);
   else failures.forget(`host ${host}`);
-  return { ...answer, url, isOwnHost };
+  return { ...answer, url, isOwnHost, used };
+}
+
+function pausedError(
+  { key, now }: RedirectOptions,
+  { kind }: RegistryRequest,
+  { host }: URL,
+  untilMs: number,
+): UpstreamError {
+  const retryAfterMs = untilMs - now();
+  const message = formatUsedUp(host, untilMs);
+  return new UpstreamError({ upstream: key, kind, failure: 'paused', message, retryAfterMs });
 }
 
 /** Errors: `DialRefusal` for a target that can't be read, another scheme, or a step from https to http. */

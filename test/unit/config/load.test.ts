@@ -35,6 +35,7 @@ describe('without anything set', () => {
             key: 'docker.io',
             url: new URL('https://registry-1.docker.io'),
             fallbacks: [],
+            credentials: [],
             share: 'public',
             insecure: false,
             ip: 'any',

@@ -66,8 +66,17 @@ export class LocalServer {
   }
 }
 
+interface TlsOptions {
+  readonly key: string;
+  readonly cert: string;
+  /** With `requestCert`: which client certificates are good. */
+  readonly ca?: string;
+  readonly requestCert?: boolean;
+  readonly rejectUnauthorized?: boolean;
+}
+
 /** Listens for the running test. `count`: how many requests came before this one. */
-export async function serve(handler: Handler, tls?: { key: string; cert: string }): Promise<LocalServer> {
+export async function serve(handler: Handler, tls?: TlsOptions): Promise<LocalServer> {
   const sockets = new Set<Socket>();
   const listener: RequestListener = (request, response) => {
     local.seen.push({ line: `${request.method} ${request.url}`, headers: request.headers });

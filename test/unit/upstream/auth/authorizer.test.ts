@@ -249,8 +249,8 @@ test('Basic is sent ahead once it was asked for', async () => {
   const anonymous = connect(server.url).registry;
   expect(await failureOf(anonymous.manifest(alpine, latest, read))).toMatchObject({ failure: 'denied' });
   const wrong = connect(server.url, { credentials: new StaticCredentials('u', 'no') }).registry;
-  expect(await failureOf(wrong.manifest(alpine, latest, read))).toMatchObject({ failure: 'denied' });
-  expect(server.lines.slice(3)).toEqual([head, head, head]);
+  expect(await failureOf(wrong.manifest(alpine, latest, read))).toMatchObject({ failure: 'credentials' });
+  expect(server.lines.slice(3)).toEqual([head, head, head, head]);
 });
 
 test('a realm elsewhere is not dialled, with credentials or without', async () => {

@@ -9,6 +9,7 @@ import {
   failureOf,
   latest,
   ManualClock,
+  manifestDigest,
   never,
   read,
   refusedPort,
@@ -40,26 +41,46 @@ function build(answers: (number | undefined)[] = []): {
 
 const settled = (): Promise<void> => new Promise(resolve => setImmediate(resolve));
 
-test.each([
-  ['silent', 1],
-  ['connection', 1],
-  ['status', 5],
-] as const)('opens after so many in a row: %s %i', (trouble, count) => {
+test.each([['silent'], ['connection']] as const)('opens at once: %s', trouble => {
   const { breaker, told } = build();
-  for (let at = 1; at < count; at += 1) breaker.failed(trouble);
-  expect(breaker.isOpen).toBe(false);
-  breaker.failed(trouble);
+  breaker.failed(trouble, 'manifest');
   expect(breaker.isOpen).toBe(true);
   expect(told).toEqual([`open ${trouble}`, 'probe']);
 });
 
+test('five times 5xx to one kind of question open it only when the API root fails too', async () => {
+  const { breaker, clock, told } = build([401, 503, 200]);
+  const fail = (kind: 'manifest' | 'blob', times: number): void => {
+    for (let at = 0; at < times; at += 1) breaker.failed('status', kind);
+  };
+  fail('manifest', 4);
+  fail('blob', 4);
+  expect(told).toEqual([]);
+  fail('blob', 1);
+  await settled();
+  expect([breaker.isOpen, told]).toEqual([false, ['probe']]);
+  fail('manifest', 5);
+  await settled();
+  expect([breaker.isOpen, told]).toEqual([true, ['probe', 'probe', 'open status']]);
+  clock.advance(1000);
+  await settled();
+  expect([breaker.isOpen, told.slice(3)]).toEqual([false, ['probe', 'close']]);
+});
+
+test('501 is an answer, and no trouble of the host', async () => {
+  const { breaker, told } = build([501]);
+  breaker.failed('silent', 'manifest');
+  await settled();
+  expect(told).toEqual(['open silent', 'probe', 'close']);
+});
+
 test('an answer below 500 in between starts the count of 5xx again', () => {
   const { breaker } = build();
-  for (let at = 0; at < 4; at += 1) breaker.failed('status');
-  breaker.answered(503);
+  for (let at = 0; at < 4; at += 1) breaker.failed('status', 'manifest');
+  breaker.answered(503, 'manifest');
   expect(breaker.isOpen).toBe(false);
-  breaker.answered(404);
-  breaker.failed('status');
+  breaker.answered(404, 'manifest');
+  breaker.failed('status', 'manifest');
   expect(breaker.isOpen).toBe(false);
 });
 
@@ -75,7 +96,7 @@ test('probes go at once, then after 1, 2, 4, 8, 16, 30 and 30 s, until an answer
     undefined,
     401,
   ]);
-  breaker.failed('silent');
+  breaker.failed('silent', 'manifest');
   for (const delayMs of [1000, 2000, 4000, 8000, 16_000, 30_000, 30_000, 30_000]) {
     await settled();
     expect(clock.delays).toEqual([delayMs]);
@@ -89,9 +110,9 @@ test('probes go at once, then after 1, 2, 4, 8, 16, 30 and 30 s, until an answer
 
 test('an answer to any request closes it and ends the probes', async () => {
   const { breaker, clock, told } = build();
-  breaker.failed('silent');
+  breaker.failed('silent', 'manifest');
   await settled();
-  breaker.answered(429);
+  breaker.answered(429, 'manifest');
   expect(told).toEqual(['open silent', 'probe', 'close']);
   expect(clock.delays).toEqual([]);
 });
@@ -101,9 +122,9 @@ test('a probe of an earlier opening has no successors', async () => {
   const waiting: ((status: number | undefined) => void)[] = [];
   const probe = (): Promise<number | undefined> => new Promise(resolve => waiting.push(resolve));
   const breaker = new Breaker({ timers: clock, probe, onOpen: () => undefined, onClose: () => undefined });
-  breaker.failed('silent');
-  breaker.answered(200);
-  breaker.failed('silent');
+  breaker.failed('silent', 'manifest');
+  breaker.answered(200, 'manifest');
+  breaker.failed('silent', 'manifest');
   waiting[0]?.(undefined);
   await settled();
   expect(clock.delays).toEqual([]);
@@ -228,9 +249,52 @@ test('five answers of 500 in a row open it', async () => {
       upstreamStatus: 500,
     });
   }
-  expect(registry.health().away).toBe(true);
   await server.until(6);
   expect(server.lines[5]).toBe(ping);
+  while (!registry.health().away) await settled();
+  expect(server.lines).toHaveLength(6);
+});
+
+test('one repository that answers 500 refuses no other: the API root is asked first', async () => {
+  const server = await serve((request, response) => {
+    if (request.url === '/v2/') sendJson(response, {}, 401);
+    else if (request.url?.includes('busybox')) sendManifest(request, response);
+    else sendJson(response, {}, 500);
+  });
+  const { registry, clock, recorder } = connect(server.url);
+  for (let at = 0; at < 12; at += 1) {
+    clock.advance(10_000);
+    expect(await failureOf(registry.manifest(alpine, latest, read))).toMatchObject({ upstreamStatus: 500 });
+    expect((await registry.manifest(busybox, manifestDigest, read)).outcome).toBe('passthrough');
+  }
+  expect(recorder.of('breakerOpen')).toEqual([]);
+});
+
+test.each([
+  ['501', 501],
+  ['headers of 100 KiB', 200],
+])('five times %s to one kind of question take no other one away', async (_name, status) => {
+  const server = await serve((request, response) => {
+    if (request.url?.includes('tags')) {
+      sendJson(response, {}, status, status === 200 ? { 'x-long': 'x'.repeat(100_000) } : {});
+    } else sendManifest(request, response);
+  });
+  const { registry, clock, recorder } = connect(server.url);
+  for (let at = 0; at < 6; at += 1) {
+    clock.advance(10_000);
+    expect((await failureOf(registry.tags(alpine, read)))['code']).toBe('UNAVAILABLE');
+    await registry.manifest(alpine, latest, read);
+  }
+  expect(recorder.of('breakerOpen')).toEqual([]);
+  expect(server.lines).not.toContain(ping);
+});
+
+test('headers of 60 KiB are read', async () => {
+  const server = await serve((request, response) =>
+    sendManifest(request, response, { 'x-long': 'x'.repeat(60_000) }),
+  );
+  const { registry } = connect(server.url);
+  expect((await registry.manifest(alpine, latest, read)).descriptor.digest).toBe(manifestDigest);
 });
 
 test('a running transfer asks a host that is away: it has a backoff of its own', async () => {

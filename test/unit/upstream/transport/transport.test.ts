@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
+import { TLSSocket } from 'node:tls';
 import { expect, onTestFinished, test } from 'vitest';
 import { RoundTrip } from '../../../../src/upstream/transport/transport.ts';
 import { CertificateAuthority } from '../../../support/certificates.ts';
@@ -275,3 +276,32 @@ test.each(['http://127.0.0.1:5000/v2/', 'http://localhost:5000/', 'http://[::1]:
     expect(measured([far, 20], [new URL(url), 500])).toBe(0);
   },
 );
+
+test('a client certificate is shown to the upstream itself, and to no store that it redirects to', async () => {
+  const authority = new CertificateAuthority(await tempDir());
+  const { cert, key } = authority.issue();
+  const asking = { ...authority.issue(), ca: authority.caPem, requestCert: true };
+  const shown: (string | undefined)[] = [];
+  const note = (socket: unknown): void => {
+    shown.push(socket instanceof TLSSocket ? socket.getPeerX509Certificate()?.subject : undefined);
+  };
+  const store = await serve(
+    (request, response) => {
+      note(request.socket);
+      sendBlob(request, response);
+    },
+    { ...asking, rejectUnauthorized: false },
+  );
+  const server = await serve((request, response) => {
+    note(request.socket);
+    if (request.url?.includes('/blobs/')) sendJson(response, {}, 307, { location: store.urlAt('localhost') });
+    else sendManifest(request, response);
+  }, asking);
+  const trust = { ca: authority.caPem };
+  const { registry } = connect(server.url, { ...trust, clientCertificate: { certificate: cert, key } });
+  await registry.resolve(alpine, latest, read);
+  await registry.blobSource(alpine, blobDigest).open(0, { signal: never });
+  expect(shown).toEqual(['CN=Test leaf', 'CN=Test leaf', undefined]);
+  const without = connect(server.url, trust).registry;
+  expect(await failureOf(without.resolve(alpine, latest, read))).toMatchObject({ failure: 'unreachable' });
+});
