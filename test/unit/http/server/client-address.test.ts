@@ -27,6 +27,6 @@ describe('client address', () => {
   });
 
   it('refuses what is no address', () => {
-    expect(() => clientAddressBehind(['proxy.lan'])).toThrow();
+    expect(() => clientAddressBehind(['proxy.lan'])).toThrow('Invalid socket address');
   });
 });

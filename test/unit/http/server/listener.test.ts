@@ -74,7 +74,7 @@ describe('draining', () => {
     socket.write('GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n');
     await new Promise(resolve => socket.once('data', resolve));
     stopTimers();
-    await listener.close({ drainMs: 60_000 });
+    await expect(listener.close({ drainMs: 60_000 })).resolves.toBeUndefined();
     await ended.promise;
   });
 
@@ -105,7 +105,8 @@ describe('draining', () => {
   it('is over at once without connections, and may be asked for twice', async () => {
     const { listener } = await served();
     stopTimers();
-    await Promise.all([listener.close({ drainMs: 60_000 }), listener.close({ drainMs: 60_000 })]);
+    const closings = [listener.close({ drainMs: 60_000 }), listener.close({ drainMs: 60_000 })];
+    expect(await Promise.all(closings)).toEqual([undefined, undefined]);
   });
 
   it('does not cut an answer that is written but not yet taken by the client', async () => {
