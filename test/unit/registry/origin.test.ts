@@ -1,4 +1,4 @@
-/** Guards src/registry/map-origin.ts. */
+/** Another view of an upstream, without delegation by hand. */
 import { expect, test } from 'vitest';
 import { digestOf } from '../../../src/oci/digest.ts';
 import { parseRepository, parseTag } from '../../../src/oci/name.ts';
