@@ -8,7 +8,7 @@ import { expect, test } from 'vitest';
 
 /** A room is a folder of src, a file beside them, or a file of app/, each of which puts together its own part. `node:` modules are free but for the bans below. */
 const walls: Readonly<Record<string, { readonly may: string; readonly because: string }>> = {
-  oci: { may: '', because: 'the wire protocol is pure functions that everybody stands on' },
+  oci: { may: '', because: 'the wire protocol is pure functions that all rooms stand on' },
   lib: {
     may: 'lru-cache p-limit',
     because: 'it holds the few tools that every room needs and knows none of them',
@@ -59,7 +59,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
   },
   http: {
     may: 'oci telemetry lib admin registry auth koa @koa/router',
-    because: 'the server serves the contract, whoever implements it',
+    because: 'the server serves the contract and knows no implementation',
   },
   ui: { may: '', because: 'the page runs in a browser' },
   cli: {

@@ -1,5 +1,5 @@
 /**
- * What every `RegistryReader` must do, whoever implements it: one suite over real sockets, for the client of one
+ * What every `RegistryReader` must do: one suite over real sockets, for the client of one
  * upstream and for the cache before it. Blobs are asked for twice, because the second answer comes another way.
  */
 import { describe, expect, test } from 'vitest';
@@ -13,7 +13,7 @@ import { answer } from '../support/faults.ts';
 import { buildArtifact, buildImage, buildIndex } from '../support/images.ts';
 import { type FakeUpstream, type FakeUpstreamOptions, startFakeUpstream } from '../support/upstream.ts';
 
-/** Whoever needs cleaning up uses `onTestFinished`. */
+/** A set-up that has to clean up uses `onTestFinished`. */
 export type CreateRegistryReader = (upstream: FakeUpstream) => Promise<RegistryReader>;
 
 const alpine = parseRepository('library/alpine');
@@ -27,7 +27,7 @@ const image = buildImage({ layers: [small, large, long, empty] });
 const dockerList = buildIndex({ type: 'docker' });
 const sbom = buildArtifact({ subject: image, artifactType: 'application/vnd.example.sbom' });
 const signature = buildArtifact({ subject: image, artifactType: 'application/vnd.example.signature' });
-const absent = digestOf(Buffer.from('nobody has this'));
+const absent = digestOf(Buffer.from('no registry has this'));
 const outcomes = ['hit', 'miss', 'joined', 'stale', 'passthrough'];
 
 /** All that a reader gives, in buffers of an odd size. */

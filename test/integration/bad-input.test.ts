@@ -1,4 +1,4 @@
-/** Bad input: the right OCI error in JSON, never a 500, never a file outside the store, and nobody is dialled. */
+/** Bad input: the right OCI error in JSON, never a 500, never a file outside the store, and no upstream is dialled. */
 import { beforeEach, describe, expect, test } from 'vitest';
 import { get, request } from '../support/client.ts';
 import { buildImage } from '../support/images.ts';

@@ -169,7 +169,7 @@ describe.each([...mirrorsAmong(new Map(Object.entries(file.services)))])('%s', (
   });
 });
 
-test('Prometheus looks for nobody else', () => {
+test('Prometheus looks for no other host', () => {
   const aliases = Object.values(file.services).flatMap(({ networks }) => networks?.default.aliases ?? []);
   expect(scraped.names.toSorted()).toEqual([...new Set(aliases)].sort());
 });

@@ -1,5 +1,5 @@
 /**
- * No header, body or URL of a stranger may throw anything but a `RegistryError`, and none may keep the process busy:
+ * No header, body or URL of a client or an upstream may throw anything but a `RegistryError`, and none may keep the process busy:
  * the long texts are made so that a pattern that goes back and forth would run far past the test's deadline.
  */
 import fc from 'fast-check';

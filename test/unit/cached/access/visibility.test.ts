@@ -1,4 +1,4 @@
-/** How an upstream with credentials is asked, what is learnt of its answers, and what a verdict is worth at its age. */
+/** How an upstream with credentials is asked, what is learnt of its answers, and how long a visibility stands. */
 import { expect, test } from 'vitest';
 import {
   KnownVisibility,
@@ -85,7 +85,7 @@ test('a private one is asked with the credentials alone for a day, then anonymou
   expect(record.visibility?.verdict).toBe('public');
 });
 
-test('a failed check takes no verdict away, and a limited one turns none', async () => {
+test('a failed check takes no visibility away, and a limited one changes none', async () => {
   const { resolve, record, says } = await rig({ anonymous: undefined, account: undefined });
   await resolve();
   for (const anonymous of ['unreachable', 'limited', 'timeout'] as const) {
@@ -95,7 +95,7 @@ test('a failed check takes no verdict away, and a limited one turns none', async
   }
 });
 
-test('within a verdict a manifest is fetched with the credentials', async () => {
+test('while the visibility is fresh a manifest is fetched with the credentials', async () => {
   const { origin, resolve, asked } = await rig({ anonymous: undefined, account: undefined });
   await resolve();
   await origin.manifest(repository, tag, { signal });
@@ -104,7 +104,7 @@ test('within a verdict a manifest is fetched with the credentials', async () => 
 
 const now = 1_700_000_000_000;
 
-test('without a verdict it is unknown', () => {
+test('without a check it is unknown', () => {
   expect(standingOf(undefined, now)).toEqual({ verdict: 'unknown', isFresh: false });
 });
 

@@ -23,7 +23,7 @@ interface Setting {
   readonly gate?: Gate;
   readonly gateAt?: number;
   readonly fails?: Error;
-  /** Without: a closed range that nobody can verify. */
+  /** Without: a closed range that can't be verified. */
   readonly hashes?: boolean;
 }
 

@@ -144,7 +144,7 @@ test('a tag that has moved to what is held already costs the HEAD alone', async 
   expect(origin.lines).toEqual(['HEAD latest']);
 });
 
-test('with a low budget a moved tag keeps what is held, and says so', async () => {
+test('with a low pull quota a moved tag keeps what is held, and says so', async () => {
   const { origin, get, warm, clock } = await setUp();
   await warm();
   const checkedAt = clock.now();
