@@ -4,7 +4,7 @@ import {
   KnownVisibility,
   standingOf,
   VisibilityCheck,
-  verdictTtlMs,
+  visibilityTtlMs,
 } from '../../../../src/cached/access/visibility.ts';
 import { parseRepository, parseTag } from '../../../../src/oci/name.ts';
 import { UpstreamError, type UpstreamFailure } from '../../../../src/registry/upstream-error.ts';
@@ -64,10 +64,10 @@ test.each([
   ['paused', undefined, 'found', undefined, ['anonymous', 'account']],
   ['unreachable', undefined, 'unreachable', undefined, ['anonymous']],
   ['status', undefined, 'status', undefined, ['anonymous']],
-] as const)('anonymous: %s, with credentials: %s', async (anonymous, account, result, verdict, who) => {
+] as const)('anonymous: %s, with credentials: %s', async (anonymous, account, result, visibility, who) => {
   const { resolve, record, asked } = await rig({ anonymous, account });
   expect(await resolve()).toBe(result);
-  expect(record.visibility?.verdict).toBe(verdict);
+  expect(record.visibility?.verdict).toBe(visibility);
   expect(asked).toEqual(who);
 });
 
@@ -75,7 +75,7 @@ test('a private one is asked with the credentials alone for a day, then anonymou
   const { resolve, record, clock, asked, says } = await rig({ anonymous: 'denied', account: undefined });
   await resolve();
   says.anonymous = undefined;
-  clock.ms += verdictTtlMs - 1;
+  clock.ms += visibilityTtlMs - 1;
   await resolve();
   expect(asked).toEqual(['anonymous', 'account', 'account']);
   expect(record.visibility?.verdict).toBe('private');
@@ -105,21 +105,21 @@ test('while the visibility is fresh a manifest is fetched with the credentials',
 const now = 1_700_000_000_000;
 
 test('without a check it is unknown', () => {
-  expect(standingOf(undefined, now)).toEqual({ verdict: 'unknown', isFresh: false });
+  expect(standingOf(undefined, now)).toEqual({ visibility: 'unknown', isFresh: false });
 });
 
 test.each([
   [0, true],
-  [verdictTtlMs - 1, true],
-  [verdictTtlMs, false],
-  [10 * verdictTtlMs, false],
+  [visibilityTtlMs - 1, true],
+  [visibilityTtlMs, false],
+  [10 * visibilityTtlMs, false],
   [-1, false],
 ])('%i ms after it was found out it is fresh: %j, and stands either way', (ageMs, isFresh) => {
-  for (const verdict of ['public', 'private'] as const) {
-    expect(standingOf({ verdict, checkedAt: now - ageMs }, now)).toEqual({ verdict, isFresh });
+  for (const visibility of ['public', 'private'] as const) {
+    expect(standingOf({ verdict: visibility, checkedAt: now - ageMs }, now)).toEqual({ visibility, isFresh });
   }
 });
 
 test('it is believed for a day', () => {
-  expect(verdictTtlMs).toBe(86_400_000);
+  expect(visibilityTtlMs).toBe(86_400_000);
 });
