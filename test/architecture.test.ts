@@ -63,7 +63,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
   },
   ui: { may: '', because: 'the page runs in a browser' },
   cli: {
-    may: 'oci telemetry lib admin config store commander app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts',
+    may: 'oci telemetry lib admin config store commander app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/upstream-check.ts',
     because: 'commands call the daemon, not its rooms; without one, what app/store-admin.ts puts together',
   },
   'log.ts': { may: 'telemetry pino', because: 'a logger knows no room' },
@@ -113,6 +113,10 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'oci telemetry config admin capacity store version.ts',
     because: 'the composition of a store without a daemon',
   },
+  'app/upstream-check.ts': {
+    may: 'oci telemetry config registry upstream',
+    because: 'it asks upstreams without a mirror around them',
+  },
   'version.ts': { may: '', because: 'it reads one line of package.json' },
   'main.ts': {
     may: 'cli commander version.ts',
@@ -132,6 +136,10 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   cli: {
     files: 'command-line.ts commands.ts',
     because: 'main.ts starts commands and nothing else',
+  },
+  config: {
+    files: 'address.ts config.ts hints/surprises.ts load.ts problem.ts suggestion.ts watched-file.ts',
+    because: 'the configuration is loaded once, and then a plain value',
   },
   fleet: {
     files: 'fleet.ts',

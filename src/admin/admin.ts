@@ -7,7 +7,7 @@ import type { Outcome } from '../telemetry/observer.ts';
 
 export interface Admin {
   stats(): Promise<StatsReport>;
-  /** All held images, or those whose canonical name matches the pattern (`docker.io/**`); sorted. */
+  /** All held images, or those that match a pattern as clients write images (`busybox:*`, `ghcr.io/**`); sorted. */
   list(pattern: string | undefined, signal: AbortSignal): Promise<ListReport>;
   /** Checks a tag now. UNSUPPORTED where no upstream can be asked. */
   refresh(image: string, signal: AbortSignal): Promise<RefreshReport>;

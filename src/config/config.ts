@@ -174,7 +174,8 @@ export interface MetricsConfig {
 
 export interface LogConfig {
   readonly level: 'debug' | 'info' | 'warn' | 'error';
-  readonly format: 'json' | 'text';
+  /** `auto`: text on a terminal, else JSON. */
+  readonly format: 'auto' | 'json' | 'text';
   /** A line per request. */
   readonly access: boolean;
 }

@@ -6,6 +6,7 @@ import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Findings } from './findings.ts';
+import { homeHint, isHome } from './hints/surprises.ts';
 import { formatPath, isSection, type Path, ValueError, valueAt } from './problem.ts';
 
 const keysOfFiles = [
@@ -39,7 +40,8 @@ export async function readReferencedFiles(
         texts.set(formatPath(path), parse(await readFile(resolve(baseOf(path), file), 'utf8')));
       } catch (error) {
         const reason = error instanceof ValueError ? error.message : describeReadError(error);
-        findings.report(path, `${file}: ${reason}`);
+        const hint = isHome(file) ? `; ~ is not expanded here, ${homeHint}` : '';
+        findings.report(path, `${file}: ${reason}${hint}`);
       }
     }
   }

@@ -133,7 +133,7 @@ const metricsSchema = z.strictObject({
 
 const logSchema = z.strictObject({
   level: word('debug', 'info', 'warn', 'error').prefault('info'),
-  format: word('json', 'text').prefault('json'),
+  format: word('auto', 'json', 'text').prefault('auto'),
   access: flag.prefault(true),
 });
 

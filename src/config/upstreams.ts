@@ -6,6 +6,7 @@ import { canonicalHost, HUB } from '../oci/name.ts';
 import { parseHost, parseRegistryHost } from './address.ts';
 import type { ProxyConfig, UpstreamConfig } from './config.ts';
 import { checkPassword, type Findings } from './findings.ts';
+import type { Remark } from './hints/surprises.ts';
 import { formatPath, isSection, type Path, ValueError, valueAt } from './problem.ts';
 import type { ParsedUpstream } from './schema.ts';
 import { formatSuggestion } from './suggestion.ts';
@@ -90,12 +91,11 @@ export function chooseDefaultUpstream(keys: readonly string[], given: string | u
   return keys.includes(HUB) ? HUB : (keys[0] ?? HUB);
 }
 
-export function warnAboutUpstream({ key, url, username, insecure }: UpstreamConfig): readonly string[] {
+export function warnAboutUpstream({ key, url, username, insecure }: UpstreamConfig): readonly Remark[] {
   if (username === undefined) return [];
-  if (url.protocol === 'http:') return [`upstreams.${key}: its password is sent over plain HTTP`];
-  return insecure
-    ? [`upstreams.${key}: its password is sent over TLS without a certificate check (insecure)`]
-    : [];
+  const path = ['upstreams', key, 'username'];
+  if (url.protocol === 'http:') return [[path, 'its password is sent over plain HTTP']];
+  return insecure ? [[path, 'its password is sent over TLS without a certificate check (insecure)']] : [];
 }
 
 /** Every host that means an upstream, to the path that says so. */

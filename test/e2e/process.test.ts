@@ -30,7 +30,7 @@ describe('npm start', () => {
       CISTERN_HTTP_LISTEN: '127.0.0.1:0',
       CISTERN_STORE_PATH: join(folder, 'data'),
     };
-    const npm = spawnProcess('npm', ['start'], { cwd: projectFolder, env, group });
+    const npm = spawnProcess('npm', ['start', '--silent'], { cwd: projectFolder, env, group });
     const ready = await npm.waitForMessage('listening');
     const url = new URL(String(ready['url']));
     expect(await processesWith(marker)).toContain(Number(ready['pid']));

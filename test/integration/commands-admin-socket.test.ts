@@ -274,7 +274,7 @@ describe('bad input', () => {
     });
     expect(await run(file, options => runLs(options, 'Docker.io/{a,b}'))).toMatchObject({
       code: 2,
-      errors: expect.stringContaining('error: expected a pattern over names'),
+      errors: expect.stringContaining('error: not an image or a pattern of images'),
     });
   });
 

@@ -80,3 +80,18 @@ test.each([
 ])('from %s, asked from %s: %j', (block, address, expected) => {
   expect(may([rule(['alice'], { from: [block] })], { user: 'alice', address })).toEqual([expected, expected]);
 });
+
+test('the documented example: one repository for alice, the rest for everyone; without the denying rule others get it', () => {
+  const big = { matches: (text: string) => text === name };
+  const [forAlice, denies, rest] = [
+    rule(['alice'], big),
+    rule(['anonymous'], { ...big, actions: [] }),
+    rule(['anonymous']),
+  ];
+  const pulls = (rules: readonly Rule[], user: string | undefined, canonicalName = name) =>
+    may(rules, { user, canonicalName })[0];
+  const rules = [forAlice, denies, rest];
+  expect([pulls(rules, 'alice'), pulls(rules, 'bob'), pulls(rules, undefined)]).toEqual([true, false, false]);
+  expect(pulls(rules, 'bob', 'docker.io/library/alpine')).toBe(true);
+  expect(pulls([forAlice, rest], 'bob')).toBe(true);
+});

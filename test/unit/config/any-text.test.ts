@@ -61,7 +61,7 @@ const soundConfig = z.object({
     metrics: z.object({ path: z.string().startsWith('/'), listen: address.optional() }),
     log: z.strictObject({
       level: z.enum(['debug', 'info', 'warn', 'error']),
-      format: z.enum(['json', 'text']),
+      format: z.enum(['auto', 'json', 'text']),
       access: z.boolean(),
     }),
   }),

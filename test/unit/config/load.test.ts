@@ -59,7 +59,7 @@ describe('without anything set', () => {
       },
       metrics: { path: '/metrics' },
       access: {},
-      log: { level: 'info', format: 'json', access: true },
+      log: { level: 'info', format: 'auto', access: true },
       lru: { required: false },
     });
   });

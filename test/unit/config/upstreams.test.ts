@@ -113,7 +113,7 @@ describe('the default upstream', () => {
     const { config, warnings } = await folder.load('upstreams: { quay.io: , ghcr.io: }');
     expect(config.defaultUpstream).toBe('quay.io');
     expect(warnings).toEqual([
-      'default_upstream: docker.io is not among the upstreams, so names without a host go to the first one, quay.io',
+      'mirror.yml:1:1: default_upstream: warning: docker.io is not among the upstreams, so names without a host go to the first one, quay.io',
     ]);
   });
 
@@ -212,8 +212,8 @@ describe('credentials', () => {
       'upstreams:\n  a.io: { url: "http://a.io", username: u, password: p, share: all }\n  docker.io: { insecure: true, username: u, password: p, share: all }\n',
     );
     expect(warnings).toEqual([
-      'upstreams.a.io: its password is sent over plain HTTP',
-      'upstreams.docker.io: its password is sent over TLS without a certificate check (insecure)',
+      'mirror.yml:2:41: upstreams.a.io.username: warning: its password is sent over plain HTTP',
+      'mirror.yml:3:42: upstreams.docker.io.username: warning: its password is sent over TLS without a certificate check (insecure)',
     ]);
   });
 });
