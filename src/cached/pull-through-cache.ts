@@ -7,6 +7,7 @@ import type { Room } from '../capacity/room.ts';
 import type { ContentEvents } from '../content/bad-blobs.ts';
 import { HeldFiles } from '../content/held-files.ts';
 import { DescriptorSizes, HotManifests } from '../content/hot-manifests.ts';
+import { ManifestGuard } from '../content/manifest-guard.ts';
 import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
 import { allowRepositories, type Repository } from '../oci/name.ts';
@@ -66,6 +67,7 @@ export class PullThroughCache {
   readonly #stop = new AbortController();
   readonly #links = new Links();
   readonly #sizes = new DescriptorSizes();
+  readonly #manifestGuard = new ManifestGuard(this.#sizes);
   readonly #files: HeldFiles;
   readonly #manifests: HotManifests;
   readonly #served: ServedRepositories;
@@ -133,6 +135,8 @@ export class PullThroughCache {
       sizes: this.#sizes,
       tagLists: this.#tagLists,
       referrerLists: this.#referrerLists,
+      listFiles: records.lists,
+      knows: (name: string, digest: Digest) => records.peek(name)?.knows(digest) === true,
       limits: gatheringLimits,
       isPublic: (record: RepositoryRecord) => this.isPublic(record),
       isHeld: async (digest: Digest) => downloads.isVerified(digest) || (await this.#files.isHeld(digest)),
@@ -184,6 +188,7 @@ export class PullThroughCache {
       downloads,
       links: this.#links,
       sizes: this.#sizes,
+      guard: this.#manifestGuard,
       recentMismatches,
       passthrough: new Passthrough({ policy, recentMismatches, observer, signal, now }),
       isPublic: record => this.isPublic(record),

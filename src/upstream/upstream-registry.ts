@@ -20,6 +20,7 @@ import type {
   StatAnswer,
   TagsPage,
 } from '../registry/registry.ts';
+import { UpstreamError } from '../registry/upstream-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Kind, Observer } from '../telemetry/observer.ts';
 import { Authorizer } from './auth/authorizer.ts';
@@ -33,7 +34,7 @@ import { fetchTags } from './content/tag-list.ts';
 import { answerBlob } from './content/transfer.ts';
 import { probe } from './health/breaker.ts';
 import { AnonymousHealth, Health, type HealthObserver, type HostHealth } from './health/health.ts';
-import { type Deadline, Operations } from './request/deadline.ts';
+import { type Deadline, type Operation, Operations } from './request/deadline.ts';
 import { RecentFailures } from './request/recent-failures.ts';
 import { urlOf } from './request/redirects.ts';
 import { Requester } from './request/requester.ts';
@@ -95,6 +96,7 @@ interface Account {
 export class UpstreamRegistry implements Origin {
   readonly key: string;
   readonly #now: () => number;
+  readonly #timeoutMs: number;
   readonly #transport: Transport;
   readonly #health: Health;
   readonly #account: Account;
@@ -144,6 +146,7 @@ export class UpstreamRegistry implements Origin {
     };
     this.key = key;
     this.#now = now;
+    this.#timeoutMs = timeoutMs;
     this.#transport = transport;
     this.#health = health;
     this.#account = openAccount(credentials, health, failures);
@@ -153,14 +156,31 @@ export class UpstreamRegistry implements Origin {
         : openAccount(undefined, new AnonymousHealth(key, health, now), anonymousFailures);
   }
 
-  resolve(repository: Repository, reference: Reference, options: UpstreamRead): Promise<ResolveAnswer> {
-    return this.#run('manifest', `${repository} ${reference}`, options, ({ manifests }, deadline) =>
-      manifests.resolve(repository, reference, deadline),
+  /** HEAD; where that says nothing, GET within the same time: its word counts. */
+  async resolve(repository: Repository, reference: Reference, options: UpstreamRead): Promise<ResolveAnswer> {
+    const startedAt = this.#now();
+    const decidedBy = `GET ${repository} ${reference}`;
+    const asked = { ...options, decidedBy };
+    const { descriptor, ...answer } = await this.#run(
+      'manifest',
+      `HEAD ${repository} ${reference}`,
+      asked,
+      async ({ manifests }, deadline) => ({
+        descriptor: await manifests.resolve(repository, reference, deadline),
+      }),
     );
+    if (descriptor !== undefined) return { ...answer, descriptor };
+    if (options.headOnly === true) {
+      const message = `HEAD of ${repository} ${reference} told nothing, and a GET would use up the pull limit`;
+      throw new UpstreamError({ upstream: this.key, kind: 'manifest', failure: 'paused', message });
+    }
+    const wholeMs = options.timeoutMs ?? this.#timeoutMs;
+    const timeoutMs = Math.min(wholeMs, Math.max(1, startedAt + wholeMs - this.#now()));
+    return this.manifest(repository, reference, { ...options, timeoutMs });
   }
 
   manifest(repository: Repository, reference: Reference, options: UpstreamRead): Promise<ManifestAnswer> {
-    return this.#run('manifest', `${repository} ${reference}`, options, ({ manifests }, deadline) =>
+    return this.#run('manifest', `GET ${repository} ${reference}`, options, ({ manifests }, deadline) =>
       manifests.fetch(repository, reference, deadline),
     );
   }
@@ -222,11 +242,11 @@ export class UpstreamRegistry implements Origin {
   async #run<Result extends object>(
     kind: Kind,
     subject: string,
-    { signal, timeoutMs, anonymous }: UpstreamRead,
+    { signal, timeoutMs, anonymous, decidedBy }: UpstreamRead & Pick<Operation, 'decidedBy'>,
     work: (account: Account, deadline: Deadline) => Promise<Result>,
   ): Promise<Result & { readonly outcome: 'passthrough'; readonly checkedAt: number }> {
     const account = this.#accountFor({ anonymous });
-    const operation = { kind, subject, signal, timeoutMs };
+    const operation = { kind, subject, signal, timeoutMs, ...(decidedBy !== undefined && { decidedBy }) };
     const result = await account.operations.run(operation, deadline => work(account, deadline));
     return { outcome: 'passthrough', checkedAt: this.#now(), ...result };
   }

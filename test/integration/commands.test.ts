@@ -159,7 +159,12 @@ test('stats: figures of the daemon with the downloads that run, of the store alo
 
   await mirror.process.stop();
   expect(await runForJson(mirror.file, 'stats')).toMatchObject({
-    store: { blobs: layers + 1, bytes: bytesOf(image) + 3_000_000, partialBytes: 0, limitBytes: 64 * 1024 ** 2 },
+    store: {
+      blobs: layers + 1,
+      bytes: bytesOf(image) + 3_000_000,
+      partialBytes: 0,
+      limitBytes: 64 * 1024 ** 2,
+    },
     daemon: null,
   });
   expect((await runCistern(mirror.file, 'stats')).stdout).toContain(

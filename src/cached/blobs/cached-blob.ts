@@ -8,6 +8,7 @@ import type { ContentEvents, RecentMismatches } from '../../content/bad-blobs.ts
 import type { BlobCheck } from '../../content/blob-checks.ts';
 import { type HeldFiles, HeldReader } from '../../content/held-files.ts';
 import type { DescriptorSizes } from '../../content/hot-manifests.ts';
+import type { ManifestGuard } from '../../content/manifest-guard.ts';
 import { waitFor } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';
@@ -19,10 +20,11 @@ import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { HeldBlob } from '../../store/blobs/held-blob.ts';
 import { verifyFirstBytes } from '../../store/ingest/follower.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
+import { StoreError } from '../../store/store-error.ts';
 import type { Observer } from '../../telemetry/observer.ts';
 import { LinkProofs, type Links } from '../access/links.ts';
 import type { Downloads } from '../download/downloads.ts';
-import { type BlobRequest, ColdBlob, type ColdBlobOptions } from './cold-blob.ts';
+import { type BlobRequest, ColdBlob, type ColdBlobOptions, manifestAsBlob } from './cold-blob.ts';
 import type { Passthrough } from './passthrough.ts';
 
 const maxTries = 4;
@@ -34,6 +36,7 @@ export interface CachedBlobOptions {
   readonly files: HeldFiles;
   readonly downloads: Downloads;
   readonly sizes: DescriptorSizes;
+  readonly guard: ManifestGuard;
   readonly passthrough: Passthrough;
   readonly links: Links;
   readonly recentMismatches: RecentMismatches;
@@ -49,6 +52,7 @@ export class CachedBlob {
   readonly #options: CachedBlobOptions;
   readonly #proofs: LinkProofs;
   readonly #cold: ColdBlob;
+  readonly #guard: ManifestGuard;
 
   constructor(options: CachedBlobOptions) {
     const { origin, links, downloads, sizes, passthrough, observer, signal, createDownload } = options;
@@ -56,7 +60,18 @@ export class CachedBlob {
     this.#options = options;
     const proofs = new LinkProofs({ origin, links, signal, isPublic: record => options.isPublic(record) });
     this.#proofs = proofs;
-    this.#cold = new ColdBlob({ upstream, downloads, sizes, passthrough, proofs, observer, createDownload });
+    this.#guard = options.guard;
+    const { guard } = options;
+    this.#cold = new ColdBlob({
+      upstream,
+      downloads,
+      sizes,
+      guard,
+      passthrough,
+      proofs,
+      observer,
+      createDownload,
+    });
   }
 
   /** HEAD: downloads nothing; at most one upstream HEAD. Errors: UpstreamError. */
@@ -67,17 +82,23 @@ export class CachedBlob {
     options: ReadOptions,
   ): Promise<StatAnswer> {
     const { links, downloads, sizes, files } = this.#options;
+    if (this.#guard.isNamed(record, digest)) throw this.#isManifest(digest);
     if (links.mayServe(record, digest)) {
       const held = await files.sizeOf(digest);
+      if (held !== undefined) await this.#refuseManifest(record, digest, held);
       if (held !== undefined) return { outcome: 'hit', size: held };
       const opened = await downloads.get(digest)?.opened;
-      if (typeof opened === 'object' && opened.size !== undefined)
+      if (typeof opened === 'object' && opened.size !== undefined) {
+        if (this.#guard.known(record, digest, opened.size) === true) throw this.#isManifest(digest);
         return { outcome: 'joined', size: opened.size };
+      }
     }
     const known = sizes.get(record.name, digest);
     if (known !== undefined) return { outcome: 'hit', size: known };
     const size = await this.#proofs.ask(record, repository, digest, options.signal);
-    return { outcome: 'miss', size: size ?? (await files.sizeOf(digest)) };
+    const held = await files.sizeOf(digest);
+    if (held !== undefined) await this.#refuseManifest(record, digest, held);
+    return { outcome: 'miss', size: size ?? held };
   }
 
   /** GET. Errors: UpstreamError, RANGE_INVALID. */
@@ -88,6 +109,7 @@ export class CachedBlob {
     range: ByteRange | undefined,
     { client, signal }: ReadOptions,
   ): Promise<BlobAnswer> {
+    if (this.#guard.isNamed(record, digest)) throw this.#isManifest(digest);
     const isRepeated =
       isWhole(range) && client !== undefined && this.#options.files.noteRequest(client, digest);
     const trusted = this.#trustedRange(digest, range);
@@ -128,6 +150,9 @@ export class CachedBlob {
         await held.close();
         return undefined;
       }
+      const isManifest =
+        this.#guard.known(record, digest, held.size) ?? (await this.#look(record, digest, held));
+      if (isManifest) throw this.#isManifest(digest);
       const span = spanOf(range, held.size);
       this.#options.events.touch(digest);
       const answer = { outcome: 'hit', size: held.size, ...span, partial: range !== undefined } as const;
@@ -143,6 +168,35 @@ export class CachedBlob {
       await held.close();
       throw error;
     }
+  }
+
+  /** Undefined in memory: its bytes are looked at, whose damage the check of the blob finds. */
+  async #look(record: RepositoryRecord, digest: Digest, held: HeldBlob): Promise<boolean> {
+    try {
+      const read = (into: Buffer, at: number) => held.read(into, at);
+      return await this.#guard.look(record, digest, { size: held.size, read });
+    } catch (error) {
+      if (error instanceof StoreError) return false; // the reader meets it again and replaces the file
+      throw error;
+    }
+  }
+
+  /** Errors: UpstreamError for a held manifest. */
+  async #refuseManifest(record: RepositoryRecord, digest: Digest, size: number): Promise<void> {
+    const known = this.#guard.known(record, digest, size);
+    if (known === true) throw this.#isManifest(digest);
+    if (known === false) return;
+    const held = await this.#options.files.open(digest);
+    if (held === undefined) return;
+    try {
+      if (await this.#look(record, digest, held)) throw this.#isManifest(digest);
+    } finally {
+      await held.close();
+    }
+  }
+
+  #isManifest(digest: Digest): UpstreamError {
+    return manifestAsBlob(this.#options.origin.key, digest);
   }
 
   /** `isDoubted`: the client asks again at once, or a manifest says another length (which may itself be wrong). */

@@ -5,6 +5,7 @@
  */
 
 import type { DescriptorSizes } from '../../content/hot-manifests.ts';
+import type { ManifestGuard } from '../../content/manifest-guard.ts';
 import { waitFor } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Repository } from '../../oci/name.ts';
@@ -39,6 +40,7 @@ export interface ColdBlobOptions {
   readonly upstream: string;
   readonly downloads: Downloads;
   readonly sizes: DescriptorSizes;
+  readonly guard: ManifestGuard;
   readonly passthrough: Passthrough;
   readonly proofs: LinkProofs;
   readonly observer: Observer;
@@ -123,6 +125,7 @@ export class ColdBlob {
       });
       await proofs.require(record, repository, digest, signal);
       const size = opened.size;
+      if (await this.#isManifest(record, digest, opened)) throw manifestAsBlob(source.upstream, digest);
       if (size === undefined) return { outcome, size, start: 0, end: undefined, partial: false, reader };
       reader.promise(size);
       return { outcome, size, ...spanOf(range, size), partial: range !== undefined, reader };
@@ -131,6 +134,21 @@ export class ColdBlob {
       if (this.#hasOtherLength(error, joined)) return undefined;
       if (error instanceof StoreError) return passthrough.whole(digest, source, range, signal);
       throw error instanceof MismatchError ? wrongBytes(source.upstream, error) : error;
+    }
+  }
+
+  /** Of a blob that is verified before its first byte goes out; a larger one goes out unread. */
+  async #isManifest(record: RepositoryRecord, digest: Digest, opened: Ingest): Promise<boolean> {
+    const { guard } = this.#options;
+    const { size } = opened;
+    if (size === undefined || size > verifyFirstBytes) return false;
+    const known = guard.known(record, digest, size);
+    if (known !== undefined) return known;
+    const reader = opened.follow();
+    try {
+      return await guard.look(record, digest, { size, read: (into, at) => reader.read(into, at) });
+    } finally {
+      await reader.close();
     }
   }
 
@@ -240,4 +258,10 @@ function isJoinable(download: Download, ingest: Ingest): boolean {
 /** A small blob is verified first, and a last byte needs all before it: both are worth a whole download. */
 function needsWhole(range: ClosedRange, size: number): boolean {
   return range.last >= size - 1 || size <= verifyFirstBytes;
+}
+
+/** It isn't served as a blob, whatever the upstream does. */
+export function manifestAsBlob(upstream: string, digest: Digest): UpstreamError {
+  const message = `${digest} is a manifest, it is served under /manifests/`;
+  return new UpstreamError({ upstream, kind: 'blob', failure: 'gone', message });
 }

@@ -5,8 +5,9 @@
 import type { Repository } from '../../oci/name.ts';
 import type { Origin } from '../../registry/origin.ts';
 import type { PageOptions, TagsPage } from '../../registry/registry.ts';
+import type { ListFiles } from '../../store/records/list-files.ts';
 import type { TagPolicy } from '../manifests/freshness.ts';
-import { createListMemory, HeldLists, type ListMemory } from './held-lists.ts';
+import { createListMemory, HeldLists, type KeptLists, type ListMemory } from './held-lists.ts';
 import { byTag, cutPage, type GatheringLimits, gatherPages, longListTtlMs, tooSlow } from './paginate.ts';
 
 /** A page that was passed through counts as `whole`. */
@@ -20,6 +21,7 @@ export interface CachedTagListOptions {
   readonly tags: TagPolicy;
   readonly offline: boolean;
   readonly tagLists: ListMemory<HeldTags>;
+  readonly listFiles?: Pick<ListFiles, 'read' | 'write' | 'remove'>;
   readonly limits: GatheringLimits;
   /** Ends requests that outlive their clients. */
   readonly signal: AbortSignal;
@@ -46,6 +48,7 @@ export class CachedTagList {
       offline,
       memory: tagLists,
       now,
+      ...(options.listFiles && { kept: keptTags(options.listFiles) }),
       ttlMs: ({ end }) => (end === 'long' ? Math.max(tags.ttlMs, longListTtlMs) : tags.ttlMs),
     });
   }
@@ -89,6 +92,24 @@ export class CachedTagList {
     const { tags, next } = await this.#origin.tags(repository, { signal, ...page });
     return { end: 'whole', tags, ...(next && { next }) };
   }
+}
+
+/** Whole lists; a page that was passed through is asked for again. */
+function keptTags(files: Pick<ListFiles, 'read' | 'write' | 'remove'>): KeptLists<HeldTags> {
+  return {
+    read: async key => {
+      const list = key.includes('?') ? undefined : await files.read(key);
+      if (list === undefined) return undefined;
+      const tags = list.text === '' ? [] : list.text.split('\n');
+      return { checkedAt: list.checkedAt, value: { end: 'whole', tags } };
+    },
+    remove: key => {
+      if (!key.includes('?')) files.remove(key);
+    },
+    write: (key, { checkedAt, value: { end, tags } }) => {
+      if (end === 'whole' && !key.includes('?')) files.write(key, { checkedAt, text: tags.join('\n') });
+    },
+  };
 }
 
 export function createTagListMemory(): ListMemory<HeldTags> {

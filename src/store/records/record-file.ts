@@ -15,6 +15,7 @@ import { guardDisk, ignoreMissing, isMissing, StoreError, type StoreObserver } f
 export type RecordEntry =
   | { readonly type: 'tag'; readonly tag: Tag; readonly descriptor: Descriptor; readonly checkedAt: number }
   | { readonly type: 'untag'; readonly tag: Tag }
+  | { readonly type: 'miss'; readonly tag: Tag; readonly checkedAt: number }
   | { readonly type: 'manifest'; readonly descriptor: Descriptor }
   | { readonly type: 'forget'; readonly digest: Digest }
   | { readonly type: 'link'; readonly digest: Digest }
@@ -168,6 +169,9 @@ export function parseRecordEntry(value: unknown): RecordEntry | 'foreign' | unde
         return undefined;
       return { type, tag, descriptor, checkedAt };
     }
+    case 'miss':
+      if (typeof tag !== 'string' || !isTag(tag) || typeof checkedAt !== 'number') return undefined;
+      return { type, tag, checkedAt };
     case 'untag':
       return typeof tag === 'string' && isTag(tag) ? { type, tag } : undefined;
     case 'manifest':

@@ -5,6 +5,7 @@
 import { Limit } from '../../lib/limit.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { buildEndpoint, parseEndpoint } from '../../oci/endpoint.ts';
+import { isManifestType } from '../../oci/media-type.ts';
 import type { Repository } from '../../oci/name.ts';
 import { type ByteRange, formatRange } from '../../oci/range.ts';
 import type { Observer } from '../../telemetry/observer.ts';
@@ -59,7 +60,7 @@ export class Blobs {
     { signal, timeoutMs }: Pick<OpenOptions, 'signal' | 'timeoutMs'>,
   ): Promise<number | undefined> {
     return this.#options.operations.run(
-      { kind: 'blob', subject: `${repository} ${digest}`, signal, timeoutMs },
+      { kind: 'blob', subject: `HEAD ${repository} ${digest}`, signal, timeoutMs },
       async deadline => {
         const request: RegistryRequest = {
           ...this.#request('HEAD', repository, digest),
@@ -68,6 +69,7 @@ export class Blobs {
         };
         const reply = await this.#options.requester.send(request, deadline);
         drain(reply.body);
+        this.#refuseManifest(reply, digest);
         return isRedirect(reply.status) ? undefined : lengthOf(reply);
       },
     );
@@ -85,7 +87,7 @@ export class Blobs {
     const release = options.background === true ? await this.#backgroundLimit.acquire(signal) : undefined;
     const operation = {
       kind: 'blob',
-      subject: `${repository} ${digest}`,
+      subject: `GET ${repository} ${digest}`,
       signal,
       timeoutMs,
       ignoreBreaker,
@@ -102,6 +104,7 @@ export class Blobs {
           target,
         };
         const reply = await requester.send(request, deadline);
+        this.#refuseManifest(reply, digest);
         const extent = this.#readExtent(reply, range, digest);
         deadline.settle();
         reply.body.once('close', () => {
@@ -134,6 +137,13 @@ export class Blobs {
       subject: `${repository}@${digest}`,
       pool: 'control',
     };
+  }
+
+  /** Some registries give manifests under `/blobs/` too: here they are no blobs. Errors: `UpstreamError` gone. */
+  #refuseManifest(reply: Reply, digest: Digest): void {
+    if (!isManifestType(headerOf(reply.headers, 'content-type') ?? '')) return;
+    drain(reply.body);
+    throw this.#options.requester.fail('blob', 'gone', `${reply.url.host} gives ${digest} as a manifest`);
   }
 
   #readExtent(reply: Reply, range: ByteRange | undefined, digest: Digest): Extent {

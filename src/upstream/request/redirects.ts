@@ -33,6 +33,8 @@ export interface RegistryRequest {
   readonly pool: PoolName;
   /** Statuses beside 2xx that the caller wants to see; others become errors. */
   accepts?(status: number): boolean;
+  /** Another request follows when it fails, so a status of it says nothing about the host, and it isn't sent twice for one. */
+  readonly isHint?: boolean;
   /** Whether to follow a redirect there; absent: always. */
   follows?(target: URL): boolean;
   /** Part of a transfer that has given bytes: it has a backoff of its own, and asks a host that is away too. */
@@ -148,6 +150,8 @@ const transientStatuses: ReadonlySet<number> = new Set([502, 503, 504]);
 
 /** How far a request has got: decides whose fault a failure is, and whether it may be sent again. */
 export interface Attempt {
+  /** See `RegistryRequest.isHint`. */
+  readonly isHint: boolean;
   isRetried: boolean;
   /** The request that is under way; undefined while a token or the retry is waited for. */
   hop:
@@ -156,8 +160,8 @@ export interface Attempt {
 }
 
 /** One retry for each request to a registry or a token realm, where sending it again is likely to help. */
-export function startAttempt(): Attempt {
-  return { isRetried: false, hop: undefined };
+export function startAttempt(isHint = false): Attempt {
+  return { isHint, isRetried: false, hop: undefined };
 }
 
 /**
@@ -173,7 +177,7 @@ export async function sendWithRetry<Answer extends HopAnswer>(
   while (true) {
     try {
       const answer = await send();
-      if (attempt.isRetried || !transientStatuses.has(answer.status)) return answer;
+      if (attempt.isRetried || attempt.isHint || !transientStatuses.has(answer.status)) return answer;
       drain(answer.body);
     } catch (error) {
       if (attempt.isRetried || !(error instanceof TransportError) || !error.reused) throw error;

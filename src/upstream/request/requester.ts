@@ -44,7 +44,7 @@ export class Requester {
     const { health } = this.#options;
     health.admit(kind, ignoreBreaker);
     const unwatch = ignoreBreaker ? undefined : health.watch(deadline, kind);
-    const attempt = startAttempt();
+    const attempt = startAttempt(request.isHint);
     try {
       const reply = await this.#sendAuthorized(request, attempt, deadline.signal);
       if ((reply.status >= 200 && reply.status < 300) || request.accepts?.(reply.status)) return reply;

@@ -45,6 +45,7 @@ async function setUp(policy: Partial<TagPolicy> = {}, offline = false) {
     ...policy,
   };
   const byDigest = new CachedManifest(origin, {
+    offline: false,
     manifests,
     links,
     sizes: new DescriptorSizes(),

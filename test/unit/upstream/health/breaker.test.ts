@@ -122,14 +122,14 @@ test('one silent operation opens it: others fail at once and ask nothing, the pr
     else sendManifest(request, response);
   });
   const { registry, clock, recorder } = connect(server.url);
-  const first = failureOf(registry.resolve(alpine, latest, read));
+  const first = failureOf(registry.manifest(alpine, latest, read));
   await server.until(1);
   clock.advance(8000);
   expect(await first).toMatchObject({ failure: 'timeout', code: 'UNAVAILABLE' });
   expect(registry.health().away).toBe(true);
   await server.until(2);
-  expect(server.lines).toEqual(['HEAD /v2/library/alpine/manifests/latest', ping]);
-  expect(await failureOf(registry.resolve(busybox, latest, read))).toMatchObject({
+  expect(server.lines).toEqual(['GET /v2/library/alpine/manifests/latest', ping]);
+  expect(await failureOf(registry.manifest(busybox, latest, read))).toMatchObject({
     failure: 'breaker',
     code: 'UNAVAILABLE',
   });
@@ -143,8 +143,8 @@ test('one silent operation opens it: others fail at once and ask nothing, the pr
   await clock.pass(1000);
   await server.until(3);
   while (registry.health().away) await settled();
-  await registry.resolve(busybox, latest, read);
-  expect(server.lines.slice(2)).toEqual([ping, 'HEAD /v2/library/busybox/manifests/latest']);
+  await registry.manifest(busybox, latest, read);
+  expect(server.lines.slice(2)).toEqual([ping, 'GET /v2/library/busybox/manifests/latest']);
   expect(recorder.events.filter(event => /^(upstreamUp|breakerOpen)/.test(event))).toEqual([
     'breakerOpen up true',
     'upstreamUp up false',
@@ -156,7 +156,7 @@ test('one silent operation opens it: others fail at once and ask nothing, the pr
 test('what waits for the same silent host does not wait longer than the first', async () => {
   const server = await serve(() => undefined);
   const { registry, clock } = connect(server.url);
-  const first = failureOf(registry.resolve(alpine, latest, read));
+  const first = failureOf(registry.manifest(alpine, latest, read));
   await server.until(1);
   clock.advance(5000);
   const second = failureOf(registry.blobSource(alpine, blobDigest).open(0, { signal: never }));
@@ -171,9 +171,9 @@ test('a host that answers others is not called away by one slow answer', async (
     if (request.url?.includes('busybox')) sendManifest(request, response);
   });
   const { registry, clock } = connect(server.url);
-  const slow = failureOf(registry.resolve(alpine, latest, read));
+  const slow = failureOf(registry.manifest(alpine, latest, read));
   await server.until(1);
-  await registry.resolve(busybox, latest, read);
+  await registry.manifest(busybox, latest, read);
   clock.advance(8000);
   expect(await slow).toMatchObject({ failure: 'timeout' });
   expect(registry.health().away).toBe(false);
@@ -182,7 +182,7 @@ test('a host that answers others is not called away by one slow answer', async (
 test('a refused connection opens it, and only probes dial after that', async () => {
   const { registry, recorder } = connect(`http://127.0.0.1:${await refusedPort()}`);
   expect(registry.health().away).toBe(false);
-  expect(await failureOf(registry.resolve(alpine, latest, read))).toMatchObject({
+  expect(await failureOf(registry.manifest(alpine, latest, read))).toMatchObject({
     failure: 'unreachable',
     code: 'UNAVAILABLE',
   });
@@ -190,7 +190,7 @@ test('a refused connection opens it, and only probes dial after that', async () 
   expect(await failureOf(registry.tags(alpine, read))).toMatchObject({ failure: 'breaker' });
   await recorder.until('upstreamAnswered', 2);
   expect(recorder.of('upstreamAnswered')).toEqual([
-    'upstreamAnswered up manifest HEAD undefined',
+    'upstreamAnswered up manifest GET undefined',
     'upstreamAnswered up ping GET undefined',
   ]);
 });
@@ -199,7 +199,7 @@ test('a name that is gone from DNS counts like a refused connection', async () =
   const lookup = (): Promise<never> =>
     Promise.reject(Object.assign(new Error('getaddrinfo ENOTFOUND registry.test'), { code: 'ENOTFOUND' }));
   const { registry } = connect('http://registry.test', { lookup });
-  expect(await failureOf(registry.resolve(alpine, latest, read))).toMatchObject({
+  expect(await failureOf(registry.manifest(alpine, latest, read))).toMatchObject({
     failure: 'unreachable',
     message: 'registry.test:80 cannot be reached: getaddrinfo ENOTFOUND registry.test',
   });
@@ -210,7 +210,7 @@ test.each([401, 404, 429, 400])('%i is no failure of the host', async status => 
   const server = await serve((_request, response) => sendJson(response, {}, status));
   const { registry, clock } = connect(server.url);
   for (let at = 0; at < 6; at += 1) {
-    await failureOf(registry.resolve(alpine, latest, read));
+    await failureOf(registry.manifest(alpine, latest, read));
     clock.advance(10_000);
   }
   expect(server.seen).toHaveLength(6);
@@ -223,7 +223,7 @@ test('five answers of 500 in a row open it', async () => {
   for (let at = 0; at < 5; at += 1) {
     expect(registry.health().away).toBe(false);
     clock.advance(10_000); // past the memory of the last failure
-    expect(await failureOf(registry.resolve(alpine, latest, read))).toMatchObject({
+    expect(await failureOf(registry.manifest(alpine, latest, read))).toMatchObject({
       failure: 'status',
       upstreamStatus: 500,
     });
@@ -246,7 +246,7 @@ test('a running transfer asks a host that is away: it has a backoff of its own',
   await source.open(0, { signal: leaving.signal });
   leaving.abort();
   isSilent = true;
-  const silent = failureOf(registry.resolve(alpine, latest, read));
+  const silent = failureOf(registry.manifest(alpine, latest, read));
   await server.until(2);
   clock.advance(8000);
   await silent;
@@ -256,7 +256,7 @@ test('a running transfer asks a host that is away: it has a backoff of its own',
   expect(server.lines.slice(1).sort()).toEqual([
     ping,
     `GET /v2/library/alpine/blobs/${blobDigest}`,
-    'HEAD /v2/library/alpine/manifests/latest',
+    'GET /v2/library/alpine/manifests/latest',
   ]);
   expect(await failureOf(registry.blobSource(alpine, blobDigest).open(0, { signal: never }))).toMatchObject({
     failure: 'breaker',
