@@ -92,7 +92,7 @@ requires(
     return await Mirror.start(host, await tempDir(), settings);
   }
 
-  /** A cold blob whose first bytes are here and that nobody reads on. */
+  /** A cold blob whose first bytes are here and that no client reads on. */
   async function openBlob(mirror: Mirror): Promise<IncomingMessage> {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       get(`${mirror.url}/v2/library/app/blobs/${largest}`, resolve).once('error', reject);

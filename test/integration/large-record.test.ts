@@ -17,7 +17,7 @@ function cpuTime(): number {
   return user + system;
 }
 
-/** The longest time that nobody else got a turn, as a share of all that `work` took. */
+/** The longest time without a turn for others, as a share of all that `work` took. */
 async function longestTurn(work: () => Promise<void>): Promise<number> {
   let longest = 0;
   let last = cpuTime();

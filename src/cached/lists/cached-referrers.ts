@@ -81,8 +81,8 @@ export class CachedReferrers {
   ): Promise<ReferrersAnswer> {
     const { query, ...read } = options;
     const key = `${recordName}@${digest}`;
-    const gathering = this.#lists.peek(key)?.end === 'long' ? { signal: read.signal } : read;
-    const list = await this.#lists.get(key, gathering, held => this.#gather(repository, digest, held));
+    const reading = this.#lists.peek(key)?.end === 'long' ? { signal: read.signal } : read;
+    const list = await this.#lists.get(key, reading, held => this.#gather(repository, digest, held));
     if (list.value.end === 'whole') {
       return { ...list.answer, ...filterBy(artifactType, list.value.bytes) };
     }

@@ -58,8 +58,8 @@ export class CachedTagList {
     const { n, last, ...read } = options;
     const page = { ...(n !== undefined && { n }), ...(last !== undefined && { last }) };
     const isLong = this.#lists.peek(recordName)?.end === 'long'; // no-cache must not gather all pages for each client
-    const gathering = isLong ? { signal: read.signal } : read;
-    const list = await this.#lists.get(recordName, gathering, held => this.#gather(repository, held));
+    const reading = isLong ? { signal: read.signal } : read;
+    const list = await this.#lists.get(recordName, reading, held => this.#gather(repository, held));
     if (list.value.end === 'whole') {
       const { entries, next } = cutPage(list.value.tags, byTag, page);
       return { ...list.answer, tags: entries, ...(next && { next }) };

@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 import type { ImageHosts } from '../../../src/admin/image-name.ts';
 import { parseImage } from '../../../src/admin/image-name.ts';
 import { parseImagePattern } from '../../../src/admin/image-pattern.ts';
+import { titled } from '../../support/titles.ts';
 
 const digest = `sha256:${'ab'.repeat(32)}`;
 const hosts: ImageHosts = {
@@ -20,31 +21,33 @@ function matches(pattern: string, name: string, tag: string | null, own: ImageHo
   return parsed.matchesRepository(name) && parsed.matches({ tag, digest });
 }
 
-it.each([
-  ['busybox', 'docker.io/library/busybox', '1.36'],
-  ['busybox', 'docker.io/library/busybox', null],
-  ['busybox:*', 'docker.io/library/busybox', 'latest'],
-  ['busybox:1.*', 'docker.io/library/busybox', '1.36'],
-  ['busybox:1.36', 'docker.io/library/busybox', '1.36'],
-  ['busy*', 'docker.io/library/busybox', '1'],
-  ['library/*', 'docker.io/library/busybox', '1'],
-  ['team/**', 'docker.io/team/a/b', '1'],
-  ['index.docker.io/busybox', 'docker.io/library/busybox', '1'],
-  ['hub.lan/busybox:*', 'docker.io/library/busybox', '1'],
-  ['docker.io/**', 'docker.io/library/busybox', '1'],
-  ['docker.io/library/busybox', 'docker.io/library/busybox', '1'],
-  ['ghcr.io/**', 'ghcr.io/owner/app', 'v1'],
-  ['ghcr.io/*/app:v*', 'ghcr.io/owner/app', 'v1'],
-  ['gone.lan:5000/app', 'gone.lan:5000/app', 'v1'],
-  ['**', 'gone.lan:5000/app', null],
-  ['**:v1', 'ghcr.io/owner/app', 'v1'],
-  ['*/owner/app', 'ghcr.io/owner/app', 'v1'],
-  ['**/app', 'ghcr.io/owner/app', 'v1'],
-  [`busybox@${digest}`, 'docker.io/library/busybox', '1.36'],
-  ['busybox@sha256:abab*', 'docker.io/library/busybox', null],
-  ['mirror.lan:5000/ghcr.io/owner/app:v1', 'ghcr.io/owner/app', 'v1'],
-  ['localhost:5000/busybox', 'docker.io/library/busybox', '1'],
-])('%s matches %s, tag %s', (pattern, name, tag) => {
+it.each(
+  titled([
+    ['busybox', 'docker.io/library/busybox', '1.36'],
+    ['busybox', 'docker.io/library/busybox', null],
+    ['busybox:*', 'docker.io/library/busybox', 'latest'],
+    ['busybox:1.*', 'docker.io/library/busybox', '1.36'],
+    ['busybox:1.36', 'docker.io/library/busybox', '1.36'],
+    ['busy*', 'docker.io/library/busybox', '1'],
+    ['library/*', 'docker.io/library/busybox', '1'],
+    ['team/**', 'docker.io/team/a/b', '1'],
+    ['index.docker.io/busybox', 'docker.io/library/busybox', '1'],
+    ['hub.lan/busybox:*', 'docker.io/library/busybox', '1'],
+    ['docker.io/**', 'docker.io/library/busybox', '1'],
+    ['docker.io/library/busybox', 'docker.io/library/busybox', '1'],
+    ['ghcr.io/**', 'ghcr.io/owner/app', 'v1'],
+    ['ghcr.io/*/app:v*', 'ghcr.io/owner/app', 'v1'],
+    ['gone.lan:5000/app', 'gone.lan:5000/app', 'v1'],
+    ['**', 'gone.lan:5000/app', null],
+    ['**:v1', 'ghcr.io/owner/app', 'v1'],
+    ['*/owner/app', 'ghcr.io/owner/app', 'v1'],
+    ['**/app', 'ghcr.io/owner/app', 'v1'],
+    [`busybox@${digest}`, 'docker.io/library/busybox', '1.36'],
+    ['busybox@sha256:abab*', 'docker.io/library/busybox', null],
+    ['mirror.lan:5000/ghcr.io/owner/app:v1', 'ghcr.io/owner/app', 'v1'],
+    ['localhost:5000/busybox', 'docker.io/library/busybox', '1'],
+  ]),
+)('matches: %s', (_title, [pattern, name, tag]) => {
   expect(matches(pattern, name, tag)).toBe(true);
 });
 

@@ -19,7 +19,7 @@ function may(rules: readonly Rule[] | undefined, asking: Partial<Asking> = {}): 
   return [all.allow({ ...rest, visibility: 'public' }), all.allow({ ...rest, visibility: 'private' })];
 }
 
-test('without rules everybody pulls what is public, and nothing else', () => {
+test('without rules every caller pulls what is public, and nothing else', () => {
   expect(may(undefined)).toEqual([true, false]);
   expect(may(undefined, { user: 'alice' })).toEqual([true, false]);
   expect(may(undefined, { action: 'push' })).toEqual([false, false]);
@@ -46,7 +46,7 @@ test.each([
   expect(may([rule([users])], { user })).toEqual(expected);
 });
 
-test('nobody becomes everybody by the name anonymous or *', () => {
+test('the names anonymous and * give a user no other rights', () => {
   expect(may([rule(['anonymous'])], { user: 'anonymous' })).toEqual([true, false]);
   expect(may([rule(['alice'])], { user: '*' })).toEqual([false, false]);
 });

@@ -159,7 +159,7 @@ it('so is the reference with a hole in it', async () => {
     fc.constantFrom('', ' ', '\n', ': ', '[', '*a'),
   );
   const text = hole.map(
-    ([at, length, filling]) => uncommented.slice(0, at) + filling + uncommented.slice(at + length),
+    ([at, length, filler]) => uncommented.slice(0, at) + filler + uncommented.slice(at + length),
   );
   await fc.assert(fc.asyncProperty(text, expectSoundness), { numRuns: 60, examples: [[shipped]] });
 });

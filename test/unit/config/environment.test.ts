@@ -88,7 +88,7 @@ describe('a variable', () => {
     ]);
   });
 
-  it('that nobody knows only warns', async () => {
+  it('that is unknown only warns', async () => {
     const { warnings } = await folder.load(undefined, {
       CISTERN_PORT: 'tcp://10.0.0.1:5000',
       CISTERN_PORT_5000_TCP_ADDR: '10.0.0.1',

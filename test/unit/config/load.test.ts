@@ -105,7 +105,7 @@ describe('the file', () => {
     );
   });
 
-  it('that somebody named must exist', async () => {
+  it('that is named must exist', async () => {
     expect(await folder.problems(undefined, {}, 'nope.yml')).toEqual(['nope.yml: no such file']);
     expect(await folder.problems(undefined, { CISTERN_CONFIG: '/nope/x.yml' })).toEqual([
       '/nope/x.yml: no such file',

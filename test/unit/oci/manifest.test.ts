@@ -1,12 +1,20 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { digestOf } from '../../../src/oci/digest.ts';
+import { digestOf, isDigest } from '../../../src/oci/digest.ts';
 import { RegistryError } from '../../../src/oci/error.ts';
-import { looksLikeManifest, parseDescriptor, parseManifest, parseOrKeep } from '../../../src/oci/manifest.ts';
+import {
+  looksLikeManifest,
+  type ParsedManifest,
+  parseDescriptor,
+  parseManifest,
+  parseOrKeep,
+} from '../../../src/oci/manifest.ts';
 import {
   dockerManifest,
   dockerManifestList,
   dockerSchema1,
+  isIndexType,
+  isManifestType,
   ociArtifactManifest,
   ociIndex,
   ociManifest,
@@ -156,6 +164,15 @@ describe('manifest', () => {
     expect(parseManifest(whole.subarray(3, 3 + bytes.length), ociManifest).layers).toEqual([layer]);
   });
 
+  function tryParse(value: unknown, mediaType: string): ParsedManifest | Error {
+    try {
+      return parseManifest(bytesOf(value), mediaType);
+    } catch (error) {
+      if (error instanceof Error) return error;
+      throw error;
+    }
+  }
+
   test('any JSON is a manifest or MANIFEST_INVALID', () => {
     const keys = [
       'mediaType',
@@ -172,12 +189,23 @@ describe('manifest', () => {
     const types = fc.constantFrom(ociManifest, ociIndex, '', 'application/json', 'x/y');
     fc.assert(
       fc.property(fc.oneof(body, fc.jsonValue()), types, (value, mediaType) => {
-        try {
-          parseManifest(bytesOf(value), mediaType);
-        } catch (error) {
-          expect(error).toBeInstanceOf(RegistryError);
+        const parsed = tryParse(value, mediaType);
+        if (parsed instanceof Error) {
+          expect(parsed).toBeInstanceOf(RegistryError);
+          expect(parsed).toMatchObject({ code: 'MANIFEST_INVALID' });
+          expect(parsed.message).toMatch(/^expected (?:a|an|schemaVersion) .+, got .+$/s);
+          return;
+        }
+        if (isManifestType(parsed.mediaType))
+          expect(parsed.kind).toBe(isIndexType(parsed.mediaType) ? 'index' : 'image');
+        expect(parsed.mediaType).not.toBe('');
+        expect(parsed.kind === 'index' ? parsed.layers : parsed.manifests).toEqual([]);
+        for (const { digest, size } of [...parsed.layers, ...parsed.manifests]) {
+          expect(isDigest(digest)).toBe(true);
+          expect(size === undefined || (Number.isSafeInteger(size) && size >= 0)).toBe(true);
         }
       }),
+      { examples: [[{ layers: [layer], config: layer }, ociManifest]] },
     );
   });
 });

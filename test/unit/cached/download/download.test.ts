@@ -179,7 +179,7 @@ test('the partial of an earlier try is continued', async () => {
   expect(opens).toEqual(['a 1500000-']);
 });
 
-test('a full partial asks nobody', async () => {
+test('a full partial asks no source', async () => {
   const rig = await IngestRig.create();
   const before = await rig.open(large.digest);
   before.setSize(large.size);
@@ -191,7 +191,7 @@ test('a full partial asks nobody', async () => {
   expect(await rig.store.sizeOf(large.digest)).toBe(large.size);
 });
 
-test('that all bytes are here is written down before they are compared: a crash then asks nobody', async () => {
+test('that all bytes are here is written down before they are compared: a crash then asks no source', async () => {
   const gate = new Gate();
   const { transfer, rig } = await download([[gives({ beforeChunk: () => gate.pass() })]]);
   const running = transfer.run();
@@ -350,7 +350,7 @@ test('a shutdown keeps the partial', async () => {
   expect(room.events.at(-1)).toBe('keep 1500000');
 });
 
-test('it goes on when its clients have left, and says then that nobody waits', async () => {
+test('it goes on when its clients have left, and says then that no client waits', async () => {
   const gate = new Gate();
   const { transfer, opens, rig } = await download([
     [gives({ after: 1_500_000, beforeChunk: at => (at > 1_000_000 ? gate.pass() : undefined) })],
@@ -365,7 +365,7 @@ test('it goes on when its clients have left, and says then that nobody waits', a
   expect(await rig.store.sizeOf(large.digest)).toBe(large.size);
 });
 
-test('where nothing is to be finished for nobody, it ends with its last client and keeps the partial', async () => {
+test('with finish: never it ends with its last client and keeps the partial', async () => {
   const { transfer, opens, room } = await download([[gives({ after: 1_500_000, ending: 'stall' })]], {
     finish: 'never',
   });
@@ -533,7 +533,7 @@ test('a range brings its own bytes, takes room for them only, and leaves them as
   await request.follower.close();
 });
 
-test('a range that is on disk asks nobody', async () => {
+test('a range that is on disk asks no source', async () => {
   const first = await ranged([], 1_000_000, 1_500_000);
   await first.running;
   await first.request.follower.close();

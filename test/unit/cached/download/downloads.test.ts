@@ -1,4 +1,4 @@
-/** A partial is removed only while nobody fills it, and a download that starts meanwhile waits. */
+/** A partial is removed only while no download fills it, and a download that starts meanwhile waits. */
 import { expect, test } from 'vitest';
 import { Download } from '../../../../src/cached/download/download.ts';
 import { Downloads } from '../../../../src/cached/download/downloads.ts';
@@ -11,7 +11,7 @@ import { ScriptedSource } from '../rig.ts';
 
 const digest = digestOf(Buffer.from('partial'));
 
-test('whoever asks waits for the removal that runs, and nothing else', async () => {
+test('a request waits for the removal that runs, and for nothing else', async () => {
   const downloads = new Downloads();
   const unlinked = deferred<number>();
   const removal = downloads.removePartial(digest, () => unlinked.promise);

@@ -180,7 +180,7 @@ test('one of more is passed through as the client asked, each page held, and not
   expect(asked()).toHaveLength(43);
 });
 
-test('who leaves takes nobody along: the question goes on for the others', async () => {
+test('a client that leaves takes no other along: the request goes on for them', async () => {
   const { origin, ask, asked } = setUp();
   const gate = new Gate();
   origin.before = () => gate.pass();

@@ -204,7 +204,7 @@ describe('/api/v1/stats on the TCP port', () => {
     expect((await get(mirror.url, '/api/v1/stats', { headers: alice })).status).toBe(200);
   });
 
-  test('changes nothing, for nobody', async () => {
+  test('changes nothing, for any caller', async () => {
     const { mirror } = await start(true);
     const headers = { ...alice, 'Content-Type': 'application/json' };
     const body = '{"image":"secret/closed"}';
