@@ -128,7 +128,10 @@ async function expectAtRest(mirror: TestMirror, counts = true): Promise<void> {
     .toBe(0);
   expect(await mirror.metric('cistern_download_followers{upstream="docker.io"}')).toBe(0);
   await expect.poll(() => openFilesUnder(mirror.storePath)).toEqual([]);
-  if (counts) expect(await mirror.metric('cistern_store_bytes')).toBe(await bytesOnDisk(mirror.storePath));
+  // A partial that a download leaves is counted a moment after the download has ended.
+  const uncounted = async () =>
+    (await bytesOnDisk(mirror.storePath)) - (await mirror.metric('cistern_store_bytes'));
+  if (counts) await expect.poll(uncounted).toBe(0);
 }
 
 test.each([firstSeed])('schedule %i: no wrong byte, nothing left open, nothing uncounted', async seed => {
