@@ -4,7 +4,6 @@
  */
 import type { Timers } from '../lib/wait.ts';
 import type { Repository } from '../oci/name.ts';
-import { UpstreamError } from '../registry/upstream-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
 import { RegistryAuthorizers } from './auth/registry-authorizers.ts';
@@ -63,29 +62,4 @@ export function openAccount(options: AccountOptions): Account {
     manifests: new Manifests({ key, requester, observer, logger }),
     blobs: new Blobs({ key, requester, operations, maxTransfers, observer }),
   };
-}
-
-/**
- * With the account, and without it when its credentials are refused: then what is public is still to be had. What isn't
- * is refused because of the credentials: without them the upstream's 404 says nothing about the content.
- */
-export async function askOrAnonymously<Result>(
-  account: Account,
-  anonymous: Account,
-  signal: AbortSignal,
-  ask: (account: Account) => Promise<Result>,
-): Promise<Result> {
-  try {
-    return await ask(account);
-  } catch (error) {
-    const areRefused = error instanceof UpstreamError && error.failure === 'credentials';
-    if (!areRefused || account === anonymous) throw error;
-    try {
-      return await ask(anonymous);
-    } catch (second) {
-      signal.throwIfAborted();
-      const isWord = second instanceof UpstreamError && ['gone', 'denied'].includes(second.failure);
-      throw isWord ? error : second;
-    }
-  }
 }

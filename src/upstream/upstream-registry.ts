@@ -23,7 +23,8 @@ import type {
 import { UpstreamError } from '../registry/upstream-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Kind, Observer } from '../telemetry/observer.ts';
-import { type Account, askOrAnonymously, openAccount } from './account.ts';
+import { type Account, openAccount } from './account.ts';
+import { askOrAnonymously } from './auth/authorizer.ts';
 import type { CredentialProvider, RepositoryCredentials } from './auth/credential-provider.ts';
 import { RealmClient } from './auth/realm.ts';
 import { TokenSource } from './auth/token-source.ts';

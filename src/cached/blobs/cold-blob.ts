@@ -4,8 +4,7 @@
  * one that reaches the last byte, and any range of a small blob, is verified first and takes the whole download.
  */
 
-import type { DescriptorSizes } from '../../content/hot-manifests.ts';
-import type { ManifestGuard } from '../../content/manifest-guard.ts';
+import type { DescriptorSizes, ManifestGuard } from '../../content/hot-manifests.ts';
 import { waitFor } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Repository } from '../../oci/name.ts';

@@ -177,3 +177,28 @@ function isSameChallenge(a: Challenge | undefined, b: BearerChallenge): boolean 
 function areSame(a: readonly string[], b: readonly string[]): boolean {
   return a.length === b.length && a.every((scope, index) => scope === b[index]);
 }
+
+/**
+ * With the account, and without it when its credentials are refused: then what is public is still to be had. What isn't
+ * is refused because of the credentials: without them the upstream's 404 says nothing about the content.
+ */
+export async function askOrAnonymously<Account, Result>(
+  account: Account,
+  anonymous: Account,
+  signal: AbortSignal,
+  ask: (account: Account) => Promise<Result>,
+): Promise<Result> {
+  try {
+    return await ask(account);
+  } catch (error) {
+    const areRefused = error instanceof UpstreamError && error.failure === 'credentials';
+    if (!areRefused || account === anonymous) throw error;
+    try {
+      return await ask(anonymous);
+    } catch (second) {
+      signal.throwIfAborted();
+      const isWord = second instanceof UpstreamError && ['gone', 'denied'].includes(second.failure);
+      throw isWord ? error : second;
+    }
+  }
+}

@@ -5,7 +5,7 @@
 import { Limit } from '../../lib/limit.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { buildEndpoint, parseEndpoint } from '../../oci/endpoint.ts';
-import { isManifestType } from '../../oci/media-type.ts';
+import { isManifestType, octetStream } from '../../oci/media-type.ts';
 import type { Repository } from '../../oci/name.ts';
 import { type ByteRange, formatRange } from '../../oci/range.ts';
 import type { Observer } from '../../telemetry/observer.ts';
@@ -141,7 +141,8 @@ export class Blobs {
 
   /** Some registries give manifests under `/blobs/` too: here they are no blobs. Errors: `UpstreamError` gone. */
   #refuseManifest(reply: Reply, digest: Digest): void {
-    if (!isManifestType(headerOf(reply.headers, 'content-type') ?? '')) return;
+    const type = headerOf(reply.headers, 'content-type') ?? octetStream; // what most registries say, without a look at others
+    if (type === octetStream || !isManifestType(type)) return;
     drain(reply.body);
     throw this.#options.requester.fail('blob', 'gone', `${reply.url.host} gives ${digest} as a manifest`);
   }
