@@ -89,11 +89,15 @@ export interface TagsPage extends Answer {
   readonly tags: readonly string[];
   /** Set when there is a next page: the `last` to ask it with. */
   readonly next?: { readonly last: string; readonly n?: number };
+  /** Instead of `next`, when the next page is the upstream's: its query, to be appended to our own URL. */
+  readonly nextQuery?: string;
 }
 
 export interface PageOptions extends ReadOptions {
   readonly n?: number;
   readonly last?: string;
+  /** The query of an upstream's page, from an earlier `nextQuery`. It counts where that upstream's pages are passed through. */
+  readonly query?: string;
 }
 
 export interface ReferrersAnswer extends Answer {

@@ -202,7 +202,8 @@ export class UpstreamRegistry implements Origin {
   }
 
   tags(repository: Repository, options: PageOptions & UpstreamRead): Promise<TagsPage> {
-    return this.#run('tags', repository, options, ({ requester }, deadline) =>
+    const page = options.query ?? options.last ?? '';
+    return this.#run('tags', `${repository} ${page}`, options, ({ requester }, deadline) =>
       fetchTags(requester, repository, options, deadline),
     );
   }
@@ -214,7 +215,8 @@ export class UpstreamRegistry implements Origin {
     options: UpstreamRead & { readonly query?: string },
   ): Promise<ReferrersAnswer> {
     const query = { repository, digest, artifactType, query: options.query };
-    return this.#run('referrers', `${repository} ${digest}`, options, ({ requester, manifests }, deadline) =>
+    const subject = `${repository} ${digest} ${options.query ?? ''}`;
+    return this.#run('referrers', subject, options, ({ requester, manifests }, deadline) =>
       fetchReferrers(requester, manifests, query, deadline),
     );
   }
