@@ -10,10 +10,12 @@ import {
   parseHost,
   parseListenAddress,
   parseMetricsPath,
+  parseNamePattern,
   parsePattern,
   parseProxySetting,
   parsePublicUrl,
   parseRegistryHost,
+  parseTagPattern,
   parseUpstreamUrl,
 } from './address.ts';
 import { fleetSchema } from './fleet.ts';
@@ -115,7 +117,15 @@ const tagsSchema = z.strictObject({
   ).prefault('forever'),
   on_404: word('keep', 'honour').prefault('keep'),
   negative_ttl: duration().prefault('1m'),
-  patterns: later('rules per tag', isEmptyList),
+  patterns: z
+    .array(
+      z.strictObject({
+        repositories: z.array(parsed(parseNamePattern)).min(1).prefault(['**']),
+        tags: z.array(parsed(parseTagPattern)).min(1),
+        ttl: duration(),
+      }),
+    )
+    .prefault([]),
 });
 
 const hostedSchema = z.strictObject({
