@@ -34,6 +34,8 @@ import { isFresh, type TagPolicy, TagTtls } from './manifests/freshness.ts';
 
 /** The configuration of one upstream. */
 export interface UpstreamPolicy extends TransferPolicy {
+  /** How long a client waits for the first byte of a blob. */
+  readonly firstByteMs: number;
   /** No credentials are involved: any client may pull. */
   readonly isPublic: boolean;
   /** It has credentials that aren't shared: which repositories are public is found out one by one. */

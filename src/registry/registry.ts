@@ -57,6 +57,11 @@ export interface StatAnswer extends Answer {
   readonly size: number | undefined;
 }
 
+export interface StatOptions extends ReadOptions {
+  /** That the blob is there is all that is asked: a redirect proves it, and the size may stay unknown. */
+  readonly existenceOnly?: boolean;
+}
+
 export interface BlobAnswer extends Answer {
   /** Of the whole blob, in bytes; undefined only while an upstream hides it. */
   readonly size: number | undefined;
@@ -120,7 +125,7 @@ export interface RegistryReader {
    */
   manifestAtOnce?(repository: Repository, reference: Reference): ManifestAnswer | undefined;
   /** HEAD blob (end-2); downloads nothing. Errors: BLOB_UNKNOWN. */
-  stat(repository: Repository, digest: Digest, options: ReadOptions): Promise<StatAnswer>;
+  stat(repository: Repository, digest: Digest, options: StatOptions): Promise<StatAnswer>;
   /** GET blob (end-2), whole or one range. Errors: BLOB_UNKNOWN, RANGE_INVALID (detail `size`). */
   blob(
     repository: Repository,

@@ -18,6 +18,7 @@ import type {
   ReferrersAnswer,
   ResolveAnswer,
   StatAnswer,
+  StatOptions,
   TagsPage,
 } from '../registry/registry.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -165,7 +166,11 @@ export class UpstreamRegistry implements Origin {
     );
   }
 
-  async stat(repository: Repository, digest: Digest, options: UpstreamRead): Promise<StatAnswer> {
+  async stat(
+    repository: Repository,
+    digest: Digest,
+    options: StatOptions & UpstreamRead,
+  ): Promise<StatAnswer> {
     const size = await this.#accountFor(options).blobs.stat(repository, digest, options);
     return { outcome: 'passthrough', checkedAt: this.#now(), size };
   }

@@ -23,6 +23,7 @@ import type { Observer } from '../../telemetry/observer.ts';
 import { LinkProofs, type Links } from '../access/links.ts';
 import type { Downloads } from '../download/downloads.ts';
 import { type BlobRequest, ColdBlob, type ColdBlobOptions } from './cold-blob.ts';
+import type { HeldSizes } from './held-sizes.ts';
 import type { Passthrough } from './passthrough.ts';
 
 const maxTries = 4;
@@ -34,6 +35,7 @@ export interface CachedBlobOptions {
   readonly files: HeldFiles;
   readonly downloads: Downloads;
   readonly sizes: DescriptorSizes;
+  readonly heldSizes: HeldSizes;
   readonly passthrough: Passthrough;
   readonly links: Links;
   readonly recentMismatches: RecentMismatches;
@@ -42,6 +44,7 @@ export interface CachedBlobOptions {
   readonly signal: AbortSignal;
   isPublic(record: RepositoryRecord): boolean;
   readonly events: Pick<ContentEvents, 'touch'>;
+  readonly firstByteMs: number;
   readonly createDownload: ColdBlobOptions['createDownload'];
 }
 
@@ -51,12 +54,15 @@ export class CachedBlob {
   readonly #cold: ColdBlob;
 
   constructor(options: CachedBlobOptions) {
-    const { origin, links, downloads, sizes, passthrough, observer, signal, createDownload } = options;
+    const { origin, links, downloads, sizes, passthrough, observer, signal } = options;
+    const { firstByteMs, createDownload } = options;
     const upstream = origin.key;
     this.#options = options;
     const proofs = new LinkProofs({ origin, links, signal, isPublic: record => options.isPublic(record) });
     this.#proofs = proofs;
-    this.#cold = new ColdBlob({ upstream, downloads, sizes, passthrough, proofs, observer, createDownload });
+    const { heldSizes } = options;
+    const shared = { upstream, downloads, sizes, heldSizes, passthrough, proofs, observer };
+    this.#cold = new ColdBlob({ ...shared, firstByteMs, createDownload });
   }
 
   /** HEAD: downloads nothing; at most one upstream HEAD. Errors: UpstreamError. */
@@ -74,10 +80,11 @@ export class CachedBlob {
       if (typeof opened === 'object' && opened.size !== undefined)
         return { outcome: 'joined', size: opened.size };
     }
-    const known = sizes.get(record.name, digest);
+    const known = sizes.get(record.name, digest) ?? (await this.#options.heldSizes.find(record, digest));
     if (known !== undefined) return { outcome: 'hit', size: known };
-    const size = await this.#proofs.ask(record, repository, digest, options.signal);
-    return { outcome: 'miss', size: size ?? (await files.sizeOf(digest)) };
+    const held = await files.sizeOf(digest);
+    const size = await this.#proofs.ask(record, repository, digest, options.signal, held !== undefined);
+    return { outcome: 'miss', size: size ?? held };
   }
 
   /** GET. Errors: UpstreamError, RANGE_INVALID. */

@@ -11,7 +11,10 @@ import { isNotModified, isRangeCurrent, setContentNames, setFreshness } from './
 import { MultipartReader } from './multipart.ts';
 import { sendBlob } from './send-blob.ts';
 
-/** Milliseconds: well below the 30 s that containerd waits for headers. */
+/**
+ * For a range far ahead in a running download; a body from the start sends its head with its first byte. Milliseconds: well below
+ * the 30 s that containerd waits for headers.
+ */
 const headPatienceMs = 5000;
 
 export async function answerBlob(pull: PullRequest, digest: Digest): Promise<void> {
@@ -45,7 +48,7 @@ export async function answerBlob(pull: PullRequest, digest: Digest): Promise<voi
   await sendBlob(context.res, {
     ...answer,
     signal: options.signal,
-    headPatienceMs: answer.outcome === 'hit' ? undefined : headPatienceMs,
+    headPatienceMs: answer.outcome === 'hit' || answer.start === 0 ? undefined : headPatienceMs,
     setHead: () => {
       setSpan(context, answer);
       setFreshness(context, answer, nowMs);

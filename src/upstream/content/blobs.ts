@@ -8,7 +8,7 @@ import { buildEndpoint, parseEndpoint } from '../../oci/endpoint.ts';
 import type { Repository } from '../../oci/name.ts';
 import { type ByteRange, formatRange } from '../../oci/range.ts';
 import type { Observer } from '../../telemetry/observer.ts';
-import type { Operations } from '../request/deadline.ts';
+import type { Deadline, Operations } from '../request/deadline.ts';
 import { isRedirect, type RegistryRequest, type Reply } from '../request/redirects.ts';
 import type { Requester } from '../request/requester.ts';
 import { drain } from '../transport/body.ts';
@@ -52,25 +52,49 @@ export class Blobs {
     this.#backgroundLimit = new Limit({ maxRunning: Math.max(1, Math.floor(options.maxTransfers / 8)) });
   }
 
-  /** HEAD. The size; undefined when a redirect to a store proves the blob's existence. Errors: `UpstreamError`. */
+  /**
+   * HEAD. A redirect to a store proves that the blob exists; its size is the store's to say, in its answer to a HEAD or, where it refuses
+   * that (a URL may be signed for GET), to a GET of byte 0. Undefined: nothing says it. Errors: `UpstreamError`.
+   */
   stat(
     repository: Repository,
     digest: Digest,
-    { signal, timeoutMs }: Pick<OpenOptions, 'signal' | 'timeoutMs'>,
+    options: Pick<OpenOptions, 'signal' | 'timeoutMs'> & { readonly existenceOnly?: boolean },
   ): Promise<number | undefined> {
+    const { signal, timeoutMs, existenceOnly = false } = options;
     return this.#options.operations.run(
       { kind: 'blob', subject: `${repository} ${digest}`, signal, timeoutMs },
       async deadline => {
-        const request: RegistryRequest = {
-          ...this.#request('HEAD', repository, digest),
-          accepts: isRedirect,
-          follows: isRegistry,
-        };
-        const reply = await this.#options.requester.send(request, deadline);
+        const request = this.#request('HEAD', repository, digest);
+        const reply = await this.#options.requester.send(
+          existenceOnly
+            ? { ...request, accepts: isRedirect, follows: isRegistry }
+            : { ...request, acceptsElsewhere: (_status, url) => !isRegistry(url) },
+          deadline,
+        );
         drain(reply.body);
-        return isRedirect(reply.status) ? undefined : lengthOf(reply);
+        if (isRedirect(reply.status)) return undefined;
+        if (reply.status >= 200 && reply.status < 300) return lengthOf(reply);
+        return this.#sizeByGet(repository, digest, deadline);
       },
     );
+  }
+
+  /** The store has refused a HEAD. Errors: `UpstreamError`. */
+  async #sizeByGet(repository: Repository, digest: Digest, deadline: Deadline): Promise<number | undefined> {
+    const range = { first: 0, last: 0 };
+    const request: RegistryRequest = {
+      ...this.#request('GET', repository, digest),
+      headers: { range: formatRange(range) },
+      acceptsElsewhere: (status, url) => status !== 404 && !isRegistry(url),
+    };
+    const reply = await this.#options.requester.send(request, deadline);
+    const size = sizeOf(reply, range);
+    if (reply.status === 206) drain(reply.body);
+    else reply.body.destroy(); // a store that knows no ranges sends all of it
+    if (reply.status === 404)
+      throw this.#options.requester.fail('blob', 'gone', `the store has no ${digest}`);
+    return size;
   }
 
   /** GET of all or of one range. Errors: `UpstreamError`, of it `UnsatisfiableRange`; the signal's reason. */
@@ -145,9 +169,19 @@ export class Blobs {
     const got = headerOf(reply.headers, 'content-range') ?? 'no Content-Range';
     const message = `${reply.url.host} answered ${reply.status} with ${got} to a request for ${asked} of ${digest}`;
     if (reply.status !== 416) throw requester.fail('blob', 'range', message);
-    const size = /^bytes \*\/(\d{1,15})$/i.exec(got)?.[1];
-    throw new UnsatisfiableRange(key, message, size === undefined ? undefined : Number(size));
+    throw new UnsatisfiableRange(key, message, unsatisfiedSize(reply));
   }
+}
+
+/** What the answer to a GET of byte 0 says of the whole: nothing, unless it is one of success or an empty blob's 416. */
+function sizeOf(reply: Reply, range: ByteRange): number | undefined {
+  if (reply.status === 416) return unsatisfiedSize(reply);
+  return reply.status === 200 || reply.status === 206 ? extentOf(reply, range)?.size : undefined;
+}
+
+function unsatisfiedSize(reply: Reply): number | undefined {
+  const size = /^bytes \*\/(\d{1,15})$/i.exec(headerOf(reply.headers, 'content-range') ?? '')?.[1];
+  return size === undefined ? undefined : Number(size);
 }
 
 /**

@@ -31,6 +31,8 @@ export interface RegistryRequest {
   readonly pool: PoolName;
   /** Statuses beside 2xx that the caller wants to see; others become errors. */
   accepts?(status: number): boolean;
+  /** The same for the answer of another host, which a redirect led to. */
+  acceptsElsewhere?(status: number, url: URL): boolean;
   /** Whether to follow a redirect there; absent: always. */
   follows?(target: URL): boolean;
   /** Part of a transfer that has given bytes: it has a backoff of its own, and asks a host that is away too. */

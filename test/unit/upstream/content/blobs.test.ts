@@ -41,10 +41,41 @@ test('a redirect to a store proves the blob and is not followed', async () => {
   const server = await serve((_request, response) => {
     response.writeHead(307, { location: `${store.url}/signed` }).end();
   });
-  expect(await connect(server.url).registry.stat(alpine, blobDigest, read)).toMatchObject({
+  const asked = { ...read, existenceOnly: true };
+  expect(await connect(server.url).registry.stat(alpine, blobDigest, asked)).toMatchObject({
     size: undefined,
   });
   expect(store.connections).toBe(0);
+});
+
+test.each([
+  ['answers a HEAD', [200], 1000, ['HEAD /signed']],
+  ['refuses a HEAD', [403, 206], 1000, ['HEAD /signed', 'GET /signed']],
+  ['knows no ranges', [403, 200], 1000, ['HEAD /signed', 'GET /signed']],
+  ['refuses everything', [403, 403], undefined, ['HEAD /signed', 'GET /signed']],
+])('the size is the store’s to say: one that %s', async (_name, statuses, size, lines) => {
+  const store = await serve((request, response, count) => {
+    const status = statuses[count] ?? 500;
+    if (status === 206) sendBlob(request, response);
+    else if (status !== 200) sendJson(response, {}, status);
+    else response.setHeader('content-length', 1000).end(request.method === 'HEAD' ? undefined : blobBytes);
+  });
+  const server = await serve((_request, response) => {
+    response.writeHead(307, { location: `${store.url}/signed` }).end();
+  });
+  expect(await connect(server.url).registry.stat(alpine, blobDigest, read)).toMatchObject({ size });
+  expect(store.lines).toEqual(lines);
+  expect(store.seen[1]?.headers.range).toBe(lines.length > 1 ? 'bytes=0-0' : undefined);
+  expect(server.lines).toEqual([`HEAD ${path}`, `GET ${path}`].slice(0, lines.length));
+});
+
+test('a store that has no such blob, neither by HEAD nor by GET: it is gone', async () => {
+  const store = await serve((_request, response) => sendJson(response, {}, 404));
+  const server = await serve((_request, response) => {
+    response.writeHead(307, { location: `${store.url}/signed` }).end();
+  });
+  const failure = failureOf(connect(server.url).registry.stat(alpine, blobDigest, read));
+  expect(await failure).toMatchObject({ failure: 'gone', code: 'BLOB_UNKNOWN' });
 });
 
 test('a redirect to another registry proves nothing and is followed', async () => {
