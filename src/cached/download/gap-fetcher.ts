@@ -14,6 +14,10 @@ import type { SourceList } from './source-list.ts';
 const nearBytes = 8 * 1024 * 1024;
 /** An open-ended transfer ends at so many bytes that are here already; fewer are read and dropped. */
 const skipBytes = 1024 * 1024;
+/** So few bytes between two gaps are fetched again rather than asked around. */
+const joinBytes = 64 * 1024;
+/** More gaps than that are fetched as one. */
+const maxGaps = 32;
 
 export interface GapFetcherOptions {
   readonly ingest: Ingest;
@@ -125,10 +129,27 @@ export class GapFetcher {
     return range === undefined || (isOpenEnded(range) && offset > range.at + nearBytes);
   }
 
-  /** From `gap` to `limit`, to the next byte on disk, or to the next range in flight: the nearest of them. */
+  /** From `gap` to `limit`, to where more than a few bytes are on disk, or to the next range in flight: the nearest of them. */
   #addRange(gap: number, limit: number): InFlightRange {
-    const held = this.#options.ingest.gapFrom(gap).end ?? Infinity;
-    return this.#inFlight.add(gap, Math.min(held, this.#inFlight.nextStart(gap), limit));
+    const stop = Math.min(this.#inFlight.nextStart(gap), limit);
+    return this.#inFlight.add(gap, this.#endOfJoined(gap, stop));
+  }
+
+  /** Near gaps are joined; when more than `maxGaps` would be left, they become their span. */
+  #endOfJoined(gap: number, stop: number): number {
+    const { ingest } = this.#options;
+    let first: number | undefined;
+    for (let at = gap, gaps = 1; ; ) {
+      const held = ingest.gapFrom(at).end;
+      if (held === undefined || held >= stop) return first ?? stop;
+      const after = ingest.gapFrom(held).start;
+      if (after >= Math.min(stop, ingest.size ?? stop)) return first ?? held;
+      at = after;
+      if (after - held <= joinBytes) continue;
+      first ??= held;
+      gaps += 1;
+      if (gaps > maxGaps) return stop;
+    }
   }
 
   async #transfer(
@@ -196,7 +217,8 @@ export class GapFetcher {
     const { ingest, room } = this.#options;
     if (isOpenEnded(range) && ingest.size !== undefined) return room.take(ingest.size, true);
     const open = isOpenEnded(range) ? moreBytes : 0;
-    return room.take(ingest.heldBytes + this.#inFlight.pendingBytes + open, !isOpenEnded(range));
+    const bytes = ingest.heldBytes + this.#inFlight.pendingBytes + open; // some of them twice, where gaps were joined
+    return room.take(Math.min(bytes, ingest.size ?? bytes), !isOpenEnded(range));
   }
 
   /** Writes the bytes of the chunk that are neither on disk nor in another closed range. False: the disk takes no more. */
