@@ -194,11 +194,21 @@ export class UpstreamRegistry implements Origin {
       upstream: this.key,
       repository,
       roundTripMs: () => this.#transport.roundTrip.shortestMs,
-      open: async (offset, { signal, end, background = false, timeoutMs, anonymous = false, target }) => {
+      open: async (
+        offset,
+        { signal, end, background = false, timeoutMs, anonymous = false, target, ...more },
+      ) => {
         const range =
           end !== undefined ? { first: offset, last: end - 1 } : offset > 0 ? { first: offset } : undefined;
         // a transfer that had bytes has a backoff of its own: failures of other requests don't hold it up
-        const options = { signal, background, timeoutMs, ignoreBreaker: hasGiven, target };
+        const options = {
+          signal,
+          background,
+          timeoutMs,
+          ignoreBreaker: hasGiven,
+          target,
+          expectedSize: more.expectedSize,
+        };
         const opened = await this.#accountFor({ anonymous }).blobs.open(repository, digest, range, options);
         hasGiven = true;
         return opened;

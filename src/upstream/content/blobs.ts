@@ -2,17 +2,21 @@
  * Blobs of one upstream (OCI distribution-spec end-2): whether one is there, and transfers of all or a part of it.
  * Every opening asks the registry anew, so that a signed URL is always a fresh one.
  */
+import { pipeline, type Transform } from 'node:stream';
+import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { Limit } from '../../lib/limit.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { buildEndpoint, parseEndpoint } from '../../oci/endpoint.ts';
 import type { Repository } from '../../oci/name.ts';
 import { type ByteRange, formatRange } from '../../oci/range.ts';
+import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Observer } from '../../telemetry/observer.ts';
 import type { Deadline, Operations } from '../request/deadline.ts';
 import { isRedirect, type RegistryRequest, type Reply } from '../request/redirects.ts';
 import type { Requester } from '../request/requester.ts';
-import { drain } from '../transport/body.ts';
+import { drain, encodingOf } from '../transport/body.ts';
 import { headerOf } from '../transport/transport.ts';
+import type { Body } from '../transport/undici-parts.ts';
 import {
   type Extent,
   extentOf,
@@ -40,6 +44,8 @@ export interface OpenOptions {
   readonly ignoreBreaker?: boolean;
   /** See `OpenedSource.target`. */
   readonly target?: URL | undefined;
+  /** Of the whole blob, in bytes. A body of another length is decoded where the answer calls it compressed. */
+  readonly expectedSize?: number | undefined;
 }
 
 export class Blobs {
@@ -104,7 +110,7 @@ export class Blobs {
     range: ByteRange | undefined,
     options: OpenOptions,
   ): Promise<OpenedTransfer> {
-    const { signal, timeoutMs, ignoreBreaker = false, target } = options;
+    const { signal, timeoutMs, ignoreBreaker = false, target, expectedSize } = options;
     const { key, observer, requester, operations } = this.#options;
     const release = options.background === true ? await this.#backgroundLimit.acquire(signal) : undefined;
     const operation = {
@@ -126,7 +132,12 @@ export class Blobs {
           target,
         };
         const reply = await requester.send(request, deadline);
-        const extent = this.#readExtent(reply, range, digest);
+        const sent = this.#readExtent(reply, range, digest);
+        const isOther = expectedSize !== undefined && sent.size !== expectedSize;
+        const encoding = isOther ? encodingOf(reply) : undefined;
+        const decoder = encoding === undefined ? undefined : this.#decoderFor(encoding, reply, digest);
+        // the length that was sent is that of the compressed form
+        const extent = decoder === undefined ? sent : { start: 0, end: undefined, size: undefined };
         deadline.settle();
         reply.body.once('close', () => {
           deadline.dispose();
@@ -136,7 +147,7 @@ export class Blobs {
           ...extent,
           isPartial: reply.status === 206,
           ...(reply.isOwnHost ? {} : { target: reply.url }),
-          stream: streamBody(reply.body, {
+          stream: streamBody(decoder === undefined ? reply.body : pipeTo(decoder, reply.body), {
             extent,
             onBytes: count => observer.upstreamBytes(key, count),
             explain: error => requester.explainCut(request, error, deadline),
@@ -147,6 +158,18 @@ export class Blobs {
       release?.();
       throw error;
     }
+  }
+
+  /** For a body that is compressed although `identity` was asked. Errors: `UpstreamError`. */
+  #decoderFor(encoding: string, reply: Reply, digest: Digest): Transform {
+    const { key, requester } = this.#options;
+    const decoder = reply.status === 200 ? createDecoder(encoding) : undefined;
+    if (decoder !== undefined) return decoder;
+    reply.body.destroy();
+    const form = `compressed (${encoding}), although that was not asked for`;
+    const message = `${reply.url.host} sent ${digest} ${form}`;
+    if (reply.status === 206) throw requester.fail('blob', 'range', `a range of ${message}`); // a range of the compressed form
+    throw new UpstreamError({ upstream: key, kind: 'blob', failure: 'mismatch', message });
   }
 
   #request(method: 'GET' | 'HEAD', repository: Repository, digest: Digest): RegistryRequest {
@@ -171,6 +194,17 @@ export class Blobs {
     if (reply.status !== 416) throw requester.fail('blob', 'range', message);
     throw new UnsatisfiableRange(key, message, unsatisfiedSize(reply));
   }
+}
+
+function createDecoder(encoding: string): Transform | undefined {
+  if (encoding === 'gzip' || encoding === 'x-gzip') return createGunzip();
+  if (encoding === 'deflate') return createInflate();
+  return encoding === 'br' ? createBrotliDecompress() : undefined;
+}
+
+/** The end of either ends the other; the reader gets the error of the one that failed. */
+function pipeTo(decoder: Transform, body: Body): Transform {
+  return pipeline(body, decoder, () => undefined);
 }
 
 /** What the answer to a GET of byte 0 says of the whole: nothing, unless it is one of success or an empty blob's 416. */

@@ -1,5 +1,6 @@
 /** Blobs: existence without a download, ranges held to what the headers promise, bodies held to their length. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import type { ByteRange } from '../../../../src/oci/range.ts';
 import type { BlobReader } from '../../../../src/registry/registry.ts';
@@ -282,4 +283,52 @@ test('reads go forward, skip what is not wanted, and end with the reader', async
   await expect(waiting).rejects.toThrow('closed');
   await reader.close();
   await expect(reader.read(into, 100)).rejects.toThrow('closed');
+});
+
+const zipped = gzipSync(blobBytes);
+const asGzip = { 'content-encoding': 'gzip' };
+
+async function read1000(server: { readonly url: string }, size: number | undefined): Promise<Buffer> {
+  const options = { signal: never, ...(size === undefined ? {} : { expectedSize: size }) };
+  const opened = await connect(server.url).registry.blobSource(alpine, blobDigest).open(0, options);
+  return collect(opened.stream);
+}
+
+test('a blob that comes compressed although identity was asked is decoded', async () => {
+  const chunked = await serve(answering(200, asGzip, zipped));
+  expect(await read1000(chunked, 1000)).toEqual(blobBytes);
+  const sized = await serve(answering(200, { ...asGzip, 'content-length': zipped.length }, zipped));
+  expect(await read1000(sized, 1000)).toEqual(blobBytes);
+  const brotli = await serve(answering(200, { 'content-encoding': 'br' }, brotliCompressSync(blobBytes)));
+  expect(await read1000(brotli, 1000)).toEqual(blobBytes);
+});
+
+test('a blob of the right length is taken as it is, whatever the answer calls it', async () => {
+  const server = await serve(answering(200, { ...asGzip, 'content-length': zipped.length }, zipped));
+  expect(await read1000(server, zipped.length)).toEqual(zipped);
+  expect(await read1000(server, undefined)).toEqual(zipped);
+});
+
+test.each([
+  ['an encoding that is not known', 200, { 'content-encoding': 'zstd' }, 'mismatch'],
+  ['a range of the compressed form', 206, { ...asGzip, 'content-range': 'bytes 0-9/99' }, 'range'],
+])('%s is an error that says so', async (_name, status, headers, failure) => {
+  const server = await serve(answering(status, headers, Buffer.alloc(10)));
+  const source = connect(server.url).registry.blobSource(alpine, blobDigest);
+  const failed = await failureOf(source.open(0, { signal: never, end: 10, expectedSize: 1000 }));
+  expect(failed).toMatchObject({
+    failure,
+    message: expect.stringContaining('although that was not asked for'),
+  });
+});
+
+test('bytes that are no gzip, and the compressed length in a HEAD', async () => {
+  const server = await serve((request, response) => {
+    response.writeHead(200, { ...asGzip, 'content-length': 10 });
+    response.end(request.method === 'HEAD' ? undefined : Buffer.alloc(10));
+  });
+  await expect(read1000(server, 1000)).rejects.toMatchObject({ failure: 'unreachable' });
+  expect(await connect(server.url).registry.stat(alpine, blobDigest, read)).toMatchObject({
+    size: undefined,
+  });
 });
