@@ -6,7 +6,10 @@ FROM ${BASE} AS build
 WORKDIR /build
 COPY package.json package-lock.json tsconfig.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
+COPY deploy/build.sh ./deploy/
 COPY src ./src
+# For `cistern --version`: --build-arg COMMIT=$(git rev-parse --short HEAD)
+ARG COMMIT
 RUN npm run build && npm prune --omit=dev --ignore-scripts --no-audit --no-fund
 
 FROM ${BASE}
@@ -19,6 +22,8 @@ COPY --from=build /build/node_modules ./node_modules
 COPY --from=build /build/dist ./dist
 # All defaults. Mount another file over it, or name one with CISTERN_CONFIG.
 COPY mirror.yml ./
+# `docker exec NAME cistern stats`
+RUN chmod 755 dist/main.js && ln -s /app/dist/main.js /usr/local/bin/cistern
 # The user `node`, as a number so that Kubernetes sees that it isn't root.
 USER 1000:1000
 VOLUME /data

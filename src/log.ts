@@ -8,18 +8,22 @@ import type { LogFields, Logger } from './telemetry/logger.ts';
 export interface LogOptions {
   readonly level: 'debug' | 'info' | 'warn' | 'error' | 'silent';
   readonly format: 'json' | 'text';
+  /** Of text: for a terminal. */
+  readonly colour?: boolean;
   /** Gets each line with its end. Left out: standard output. */
   readonly write?: (line: string) => void;
 }
 
 export interface RootLogger extends Logger {
   flush(): void;
+  /** A text that is no line of the log, in order with those. */
+  print(text: string): void;
 }
 
 export function createLogger(options: LogOptions): RootLogger {
   const sink = options.write === undefined ? standardOutput() : { write: options.write, flush: () => {} };
   const stream: DestinationStream =
-    options.format === 'text' ? { write: line => sink.write(formatTextLine(line)) } : sink;
+    options.format === 'text' ? { write: line => sink.write(formatTextLine(line, options.colour)) } : sink;
   const root = pino(
     {
       level: options.level,
@@ -29,7 +33,7 @@ export function createLogger(options: LogOptions): RootLogger {
     },
     stream,
   );
-  return Object.assign(new PinoLogger(root), { flush: sink.flush });
+  return Object.assign(new PinoLogger(root), { flush: sink.flush, print: sink.write });
 }
 
 class PinoLogger implements Logger {
@@ -77,14 +81,28 @@ function standardOutput(): { write(line: string): void; flush(): void } {
   };
 }
 
+const colours: ReadonlyMap<string, number> = new Map([
+  ['debug', 90],
+  ['info', 32],
+  ['warn', 33],
+  ['error', 31],
+]);
+/** Bright black, for times and names of fields. */
+const quiet = 90;
+
 /**
  * `2026-01-31T12:00:00.000Z INFO  message key=value key="two words"`: one physical line whatever the values hold. It is made
  * from pino's JSON line, so both formats say the same.
  */
-function formatTextLine(jsonLine: string): string {
+function formatTextLine(jsonLine: string, colour = false): string {
+  const paint = (code: number | undefined, text: string): string =>
+    colour && code !== undefined ? `\u001b[${code}m${text}\u001b[0m` : text;
   const { time, level, msg, ...fields } = parseObject(jsonLine);
-  const head = `${String(time)} ${String(level).toUpperCase().padEnd(5)} ${oneLine(String(msg))}`;
-  const pairs = Object.entries(fields).map(([name, value]) => `${name}=${formatValue(value)}`);
+  const name = paint(colours.get(String(level)), String(level).toUpperCase().padEnd(5));
+  const head = `${paint(quiet, String(time))} ${name} ${oneLine(String(msg))}`;
+  const pairs = Object.entries(fields).map(
+    ([key, value]) => `${paint(quiet, `${key}=`)}${formatValue(value)}`,
+  );
   return `${[head, ...pairs].join(' ')}\n`;
 }
 

@@ -11,29 +11,39 @@ import type { CommanderError } from 'commander';
 setFlagsFromString('--semi-space-growth-factor=1');
 
 const [, , ...args] = process.argv;
-process.exit(await main(args));
+process.exit(await main(args).catch(explain));
 
 async function main(words: readonly string[]): Promise<number> {
   const { Command, CommanderError } = await import('commander');
   const { CommandLine } = await import('./cli/command-line.ts');
   const { defineCommands } = await import('./cli/commands.ts');
-  const { readVersion } = await import('./version.ts');
+  const { readFullVersion } = await import('./version.ts');
+  const version = await readFullVersion();
   const program = new Command()
     .name('cistern')
     .description('A pull-through caching mirror for container registries')
-    .version(await readVersion())
+    .version(version)
     .exitOverride()
     .showHelpAfterError('Try: cistern --help');
-  const line = new CommandLine(program, { env: process.env, cwd: process.cwd() });
+  const line = new CommandLine(program, { env: process.env, cwd: process.cwd(), version });
   defineCommands(line);
   try {
     await program.parseAsync(words, { from: 'user' });
     return line.code;
   } catch (error) {
     if (error instanceof CommanderError) return exitCodeOf(error);
-    process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-    return 1;
+    throw error;
   }
+}
+
+/** A package that isn't installed is one line; anything else is a defect. */
+function explain(error: unknown): number {
+  const reason = error instanceof Error ? (error.stack ?? error.message) : String(error);
+  const isMissing = error instanceof Error && 'code' in error && error.code === 'ERR_MODULE_NOT_FOUND';
+  const [, name] = /package '([^']+)'/.exec(reason) ?? [];
+  const hint = `the package ${name} is not installed: run npm ci in ${new URL('..', import.meta.url).pathname}`;
+  process.stderr.write(`${isMissing && name !== undefined ? hint : reason}\n`);
+  return 1;
 }
 
 /** Commander reports `--help` and `--version` as errors with exit code 0; any other is a usage error. */

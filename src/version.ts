@@ -1,4 +1,4 @@
-/** The version of this program, read from the package.json next to `src` and `dist`. */
+/** The version of this program, read from the package.json next to `src` and `dist`, and the commit that was built. */
 import { readFile } from 'node:fs/promises';
 
 /** `unknown` when package.json doesn't say. Errors: those of reading it. */
@@ -7,4 +7,13 @@ export async function readVersion(): Promise<string> {
   return typeof manifest === 'object' && manifest !== null && 'version' in manifest
     ? String(manifest.version)
     : 'unknown';
+}
+
+/** `0.1.0 (75658e6)`; without the commit where the build couldn't know it. */
+export async function readFullVersion(): Promise<string> {
+  const version = await readVersion();
+  const text = await readFile(new URL('./build.json', import.meta.url), 'utf8').catch(() => '{}'); // not built
+  const build: unknown = JSON.parse(text);
+  const commit = typeof build === 'object' && build !== null && 'commit' in build ? build.commit : null;
+  return typeof commit === 'string' ? `${version} (${commit})` : version;
 }

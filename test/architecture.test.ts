@@ -8,7 +8,7 @@ import { expect, test } from 'vitest';
 
 /** A room is a folder of src, a file beside them, or a file of app/, each of which puts together its own part. `node:` modules are free but for the bans below. */
 const walls: Readonly<Record<string, { readonly may: string; readonly because: string }>> = {
-  oci: { may: '', because: 'the wire protocol is pure functions that everybody stands on' },
+  oci: { may: '', because: 'the wire protocol is pure functions that all rooms stand on' },
   lib: {
     may: 'lru-cache p-limit',
     because: 'it holds the few tools that every room needs and knows none of them',
@@ -59,11 +59,11 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
   },
   http: {
     may: 'oci telemetry lib admin registry auth koa @koa/router',
-    because: 'the server serves the contract, whoever implements it',
+    because: 'the server serves the contract and knows no implementation',
   },
   ui: { may: '', because: 'the page runs in a browser' },
   cli: {
-    may: 'oci telemetry lib admin config store commander app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts',
+    may: 'oci telemetry lib admin config store commander app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/upstream-check.ts',
     because: 'commands call the daemon, not its rooms; without one, what app/store-admin.ts puts together',
   },
   'log.ts': { may: 'telemetry pino', because: 'a logger knows no room' },
@@ -98,8 +98,12 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'a mirror that stands alone loads nothing of it',
   },
   'app/upstreams.ts': {
-    may: 'app/app-context.ts config cached fleet registry upstream',
+    may: 'app/app-context.ts app/upstream-credentials.ts config cached fleet registry upstream',
     because: 'upstreams are put together without disk and doors',
+  },
+  'app/upstream-credentials.ts': {
+    may: 'app/app-context.ts config oci upstream',
+    because: 'it only chooses where credentials come from',
   },
   'app/listeners.ts': {
     may: 'app/app-context.ts admin auth config http oci registry',
@@ -113,12 +117,57 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'oci telemetry config admin capacity store version.ts',
     because: 'the composition of a store without a daemon',
   },
+  'app/upstream-check.ts': {
+    may: 'oci telemetry config registry upstream',
+    because: 'it asks upstreams without a mirror around them',
+  },
   'version.ts': { may: '', because: 'it reads one line of package.json' },
   'main.ts': {
     may: 'cli commander version.ts',
     because: 'it only picks the command; everything else loads when used',
   },
   // app/mirror.ts has no row: the composition root may import everything.
+};
+
+/**
+ * Of rooms with sub-rooms: the files that other rooms may import. There are no barrel files, so this list is the room's front.
+ */
+const fronts: Readonly<Record<string, { readonly files: string; readonly because: string }>> = {
+  cached: {
+    files: 'download/downloads.ts pull-through-cache.ts',
+    because: 'the cache is one RegistryReader per upstream; what runs inside it is its own business',
+  },
+  cli: {
+    files: 'command-line.ts commands.ts',
+    because: 'main.ts starts commands and nothing else',
+  },
+  config: {
+    files:
+      'address.ts config.ts hints/surprises.ts load.ts problem.ts referenced-file.ts suggestion.ts watched-file.ts',
+    because: 'the configuration is loaded once, and then a plain value',
+  },
+  fleet: {
+    files: 'fleet.ts',
+    because: 'a node is one object, and none of its parts works alone',
+  },
+  http: {
+    files: 'api/admin.ts app.ts server/listener.ts',
+    because: 'the composition starts listeners over apps; handlers are not called from outside',
+  },
+  lru: {
+    files: 'index/embedded-lru.ts index/rebuild.ts lru.ts redis/redis-entries.ts redis/redis-lru.ts',
+    because: 'the index is used through its contract; only the composition chooses an implementation',
+  },
+  store: {
+    files:
+      'blobs/blob-store.ts blobs/held-blob.ts blobs/last-use-writer.ts blobs/quarantine.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts store-error.ts',
+    because: 'content, cache and commands stand on bytes and records; how they are written is private',
+  },
+  upstream: {
+    files:
+      'auth/credential-command.ts auth/credential-provider.ts health/health.ts prefixed-origin.ts upstream-urls.ts',
+    because: 'an upstream is used as an Origin; only the composition opens one',
+  },
 };
 
 /** Rooms that may touch files beside the files of src itself; `cli` and `config` read only what the user named. */
@@ -152,6 +201,10 @@ function isOwn(name: string): boolean {
 function roomOf(path: string): string {
   const [first = path] = path.split('/');
   return first === 'app' ? path : first;
+}
+
+function roomFolder(path: string): string {
+  return path.split('/')[0] ?? path;
 }
 
 function packageOf(name: string): string {
@@ -217,6 +270,22 @@ test('every room imports only what its row allows', () => {
   expect(Array.from(imports).flatMap(([path, names]) => breachesOf(path, names))).toEqual([]);
 });
 
+test('other rooms import only the front of a room that has sub-rooms', () => {
+  const imported = Array.from(imports).flatMap(([path, names]) =>
+    names.filter(name => isOwn(name) && roomFolder(name) !== roomFolder(path)),
+  );
+  for (const [room, { files, because }] of Object.entries(fronts)) {
+    const used = new Set(
+      imported.filter(name => roomFolder(name) === room).map(name => name.slice(room.length + 1)),
+    );
+    expect([...used].sort(), because).toEqual(files.split(' ').sort());
+  }
+  const withSubRooms = Array.from(sources.keys())
+    .filter(path => path.split('/').length > 2)
+    .map(roomFolder);
+  expect(Object.keys(fronts).sort()).toEqual([...new Set(withSubRooms)].sort());
+});
+
 test('no file imports itself by way of others', () => {
   const done = new Set<string>();
   expect(Array.from(sources.keys(), path => circleThrough(path, [], done)).filter(Boolean)).toEqual([]);
@@ -237,6 +306,24 @@ test('a file has one job: at most 300 lines, and a name that says it', () => {
   expect(
     filesWhere((_text, path) => /\b(?:index|utils?|helpers?|common|misc|types)\.ts$/.test(path)),
   ).toEqual([]);
+});
+
+test('a folder holds at most 18 files, and src at most 235, of a median of at least 90 lines', () => {
+  const folders = new Map<string, string[]>();
+  for (const path of sources.keys())
+    folders.set(dirname(path), [...(folders.get(dirname(path)) ?? []), path]);
+  expect(Array.from(folders).filter(([, paths]) => paths.length > 18)).toEqual([]);
+  expect(sources.size).toBeLessThanOrEqual(235);
+  const lines = Array.from(sources.values(), text => text.trimEnd().split('\n').length).sort((a, b) => a - b);
+  expect(lines[Math.floor(lines.length / 2)]).toBeGreaterThanOrEqual(90);
+});
+
+test('a file under 25 lines holds types only, or is the entry or the version', () => {
+  const isSmall = (text: string) => text.trimEnd().split('\n').length < 25;
+  const hasCode = (text: string) => /^(?:export )?(?:async )?(?:function|class|const|let)\b/m.test(text);
+  expect(filesWhere((text, path) => isSmall(text) && hasCode(text) && path !== 'main.ts')).toEqual([
+    'version.ts',
+  ]);
 });
 
 test('every file opens with a comment that says what it is', () => {

@@ -1,6 +1,6 @@
 #!/bin/bash
 # The README's two commands on a clone of the last commit in an empty folder, with nothing of this checkout in reach:
-# `npm ci`, `npm start`; then one look at the mirror, one signal, and nothing may be left. Run by hand: it needs the
+# `npm ci`, `npm start --silent`; then one look at the mirror, one signal, and nothing may be left. Run by hand: it needs the
 # npm registry.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -17,7 +17,7 @@ git clone -q . "$folder/cistern"
 cd "$folder/cistern"
 npm ci --no-audit --no-fund
 : > "$folder/log"
-CISTERN_HTTP_LISTEN=127.0.0.1:0 CISTERN_STORE_PATH="$folder/data" npm start > "$folder/log" 2>&1 < /dev/null &
+CISTERN_HTTP_LISTEN=127.0.0.1:0 CISTERN_STORE_PATH="$folder/data" npm start --silent > "$folder/log" 2>&1 < /dev/null &
 npm_pid=$!
 
 for _ in $(seq 600); do

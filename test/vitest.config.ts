@@ -24,7 +24,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: ['test/*.test.ts', 'test/unit/**/*.test.ts', 'test/contract/**/*.test.ts'],
-          expect: { poll: { timeout: unitTimeoutMs / 2 } },
+          expect: { requireAssertions: true, poll: { timeout: unitTimeoutMs / 2 } },
           testTimeout: unitTimeoutMs,
           hookTimeout: unitTimeoutMs,
           sequence: { groupOrder: 0 },
@@ -34,7 +34,7 @@ export default defineConfig({
         test: {
           name: 'integration',
           include: ['test/integration/**/*.test.ts'],
-          expect: { poll },
+          expect: { requireAssertions: true, poll },
           testTimeout: integrationTimeoutMs,
           hookTimeout: integrationTimeoutMs,
           sequence: { groupOrder: 0 },
@@ -44,7 +44,7 @@ export default defineConfig({
         test: {
           name: 'e2e',
           include: ['test/e2e/**/*.test.ts'],
-          expect: { poll },
+          expect: { requireAssertions: true, poll },
           testTimeout: e2eTimeoutMs,
           hookTimeout: e2eTimeoutMs,
           fileParallelism: false,

@@ -7,7 +7,7 @@ import type { Outcome } from '../telemetry/observer.ts';
 
 export interface Admin {
   stats(): Promise<StatsReport>;
-  /** All held images, or those whose canonical name matches the pattern (`docker.io/**`); sorted. */
+  /** All held images, or those that match a pattern as clients write images (`busybox:*`, `ghcr.io/**`); sorted. */
   list(pattern: string | undefined, signal: AbortSignal): Promise<ListReport>;
   /** Checks a tag now. UNSUPPORTED where no upstream can be asked. */
   refresh(image: string, signal: AbortSignal): Promise<RefreshReport>;
@@ -121,6 +121,8 @@ export interface UpstreamReport {
   readonly pausedUntil: string | null;
   readonly rateLimit: number | null;
   readonly rateRemaining: number | null;
+  /** Whether it takes the configured ones; null: there are none, or they were not used yet. */
+  readonly credentials: 'ok' | 'refused' | null;
 }
 
 export interface DownloadReport {

@@ -21,19 +21,36 @@ export interface ImageHosts {
   readonly keys: ReadonlyMap<string, string>;
   /** For names without a host. */
   readonly fallback: string;
+  /** Hosts under which clients know this mirror: `mirror.lan:5000/ghcr.io/owner/app` is `ghcr.io/owner/app`. */
+  readonly own?: ReadonlySet<string>;
 }
 
 /** What `ImageHosts` needs of the configuration. */
 export interface NamedUpstreams {
   readonly upstreams: ReadonlyMap<string, { readonly key: string; readonly aliases: readonly string[] }>;
   readonly defaultUpstream: string;
+  readonly http: {
+    readonly publicUrl?: string;
+    readonly names: readonly string[];
+    readonly listen: readonly { readonly host: string; readonly port: number }[];
+  };
 }
 
-export function imageHostsOf({ upstreams, defaultUpstream }: NamedUpstreams): ImageHosts {
+export function imageHostsOf({ upstreams, defaultUpstream, http }: NamedUpstreams): ImageHosts {
   const keys = new Map<string, string>();
   for (const { key, aliases } of upstreams.values())
     for (const name of [key, ...aliases]) keys.set(canonicalHost(name), key);
-  return { keys, fallback: defaultUpstream };
+  return { keys, fallback: defaultUpstream, own: ownHosts(http) };
+}
+
+/** As they stand in image names: with the port. */
+function ownHosts({ publicUrl, names, listen }: NamedUpstreams['http']): ReadonlySet<string> {
+  const local = listen.flatMap(({ host, port }) => [
+    `localhost:${port}`,
+    `127.0.0.1:${port}`,
+    `${host.toLowerCase()}:${port}`,
+  ]);
+  return new Set([...local, ...names, ...(publicUrl === undefined ? [] : [new URL(publicUrl).host])]);
 }
 
 export interface ImageName {
@@ -59,13 +76,23 @@ export function parseImage(text: string, hosts: ImageHosts): ImageName {
       message: `expected [HOST/]REPOSITORY[:TAG|@DIGEST] in lower case, got ${excerpt(text)}`,
     });
   }
-  const slash = rawName.indexOf('/');
-  const first = slash === -1 ? '' : rawName.slice(0, slash);
+  const { first, rest } = hostAndRest(rawName, hosts);
   const key = hosts.keys.get(canonicalHost(first)) ?? (isHostLike(first) ? canonicalHost(first) : undefined);
   const host = key ?? hosts.fallback;
-  const plain = parseRepository(key === undefined ? rawName : rawName.slice(slash + 1));
+  const plain = parseRepository(key === undefined && first !== '' ? `${first}/${rest}` : rest);
   const repository = host === HUB ? withLibrary(plain) : plain;
   return { host, repository, name: `${host}/${repository}`, reference };
+}
+
+/** The first segment and what follows it, without a host of this mirror. `first` is empty for a single segment. */
+export function hostAndRest(
+  name: string,
+  hosts: ImageHosts,
+): { readonly first: string; readonly rest: string } {
+  const slash = name.indexOf('/');
+  const [first, rest] = slash === -1 ? ['', name] : [name.slice(0, slash), name.slice(slash + 1)];
+  const isOwn = hosts.own?.has(first.toLowerCase()) === true && !hosts.keys.has(canonicalHost(first));
+  return isOwn ? hostAndRest(rest, { ...hosts, own: new Set() }) : { first, rest };
 }
 
 /** `docker.io/library/alpine:3.20`, `…@sha256:…`. */

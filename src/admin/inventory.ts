@@ -57,13 +57,13 @@ async function listRepository(
 
   const images: ListedImage[] = [];
   for (const [tag, { descriptor, checkedAt }] of tags) {
-    const { content } = await describe(descriptor, read, sizes);
+    const { content } = await describe(descriptor, record, read, sizes);
     const pinned = record.pins.has(tag) || record.pins.has(descriptor.digest);
     images.push({ repository: record.name, tag, ...content, checkedAt: isoOf(checkedAt), pinned });
   }
   for (const manifest of record.manifests()) {
     if (named.has(manifest.digest)) continue;
-    const { content, isHeld } = await describe(manifest, read, sizes);
+    const { content, isHeld } = await describe(manifest, record, read, sizes);
     const pinned = record.pins.has(manifest.digest);
     if (isHeld) images.push({ repository: record.name, tag: null, ...content, checkedAt: null, pinned });
   }
@@ -74,6 +74,7 @@ type Content = Omit<ListedImage, 'repository' | 'tag' | 'checkedAt' | 'pinned'>;
 
 async function describe(
   named: TypedDigest,
+  record: RepositoryRecord,
   read: ReadManifest,
   sizes: HeldSizes,
 ): Promise<{ readonly content: Content; readonly isHeld: boolean }> {
@@ -94,8 +95,9 @@ async function describe(
   }
   const lastUsedAt = lastUseMs === 0 ? null : isoOf(lastUseMs);
   const missing = await findMissing(tree.root, {
-    manifest: async child => tree.manifests.get(child.digest)?.parsed,
+    manifest: async child => tree.manifests.get(child)?.parsed,
     hasBlob: async blob => (await sizes.of(blob)) !== undefined,
+    wasAsked: blob => record.isLinked(blob),
   });
   const complete = missing === undefined;
   return { content: { digest, mediaType, complete, heldBytes, neededBytes, lastUsedAt }, isHeld: true };

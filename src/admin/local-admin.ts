@@ -4,7 +4,6 @@
  */
 import { type Digest, isDigest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
-import { allowRepositories } from '../oci/name.ts';
 import { operatorCaller } from '../registry/caller.ts';
 import type { RegistryReader, StaleReason } from '../registry/registry.ts';
 import type { BlobStore } from '../store/blobs/blob-store.ts';
@@ -15,6 +14,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { Admin, EvictReport, ListReport, PinReport, RefreshReport, StatsReport } from './admin.ts';
 import { ImageEviction, notHeld, requireWritten } from './image-eviction.ts';
 import { formatImage, type ImageHosts, type ImageName, parseImage, parseImageOrBlob } from './image-name.ts';
+import { parseImagePattern } from './image-pattern.ts';
 import { listImages } from './inventory.ts';
 
 export interface LocalAdminOptions {
@@ -62,8 +62,10 @@ export class LocalAdmin implements Admin {
 
   async list(pattern: string | undefined, signal: AbortSignal): Promise<ListReport> {
     await this.#options.flush();
-    const isWanted = allowRepositories(pattern === undefined ? [] : [pattern], []);
-    return { images: await listImages(this.#options, isWanted, signal) };
+    if (pattern === undefined) return { images: await listImages(this.#options, () => true, signal) };
+    const wanted = parseImagePattern(pattern, this.#options.hosts);
+    const images = await listImages(this.#options, name => wanted.matchesRepository(name), signal);
+    return { images: images.filter(image => wanted.matches(image)) };
   }
 
   async refresh(text: string, signal: AbortSignal): Promise<RefreshReport> {
@@ -153,7 +155,7 @@ export class LocalAdmin implements Admin {
     return { image: formatImage(image), changed, ...meaning };
   }
 
-  /** One line for each change, so that an operatorCaller later finds why a blob is gone. */
+  /** One line for each change, so that an operator later finds why a blob is gone. */
   #log<Report extends object>(command: string, report: Report): Report {
     this.#options.logger.info('command', { command, ...report });
     return report;

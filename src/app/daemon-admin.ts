@@ -90,7 +90,7 @@ export function createStats(
 }
 
 function reportUpstream({ key, health }: OpenedUpstream, totals: MetricTotals): UpstreamReport {
-  const { up, breakerOpen, rateLimit, rateRemaining } = totals.of(key);
+  const { up, breakerOpen, rateLimit, rateRemaining, areCredentialsAccepted } = totals.of(key);
   const paused = health().pausedUntil('manifest');
   return {
     upstream: key,
@@ -99,6 +99,7 @@ function reportUpstream({ key, health }: OpenedUpstream, totals: MetricTotals): 
     pausedUntil: paused === undefined ? null : new Date(paused).toISOString(),
     rateLimit: rateLimit ?? null,
     rateRemaining: rateRemaining ?? null,
+    credentials: areCredentialsAccepted === undefined ? null : areCredentialsAccepted ? 'ok' : 'refused',
   };
 }
 

@@ -61,10 +61,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     quarantine: storage.quarantine,
     records: storage.records,
     downloads: storage.downloads,
-    room: {
-      reserve: (bytes, digest) => capacity.reserve(bytes, digest),
-      partialLeft: digest => capacity.partialLeft(digest),
-    },
+    room: capacity,
     events: {
       touch: digest => {
         lru.touch(digest);

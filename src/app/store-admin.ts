@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { StatsReport } from '../admin/admin.ts';
 import { imageHostsOf } from '../admin/image-name.ts';
 import { LocalAdmin } from '../admin/local-admin.ts';
-import { computeLimit } from '../capacity/limit.ts';
+import { computeLimit } from '../capacity/ledger.ts';
 import type { Config } from '../config/config.ts';
 import type { Digest } from '../oci/digest.ts';
 import { BlobStore } from '../store/blobs/blob-store.ts';

@@ -4,10 +4,10 @@ import type { UpstreamConfig } from '../config/config.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { DirectoryEntry } from '../registry/directory.ts';
 import { OfflineOrigin, type Origin, type OriginHealth } from '../registry/origin.ts';
-import { StaticCredentials } from '../upstream/auth/credential-provider.ts';
 import type { HealthObserver } from '../upstream/health/health.ts';
 import { openUpstream } from '../upstream/upstream-urls.ts';
 import type { AppContext } from './app-context.ts';
+import { hasCredentials, openCredentials } from './upstream-credentials.ts';
 
 export interface OpenedUpstream extends DirectoryEntry {
   health(): OriginHealth;
@@ -27,11 +27,12 @@ export async function openUpstreams(
       () => openOrigin(upstream, fleet, context),
       part => part.close(),
     );
-    const { key, aliases, timeouts } = upstream;
-    const isPublic = upstream.username === undefined;
-    const isGuarded = !isPublic && upstream.share === 'public';
-    const seen = fleet?.origin(origin) ?? origin; // directly over the upstream: see fleet/
-    const registry = cache.registry(seen, { ...upstream, ...timeouts, isPublic, isGuarded });
+    const { key, aliases, allow, deny, finish, share, timeouts } = upstream;
+    const isPublic = !hasCredentials(upstream);
+    const isGuarded = !isPublic && share === 'public';
+    const seen = fleet?.origin(origin) ?? origin; // below the check of visibility: see fleet/fleet-origin.ts
+    const policy = { isPublic, isGuarded, finish, allow, deny, ...timeouts };
+    const registry = cache.registry(seen, policy);
     entries.push({ key, aliases, registry, health: () => origin.health() });
   }
   return entries;
@@ -43,11 +44,21 @@ function openOrigin(
   { config, metrics, logger, now }: AppContext,
 ): Origin {
   if (config.offline) return new OfflineOrigin(upstream.key);
-  const { username, password } = upstream;
+  const { ca, proxy, prefix, clientCertificate } = upstream;
   return openUpstream({
-    ...upstream,
-    ...(username !== undefined &&
-      password !== undefined && { credentials: new StaticCredentials(username, password) }),
+    key: upstream.key,
+    url: upstream.url,
+    fallbacks: upstream.fallbacks,
+    ...openCredentials(upstream, { logger, now }),
+    ...(ca !== undefined && { ca }),
+    ...(clientCertificate !== undefined && { clientCertificate }),
+    ...(prefix !== undefined && { prefix }),
+    insecure: upstream.insecure,
+    ip: upstream.ip,
+    ...(proxy !== undefined && { proxy }),
+    tokenHosts: upstream.tokenHosts,
+    maxTransfers: upstream.maxTransfers,
+    timeouts: upstream.timeouts,
     userAgent: 'cistern',
     observer: metrics,
     ...(fleet !== undefined && { healthObserver: reportToFleet(fleet, metrics) }),

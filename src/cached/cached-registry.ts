@@ -203,7 +203,8 @@ export class ManifestFromMemory {
 
   #held(record: RepositoryRecord, digest: Digest): HeldManifest | undefined {
     const { links, manifests, sizes } = this.#options;
-    const held = links.mayServe(record, digest) ? manifests.peek(digest) : undefined;
+    const mediaType = record.manifest(digest)?.mediaType;
+    const held = links.mayServe(record, digest) ? manifests.peek(digest, mediaType) : undefined;
     if (held === undefined) return undefined;
     sizes.learn(record.name, held.parsed);
     manifests.touch(held);

@@ -3,14 +3,15 @@
  * each of them. It owns the running downloads and ends them.
  */
 import { setMaxListeners } from 'node:events';
+import type { Room } from '../capacity/room.ts';
 import type { ContentEvents } from '../content/bad-blobs.ts';
 import { HeldFiles } from '../content/held-files.ts';
 import { DescriptorSizes, HotManifests } from '../content/hot-manifests.ts';
+import { ManifestGuard } from '../content/manifest-guard.ts';
 import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
 import { allowRepositories, type Repository } from '../oci/name.ts';
-import { mapOrigin } from '../registry/map-origin.ts';
-import type { Origin } from '../registry/origin.ts';
+import { mapOrigin, type Origin } from '../registry/origin.ts';
 import type { PeerContent } from '../registry/peer.ts';
 import type { RegistryReader, RepositoryCatalog } from '../registry/registry.ts';
 import type { BlobStore } from '../store/blobs/blob-store.ts';
@@ -32,21 +33,12 @@ import { CachedPeerContent } from './blobs/peer-content.ts';
 import { CachedRegistry, ManifestFromMemory, type UpstreamPolicy } from './cached-registry.ts';
 import { Download } from './download/download.ts';
 import type { Downloads } from './download/downloads.ts';
-import type { ByteReservation } from './download/reserved-room.ts';
 import { CachedReferrers, createReferrersMemory } from './lists/cached-referrers.ts';
 import { CachedTagList, createTagListMemory } from './lists/cached-tag-list.ts';
 import { gatheringLimits } from './lists/paginate.ts';
 import { CachedManifest } from './manifests/cached-manifest.ts';
 import { CachedTag } from './manifests/cached-tag.ts';
 import type { TagPolicy } from './manifests/freshness.ts';
-
-/** Where the bytes of downloads are counted. */
-export interface DownloadRoom {
-  /** Room for a blob, its partial included. Undefined: there is none. */
-  reserve(bytes: number, digest: Digest): Promise<ByteReservation | undefined>;
-  /** A partial could not be opened and may still be there. Its reservation had taken it over. */
-  partialLeft(digest: Digest): void;
-}
 
 export interface PullThroughCacheOptions {
   readonly layout: StoreLayout;
@@ -55,7 +47,7 @@ export interface PullThroughCacheOptions {
   readonly records: Records;
   /** The capacity looks at them too. */
   readonly downloads: Downloads;
-  readonly room: DownloadRoom;
+  readonly room: Room;
   readonly events: ContentEvents;
   readonly tags: TagPolicy;
   readonly offline: boolean;
@@ -76,6 +68,7 @@ export class PullThroughCache {
   readonly #stop = new AbortController();
   readonly #links = new Links();
   readonly #sizes = new DescriptorSizes();
+  readonly #manifestGuard = new ManifestGuard(this.#sizes);
   readonly #files: HeldFiles;
   readonly #manifests: HotManifests;
   readonly #served: ServedRepositories;
@@ -143,6 +136,8 @@ export class PullThroughCache {
       sizes: this.#sizes,
       tagLists: this.#tagLists,
       referrerLists: this.#referrerLists,
+      listFiles: records.lists,
+      knows: (name: string, digest: Digest) => records.peek(name)?.knows(digest) === true,
       limits: gatheringLimits,
       isPublic: (record: RepositoryRecord) => this.isPublic(record),
       isHeld: async (digest: Digest) => downloads.isVerified(digest) || (await this.#files.isHeld(digest)),
@@ -195,6 +190,7 @@ export class PullThroughCache {
       links: this.#links,
       sizes: this.#sizes,
       heldSizes: new HeldSizes(this.#manifests, this.#sizes),
+      guard: this.#manifestGuard,
       recentMismatches,
       passthrough: new Passthrough({ policy, recentMismatches, observer, signal, now }),
       firstByteMs: policy.firstByteMs,
@@ -210,7 +206,7 @@ export class PullThroughCache {
           policy,
           finish: policy.finish,
           isHeld: () => this.#files.isHeld(digest),
-          reserve: bytes => room.reserve(bytes, digest),
+          room,
           openIngest: onFollowers => this.#openIngest(digest, record.name, onFollowers),
           onMismatch: () => recentMismatches.add(digest),
           observer,

@@ -11,17 +11,27 @@
  */
 import type { Digest } from '../oci/digest.ts';
 import { Evictor, type EvictorOptions } from './evictor.ts';
-import { Ledger, type Partial, type Pins, type RoomRequest, type Usage } from './ledger.ts';
 import {
   computeLimit,
   DiskWatch,
   describeMinFreeProblem,
+  Ledger,
   type Limit,
   type LimitOptions,
   minFreeOn,
-} from './limit.ts';
-import { BookedReservation, type Reservation, type ReservationBooks, type Room } from './room.ts';
-import { RoomQueue, ScanGate } from './room-queue.ts';
+  type Partial,
+  type Pins,
+  type RoomRequest,
+  type Usage,
+} from './ledger.ts';
+import {
+  BookedReservation,
+  type Reservation,
+  type ReservationBooks,
+  type Room,
+  RoomQueue,
+  ScanGate,
+} from './room.ts';
 
 export interface CapacityOptions extends LimitOptions, EvictorOptions {
   /** 0 … 1: an eviction goes on until this share of the limit. */

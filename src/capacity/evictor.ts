@@ -8,7 +8,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
 import type { Partial, PartialList } from './ledger.ts';
-import type { RoomQueue } from './room-queue.ts';
+import type { RoomQueue } from './room.ts';
 
 /** The files of the store and of running downloads, as capacity needs them. */
 export interface StoredFiles {

@@ -53,7 +53,7 @@ export async function withAdmin(options: AdminOptions, work: AdminWork): Promise
   const { writeError } = options;
   try {
     const { config, warnings } = await loadConfig(options);
-    for (const warning of warnings) writeError(`warning: ${warning}\n`);
+    for (const warning of warnings) writeError(`${warning}\n`);
     work.check?.(imageHostsOf(config));
     const { admin, close } = await openAdmin(config, work.isChange, warningsTo(writeError));
     try {
@@ -92,6 +92,22 @@ async function openAdmin(
   if (client !== undefined) return { admin: client, close: () => client.close() };
   const { openStoreAdmin } = await import('../app/store-admin.ts');
   return openStoreAdmin(config, { logger, isChange });
+}
+
+/** The process of the daemon that has the store at `path`; undefined when none does, or it can't be asked. */
+export async function findOwnerPid(path: string): Promise<number | undefined> {
+  try {
+    const address = await openOwnerAddress(path);
+    try {
+      const { body } = await send(address.path, 'GET', '/owner', { timeoutMs: findTimeoutMs });
+      return Number(JSON.parse(body.toString()).pid) || undefined;
+    } finally {
+      await address.close();
+    }
+  } catch (error) {
+    if (asCommandError(error) === undefined) throw error;
+    return undefined;
+  }
 }
 
 /** The commands as requests to a running daemon. */

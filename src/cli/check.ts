@@ -1,37 +1,77 @@
-/** `cistern check`: prints every problem of the configuration, or a summary of it. No network, no secrets in the output. */
+/**
+ * `cistern check`: prints every problem of the configuration, or its warnings and a summary of it. No secrets in the output, and
+ * no network but with `--upstreams`.
+ */
+import type { UpstreamFinding } from '../app/upstream-check.ts';
 import { formatListenAddress } from '../config/address.ts';
 import type { Config, ProxyConfig, RedisConfig, UpstreamConfig } from '../config/config.ts';
 import { type LoadOptions, loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
 import { formatDuration, formatSize, formatTable } from '../lib/format.ts';
+import { findOwnerPid } from './admin-client.ts';
+import { findTroubles, type Surroundings } from './surroundings.ts';
 
 export interface CheckOptions extends LoadOptions {
-  /** `--upstreams`: refused, not in this version. */
+  /** `--upstreams`: asks them. */
   readonly upstreams?: boolean;
   /** Gets the report, line ends included. */
   readonly write: (text: string) => void;
+  /** Left out: those of this machine. */
+  readonly interfaces?: Surroundings['interfaces'];
 }
 
-/** Resolves with the exit code: 0 usable, 2 not. */
+/** Resolves with the exit code: 0 usable, 1 an upstream that was asked can't be used, 2 the configuration can't. */
 export async function runCheck(options: CheckOptions): Promise<number> {
   const { upstreams, write } = options;
-  if (upstreams === true) {
-    write('--upstreams is not available in this version; run check without it\n');
-    return 2;
-  }
   try {
-    const { config, warnings, source } = await loadConfig(options);
-    for (const warning of warnings) write(`warning: ${warning}\n`);
+    const loaded = await loadConfig(options);
+    const { config, warnings, source, warn } = loaded;
+    for (const warning of warnings) write(`${warning}\n`);
+    const surroundings = { ...options, ownerPid: findOwnerPid };
+    for (const trouble of await findTroubles(loaded, surroundings)) write(`${warn(...trouble)}\n`);
     write(
       `the configuration is valid (${source === 'defaults' ? 'no mirror.yml found, all defaults' : source})\n`,
     );
     write(summarize(config));
-    return 0;
+    return upstreams === true ? await reportUpstreams(config, write) : 0;
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     write(`${error.message}\n`);
     return 2;
   }
+}
+
+async function reportUpstreams(config: Config, write: (text: string) => void): Promise<number> {
+  if (config.offline) {
+    write('\noffline: no upstream is asked\n');
+    return 0;
+  }
+  const { checkUpstreams } = await import('../app/upstream-check.ts');
+  const findings = await checkUpstreams(config, new AbortController().signal);
+  const rows = findings.map(finding => ['', finding.upstream, describeFinding(finding)]);
+  write(`\nthe upstreams answer:\n${formatTable(rows)}`);
+  return findings.every(({ isReachable, areCredentialsRefused }) => isReachable && !areCredentialsRefused)
+    ? 0
+    : 1;
+}
+
+function describeFinding(finding: UpstreamFinding): string {
+  const { url, isReachable, reason, tokenStatus, areCredentialsRefused, limit, validUntil } = finding;
+  if (!isReachable) return `${url.host}: not usable: ${reason}`;
+  const quota =
+    limit?.limit === undefined ? 'no pull limit' : `${limit.remaining ?? '?'} of ${limit.limit} pulls left`;
+  const notes = [
+    ...(areCredentialsRefused ? ['user name and password are refused'] : [describeToken(tokenStatus)]),
+    quota,
+    ...(validUntil === undefined ? [] : [`certificate valid until ${validUntil.toISOString().slice(0, 10)}`]),
+  ];
+  return `${url.host}: reachable, ${notes.join(', ')}`;
+}
+
+/** Some registries refuse a token for an image that they don't have, as the one that is asked for. */
+function describeToken(status: number | undefined): string {
+  if (status === undefined) return 'no token needed';
+  return status === 200 ? 'token given' : `no token for an unknown image (${status})`;
 }
 
 function summarize(config: Config): string {
@@ -85,12 +125,22 @@ function describeStale(staleIfErrorMs: number): string {
   return staleIfErrorMs === Number.POSITIVE_INFINITY ? 'forever' : `for ${formatDuration(staleIfErrorMs)}`;
 }
 
+function describeLogin({ username, credentialHelper, credentials, share }: UpstreamConfig): string {
+  const users = [...credentials.map(entry => entry.username), ...(username === undefined ? [] : [username])];
+  const as = [
+    ...(users.length === 0 ? [] : [`as ${[...new Set(users)].join(', ')}`]),
+    ...(credentialHelper === undefined ? [] : [`by docker-credential-${credentialHelper.name}`]),
+  ];
+  if (as.length === 0) return 'anonymous';
+  return `${as.join(', ')}, ${share === 'all' ? 'shared with everyone' : 'private repositories by access.rules'}`;
+}
+
 function describeUpstream(upstream: UpstreamConfig): string {
   const notes = [
-    upstream.username === undefined
-      ? 'anonymous'
-      : `as ${upstream.username}, ${upstream.share === 'all' ? 'shared with everyone' : 'private repositories by access.rules'}`,
+    describeLogin(upstream),
     ...(upstream.aliases.length === 0 ? [] : [`also ${upstream.aliases.join(', ')}`]),
+    ...(upstream.prefix === undefined ? [] : [`below ${upstream.prefix}/`]),
+    ...(upstream.clientCertificate === undefined ? [] : ['with a client certificate']),
     ...(upstream.ca === undefined ? [] : ['own CA']),
     ...(upstream.insecure ? ['certificate not checked'] : []),
     ...(upstream.ip === 'any' ? [] : [`IPv${upstream.ip} only`]),

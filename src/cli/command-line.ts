@@ -6,6 +6,7 @@ import type { Command } from 'commander';
 import type { LoadOptions } from '../config/load.ts';
 import { RegistryError } from '../oci/error.ts';
 import { StoreError, systemCodeOf } from '../store/store-error.ts';
+import { formatExamples } from './command-words.ts';
 
 export interface ConfigFlags {
   readonly config?: string;
@@ -13,12 +14,15 @@ export interface ConfigFlags {
 
 export class CommandLine {
   readonly program: Command;
+  /** With the commit. */
+  readonly version: string;
   readonly #env: NodeJS.ProcessEnv;
   readonly #cwd: string;
   #code = 0;
 
-  constructor(program: Command, { env, cwd }: LoadOptions) {
-    this.program = program;
+  constructor(program: Command, { env, cwd, version }: LoadOptions & { readonly version: string }) {
+    this.program = program.addHelpText('after', formatExamples('cistern'));
+    this.version = version;
     this.#env = env;
     this.#cwd = cwd;
   }
@@ -30,10 +34,18 @@ export class CommandLine {
 
   /** A command with `--config`. */
   add(name: string, description: string, options?: { readonly isDefault?: boolean }): Command {
+    return this.addPlain(name, description, options).option(
+      '-c, --config <file>',
+      'configuration file (default: $CISTERN_CONFIG, then ./mirror.yml)',
+    );
+  }
+
+  /** A command that reads no configuration. */
+  addPlain(name: string, description: string, options?: { readonly isDefault?: boolean }): Command {
     return this.program
       .command(name, options)
       .description(description)
-      .option('-c, --config <file>', 'configuration file (default: $CISTERN_CONFIG, then ./mirror.yml)');
+      .addHelpText('after', formatExamples(name));
   }
 
   /** What `loadConfig` takes. */

@@ -1,11 +1,24 @@
 /** The table of commands: one function each, which defines its words on the command line. */
-import type { Command } from 'commander';
+import { Argument, type Command, Option } from 'commander';
 import type { AdminOptions } from './admin-client.ts';
+import { clientNames } from './client/client-setup.ts';
 import type { CommandLine, ConfigFlags } from './command-line.ts';
+import { suggestCommand } from './command-words.ts';
+import { formatCompletion, type Shell, shells } from './completion.ts';
 import type { ImageCommand } from './image-commands.ts';
+import type { LsOrder } from './ls.ts';
 
 interface AdminFlags extends ConfigFlags {
   readonly json?: true;
+}
+
+interface StatsFlags extends AdminFlags {
+  /** Seconds, or without a number. */
+  readonly watch?: string | true;
+}
+
+interface LsFlags extends AdminFlags {
+  readonly sort: LsOrder;
 }
 
 interface ClientFlags extends AdminFlags {
@@ -14,6 +27,7 @@ interface ClientFlags extends AdminFlags {
   readonly write?: string;
 }
 
+const lsOrders: readonly LsOrder[] = ['name', 'used', 'size'];
 const jsonFlag = ['--json', 'print one JSON document'] as const;
 
 export function defineCommands(line: CommandLine): void {
@@ -30,18 +44,22 @@ export function defineCommands(line: CommandLine): void {
   defineImageCommand(line, 'pin', 'protect a held image from eviction');
   defineImageCommand(line, 'unpin', 'remove the pin of an image');
   defineClient(line);
+  defineCompletion(line);
 }
 
 function defineServe(line: CommandLine): void {
   line
     .add('serve', 'run the mirror until SIGTERM or SIGINT', { isDefault: true })
     .allowExcessArguments() // as the default command it gets the words of commands that don't exist
-    .action((flags: ConfigFlags, command: Command) =>
+    .action((flags: ConfigFlags, called: Command) =>
       line.run(async () => {
-        const [word] = command.args;
-        if (word !== undefined) command.error(`error: unknown command '${word}'`);
+        const [word] = called.args;
+        if (word !== undefined) refuseCommand(line, called, word);
+        const { commandName } = await import('./banner.ts');
         const { serve } = await import('./serve.ts');
-        return serve({ ...line.loadOptions(flags), process, writeError });
+        const command = commandName(process.argv[1] ?? '', process.cwd());
+        const terminal = process.stdout.isTTY ? { terminal: { version: line.version, command } } : {};
+        return serve({ ...line.loadOptions(flags), process, writeError, ...terminal });
       }),
     );
 }
@@ -49,7 +67,7 @@ function defineServe(line: CommandLine): void {
 function defineCheck(line: CommandLine): void {
   line
     .add('check', 'check the configuration and print a summary of it')
-    .option('--upstreams', 'ask the upstreams too')
+    .option('--upstreams', 'ask each upstream too, and say what it answers')
     .action((flags: ConfigFlags & { upstreams?: boolean }) =>
       line.run(async () => {
         const { runCheck } = await import('./check.ts');
@@ -62,10 +80,15 @@ function defineStats(line: CommandLine): void {
   line
     .add('stats', 'statistics of the running daemon, or of the store when no daemon runs')
     .option(...jsonFlag)
-    .action((flags: AdminFlags) =>
+    .option('--watch [seconds]', 'print them again every 2 (or so many) seconds, until Ctrl-C')
+    .action((flags: StatsFlags) =>
       line.run(async () => {
-        const { runStats } = await import('./stats.ts');
-        return runStats(adminOptionsOf(line, flags));
+        const { runStats, watchStats } = await import('./stats.ts');
+        const options = adminOptionsOf(line, flags);
+        if (flags.watch === undefined) return runStats(options);
+        const isTerminal = process.stdout.isTTY;
+        const seconds = flags.watch === true ? 2 : Number(flags.watch);
+        return watchStats(options, { seconds, isTerminal, until: untilClosed() });
       }),
     );
 }
@@ -73,12 +96,13 @@ function defineStats(line: CommandLine): void {
 function defineLs(line: CommandLine): void {
   line
     .add('ls', 'list the held images')
-    .argument('[pattern]', 'of names: docker.io/library/*, ghcr.io/**')
+    .argument('[pattern]', "an image or a pattern of images: busybox, 'busybox:*', 'ghcr.io/**'")
     .option(...jsonFlag)
-    .action((pattern: string | undefined, flags: AdminFlags) =>
+    .addOption(new Option('--sort <order>', 'the order of the list').choices(lsOrders).default('name'))
+    .action((pattern: string | undefined, flags: LsFlags) =>
       line.run(async () => {
         const { runLs } = await import('./ls.ts');
-        return runLs(adminOptionsOf(line, flags), pattern);
+        return runLs({ ...adminOptionsOf(line, flags), order: flags.sort }, pattern);
       }),
     );
 }
@@ -99,9 +123,9 @@ function defineImageCommand(line: CommandLine, name: ImageCommand, description: 
 function defineClient(line: CommandLine): void {
   line
     .add('client', 'print the files that make a client pull through this mirror')
-    .argument('<client>', 'docker, containerd, podman, k3s, kind, crio or buildkit')
+    .addArgument(new Argument('<client>', 'the client or tool').choices(clientNames).argParser(String))
     .option('--url <url>', 'URL of the mirror for clients (default: http.public_url, then http.listen)')
-    .option('--default', 'one entry for all registries (containerd, k3s, kind)')
+    .option('--default', 'one entry for all registries (containerd, nerdctl, k3s, kind, talos)')
     .option(...jsonFlag)
     .option('--write <folder>', 'write the files below this folder (/ or a staging root) instead of printing')
     .action((client: string, flags: ClientFlags) =>
@@ -121,10 +145,39 @@ function defineClient(line: CommandLine): void {
     );
 }
 
+function defineCompletion(line: CommandLine): void {
+  line
+    .addPlain('completion', 'print a script that completes this command line in a shell')
+    .addArgument(new Argument('<shell>', 'the shell').choices(shells))
+    .action((shell: Shell) =>
+      line.run(async () => {
+        write(formatCompletion(shell, line.program));
+        return 0;
+      }),
+    );
+}
+
+function refuseCommand(line: CommandLine, command: Command, word: string): void {
+  const names = line.program.commands.map(known => known.name());
+  const meant = suggestCommand(word, names);
+  command.error(
+    `error: unknown command '${word}'${meant === undefined ? '' : `, did you mean: cistern ${meant}`}`,
+  );
+}
+
 function adminOptionsOf(line: CommandLine, flags: AdminFlags): AdminOptions {
   process.stdout.on('error', ignoreClosedPipe);
   process.stderr.on('error', ignoreClosedPipe);
   return { ...line.loadOptions(flags), json: flags.json ?? false, write, writeError };
+}
+
+/** Aborted by Ctrl-C, and when the reader has closed the pipe. */
+function untilClosed(): AbortSignal {
+  const closed = new AbortController();
+  process.once('SIGINT', () => closed.abort());
+  process.once('SIGTERM', () => closed.abort());
+  process.stdout.once('error', () => closed.abort());
+  return closed.signal;
 }
 
 /** `cistern ls | head`: the reader has closed the pipe, and the command still ends with its own exit code. */

@@ -1,33 +1,30 @@
 /** `cistern ls [PATTERN]`: the held images, one a line. */
 import type { ListedImage } from '../admin/admin.ts';
+import { parseImagePattern } from '../admin/image-pattern.ts';
 import { formatAgo, formatBytes, formatTable } from '../lib/format.ts';
 import { type AdminOptions, withAdmin, writeReport } from './admin-client.ts';
-import { CommandError } from './command-line.ts';
 
-/** Resolves with the exit code. `pattern`: over canonical names, as in the configuration. */
-export function runLs(
-  options: AdminOptions,
-  pattern: string | undefined,
-  nowMs = Date.now(),
-): Promise<number> {
+export type LsOrder = 'name' | 'used' | 'size';
+
+export interface LsOptions extends AdminOptions {
+  /** Left out: by name. */
+  readonly order?: LsOrder;
+}
+
+/** Resolves with the exit code. `pattern`: as clients write images, with `*` and `**`. */
+export function runLs(options: LsOptions, pattern: string | undefined, nowMs = Date.now()): Promise<number> {
   return withAdmin(options, {
     isChange: false,
-    check: () => {
-      if (pattern !== undefined) requirePattern(pattern);
+    check: hosts => {
+      if (pattern !== undefined) parseImagePattern(pattern, hosts);
     },
     run: async (admin, signal) => {
-      const { images } = await admin.list(pattern, signal);
+      const { images: byName } = await admin.list(pattern, signal);
+      const images = sortImages(byName, options.order ?? 'name');
       writeReport(options, { images }, () => render(images, nowMs));
       return 0;
     },
   });
-}
-
-/** Any other character could match no name. */
-function requirePattern(pattern: string): void {
-  if (/^[a-z0-9._:/*-]+$/.test(pattern)) return;
-  const message = `expected a pattern over names like docker.io/library/alpine, such as docker.io/**, got ${JSON.stringify(pattern)}`;
-  throw new CommandError(message, 'NAME_INVALID');
 }
 
 function render(images: readonly ListedImage[], nowMs: number): string {
@@ -47,4 +44,20 @@ function render(images: readonly ListedImage[], nowMs: number): string {
 function describeSize({ heldBytes, neededBytes }: ListedImage): string {
   const held = formatBytes(heldBytes);
   return heldBytes === neededBytes ? held : `${held} of ${formatBytes(neededBytes)}`;
+}
+
+/** `images` come by name, which stays the order of equals. What was never used comes last. */
+function sortImages(images: readonly ListedImage[], order: LsOrder): readonly ListedImage[] {
+  switch (order) {
+    case 'name':
+      return images;
+    case 'size':
+      return images.toSorted((one, other) => other.heldBytes - one.heldBytes);
+    case 'used':
+      return images.toSorted((one, other) => usedMs(other) - usedMs(one));
+  }
+}
+
+function usedMs({ lastUsedAt }: ListedImage): number {
+  return lastUsedAt === null ? 0 : Date.parse(lastUsedAt);
 }

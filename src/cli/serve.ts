@@ -7,10 +7,14 @@ import type { Config } from '../config/config.ts';
 import { type LoadOptions, loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
 import { createLogger, type RootLogger } from '../log.ts';
+import { type BannerOptions, formatBanner } from './banner.ts';
+import { describeStartFailure } from './start-failure.ts';
 
 export interface ServeOptions extends LoadOptions {
   readonly process: ProcessEvents & { readonly pid: number };
-  /** Gets the problems of a configuration that can't be used. */
+  /** For the banner; standard output is a terminal. Left out: it isn't. */
+  readonly terminal?: Pick<BannerOptions, 'version' | 'command'>;
+  /** Gets the problems of a configuration that can't be used, and why the start failed. */
   readonly writeError: (text: string) => void;
   /** Gets the lines of the log. Left out: standard output. */
   readonly writeLog?: (line: string) => void;
@@ -22,10 +26,12 @@ export async function serve(options: ServeOptions): Promise<number> {
   try {
     const loaded = await loadConfig(options);
     config = loaded.config;
-    const { level, format } = config.log;
+    const { level } = config.log;
+    const { terminal, env } = options;
     logger = createLogger({
       level,
-      format,
+      format: logFormatOf(config, options),
+      colour: terminal !== undefined && (env['NO_COLOR'] ?? '') === '',
       ...(options.writeLog !== undefined && { write: options.writeLog }),
     });
     logger.info('starting', { config: loaded.source });
@@ -52,17 +58,28 @@ async function run(config: Config, logger: RootLogger, options: ServeOptions): P
     });
     starting.then(
       mirror => {
-        const { cacheLimit } = mirror;
-        for (const url of mirror.urls) logger.info('listening', { url, pid: process.pid, cacheLimit });
+        const { cacheLimit, urls } = mirror;
+        const { terminal } = options;
+        if (terminal !== undefined && logFormatOf(config, options) === 'text') {
+          logger.print(formatBanner({ ...terminal, urls, config, cacheLimit }));
+          return;
+        }
+        for (const url of urls) logger.info('listening', { url, pid: process.pid, cacheLimit });
       },
-      (error: unknown) => {
+      async (error: unknown) => {
         handlers.stop();
         const isRefused = error instanceof ConfigError;
-        if (!isRefused) logger.error('the mirror could not start', { error });
+        if (!isRefused) logger.debug('the mirror could not start', { error });
         logger.flush();
-        if (isRefused) options.writeError(`${error.message}\n`);
+        const reason = isRefused ? error.message : await describeStartFailure(error, config);
+        options.writeError(`${reason}\n`);
         resolve(isRefused ? 2 : 1);
       },
     );
   });
+}
+
+function logFormatOf({ log }: Config, { terminal }: ServeOptions): 'json' | 'text' {
+  if (log.format !== 'auto') return log.format;
+  return terminal !== undefined ? 'text' : 'json';
 }

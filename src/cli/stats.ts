@@ -1,4 +1,5 @@
-/** `cistern stats`: the statistics of the running daemon, or of the store when no daemon runs. */
+/** `cistern stats`: the statistics of the running daemon, or of the store when no daemon runs; once, or again and again. */
+import { setTimeout as delay } from 'node:timers/promises';
 import type {
   DaemonReport,
   DownloadReport,
@@ -18,6 +19,52 @@ export function runStats(options: AdminOptions): Promise<number> {
       return 0;
     },
   });
+}
+
+export interface WatchOptions {
+  readonly seconds: number;
+  /** Each report takes the place of the last one. */
+  readonly isTerminal: boolean;
+  readonly until: AbortSignal;
+}
+
+const clearScreen = '\u001b[H\u001b[2J\u001b[3J';
+
+/**
+ * The same again and again, from whatever has the store at that moment: a daemon may be restarted meanwhile. With `json` a
+ * document is a line. Resolves with 0 at the end, or with the exit code of the first report that fails.
+ */
+export async function watchStats(
+  options: AdminOptions,
+  { seconds, isTerminal, until }: WatchOptions,
+): Promise<number> {
+  if (!(seconds >= 0.1 && seconds <= 86_400)) {
+    options.writeError('error: expected --watch with a number of seconds from 0.1 to 86400\n');
+    return 2;
+  }
+  while (!until.aborted) {
+    const code = await withAdmin(options, {
+      isChange: false,
+      run: async admin => {
+        const report = await admin.stats();
+        const text = options.json === true ? `${JSON.stringify(report)}\n` : renderStats(report);
+        options.write(options.json === true ? text : isTerminal ? `${clearScreen}${text}` : `${text}\n`);
+        return 0;
+      },
+    });
+    if (code !== 0) return code;
+    await pause(1000 * seconds, until);
+  }
+  return 0;
+}
+
+/** Shorter when the signal comes. */
+async function pause(ms: number, until: AbortSignal): Promise<void> {
+  try {
+    await delay(ms, undefined, { signal: until });
+  } catch (error) {
+    if (!until.aborted) throw error;
+  }
 }
 
 export function renderStats({ version, store, daemon }: StatsReport): string {
@@ -75,11 +122,13 @@ function upstreamRow({
   pausedUntil,
   rateLimit,
   rateRemaining,
+  credentials,
 }: UpstreamReport): string[] {
   const state = breakerOpen ? 'away' : up === null ? 'not asked yet' : up ? 'up' : 'failed';
   const paused = pausedUntil === null ? '' : `, paused until ${pausedUntil}`;
   const limit = rateLimit === null ? '-' : `${rateRemaining ?? '?'} of ${rateLimit} left`;
-  return [upstream, `${state}${paused}`, limit];
+  const refused = credentials === 'refused' ? ', credentials refused' : '';
+  return [upstream, `${state}${paused}${refused}`, limit];
 }
 
 const downloadHead = ['DOWNLOAD', 'FROM', 'FRONT', 'SIZE', 'FOLLOWERS', 'SPEED'];

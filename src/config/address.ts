@@ -4,6 +4,7 @@
  */
 import { BlockList, isIP, isIPv4, isIPv6 } from 'node:net';
 import { apiRoot } from '../oci/endpoint.ts';
+import { isRepository } from '../oci/name.ts';
 import type { ListenAddress } from './config.ts';
 import { refusal, ValueError } from './problem.ts';
 
@@ -94,6 +95,12 @@ export function parseMetricsPath(value: unknown): string {
 export function parsePattern(value: unknown): string {
   if (typeof value === 'string' && /^[a-z0-9*][a-z0-9._*-]*(?:\/[a-z0-9._*-]+)*$/.test(value)) return value;
   throw refusal('a pattern over repositories such as "library/**"', value);
+}
+
+/** `team-proxy`, `docker-remote/hub`: what stands before repositories at an upstream. */
+export function parsePrefix(value: unknown): string {
+  if (typeof value === 'string' && isRepository(value)) return value;
+  throw refusal('the path before the repositories, without slashes at its ends, such as team-proxy', value);
 }
 
 /** `docker.io/library/**`, `localhost:5000/**`, `**`: over names with their host. */

@@ -91,6 +91,16 @@ export interface UpstreamConfig {
   /** `username` and `password` are both there or both absent. */
   readonly username?: string;
   readonly password?: string;
+  /** Absolute: where the password came from. It may change. */
+  readonly passwordFile?: string;
+  /** Instead of `username`. */
+  readonly credentialHelper?: { readonly name: string; readonly ttlMs: number };
+  /** By repository, in order; they go before the others. */
+  readonly credentials: readonly CredentialsConfig[];
+  /** PEM texts. */
+  readonly clientCertificate?: { readonly certificate: string; readonly key: string };
+  /** Before each repository, without slashes at its ends. */
+  readonly prefix?: string;
   /** `all`: everyone gets what the credentials can get. */
   readonly share: 'public' | 'all';
   /** PEM text of further trusted certificates. */
@@ -100,7 +110,7 @@ export interface UpstreamConfig {
   readonly ip: 'any' | 4 | 6;
   /** Absent: everything is reached directly. */
   readonly proxy?: ProxyConfig;
-  /** Further hosts that may be sent the credentials as a token realm. */
+  /** Further hosts that may be asked for tokens, with the credentials or without. */
   readonly tokenHosts: readonly string[];
   /** Further hosts that mean this upstream; without those that every upstream of that key has. */
   readonly aliases: readonly string[];
@@ -111,6 +121,15 @@ export interface UpstreamConfig {
   readonly finish: 'always' | 'never';
   readonly maxTransfers: number;
   readonly timeouts: UpstreamTimeouts;
+}
+
+export interface CredentialsConfig {
+  /** Patterns over this upstream's repositories. At least one. */
+  readonly repositories: readonly string[];
+  readonly username: string;
+  readonly password: string;
+  /** As in `UpstreamConfig`. */
+  readonly passwordFile?: string;
 }
 
 /** Proxies by the scheme of what is reached through them. http or https URLs that may hold credentials: never to be printed. */
@@ -184,7 +203,8 @@ export interface MetricsConfig {
 
 export interface LogConfig {
   readonly level: 'debug' | 'info' | 'warn' | 'error';
-  readonly format: 'json' | 'text';
+  /** `auto`: text on a terminal, else JSON. */
+  readonly format: 'auto' | 'json' | 'text';
   /** A line per request. */
   readonly access: boolean;
 }

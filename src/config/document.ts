@@ -13,7 +13,9 @@ import {
   type Node,
   type Pair,
   parseDocument,
+  type YAMLError,
 } from 'yaml';
+import { describeYamlMistake } from './hints/yaml-mistake.ts';
 import { formatPath, isSection, type Path, type Problem } from './problem.ts';
 
 export interface Place {
@@ -54,7 +56,7 @@ export class ConfigDocument {
     const isReadable = errors.every(({ code }) => code === 'MULTIPLE_DOCS');
     const flaws = isReadable ? findFlaws(this.#document, this.#lines) : [];
     const problems = [
-      ...[...errors, ...warnings].map(error => this.#problem(error.pos[0], [], describeError(error))),
+      ...onePerLine([...errors, ...warnings], this.#lines).map(error => this.#syntaxProblem(error, text)),
       ...flaws.map(flaw => this.#problem(flaw.offset, flaw.path, flaw.message)),
     ];
     if (isReadable && !flaws.some(flaw => flaw.isFatal)) {
@@ -106,6 +108,17 @@ export class ConfigDocument {
     return undefined;
   }
 
+  #syntaxProblem({ code, message, pos: [offset] }: YAMLError, text: string): Problem {
+    const found = this.#problem(offset, [], '');
+    if (code === 'MULTIPLE_DOCS')
+      return { ...found, message: 'expected one document, got a second one after ---' };
+    if (code === 'TAG_RESOLVE_FAILED')
+      return { ...found, message: 'unknown tag (a text that begins with ! needs quotes)' };
+    const { line = 1 } = found;
+    const mistake = describeYamlMistake({ code, message, line }, text);
+    return { ...found, ...mistake, column: mistake.line === line ? (found.column ?? 1) : 1 };
+  }
+
   #problem(offset: number, path: Path, message: string): Problem {
     return { origin: this.origin, ...this.#place(offset), path: formatPath(path), message };
   }
@@ -116,11 +129,12 @@ export class ConfigDocument {
   }
 }
 
-function describeError({ code, message }: { readonly code: string; readonly message: string }): string {
-  if (code === 'MULTIPLE_DOCS') return 'expected one document, got a second one after ---';
-  if (code === 'TAG_RESOLVE_FAILED') return 'unknown tag (a text that begins with ! needs quotes)';
-  const hint = code === 'UNEXPECTED_TOKEN' || code === 'MISSING_CHAR' ? '; does a text need quotes?' : '';
-  return `not valid YAML: ${message}${hint}`;
+/** The parser often says the same of one mistake in several ways. */
+function onePerLine(errors: readonly YAMLError[], lines: LineCounter): readonly YAMLError[] {
+  const lineOf = (error: YAMLError): number => lines.linePos(error.pos[0]).line;
+  return errors.filter(
+    (error, index) => !errors.slice(0, index).some(earlier => lineOf(earlier) === lineOf(error)),
+  );
 }
 
 function isSamePlace(one: Problem, other: Problem): boolean {

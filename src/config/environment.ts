@@ -6,10 +6,10 @@ import { canonicalHost, HUB } from '../oci/name.ts';
 import { parseProxyUrl } from './address.ts';
 import type { ProxyConfig } from './config.ts';
 import type { Findings } from './findings.ts';
-import { formatPath, isSection, type Path, ValueError, valueAt } from './problem.ts';
+import { describeMisspelled, describeStray } from './hints/stray-variables.ts';
+import { formatPath, isSection, type Path, type Problem, ValueError, valueAt } from './problem.ts';
 import { configSchema } from './schema.ts';
 import { readText, settingsOf } from './schema-check.ts';
-import { nearestWord } from './suggestion.ts';
 
 /** Names the configuration file; not a setting. */
 export const fileVariable = 'CISTERN_CONFIG';
@@ -36,7 +36,7 @@ export interface Overlay {
   readonly tree: unknown;
   /** By formatted path: the variable that set it. */
   readonly variables: ReadonlyMap<string, string>;
-  readonly warnings: readonly string[];
+  readonly warnings: readonly Problem[];
   /** Variables that two configured hosts could mean. */
   readonly ambiguous: readonly { readonly variable: string; readonly message: string }[];
 }
@@ -50,18 +50,27 @@ export function overlayEnvironment(fileTree: unknown, env: NodeJS.ProcessEnv): O
     host => [host],
   );
   const variables = new Map<string, string>();
-  const warnings: string[] = [];
+  const names = [...settings.keys(), fileVariable];
+  const warnings: Problem[] = [];
+  const warn = (variable: string, message: string) =>
+    warnings.push({ origin: `environment:${variable}`, path: '', message });
   const ambiguous: { variable: string; message: string }[] = [];
   let tree = fileTree;
 
   for (const [variable, text = ''] of Object.entries(env).toSorted(([one], [other]) =>
     one < other ? -1 : 1,
   )) {
-    if (!variable.startsWith('CISTERN_') || variable === fileVariable || text === '') continue;
+    if (variable === fileVariable || text === '') continue;
+    if (!variable.startsWith('CISTERN_')) {
+      const message = describeMisspelled(variable, names);
+      if (message !== undefined) warn(variable, message);
+      continue;
+    }
     const [path, other] = settings.get(variable) ?? [];
     const [knownPath] = unconfigured.get(variable) ?? [];
     if (path === undefined) {
-      warnings.push(describeIgnored(variable, knownPath, settings.keys()));
+      const host = knownPath?.[1];
+      warn(variable, host === undefined ? describeStray(variable, text, names) : describeUnconfigured(host));
     } else if (other !== undefined) {
       ambiguous.push({
         variable,
@@ -149,14 +158,8 @@ function withoutRival(tree: unknown, path: Path, variables: ReadonlyMap<string, 
   return variables.has(formatPath(rivalPath)) ? tree : withValue(tree, rivalPath, undefined);
 }
 
-/** `knownPath`: what it would set if that upstream were in the file. */
-function describeIgnored(variable: string, knownPath: Path | undefined, settings: Iterable<string>): string {
-  const ignored = `environment:${variable}: ignored`;
-  const host = knownPath?.[1];
-  if (host !== undefined)
-    return `${ignored}, because ${host} is not among the upstreams; add "${host}:" to them in the file`;
-  const nearest = nearestWord(variable, settings);
-  return `${ignored}, not a setting${nearest === undefined ? '' : `; did you mean ${nearest}?`}`;
+function describeUnconfigured(host: string | number): string {
+  return `ignored, because ${host} is not among the upstreams; add "${host}:" to them in the file`;
 }
 
 function readProxy(env: NodeJS.ProcessEnv, name: string, findings: Findings): URL | undefined {

@@ -30,6 +30,11 @@ export class Findings {
   }
 
   report(path: Path, message: string, blame: Blame = 'value'): void {
+    this.#problems.push(this.place(path, message, blame));
+  }
+
+  /** A problem or a warning at its place, which isn't reported. */
+  place(path: Path, message: string, blame: Blame = 'value'): Problem {
     const held = this.#heldPath(path);
     const place = this.#document.locate(held, blame);
     const variable = this.#variableAt(held) ?? (place === undefined ? this.#variableBelow(held) : undefined);
@@ -37,7 +42,7 @@ export class Findings {
       variable === undefined
         ? { origin: this.#document.origin, ...(place ?? this.#placeAbove(held)) }
         : { origin: `environment:${variable}` };
-    this.#problems.push({ ...position, path: formatPath(held), message });
+    return { ...position, path: formatPath(held), message };
   }
 
   /** For a variable that belongs to no single setting. */

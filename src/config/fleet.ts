@@ -3,6 +3,7 @@ import { z } from 'zod';
 import { parsePublicUrl } from './address.ts';
 import type { FleetConfig } from './config.ts';
 import type { Findings } from './findings.ts';
+import type { Remark } from './hints/surprises.ts';
 import { formatPath, isSection, refusal, valueAt } from './problem.ts';
 import { later, parsed, secret, text } from './schema-values.ts';
 
@@ -51,10 +52,13 @@ export function assembleFleet(
   return { name: fleet.name, advertise: fleet.advertise, secret };
 }
 
-export function warnAboutFleet(fleet: FleetConfig | undefined): readonly string[] {
+export function warnAboutFleet(fleet: FleetConfig | undefined): readonly Remark[] {
   if (fleet === undefined || fleet.secret.length >= goodSecretLength) return [];
   return [
-    `fleet.secret: shorter than ${goodSecretLength} characters; one intercepted request is enough to guess a short secret`,
+    [
+      ['fleet', 'secret'],
+      `shorter than ${goodSecretLength} characters; one intercepted request is enough to guess a short secret`,
+    ],
   ];
 }
 

@@ -11,12 +11,14 @@ import { ConfigDocument } from './document.ts';
 import { fileVariable, overlayEnvironment, readProxies } from './environment.ts';
 import { Findings } from './findings.ts';
 import { assembleFleet, checkFleet, warnAboutFleet } from './fleet.ts';
-import { ConfigError, formatPath, type Path } from './problem.ts';
+import { findOwnUpstreams, findSurprises, type Remark } from './hints/surprises.ts';
+import { ConfigError, formatPath, formatWarning, type Path } from './problem.ts';
 import { assembleRedis, checkRedis } from './redis.ts';
 import { describeReadError, readReferencedFiles } from './referenced-file.ts';
 import type { ParsedFile } from './schema.ts';
 import { checkSchema } from './schema-check.ts';
-import { assembleUpstream, checkUpstreams, chooseDefaultUpstream, warnAboutUpstream } from './upstreams.ts';
+import { warnAboutCredentials } from './upstream-credentials.ts';
+import { assembleUpstream, checkUpstreams, chooseDefaultUpstream } from './upstreams.ts';
 
 export interface LoadOptions {
   /** `--config`; it must exist. Without it `CISTERN_CONFIG`, then `mirror.yml` in `cwd`, which may be missing. */
@@ -28,13 +30,18 @@ export interface LoadOptions {
 
 export interface LoadedConfig {
   readonly config: Config;
-  /** Sentences for the log: ignored `CISTERN_*` variables and choices that may surprise. */
+  /** `FILE:LINE:COL: path: warning: …`: ignored variables and choices that may surprise. */
   readonly warnings: readonly string[];
+  /** The same form for what only the command finds out. */
+  readonly warn: (...remark: Remark) => string;
+  /** The file's tree with the environment's values in it. */
+  readonly tree: unknown;
   /** Absolute path of the file that was read, or `defaults`. */
   readonly source: string;
 }
 
 const defaultFile = 'mirror.yml';
+const loopback: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '::1']);
 
 /** Errors: `ConfigError` with all problems. */
 export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<LoadedConfig> {
@@ -60,10 +67,21 @@ export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<Loade
   if (parsed === undefined || problems.length > 0) throw new ConfigError(problems);
 
   const config = assembleConfig(parsed, { files, baseOf, proxy });
-  const choices = [...warnAboutDefault(parsed, config), ...warnAboutFleet(config.fleet)];
+  const warn = (path: Path, message: string): string => formatWarning(findings.place(path, message));
+  const isEmpty = text !== undefined && Object.keys(Object(document.tree)).length === 0;
+  const remarks: readonly Remark[] = [
+    ...(isEmpty ? [[[], 'nothing is set in this file, so all defaults hold'] satisfies Remark] : []),
+    ...findSurprises(tree),
+    ...findOwnUpstreams(tree, config.http, loopback),
+    ...warnAboutDefault(parsed, config),
+    ...warnAboutFleet(config.fleet),
+    ...[...config.upstreams.values()].flatMap(warnAboutCredentials),
+  ];
   return {
     config,
-    warnings: [...warnings, ...choices, ...[...config.upstreams.values()].flatMap(warnAboutUpstream)],
+    warnings: [...warnings.map(formatWarning), ...remarks.map(remark => warn(...remark))],
+    warn,
+    tree,
     source: text === undefined ? 'defaults' : path,
   };
 }
@@ -80,9 +98,10 @@ interface AssemblyInput {
 /** Fills in what depends on other keys. Nothing can be wrong any more at this point. */
 function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyInput): Config {
   const { http, store, lru, tags, access, metrics } = parsed;
+  const locate = (path: Path, file: string): string => resolve(baseOf(path), file);
   const upstreams = new Map(
     Object.entries(parsed.upstreams)
-      .map(([key, upstream]) => assembleUpstream(key, upstream, files, proxy))
+      .map(([key, upstream]) => assembleUpstream(key, upstream, { texts: files, locate }, proxy))
       .map(upstream => [upstream.key, upstream] as const),
   );
   const fleet = assembleFleet(parsed.fleet, files);
@@ -129,10 +148,13 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
   };
 }
 
-function warnAboutDefault(parsed: ParsedFile, { defaultUpstream, upstreams }: Config): readonly string[] {
+function warnAboutDefault(parsed: ParsedFile, { defaultUpstream, upstreams }: Config): readonly Remark[] {
   if (parsed.default_upstream !== undefined || defaultUpstream === HUB || upstreams.size <= 1) return [];
   return [
-    `default_upstream: ${HUB} is not among the upstreams, so names without a host go to the first one, ${defaultUpstream}`,
+    [
+      ['default_upstream'],
+      `${HUB} is not among the upstreams, so names without a host go to the first one, ${defaultUpstream}`,
+    ],
   ];
 }
 

@@ -59,6 +59,11 @@ export function formatProblem(problem: Problem): string {
   return `${problem.origin}${place}:${path} ${problem.message}`;
 }
 
+/** `FILE:LINE:COL: path: warning: message`. The configuration can be used. */
+export function formatWarning(problem: Problem): string {
+  return formatProblem({ ...problem, message: `warning: ${problem.message}` });
+}
+
 /** `http.listen[1]`, `upstreams.docker.io.url`; empty for the whole file. */
 export function formatPath(path: Path): string {
   return path.reduce<string>((text, segment) => {

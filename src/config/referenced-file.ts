@@ -1,11 +1,13 @@
 /**
- * Reads the files that a configuration names: `password_file`, `ca_file`, `secret_file`, `htpasswd`. A file that can't be
+ * Reads the files that a configuration names: `password_file`, `ca_file`, `client_cert`, `client_key`,
+ * `secret_file`, `htpasswd`. A file that can't be
  * used is a finding at the key that names it. No message shows what is in them.
  */
-import { X509Certificate } from 'node:crypto';
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { Findings } from './findings.ts';
+import { homeHint, isHome } from './hints/surprises.ts';
 import { formatPath, isSection, type Path, ValueError, valueAt } from './problem.ts';
 
 const keysOfFiles = [
@@ -13,6 +15,8 @@ const keysOfFiles = [
   ['sentinel_password_file', parsePassword],
   ['secret_file', parsePassword],
   ['ca_file', parseCertificates],
+  ['client_cert', parseCertificates],
+  ['client_key', parseKey],
   ['htpasswd', (text: string) => text], // only to find out at start that it can't be read; it is watched later
 ] as const;
 
@@ -26,7 +30,7 @@ export async function readReferencedFiles(
   const upstreams = valueAt(tree, ['upstreams']);
   const hosts = Object.keys(isSection(upstreams) ? upstreams : {});
   for (const section of [
-    ...hosts.map(host => ['upstreams', host]),
+    ...hosts.flatMap(host => sectionsOf(tree, ['upstreams', host])),
     ['lru', 'redis'],
     ['fleet'],
     ['access'],
@@ -39,11 +43,28 @@ export async function readReferencedFiles(
         texts.set(formatPath(path), parse(await readFile(resolve(baseOf(path), file), 'utf8')));
       } catch (error) {
         const reason = error instanceof ValueError ? error.message : describeReadError(error);
-        findings.report(path, `${file}: ${reason}`);
+        const hint = isHome(file) ? `; ~ is not expanded here, ${homeHint}` : '';
+        findings.report(path, `${file}: ${reason}${hint}`);
       }
     }
   }
+  for (const host of hosts) checkKeyPair(['upstreams', host], texts, findings);
   return texts;
+}
+
+/** An upstream's section, and those of its credentials by repository. */
+function sectionsOf(tree: unknown, path: Path): Path[] {
+  const list = valueAt(tree, [...path, 'credentials']);
+  const credentials = Array.isArray(list) ? list : [];
+  return [path, ...credentials.map((_entry, index) => [...path, 'credentials', index])];
+}
+
+function checkKeyPair(path: Path, texts: ReadonlyMap<string, string>, findings: Findings): void {
+  const certificate = texts.get(formatPath([...path, 'client_cert']));
+  const key = texts.get(formatPath([...path, 'client_key']));
+  if (certificate === undefined || key === undefined) return;
+  if (new X509Certificate(certificate).checkPrivateKey(createPrivateKey(key))) return;
+  findings.report([...path, 'client_key'], 'is not the key of the certificate in client_cert');
 }
 
 /** Why a file could not be read, in words. Rethrows what isn't the file system's answer. */
@@ -63,10 +84,21 @@ export function describeReadError(error: unknown): string {
   }
 }
 
-function parsePassword(text: string): string {
+/** Errors: `ValueError`. */
+export function parsePassword(text: string): string {
   const password = text.replace(/\r?\n$/, '');
   if (password === '') throw new ValueError('expected a password in it, got an empty file');
   return password;
+}
+
+/** PEM, without a passphrase. */
+function parseKey(text: string): string {
+  try {
+    createPrivateKey(text);
+    return text;
+  } catch {
+    throw new ValueError('expected a private key in PEM form, without a passphrase');
+  }
 }
 
 /** PEM, one certificate or several. */

@@ -12,6 +12,7 @@ import {
   parseMetricsPath,
   parseNamePattern,
   parsePattern,
+  parsePrefix,
   parseProxySetting,
   parsePublicUrl,
   parseRegistryHost,
@@ -81,6 +82,19 @@ const lruSchema = z.strictObject({
   required: flag.prefault(false),
 });
 
+const credentialsSchema = z.strictObject({
+  repositories: z.array(parsed(parsePattern)).min(1),
+  username: parsed(parseUsername),
+  password: secret.optional(),
+  password_file: text.optional(),
+});
+
+/** Of the program `docker-credential-NAME`. */
+function parseHelper(value: unknown): string {
+  if (typeof value === 'string' && /^[A-Za-z0-9][\w.-]*$/.test(value)) return value;
+  throw refusal('the name of a helper, such as ecr-login for docker-credential-ecr-login', value);
+}
+
 export const upstreamSchema = z.strictObject({
   url: z
     .preprocess(value => (Array.isArray(value) ? value : [value]), z.array(parsed(parseUpstreamUrl)).min(1))
@@ -89,7 +103,13 @@ export const upstreamSchema = z.strictObject({
   password: secret.optional(),
   password_file: text.optional(),
   share: word('public', 'all').prefault('public'),
+  credential_helper: parsed(parseHelper).optional(),
+  credential_helper_ttl: duration({ shortest: 1000 }).prefault('1h'),
+  credentials: z.array(credentialsSchema).prefault([]),
   ca_file: text.optional(),
+  client_cert: text.optional(),
+  client_key: text.optional(),
+  prefix: parsed(parsePrefix).optional(),
   insecure: flag.prefault(false),
   proxy: parsed(parseProxySetting).optional(),
   ip: word('any', 4, 6).prefault('any'),
@@ -143,7 +163,7 @@ const metricsSchema = z.strictObject({
 
 const logSchema = z.strictObject({
   level: word('debug', 'info', 'warn', 'error').prefault('info'),
-  format: word('json', 'text').prefault('json'),
+  format: word('auto', 'json', 'text').prefault('auto'),
   access: flag.prefault(true),
 });
 

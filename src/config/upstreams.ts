@@ -5,10 +5,11 @@
 import { canonicalHost, HUB } from '../oci/name.ts';
 import { parseHost, parseRegistryHost } from './address.ts';
 import type { ProxyConfig, UpstreamConfig } from './config.ts';
-import { checkPassword, type Findings } from './findings.ts';
+import type { Findings } from './findings.ts';
 import { formatPath, isSection, type Path, ValueError, valueAt } from './problem.ts';
 import type { ParsedUpstream } from './schema.ts';
 import { formatSuggestion } from './suggestion.ts';
+import { assembleCredentials, type CredentialFiles, checkCredentials } from './upstream-credentials.ts';
 
 type Section = Readonly<Record<string, unknown>>;
 
@@ -26,10 +27,7 @@ export function checkUpstreams(tree: unknown, findings: Findings): void {
   for (const [key, entry] of Object.entries(upstreams ?? {})) {
     if (!isSection(entry)) continue;
     const path = ['upstreams', key];
-    checkPassword(path, entry, '', findings);
-    const given = ['password', 'password_file'].find(name => entry[name] !== undefined);
-    if (given !== undefined && entry['username'] === undefined)
-      findings.report([...path, given], 'needs a username', 'key');
+    checkCredentials(path, entry, findings);
   }
   checkDefault(
     tree,
@@ -40,30 +38,29 @@ export function checkUpstreams(tree: unknown, findings: Findings): void {
 }
 
 /**
- * `writtenKey`: as in the file. `files`: text of the files that keys name, by the formatted path of the key.
+ * `writtenKey`: as in the file. `files`: those that keys name.
  * `environmentProxy`: for an upstream that names no proxy of its own.
  */
 export function assembleUpstream(
   writtenKey: string,
   parsed: ParsedUpstream,
-  files: ReadonlyMap<string, string>,
+  files: CredentialFiles,
   environmentProxy: ProxyConfig | undefined,
 ): UpstreamConfig {
   const key = canonicalHost(writtenKey);
   const [url = new URL(key === HUB ? 'https://registry-1.docker.io' : `https://${key}`), ...fallbacks] =
     parsed.url ?? [];
   const proxy = parsed.proxy === undefined ? environmentProxy : ownProxy(parsed.proxy);
-  const fileAt = (name: string): string | undefined => files.get(formatPath(['upstreams', writtenKey, name]));
-  const password = parsed.password ?? fileAt('password_file');
-  const ca = fileAt('ca_file');
+  const path = ['upstreams', writtenKey];
+  const ca = files.texts.get(formatPath([...path, 'ca_file']));
   const aliases = new Set(parsed.aliases.map(canonicalHost));
   aliases.delete(key); // what every upstream of that key is called anyway
   return {
     key,
     url,
     fallbacks,
-    ...(parsed.username === undefined ? {} : { username: parsed.username }),
-    ...(password === undefined ? {} : { password }),
+    ...assembleCredentials(path, parsed, files),
+    ...(parsed.prefix === undefined ? {} : { prefix: parsed.prefix }),
     share: parsed.share,
     ...(ca === undefined ? {} : { ca }),
     insecure: parsed.insecure,
@@ -88,14 +85,6 @@ export function assembleUpstream(
 export function chooseDefaultUpstream(keys: readonly string[], given: string | undefined): string {
   if (given !== undefined) return canonicalHost(given);
   return keys.includes(HUB) ? HUB : (keys[0] ?? HUB);
-}
-
-export function warnAboutUpstream({ key, url, username, insecure }: UpstreamConfig): readonly string[] {
-  if (username === undefined) return [];
-  if (url.protocol === 'http:') return [`upstreams.${key}: its password is sent over plain HTTP`];
-  return insecure
-    ? [`upstreams.${key}: its password is sent over TLS without a certificate check (insecure)`]
-    : [];
 }
 
 /** Every host that means an upstream, to the path that says so. */

@@ -6,6 +6,8 @@ import { readFile, stat } from 'node:fs/promises';
 
 export interface WatchedFileOptions<T> {
   readonly path: string;
+  /** Counts until the file has been read. */
+  readonly initial?: T;
   parse(text: string): T;
   /** It can't be read, or not parsed. Called once until it can be read again. */
   onTrouble(error: unknown): void;
@@ -25,13 +27,14 @@ export class WatchedFile<T> {
 
   constructor(options: WatchedFileOptions<T>) {
     this.#options = options;
+    this.#value = options.initial;
   }
 
-  /** Errors: that of the first reading, if there has never been a good one. */
-  async current(): Promise<T> {
+  /** `maxAgeMs`: of the last look at the file. Errors: that of the first reading, if there has never been a good one. */
+  async current(maxAgeMs = checkEveryMs): Promise<T> {
     const now = this.#options.now();
-    const ageMs = this.#checkedAt === undefined ? checkEveryMs : now - this.#checkedAt;
-    if (ageMs >= checkEveryMs || ageMs < 0) {
+    const ageMs = this.#checkedAt === undefined ? maxAgeMs : now - this.#checkedAt;
+    if (ageMs >= maxAgeMs || ageMs < 0) {
       this.#checking ??= this.#check().finally(() => {
         this.#checkedAt = now;
         this.#checking = undefined;

@@ -6,7 +6,7 @@ import { LRUCache } from 'lru-cache';
 import { Limit } from '../lib/limit.ts';
 import { algorithmOf, createDigester, type Digest, finishDigest } from '../oci/digest.ts';
 import type { HeldBlob } from '../store/blobs/held-blob.ts';
-import { verifyFirstBytes } from '../store/ingest/release-policy.ts';
+import { verifyFirstBytes } from '../store/ingest/follower.ts';
 import { StoreError } from '../store/store-error.ts';
 import type { BadBlobs, ContentEvents } from './bad-blobs.ts';
 

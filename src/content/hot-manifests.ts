@@ -5,9 +5,10 @@
 import { LRUCache } from 'lru-cache';
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
+import { isBlobChild } from '../oci/image-needs.ts';
 import type { Descriptor } from '../oci/manifest.ts';
-import { maxManifestBytes, type ParsedManifest, parseManifest } from '../oci/manifest.ts';
-import { octetStream } from '../oci/media-type.ts';
+import { maxManifestBytes, type ParsedManifest, parseManifest, parseOrKeep } from '../oci/manifest.ts';
+import { isManifestType, octetStream } from '../oci/media-type.ts';
 import type { BlobStore } from '../store/blobs/blob-store.ts';
 import type { HeldBlob } from '../store/blobs/held-blob.ts';
 import { StoreError } from '../store/store-error.ts';
@@ -32,10 +33,20 @@ export interface HotManifestsOptions {
   readonly logger: Logger;
 }
 
+/** The bytes belong to the digest, the media type and what is read of them to (repository, digest). */
+interface HotEntry {
+  readonly bytes: Buffer;
+  /** By the type that a record knows; the generic one for repositories whose record knows none. */
+  readonly byType: Map<string, HeldManifest>;
+}
+
+/** Upstreams may give one digest under many types: more than these are read anew. */
+const maxTypes = 4;
+
 export class HotManifests {
-  readonly #hot = new LRUCache<Digest, HeldManifest>({
+  readonly #hot = new LRUCache<Digest, HotEntry>({
     maxSize: hotBytes,
-    sizeCalculation: held => held.bytes.length + entryBytes,
+    sizeCalculation: ({ bytes }) => bytes.length + entryBytes,
   });
   readonly #options: HotManifestsOptions;
 
@@ -43,9 +54,16 @@ export class HotManifests {
     this.#options = options;
   }
 
-  /** Only what is in memory: no I/O. */
-  peek(digest: Digest): HeldManifest | undefined {
-    return this.#hot.get(digest);
+  /** Only what is in memory: no I/O. `mediaType`: of that repository; undefined: its record knows none. */
+  peek(digest: Digest, mediaType: string | undefined): HeldManifest | undefined {
+    const hot = this.#hot.get(digest);
+    if (hot === undefined) return undefined;
+    return hot.byType.get(mediaType ?? octetStream) ?? this.#readIfManifest(digest, mediaType, hot.bytes);
+  }
+
+  /** The bytes in memory, under whatever type. */
+  peekBytes(digest: Digest): Buffer | undefined {
+    return this.#hot.get(digest)?.bytes;
   }
 
   /** The store has it no longer. */
@@ -53,17 +71,19 @@ export class HotManifests {
     this.#hot.delete(digest);
   }
 
-  /** Undefined: not held, no manifest, or bad and set aside. */
-  async get(digest: Digest, mediaType: string): Promise<HeldManifest | undefined> {
-    const hot = this.#hot.get(digest);
+  /** Undefined: not held, bad and set aside, or no manifest although no record says that it is one. */
+  async get(digest: Digest, mediaType: string | undefined): Promise<HeldManifest | undefined> {
+    const hot = this.peek(digest, mediaType);
     if (hot !== undefined) return hot;
-    const bytes = await this.#readRight(digest, mediaType === octetStream ? 'blob' : 'manifest');
-    return bytes && this.#heatIfManifest(digest, mediaType, bytes);
+    const bytes = await this.#readRight(digest, mediaType === undefined ? 'blob' : 'manifest');
+    return bytes && this.#readIfManifest(digest, mediaType, bytes);
   }
 
   /** Keeps verified bytes. When the store can't take them, they stay in memory alone. */
   async put(descriptor: Descriptor, bytes: Buffer): Promise<HeldManifest> {
-    const held = this.#heat(descriptor.digest, descriptor.mediaType, bytes);
+    const { digest, mediaType } = descriptor;
+    const parsed = parseOrKeep(bytes, mediaType);
+    const held = this.#heat(digest, parsed.mediaType, parsed, bytes);
     try {
       if (await this.#options.store.put(descriptor.digest, bytes))
         this.#options.events.manifestStored(descriptor.digest, bytes.length);
@@ -81,24 +101,35 @@ export class HotManifests {
     if (config !== undefined) events.touch(config.digest);
     for (const layer of layers) events.touch(layer.digest);
     for (const child of manifests) {
-      const hot = this.#hot.peek(child.digest);
+      if (isBlobChild(child)) events.touch(child.digest);
+      const [hot] = this.#hot.peek(child.digest)?.byType.values() ?? [];
       if (hot !== undefined && hot.parsed.kind === 'image') this.touch(hot);
     }
   }
 
-  #heatIfManifest(digest: Digest, mediaType: string, bytes: Buffer): HeldManifest | undefined {
+  /** Without a type from a record, a layer or a config may have been asked for as a manifest: that is none. */
+  #readIfManifest(digest: Digest, mediaType: string | undefined, bytes: Buffer): HeldManifest | undefined {
+    if (mediaType !== undefined) return this.#heat(digest, mediaType, parseOrKeep(bytes, mediaType), bytes);
     try {
-      return this.#heat(digest, mediaType, bytes);
+      return this.#heat(digest, octetStream, parseManifest(bytes, octetStream), bytes);
     } catch (error) {
-      if (error instanceof RegistryError) return undefined; // a layer or a config that was asked for as a manifest
+      if (error instanceof RegistryError) return undefined;
       throw error;
     }
   }
 
-  #heat(digest: Digest, mediaType: string, bytes: Buffer): HeldManifest {
-    const parsed = parseManifest(bytes, mediaType);
-    const held = { descriptor: { digest, mediaType: parsed.mediaType, size: bytes.length }, bytes, parsed };
-    this.#hot.set(digest, held);
+  #heat(digest: Digest, askedType: string, parsed: ParsedManifest, read: Buffer): HeldManifest {
+    const hot = this.#hot.peek(digest) ?? { bytes: read, byType: new Map<string, HeldManifest>() };
+    const { bytes, byType } = hot;
+    const held = byType.get(parsed.mediaType) ?? {
+      descriptor: { digest, mediaType: parsed.mediaType, size: bytes.length },
+      bytes,
+      parsed,
+    };
+    const [oldest] = byType.size >= maxTypes ? byType.keys() : [];
+    if (oldest !== undefined) byType.delete(oldest);
+    byType.set(askedType, held);
+    this.#hot.set(digest, hot);
     return held;
   }
 
@@ -135,11 +166,16 @@ export class DescriptorSizes {
   readonly #learnt = new WeakMap<ParsedManifest, { readonly recordName: string; readonly at: number }>();
   #count = 0;
 
+  /** Manifests that a repository's indexes name. */
+  readonly #children = new LRUCache<string, true>({ max: maxSizes });
+
   /** Cheap for a manifest whose sizes can't have been pushed out since. */
   learn(recordName: string, manifest: ParsedManifest): void {
     const last = this.#learnt.get(manifest);
     if (last?.recordName === recordName && this.#count - last.at < maxSizes / 2) return;
-    const { config, layers } = manifest;
+    const { config, layers, manifests } = manifest;
+    for (const { digest, mediaType } of manifests)
+      if (isManifestType(mediaType)) this.#children.set(`${recordName}@${digest}`, true);
     for (const { digest, size } of config === undefined ? layers : [...layers, config]) {
       this.#sizes.set(`${recordName}@${digest}`, size);
       this.#count += 1;
@@ -150,5 +186,10 @@ export class DescriptorSizes {
   /** Bytes; undefined: no manifest of that repository has said so lately. */
   get(recordName: string, digest: Digest): number | undefined {
     return this.#sizes.peek(`${recordName}@${digest}`);
+  }
+
+  /** An index of that repository names it as a manifest. */
+  isChild(recordName: string, digest: Digest): boolean {
+    return this.#children.peek(`${recordName}@${digest}`) !== undefined;
   }
 }

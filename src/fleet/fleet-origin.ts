@@ -9,8 +9,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Digest, isDigest } from '../oci/digest.ts';
 import type { Reference, Repository, Tag } from '../oci/name.ts';
-import { wrapSource } from '../registry/map-origin.ts';
-import type { Origin, OriginHealth } from '../registry/origin.ts';
+import { type Origin, type OriginHealth, wrapSource } from '../registry/origin.ts';
 import type { PeerManifest } from '../registry/peer.ts';
 import type { BlobSource, ManifestAnswer, ReadOptions, ResolveAnswer } from '../registry/registry.ts';
 import { FleetSource } from './fleet-source.ts';

@@ -6,8 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { ExpiringMap } from '../lib/expiring-map.ts';
 import type { RateLimit } from '../oci/rate-limit.ts';
-import { mapOrigin } from '../registry/map-origin.ts';
-import type { Origin } from '../registry/origin.ts';
+import { mapOrigin, type Origin } from '../registry/origin.ts';
 import type { PeerGate } from '../registry/peer.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { FleetObserver } from '../telemetry/observer.ts';

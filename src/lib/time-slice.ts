@@ -9,6 +9,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 const sliceMs = 10;
 
 export class TimeSlice {
+  /** On the clock of `performance.now()`. */
   #endsAtMs = performance.now() + sliceMs;
 
   /** Cheap, though not free: ask after each few hundred steps, never after more than a millisecond of work. */

@@ -27,3 +27,63 @@ export async function settleWithin(work: Promise<unknown>, timeoutMs: number): P
     clearTimeout(timer);
   }
 }
+
+export interface Timers {
+  /** Calls `run` once, `delayMs` from now. The answer withdraws it; idempotent. */
+  after(delayMs: number, run: () => void): () => void;
+}
+
+/** They don't keep the process alive: sockets do. */
+export const systemTimers: Timers = {
+  after(delayMs, run) {
+    const timer = setTimeout(run, delayMs);
+    timer.unref();
+    return () => clearTimeout(timer);
+  },
+};
+
+/** Errors: the signal's reason, at once when it aborts. */
+export function wait(timers: Timers, delayMs: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    const withdraw = timers.after(delayMs, () => {
+      signal.removeEventListener('abort', onAbort);
+      resolve();
+    });
+    const onAbort = (): void => {
+      withdraw();
+      reject(signal.reason);
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+}
+
+export interface Wait {
+  readonly changed: Promise<void>;
+  /** Ends this wait now. */
+  cancel(): void;
+}
+
+/** Wakes all who wait for the next change of something. No promise outlives its wait. */
+export class Notifier {
+  readonly #waiters = new Set<() => void>();
+
+  ring(): void {
+    const waiters = [...this.#waiters];
+    this.#waiters.clear();
+    for (const wake of waiters) wake();
+  }
+
+  next(): Wait {
+    let wake = (): void => {};
+    const changed = new Promise<void>(resolve => {
+      wake = resolve;
+    });
+    this.#waiters.add(wake);
+    const cancel = () => {
+      this.#waiters.delete(wake);
+      wake();
+    };
+    return { changed, cancel };
+  }
+}

@@ -101,6 +101,11 @@ export class MetricFamilies {
     '1: the upstream failed often and gets no requests.',
     ['upstream'],
   );
+  readonly upstreamCredentials = this.#gauge(
+    'cistern_upstream_credentials_ok',
+    '1: the upstream takes the configured credentials.',
+    ['upstream'],
+  );
   readonly lruUp = this.#gauge('cistern_lru_up', '1: the LRU index answers.', ['backend']);
 
   #counter(name: string, help: string, labelNames: readonly string[] = []): Counter {

@@ -11,6 +11,8 @@ export interface UpstreamTotals {
   readonly breakerOpen: boolean;
   readonly rateLimit: number | undefined;
   readonly rateRemaining: number | undefined;
+  /** Undefined before they were used. */
+  readonly areCredentialsAccepted: boolean | undefined;
 }
 
 /** Since the start. Requests and served bytes are those of manifests and blobs. */
@@ -26,8 +28,14 @@ export interface MetricTotals {
 type Sample = Awaited<ReturnType<Counter['get']>>['values'][number];
 
 export async function readTotals(families: MetricFamilies): Promise<MetricTotals> {
-  const [ups, breakers, limits, remaining] = await Promise.all(
-    [families.upstreamUp, families.breakerOpen, families.rateLimit, families.rateRemaining].map(byUpstream),
+  const [ups, breakers, limits, remaining, credentials] = await Promise.all(
+    [
+      families.upstreamUp,
+      families.breakerOpen,
+      families.rateLimit,
+      families.rateRemaining,
+      families.upstreamCredentials,
+    ].map(byUpstream),
   );
   return {
     requests: await byOutcome(families.requests),
@@ -37,11 +45,13 @@ export async function readTotals(families: MetricFamilies): Promise<MetricTotals
     evictedBytes: await sumOf(families.evictedBytes),
     of: upstream => {
       const up = ups?.get(upstream);
+      const accepted = credentials?.get(upstream);
       return {
         up: up === undefined ? undefined : up === 1,
         breakerOpen: breakers?.get(upstream) === 1,
         rateLimit: limits?.get(upstream),
         rateRemaining: remaining?.get(upstream),
+        areCredentialsAccepted: accepted === undefined ? undefined : accepted === 1,
       };
     },
   };

@@ -107,6 +107,10 @@ export class Metrics implements Observer {
     this.#families.breakerOpen.set({ upstream }, open ? 1 : 0);
   }
 
+  upstreamCredentials(upstream: string, areAccepted: boolean): void {
+    this.#families.upstreamCredentials.set({ upstream }, areAccepted ? 1 : 0);
+  }
+
   downloadStarted(upstream: string): void {
     this.#families.downloads.inc({ upstream });
   }

@@ -30,6 +30,22 @@ export function pullScope(repository: Repository): string {
   return `repository:${repository}:pull`;
 }
 
+const maxScopes = 16;
+
+/**
+ * The scopes that a challenge asks for, each cut down to `pull`: a mirror never needs a token that may do more. Undefined
+ * when none of them is about pulling.
+ */
+export function pullScopesOf(scope: string | undefined): readonly string[] | undefined {
+  const pulls = (scope ?? '').split(/\s+/).flatMap(part => {
+    const [, subject, actions] = /^([^:]+:.+):([^:]+)$/.exec(part) ?? [];
+    const isPull = actions?.split(',').some(action => action === 'pull' || action === '*');
+    return subject !== undefined && isPull === true ? [`${subject}:pull`] : [];
+  });
+  const distinct = [...new Set(pulls)].slice(0, maxScopes);
+  return distinct.length === 0 ? undefined : distinct;
+}
+
 /** The value of one challenge; every parameter quoted (distribution's token specification does so). */
 export function formatChallenge(challenge: Challenge): string {
   const scheme = challenge.scheme.charAt(0).toUpperCase() + challenge.scheme.slice(1);

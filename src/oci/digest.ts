@@ -12,6 +12,11 @@ export function isDigest(text: string): text is Digest {
   return pattern.test(text);
 }
 
+/** Of an algorithm that isn't computed here, such as `blake3:…` (OCI image-spec "Digests"): content under it can't be verified. */
+export function isForeignDigest(text: string): boolean {
+  return /^(?!sha(?:256|512):)[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]{1,512}$/.test(text);
+}
+
 /** Errors: DIGEST_INVALID for another algorithm, a wrong length or upper case. */
 export function parseDigest(text: string): Digest {
   if (isDigest(text)) return text;

@@ -2,7 +2,7 @@
  * Manifests and the descriptors that they name: config, layers, children, subject. Only that is read and checked; unknown fields are ignored
  * and the bytes are never rewritten (OCI image-spec "Image Manifest", "Image Index", "OCI Content Descriptors").
  */
-import { type Digest, isDigest } from './digest.ts';
+import { type Digest, isDigest, isForeignDigest } from './digest.ts';
 import { excerpt, RegistryError } from './error.ts';
 import {
   bareMediaType,
@@ -24,6 +24,8 @@ export interface Descriptor {
   readonly digest: Digest;
   /** Bytes. */
   readonly size: number;
+  /** The content stands in the descriptor itself (OCI image-spec, `data`): a client need not fetch it. */
+  readonly isEmbedded?: boolean;
 }
 
 /** Which machine a child of an index is for (OCI image-spec "Image Index", `platform`). */
@@ -34,12 +36,18 @@ export interface Platform {
   readonly osVersion?: string;
 }
 
-export interface ChildDescriptor extends Descriptor {
+/** Some tools leave out the size. */
+export interface ChildDescriptor {
+  readonly mediaType: string;
+  readonly digest: Digest;
+  /** Bytes. */
+  readonly size?: number;
   readonly platform?: Platform;
 }
 
 export interface ParsedManifest {
-  readonly kind: 'image' | 'index';
+  /** `other`: kept as it came, nothing in it is read. */
+  readonly kind: 'image' | 'index' | 'other';
   /** As received when it says something; otherwise found in the body. Without parameters. */
   readonly mediaType: string;
   readonly config?: Descriptor;
@@ -50,6 +58,8 @@ export interface ParsedManifest {
   readonly subject?: Descriptor;
   readonly artifactType?: string;
   readonly annotations?: Readonly<Record<string, string>>;
+  /** It names content under a digest that can't be computed here, so that content is never held. */
+  readonly hasForeign?: boolean;
 }
 
 /** What may stand in a manifest, a descriptor or a platform; nothing of it is believed before it is checked. */
@@ -66,6 +76,7 @@ type JsonKey =
   | 'manifests'
   | 'digest'
   | 'size'
+  | 'data'
   | 'platform'
   | 'os'
   | 'os.version'
@@ -83,16 +94,68 @@ export function parseManifest(bytes: Uint8Array, mediaType: string): ParsedManif
   const subject = parseOptional(body.subject, 'subject');
   const artifactType = body.artifactType;
   const annotations = parseAnnotations(body.annotations);
+  const layers = isIndex ? [] : parseList(body, body.layers === undefined ? 'blobs' : 'layers', descriptorAt);
+  const manifests = isIndex ? parseList(body, 'manifests', parseChild) : [];
+  const hasForeign = [config, ...layers, ...manifests].includes('foreign');
   return {
     kind: isIndex ? 'index' : 'image',
     mediaType: type,
-    layers: isIndex ? [] : parseList(body, body.layers === undefined ? 'blobs' : 'layers', descriptorAt),
-    manifests: isIndex ? parseList(body, 'manifests', parseChild) : [],
-    ...(config && { config }),
-    ...(subject && { subject }),
+    layers: layers.filter(isOwn),
+    manifests: manifests.filter(isOwn),
+    ...(hasForeign && { hasForeign }),
+    ...(isOwn(config) && { config }),
+    ...(isOwn(subject) && { subject }),
     ...(typeof artifactType === 'string' && artifactType !== '' && { artifactType }),
     ...(annotations && { annotations }),
   };
+}
+
+/**
+ * As `parseManifest`, for bytes whose digest is right and that an upstream gave as a manifest: what can't be read is kept
+ * as it is, under the type that it came with. Errors: MANIFEST_INVALID for schema 1.
+ */
+export function parseOrKeep(bytes: Uint8Array, mediaType: string): ParsedManifest {
+  try {
+    return parseManifest(bytes, mediaType);
+  } catch (error) {
+    const bare = bareMediaType(mediaType);
+    if (!(error instanceof RegistryError) || isSchema1Type(bare) || isSchema1(readObject(bytes))) throw error;
+    return { kind: 'other', mediaType: bare === '' ? octetStream : bare, layers: [], manifests: [] };
+  }
+}
+
+/**
+ * The bytes say themselves that they are a manifest. For content that came as a blob: a client that gets a manifest there
+ * would keep a wrong type for it.
+ */
+export function looksLikeManifest(bytes: Uint8Array): boolean {
+  if (
+    bytes.length > maxManifestBytes ||
+    !/^\s*\{/.test(Buffer.from(bytes.subarray(0, 64)).toString('latin1'))
+  )
+    return false;
+  const body = readObject(bytes);
+  if (body === undefined) return false;
+  const { mediaType, schemaVersion, config, layers, manifests } = body;
+  if (typeof mediaType === 'string' && mediaType !== '')
+    return isManifestType(mediaType) || isSchema1Type(mediaType);
+  if (schemaVersion === 1) return isSchema1(body);
+  return schemaVersion === 2 && (Array.isArray(manifests) || (isObject(config) && Array.isArray(layers)));
+}
+
+function readObject(bytes: Uint8Array): JsonObject | undefined {
+  try {
+    const body: unknown = JSON.parse(
+      Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8'),
+    );
+    return isObject(body) ? body : undefined;
+  } catch {
+    return undefined; // not JSON: the caller says what that means
+  }
+}
+
+function isSchema1(body: JsonObject | undefined): boolean {
+  return body?.schemaVersion === 1 && 'fsLayers' in body;
 }
 
 /** A descriptor that this program wrote itself, with all three fields. Undefined for anything else. */
@@ -155,22 +218,40 @@ function parseList<T>(
 }
 
 /** Absent and `null` are the same: Go writes `null` for what isn't there. */
-function parseOptional(value: unknown, where: string): Descriptor | undefined {
+function parseOptional(value: unknown, where: string): Descriptor | 'foreign' | undefined {
   return value === undefined || value === null ? undefined : descriptorAt(value, where);
 }
 
-function descriptorAt(value: unknown, where: string): Descriptor {
-  if (!isObject(value)) throw invalid(`a descriptor under ${where}`, value);
-  const { digest, size, mediaType } = value;
-  if (typeof digest !== 'string' || !isDigest(digest)) throw invalid(`a digest under ${where}`, digest);
-  if (!isSize(size)) throw invalid(`a size in bytes under ${where}`, String(size));
-  return { mediaType: typeof mediaType === 'string' ? mediaType : octetStream, digest, size };
+/** Names content under a digest that is computed here. */
+function isOwn<T extends object>(descriptor: T | 'foreign' | undefined): descriptor is T {
+  return descriptor !== undefined && descriptor !== 'foreign';
 }
 
-function parseChild(value: unknown, where: string): ChildDescriptor {
-  const descriptor = descriptorAt(value, where);
+function descriptorAt(value: unknown, where: string): Descriptor | 'foreign' {
+  const named = namedAt(value, where);
+  if (named === 'foreign') return named;
+  const { size, data, ...rest } = named;
+  if (!isSize(size)) throw invalid(`a size in bytes under ${where}`, String(size));
+  const isEmbedded = typeof data === 'string' && Buffer.byteLength(data, 'base64') === size;
+  return { ...rest, size, ...(isEmbedded && { isEmbedded }) };
+}
+
+function namedAt(value: unknown, where: string) {
+  if (!isObject(value)) throw invalid(`a descriptor under ${where}`, value);
+  const { digest, size, mediaType, data } = value;
+  if (typeof digest === 'string' && isForeignDigest(digest)) return 'foreign';
+  if (typeof digest !== 'string' || !isDigest(digest)) throw invalid(`a digest under ${where}`, digest);
+  return { mediaType: typeof mediaType === 'string' ? mediaType : octetStream, digest, size, data };
+}
+
+function parseChild(value: unknown, where: string): ChildDescriptor | 'foreign' {
+  const named = namedAt(value, where);
+  if (named === 'foreign') return named;
+  const { mediaType, digest, size } = named;
+  if (size !== undefined && size !== null && !isSize(size))
+    throw invalid(`a size in bytes under ${where}`, String(size));
   const platform = isObject(value) ? parsePlatform(value.platform) : undefined;
-  return platform === undefined ? descriptor : { ...descriptor, platform };
+  return { mediaType, digest, ...(isSize(size) && { size }), ...(platform && { platform }) };
 }
 
 function parsePlatform(value: unknown): Platform | undefined {

@@ -13,6 +13,14 @@ export const dockerSchema1 = 'application/vnd.docker.distribution.manifest.v1+js
 export const dockerSchema1Signed = 'application/vnd.docker.distribution.manifest.v1+prettyjws';
 export const octetStream = 'application/octet-stream';
 
+export const emptyConfigType = 'application/vnd.oci.empty.v1+json';
+export const buildCacheConfigType = 'application/vnd.buildkit.cacheconfig.v0';
+
+const imageConfigTypes: ReadonlySet<string> = new Set([
+  'application/vnd.oci.image.config.v1+json',
+  'application/vnd.docker.container.image.v1+json',
+]);
+const layerPrefixes = ['application/vnd.oci.image.layer.', 'application/vnd.docker.image.rootfs.'];
 const nonDistributablePrefix = 'application/vnd.oci.image.layer.nondistributable.';
 const dockerForeignPrefix = 'application/vnd.docker.image.rootfs.foreign.';
 const genericTypes: ReadonlySet<string> = new Set([
@@ -72,4 +80,21 @@ export function isGenericType(mediaType: string): boolean {
 export function isDistributable(layerMediaType: string): boolean {
   const bare = bareMediaType(layerMediaType);
   return !bare.startsWith(nonDistributablePrefix) && !bare.startsWith(dockerForeignPrefix);
+}
+
+/** The config of an image that can run. */
+export function isImageConfigType(mediaType: string): boolean {
+  return imageConfigTypes.has(bareMediaType(mediaType));
+}
+
+/** A file system layer of an image. */
+export function isLayerType(mediaType: string): boolean {
+  const bare = bareMediaType(mediaType);
+  return layerPrefixes.some(prefix => bare.startsWith(prefix));
+}
+
+/** What an index lists under that type is a blob although it stands among the manifests (BuildKit's caches). */
+export function isBlobType(mediaType: string): boolean {
+  const bare = bareMediaType(mediaType);
+  return isLayerType(bare) || imageConfigTypes.has(bare) || bare === buildCacheConfigType;
 }

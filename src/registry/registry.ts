@@ -41,10 +41,14 @@ export interface ReadOptions {
   readonly caller?: Caller;
   /** Of an upstream: without its credentials, to see what is public. */
   readonly anonymous?: boolean;
+  /** Of an upstream: a HEAD that it refuses is not followed by a GET, which may count in a pull limit. */
+  readonly headOnly?: boolean;
 }
 
 export interface ResolveAnswer extends Answer {
   readonly descriptor: Descriptor;
+  /** Of an upstream whose HEAD said nothing: it was asked by GET, and these are the verified bytes. */
+  readonly bytes?: Buffer;
 }
 
 export interface ManifestAnswer extends ResolveAnswer {

@@ -6,7 +6,7 @@ import { type ErrorCode, RegistryError } from '../oci/error.ts';
 import type { Kind } from '../telemetry/observer.ts';
 
 /**
- * `gone` 404 · `denied` 401/403 after a fresh token · `limited` 429 · `status` any other status ·
+ * `gone` 404 · `denied` 401/403 after a fresh token · `credentials` 401 to the configured credentials themselves · `limited` 429 · `status` any other status ·
  * `unreachable` refused, reset, DNS, TLS · `timeout` the deadline passed · `breaker` not asked: it failed a moment ago ·
  * `paused` not asked: Retry-After · `blocked` a redirect or realm that must not be dialled ·
  * `mismatch` the bytes were not the content · `range` the source could not give that range · `offline` never called.
@@ -14,6 +14,7 @@ import type { Kind } from '../telemetry/observer.ts';
 export type UpstreamFailure =
   | 'gone'
   | 'denied'
+  | 'credentials'
   | 'limited'
   | 'status'
   | 'unreachable'
@@ -39,9 +40,14 @@ export interface UpstreamErrorOptions {
   readonly cause?: unknown;
 }
 
+/** The upstream's word about this caller, not about the content. */
+export function isAccessRefusal(failure: UpstreamFailure): boolean {
+  return failure === 'denied' || failure === 'credentials';
+}
+
 function codeOf(kind: Kind, failure: UpstreamFailure): ErrorCode {
   if (kind === 'blob') return 'BLOB_UNKNOWN'; // dockerd retries a blob's 5xx for a minute: always 404
-  if (failure !== 'gone' && failure !== 'denied') return 'UNAVAILABLE';
+  if (failure !== 'gone' && !isAccessRefusal(failure)) return 'UNAVAILABLE';
   return kind === 'tags' || kind === 'referrers' ? 'NAME_UNKNOWN' : 'MANIFEST_UNKNOWN';
 }
 
@@ -54,7 +60,7 @@ export class UpstreamError extends RegistryError {
 
   constructor(options: UpstreamErrorOptions) {
     const { upstream, kind, failure } = options;
-    const reason = failure === 'denied' ? 'refused' : failure;
+    const reason = isAccessRefusal(failure) ? 'refused' : failure;
     super(codeOf(kind, failure), {
       message: options.message,
       detail: {

@@ -47,6 +47,8 @@ export interface Observer {
   upstreamRateLimit(upstream: string, limit: RateLimit): void;
   upstreamUp(upstream: string, up: boolean): void;
   breakerOpen(upstream: string, open: boolean): void;
+  /** Whether the upstream takes the configured credentials. */
+  upstreamCredentials(upstream: string, areAccepted: boolean): void;
   downloadStarted(upstream: string): void;
   downloadEnded(upstream: string): void;
   downloadResumed(upstream: string, cause: ResumeCause): void;

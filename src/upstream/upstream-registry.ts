@@ -2,7 +2,7 @@
  * One remote registry as a `RegistryReader`: what it says, verified where a digest is at hand, and every failure as an
  * `UpstreamError`. It keeps nothing but tokens and what it knows of the upstream's health. It owns its connections.
  */
-import { systemTimers, type Timers } from '../lib/timers.ts';
+import { systemTimers, type Timers } from '../lib/wait.ts';
 import type { Digest } from '../oci/digest.ts';
 import { buildEndpoint } from '../oci/endpoint.ts';
 import type { Reference, Repository } from '../oci/name.ts';
@@ -21,24 +21,23 @@ import type {
   StatOptions,
   TagsPage,
 } from '../registry/registry.ts';
+import { UpstreamError } from '../registry/upstream-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Kind, Observer } from '../telemetry/observer.ts';
-import { Authorizer } from './auth/authorizer.ts';
-import type { CredentialProvider } from './auth/credential-provider.ts';
+import { type Account, askOrAnonymously, openAccount } from './account.ts';
+import type { CredentialProvider, RepositoryCredentials } from './auth/credential-provider.ts';
 import { RealmClient } from './auth/realm.ts';
 import { TokenSource } from './auth/token-source.ts';
-import { Blobs } from './content/blobs.ts';
-import { Manifests } from './content/manifests.ts';
+import { UpstreamLogins } from './auth/upstream-login.ts';
 import { fetchReferrers } from './content/referrers.ts';
 import { fetchTags } from './content/tag-list.ts';
 import { answerBlob } from './content/transfer.ts';
 import { probe } from './health/breaker.ts';
-import { AnonymousHealth, Health, type HealthObserver, type HostHealth } from './health/health.ts';
-import { type Deadline, Operations } from './request/deadline.ts';
+import { AnonymousHealth, Health, type HealthObserver } from './health/health.ts';
+import type { Deadline, Operation } from './request/deadline.ts';
 import { RecentFailures } from './request/recent-failures.ts';
 import { urlOf } from './request/redirects.ts';
-import { Requester } from './request/requester.ts';
-import type { Lookup } from './transport/dial.ts';
+import type { ClientCertificate, Lookup } from './transport/dial.ts';
 import type { ProxyOptions } from './transport/proxy.ts';
 import { Transport } from './transport/transport.ts';
 
@@ -49,8 +48,12 @@ export interface UpstreamOptions {
   readonly url: URL;
   /** Absent: anonymous. */
   readonly credentials?: CredentialProvider | undefined;
+  /** Go before `credentials`; the first that matches counts. */
+  readonly repositoryCredentials?: readonly RepositoryCredentials[];
   /** Certificates in PEM, trusted beside the public ones. */
   readonly ca?: string;
+  /** For the upstream's own host alone. */
+  readonly clientCertificate?: ClientCertificate;
   /** Any certificate will do. */
   readonly insecure: boolean;
   /** Which addresses names are resolved to. */
@@ -85,17 +88,10 @@ export interface UpstreamSource extends BlobSource {
   ): Promise<OpenedSource>;
 }
 
-/** The registry as it is for one set of credentials, or for none: what the one is refused the other may get. */
-interface Account {
-  readonly requester: Requester;
-  readonly operations: Operations;
-  readonly manifests: Manifests;
-  readonly blobs: Blobs;
-}
-
 export class UpstreamRegistry implements Origin {
   readonly key: string;
   readonly #now: () => number;
+  readonly #timeoutMs: number;
   readonly #transport: Transport;
   readonly #health: Health;
   readonly #account: Account;
@@ -103,12 +99,14 @@ export class UpstreamRegistry implements Origin {
   readonly #anonymous: Account;
 
   constructor(options: UpstreamOptions) {
-    const { key, url, ca, insecure, ip, lookup, proxy, maxTransfers, userAgent } = options;
+    const { key, url, ca, insecure, ip, lookup, proxy, maxTransfers, userAgent, tokenHosts } = options;
     const { observer, logger, now, credentials, timers = systemTimers } = options;
+    const { repositoryCredentials = [], clientCertificate } = options;
+    const hasCredentials = credentials !== undefined || repositoryCredentials.length > 0;
     const { connectMs, firstByteMs: timeoutMs } = options.timeouts;
     const failures = new RecentFailures(now);
-    const anonymousFailures = credentials === undefined ? failures : new RecentFailures(now);
-    const dial = { url, ca, insecure, ip, connectMs, lookup };
+    const anonymousFailures = hasCredentials ? new RecentFailures(now) : failures;
+    const dial = { url, ca, clientCertificate, insecure, ip, connectMs, lookup };
     const transport = new Transport({ key, dial, proxy, maxTransfers, userAgent, observer });
     const pingUrl = urlOf(url, buildEndpoint({ kind: 'ping' }));
     const health = new Health({
@@ -126,43 +124,72 @@ export class UpstreamRegistry implements Origin {
     });
     const realms = new RealmClient({ key, transport, health, failures, timers, timeoutMs, now });
     const tokens = new TokenSource({ key, realms, now });
-    const policy = { url, tokenHosts: options.tokenHosts };
-    const openAccount = (
-      provider: CredentialProvider | undefined,
-      hostHealth: HostHealth,
-      recent: RecentFailures,
-    ): Account => {
-      const authorizer = new Authorizer({ policy, credentials: provider, tokens, now });
-      const hosts = { url, transport, health: hostHealth, failures: recent, now };
-      const requester = new Requester({ ...hosts, key, authorizer, logger, timers });
-      const operations = new Operations({ key, failures: recent, timers, timeoutMs });
-      return {
-        requester,
-        operations,
-        manifests: new Manifests({ key, requester, observer, logger }),
-        blobs: new Blobs({ key, requester, operations, maxTransfers, observer }),
-      };
+    const shared = {
+      ...{ key, url, tokenHosts, tokens, transport, maxTransfers, timeoutMs },
+      ...{ observer, logger, timers, now },
     };
+    const logins = new UpstreamLogins({ key, credentials, repositoryCredentials, observer, logger, now });
     this.key = key;
     this.#now = now;
+    this.#timeoutMs = timeoutMs;
     this.#transport = transport;
     this.#health = health;
-    this.#account = openAccount(credentials, health, failures);
-    this.#anonymous =
-      credentials === undefined
-        ? this.#account
-        : openAccount(undefined, new AnonymousHealth(key, health, now), anonymousFailures);
+    const loginOf = (repository: Repository) => logins.of(repository);
+    this.#account = openAccount({ ...shared, loginOf, health, failures });
+    this.#anonymous = hasCredentials
+      ? openAccount({
+          ...shared,
+          loginOf: () => undefined,
+          health: new AnonymousHealth(key, health, now),
+          failures: anonymousFailures,
+        })
+      : this.#account;
   }
 
+  /**
+   * HEAD; where that says nothing, GET within the same time: its word counts. Both are sent with the same credentials, because the
+   * 404 of a GET without refused credentials says nothing about the content.
+   */
   resolve(repository: Repository, reference: Reference, options: UpstreamRead): Promise<ResolveAnswer> {
-    return this.#run('manifest', `${repository} ${reference}`, options, ({ manifests }, deadline) =>
-      manifests.resolve(repository, reference, deadline),
-    );
+    const startedAt = this.#now();
+    const wholeMs = options.timeoutMs ?? this.#timeoutMs;
+    return this.#ask(options, async account => {
+      const asked = { ...options, decidedBy: `GET ${repository} ${reference}` };
+      const { descriptor, ...answer } = await this.#runWith(
+        account,
+        'manifest',
+        `HEAD ${repository} ${reference}`,
+        asked,
+        async ({ manifests }, deadline) => ({
+          descriptor: await manifests.resolve(repository, reference, deadline),
+        }),
+      );
+      if (descriptor !== undefined) return { ...answer, descriptor };
+      if (options.headOnly === true) {
+        const message = `HEAD of ${repository} ${reference} told nothing, and a GET would use up the pull limit`;
+        throw new UpstreamError({ upstream: this.key, kind: 'manifest', failure: 'paused', message });
+      }
+      const timeoutMs = Math.min(wholeMs, Math.max(1, startedAt + wholeMs - this.#now()));
+      return this.#fetchManifest(account, repository, reference, { ...options, timeoutMs });
+    });
   }
 
   manifest(repository: Repository, reference: Reference, options: UpstreamRead): Promise<ManifestAnswer> {
-    return this.#run('manifest', `${repository} ${reference}`, options, ({ manifests }, deadline) =>
-      manifests.fetch(repository, reference, deadline),
+    return this.#ask(options, account => this.#fetchManifest(account, repository, reference, options));
+  }
+
+  #fetchManifest(
+    account: Account,
+    repository: Repository,
+    reference: Reference,
+    options: UpstreamRead,
+  ): Promise<ManifestAnswer> {
+    return this.#runWith(
+      account,
+      'manifest',
+      `GET ${repository} ${reference}`,
+      options,
+      ({ manifests }, deadline) => manifests.fetch(repository, reference, deadline),
     );
   }
 
@@ -171,7 +198,7 @@ export class UpstreamRegistry implements Origin {
     digest: Digest,
     options: StatOptions & UpstreamRead,
   ): Promise<StatAnswer> {
-    const size = await this.#accountFor(options).blobs.stat(repository, digest, options);
+    const size = await this.#ask(options, ({ blobs }) => blobs.stat(repository, digest, options));
     return { outcome: 'passthrough', checkedAt: this.#now(), size };
   }
 
@@ -183,8 +210,8 @@ export class UpstreamRegistry implements Origin {
     options: UpstreamRead,
   ): Promise<BlobAnswer> {
     const { timeoutMs } = options;
-    const { blobs } = this.#accountFor(options);
-    const open = (signal: AbortSignal) => blobs.open(repository, digest, range, { signal, timeoutMs });
+    const open = (signal: AbortSignal) =>
+      this.#ask(options, ({ blobs }) => blobs.open(repository, digest, range, { signal, timeoutMs }));
     return { checkedAt: this.#now(), ...(await answerBlob(range, options.signal, open)) };
   }
 
@@ -194,22 +221,15 @@ export class UpstreamRegistry implements Origin {
       upstream: this.key,
       repository,
       roundTripMs: () => this.#transport.roundTrip.shortestMs,
-      open: async (
-        offset,
-        { signal, end, background = false, timeoutMs, anonymous = false, target, ...more },
-      ) => {
+      open: async (offset, { signal, end, background = false, timeoutMs, anonymous, target, ...more }) => {
+        const { expectedSize } = more;
         const range =
           end !== undefined ? { first: offset, last: end - 1 } : offset > 0 ? { first: offset } : undefined;
         // a transfer that had bytes has a backoff of its own: failures of other requests don't hold it up
-        const options = {
-          signal,
-          background,
-          timeoutMs,
-          ignoreBreaker: hasGiven,
-          target,
-          expectedSize: more.expectedSize,
-        };
-        const opened = await this.#accountFor({ anonymous }).blobs.open(repository, digest, range, options);
+        const options = { signal, background, timeoutMs, ignoreBreaker: hasGiven, target, expectedSize };
+        const opened = await this.#ask({ signal, anonymous }, ({ blobs }) =>
+          blobs.open(repository, digest, range, options),
+        );
         hasGiven = true;
         return opened;
       },
@@ -236,20 +256,34 @@ export class UpstreamRegistry implements Origin {
     );
   }
 
-  async #run<Result extends object>(
+  #run<Result extends object>(
     kind: Kind,
     subject: string,
-    { signal, timeoutMs, anonymous }: UpstreamRead,
+    options: UpstreamRead,
     work: (account: Account, deadline: Deadline) => Promise<Result>,
   ): Promise<Result & { readonly outcome: 'passthrough'; readonly checkedAt: number }> {
-    const account = this.#accountFor({ anonymous });
-    const operation = { kind, subject, signal, timeoutMs };
+    return this.#ask(options, account => this.#runWith(account, kind, subject, options, work));
+  }
+
+  async #runWith<Result extends object>(
+    account: Account,
+    kind: Kind,
+    subject: string,
+    { signal, timeoutMs, decidedBy }: UpstreamRead & Pick<Operation, 'decidedBy'>,
+    work: (account: Account, deadline: Deadline) => Promise<Result>,
+  ): Promise<Result & { readonly outcome: 'passthrough'; readonly checkedAt: number }> {
+    const operation = { kind, subject, signal, timeoutMs, ...(decidedBy !== undefined && { decidedBy }) };
     const result = await account.operations.run(operation, deadline => work(account, deadline));
     return { outcome: 'passthrough', checkedAt: this.#now(), ...result };
   }
 
-  #accountFor({ anonymous = false }: { readonly anonymous?: boolean | undefined }): Account {
-    return anonymous ? this.#anonymous : this.#account;
+  /** `anonymous` false: with the credentials alone; left out: without them too, when they are refused. */
+  #ask<Result>(
+    { signal, anonymous }: { readonly signal: AbortSignal; readonly anonymous?: boolean | undefined },
+    ask: (account: Account) => Promise<Result>,
+  ): Promise<Result> {
+    if (anonymous === undefined) return askOrAnonymously(this.#account, this.#anonymous, signal, ask);
+    return ask(anonymous ? this.#anonymous : this.#account);
   }
 
   health(): OriginHealth {

@@ -6,8 +6,7 @@
 import type { Digest } from '../oci/digest.ts';
 import type { Reference, Repository } from '../oci/name.ts';
 import type { ByteRange } from '../oci/range.ts';
-import { wrapSource } from '../registry/map-origin.ts';
-import type { Origin, OriginHealth } from '../registry/origin.ts';
+import { type Origin, type OriginHealth, wrapSource } from '../registry/origin.ts';
 import type {
   BlobAnswer,
   BlobSource,
@@ -22,17 +21,22 @@ import type {
 import type { UpstreamError } from '../registry/upstream-error.ts';
 import type { Kind } from '../telemetry/observer.ts';
 import type { HealthObserver } from './health/health.ts';
+import { prefixOrigin } from './prefixed-origin.ts';
 import { FailoverClock, type FailoverOptions, failOver, isRefusal } from './request/failover.ts';
 import { type UpstreamOptions, UpstreamRegistry, type UpstreamSource } from './upstream-registry.ts';
 
 export interface SeveralUrls {
   /** After `url`, in the order in which they are asked. */
   readonly fallbacks: readonly URL[];
+  /** Before each repository at all of them. */
+  readonly prefix?: string;
 }
 
 export function openUpstream(options: UpstreamOptions & SeveralUrls): Origin {
-  const { fallbacks } = options;
-  return fallbacks.length === 0 ? new UpstreamRegistry(options) : new UpstreamUrls(options, fallbacks);
+  const { fallbacks, prefix } = options;
+  const origin =
+    fallbacks.length === 0 ? new UpstreamRegistry(options) : new UpstreamUrls(options, fallbacks);
+  return prefix === undefined ? origin : prefixOrigin(origin, prefix);
 }
 
 class UpstreamUrls implements Origin {
@@ -47,8 +51,16 @@ class UpstreamUrls implements Origin {
     this.#failover = { timeoutMs: options.timeouts.firstByteMs, now };
     this.#health = new UrlHealth(key, healthObserver ?? observer, 1 + fallbacks.length);
     this.#members = [options.url, ...fallbacks].map((url, index) => {
-      const credentials = index === 0 ? options.credentials : undefined;
-      const member = { ...options, url, credentials, healthObserver: this.#health.observerOf(index) };
+      const isFirst = index === 0;
+      const credentials = isFirst ? options.credentials : undefined;
+      const repositoryCredentials = isFirst ? (options.repositoryCredentials ?? []) : [];
+      const member = {
+        ...options,
+        url,
+        credentials,
+        repositoryCredentials,
+        healthObserver: this.#health.observerOf(index),
+      };
       return new UpstreamRegistry(member);
     });
     this.#health.watch(this.#members.map(member => member.health()));

@@ -1,7 +1,7 @@
 /**
  * The servers that are measured side by side, each a process of its own that ends with the running test: Cistern as users
  * run it, Debian's docker-registry as a pull-through cache, nginx as Debian sets it up (a worker per core, sendfile) and a
- * bare server of Node. Their logs go to files: reading them must not cost anybody time.
+ * bare server of Node. Their logs go to files: reading them must cost no time.
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

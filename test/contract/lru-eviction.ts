@@ -108,7 +108,7 @@ export function describeEviction(name: string, create: CreateLru): void {
       const disk = await filled(120);
       disk.onRemoval = n => {
         if (n === 0) for (const used of numbers(40, 60)) disk.lru.touch(blob(used));
-        disk.lru.touch(blob(n)); // somebody still reads it: it doesn't come back
+        disk.lru.touch(blob(n)); // a reader still has it open: it doesn't come back
       };
       await disk.capacity.scanned();
       expect(disk.removed).toEqual([...numbers(0, 40), ...numbers(60, 90)]);

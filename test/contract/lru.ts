@@ -10,7 +10,7 @@ import { type Digest, digestOf } from '../../src/oci/digest.ts';
 
 export type LruUnderTest = Lru & LoadableLru;
 
-/** Gives an empty index, as after a loss of everything. Whoever needs cleaning up uses `onTestFinished`. */
+/** Gives an empty index, as after a loss of everything. A factory that has to clean up uses `onTestFinished`. */
 export type CreateLru = (options: { readonly now: () => number }) => Promise<LruUnderTest>;
 
 const names = ['a', 'b', 'c', 'd', 'e', 'f'] as const;
@@ -143,7 +143,7 @@ export function describeLru(name: string, create: CreateLru): void {
       lru.touch(digestNamed('c'));
       for (const { digest } of await asked) {
         lru.remove(digest); // its file is gone …
-        lru.touch(digest); // … but somebody still reads it
+        lru.touch(digest); // … but a reader still has it open
       }
       lru.touch(digestNamed('d'));
       expect(await order()).toEqual(['e', 'f', 'c', 'd']);

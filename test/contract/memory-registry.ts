@@ -258,7 +258,8 @@ function requireSameType(bytes: Buffer, mediaType: string): void {
 
 function requireContent({ kind, config, layers, manifests }: ParsedManifest, held: MemoryRegistry): void {
   const blobs = [...(config === undefined ? [] : [config]), ...layers];
-  if (blobs.length + manifests.length > maxDescriptors[kind]) throw new RegistryError('MANIFEST_INVALID');
+  if (blobs.length + manifests.length > maxDescriptors[kind === 'index' ? 'index' : 'image'])
+    throw new RegistryError('MANIFEST_INVALID');
   for (const { digest, size } of [...blobs, ...manifests]) {
     const real = held.blobBytes(digest)?.length ?? held.manifestSize(digest);
     if (real !== undefined && real !== size) throw new RegistryError('MANIFEST_INVALID');

@@ -340,7 +340,9 @@ export function describeRegistryWriter(name: string, create: CreateHostedRegistr
         expect((await registry.resolve(app, reference, options())).descriptor).toEqual(image.descriptor);
       }
       expect(await tagsOf(registry)).toEqual(['latest']);
-      await expect(registry.manifest(other, image.digest, options())).rejects.toThrow();
+      await expect(registry.manifest(other, image.digest, options())).rejects.toMatchObject({
+        code: expect.stringMatching(/^(?:MANIFEST|NAME)_UNKNOWN$/),
+      });
     });
 
     test('by digest it gets no tag, with further tags it gets them all', async () => {

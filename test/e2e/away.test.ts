@@ -95,7 +95,7 @@ requires(
   });
 
   function whileAway(): void {
-    // Nobody is helped by an open connection, or by what the mirror learned from the client before.
+    // An open connection helps no client, or by what the mirror learned from the client before.
     beforeEach(async () => await mirror.restart(settings()));
 
     for (const name of Object.keys(clientKinds)) {

@@ -12,7 +12,7 @@ async function compose(
   args: readonly string[],
   variables: Readonly<Record<string, string>> = {},
 ): Promise<Finished> {
-  // Whoever runs the tests may have chosen something for another purpose.
+  // The user who runs the tests may have chosen something for another purpose.
   const env = { COMPOSE_PROFILES: undefined, CISTERN_LRU_REDIS: undefined, ...variables };
   const command = isPlugin ? ['docker', 'compose'] : ['docker-compose'];
   return await runCommand([...command, ...file, ...args], { env });

@@ -107,7 +107,7 @@ requires(
     expect([...new Set(owners.trim().split('\n'))]).toEqual(['node']);
   });
 
-  test('passes its health check, which fails where nobody listens', async () => {
+  test('passes its health check, which fails where no server listens', async () => {
     expect(await engine.run('healthcheck', 'run', name)).toMatchObject({ code: 0 });
     const [kind, ...check] = (await inspectImage()).Healthcheck.Test;
     expect(kind).toBe('CMD'); // no shell

@@ -101,7 +101,7 @@ class MixedLoad {
   readonly failures: string[] = [];
   readonly #upstream: FakeUpstream;
   readonly #nodes: readonly SpawnedNode[];
-  readonly #lanes: Promise<void>[];
+  readonly #sequences: Promise<void>[];
   #images = 0;
   #done = 0;
   #stopped = false;
@@ -110,7 +110,7 @@ class MixedLoad {
   constructor(upstream: FakeUpstream, nodes: readonly SpawnedNode[]) {
     this.#upstream = upstream;
     this.#nodes = nodes;
-    this.#lanes = [1, 2, 3].map(() => this.#lane());
+    this.#sequences = [1, 2, 3].map(() => this.#sequence());
   }
 
   /** Resolves when so many more images have been pulled. */
@@ -120,10 +120,10 @@ class MixedLoad {
 
   async stop(): Promise<void> {
     this.#stopped = true;
-    await Promise.all(this.#lanes);
+    await Promise.all(this.#sequences);
   }
 
-  async #lane(): Promise<void> {
+  async #sequence(): Promise<void> {
     while (!this.#stopped) {
       this.#images += 1;
       await this.#pullEverywhere(`library/app${this.#images % 5}`, `t${this.#images}`);

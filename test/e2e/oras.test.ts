@@ -30,17 +30,17 @@ requires('oras')('oras and a registry with pages and the referrers API', () => {
     const image = buildImage();
     const bill = buildFile('bill', billType, image);
     const signature = buildFile('signature', signatureType, image);
-    const seal = buildFile('seal', signatureType, bill);
+    const countersignature = buildFile('countersignature', signatureType, bill);
     const upstream = await startFakeUpstream({ quirks: { maxTagsPage: 50 } });
     upstream.put(repository, image, 'latest');
-    for (const one of [bill, buildFile('signature', signatureType, image), seal])
+    for (const one of [bill, buildFile('signature', signatureType, image), countersignature])
       upstream.put(repository, one);
     for (let n = 0; n < 130; n += 1) upstream.tag(repository, `v${1000 + n}`, image.digest);
     const { mirror, look } = await startWith(upstream.url);
 
     const direct = await look(upstream.url, bill.digest);
     expect(direct.printed['repo tags']?.lines).toHaveLength(131);
-    expectArtifacts(direct.printed, bill.digest, signature.digest, seal.digest);
+    expectArtifacts(direct.printed, bill.digest, signature.digest, countersignature.digest);
     expect(direct.files).toEqual({ bill: textOf('bill').toString() });
     const unknownName = { code: 1, lines: ['Error response from registry: name unknown'] }; // directly without this code
     const expected = {
@@ -60,7 +60,9 @@ requires('oras')('oras and a registry with pages and the referrers API', () => {
         manifestLine(bill.digest, 'HEAD'),
         manifestLine(bill.digest),
         blobLine(digestOf(textOf('bill'))),
-        ...[image, bill, signature, seal].map(({ digest }) => `GET referrers/${shortDigest(digest)}`),
+        ...[image, bill, signature, countersignature].map(
+          ({ digest }) => `GET referrers/${shortDigest(digest)}`,
+        ),
         ...prefixes.flatMap(() => ofUnknown),
       ].sort(),
     );
@@ -85,11 +87,15 @@ requires('oras', 'docker-registry')('oras and Debian’s docker-registry', () =>
     const app = await push(['push'], ':latest,b,a', 'app');
     const bill = await push(['attach', '--artifact-type', billType], ':latest', 'bill');
     const signature = await push(['attach', '--artifact-type', signatureType], ':latest', 'signature');
-    const seal = await push(['attach', '--artifact-type', signatureType], `@${bill}`, 'seal');
+    const countersignature = await push(
+      ['attach', '--artifact-type', signatureType],
+      `@${bill}`,
+      'countersignature',
+    );
     const fallbacks = [app, bill].map(digest => digest.replace(':', '-')).sort();
 
     const { printed, files } = await look(upstream.url, bill);
-    expectArtifacts(printed, bill, signature, seal);
+    expectArtifacts(printed, bill, signature, countersignature);
     expect(files).toEqual({ bill: textOf('bill').toString() });
     const expected = {
       ...printed, // but that registry neither sorts tags nor knows `last`
@@ -111,7 +117,7 @@ requires('oras', 'docker-registry')('oras and Debian’s docker-registry', () =>
         `HEAD ${repository}/manifests/${bill}`,
         `${base}/manifests/${bill}`,
         `${base}/blobs/${digestOf(textOf('bill'))}`,
-        ...[app, bill, signature, seal].flatMap(digest => [
+        ...[app, bill, signature, countersignature].flatMap(digest => [
           `${base}/referrers/${digest}`,
           `${base}/manifests/${digest.replace(':', '-')}`,
         ]),
@@ -131,13 +137,15 @@ function expectArtifacts(
   printed: Readonly<Record<string, Printed>>,
   bill: string,
   signature: string,
-  seal: string,
+  countersignature: string,
 ): void {
   const failed = Object.entries(printed).filter(([, { code }]) => code !== 0);
   expect(failed.map(([title]) => title)).toEqual(['repo tags, unknown repository', 'manifest, unknown tag']);
   const seen = (title: string) =>
-    [bill, signature, seal].filter(digest => printed[title]?.lines.some(line => line.includes(digest)));
-  expect(seen('discover')).toEqual([bill, signature, seal]);
+    [bill, signature, countersignature].filter(digest =>
+      printed[title]?.lines.some(line => line.includes(digest)),
+    );
+  expect(seen('discover')).toEqual([bill, signature, countersignature]);
   expect(seen('discover, JSON')).toEqual([bill, signature]);
   expect(seen('discover, one type')).toEqual([bill]);
   expect(seen('discover, unknown type')).toEqual([]);

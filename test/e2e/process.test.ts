@@ -30,7 +30,7 @@ describe('npm start', () => {
       CISTERN_HTTP_LISTEN: '127.0.0.1:0',
       CISTERN_STORE_PATH: join(folder, 'data'),
     };
-    const npm = spawnProcess('npm', ['start'], { cwd: projectFolder, env, group });
+    const npm = spawnProcess('npm', ['start', '--silent'], { cwd: projectFolder, env, group });
     const ready = await npm.waitForMessage('listening');
     const url = new URL(String(ready['url']));
     expect(await processesWith(marker)).toContain(Number(ready['pid']));
@@ -92,7 +92,7 @@ requires(
     return await Mirror.start(host, await tempDir(), settings);
   }
 
-  /** A cold blob whose first bytes are here and that nobody reads on. */
+  /** A cold blob whose first bytes are here and that no client reads on. */
   async function openBlob(mirror: Mirror): Promise<IncomingMessage> {
     const response = await new Promise<IncomingMessage>((resolve, reject) => {
       get(`${mirror.url}/v2/library/app/blobs/${largest}`, resolve).once('error', reject);

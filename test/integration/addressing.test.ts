@@ -166,7 +166,7 @@ describe('a held blob', () => {
     expect(more).toEqual([]);
   });
 
-  test('of a public repository is everybody’s, without a HEAD, also offline after a restart', async () => {
+  test('of a public repository is served to all, without a HEAD, also offline after a restart', async () => {
     const { hub, quay, mirror } = await startTwo();
     await get(mirror.url, `/v2/alpine/blobs/${layer}`);
     expect(await get(mirror.url, `/v2/quay.io/team/app/blobs/${layer}`)).toMatchObject({

@@ -1,9 +1,10 @@
-/** Bad input: the right OCI error in JSON, never a 500, never a file outside the store, and nobody is dialled. */
+/** Bad input: the right OCI error in JSON, never a 500, never a file outside the store, and no upstream is dialled. */
 import { beforeEach, describe, expect, test } from 'vitest';
 import { get, request } from '../support/client.ts';
 import { buildImage } from '../support/images.ts';
 import { startTestMirror, type TestMirror } from '../support/mirror.ts';
 import { filesUnder } from '../support/temp-dir.ts';
+import { titled } from '../support/titles.ts';
 import { type FakeUpstream, startFakeUpstream } from '../support/upstream.ts';
 
 const digest = `sha256:${'a'.repeat(64)}`;
@@ -32,58 +33,64 @@ async function expectError(
 }
 
 describe('names', () => {
-  test.each([
-    '/v2/../etc/passwd/manifests/latest',
-    '/v2/library/../../etc/manifests/latest',
-    '/v2/library/..%2f..%2fetc/manifests/latest',
-    '/v2/library%2Falpine/manifests/latest',
-    '/v2/%2e%2e/alpine/manifests/latest',
-    '/v2/library//alpine/manifests/latest',
-    '/v2/Library/Alpine/manifests/latest',
-    '/v2/library/al%00pine/manifests/latest',
-    '/v2/library/alp ine/manifests/latest'.replace(' ', '%20'),
-    '/v2/_record/x/manifests/latest',
-    '/v2/library/_record/manifests/latest',
-    `/v2/${'a/'.repeat(200)}a/manifests/latest`,
-    `/v2/${'a'.repeat(300)}/manifests/latest`,
-    '/v2/-a/manifests/latest',
-    '/v2/a..b/manifests/latest',
-    '/v2/docker.io//manifests/latest',
-    '/v2/docker.io/../x/manifests/latest',
-  ])('%s', async path => {
+  test.each(
+    titled([
+      '/v2/../etc/passwd/manifests/latest',
+      '/v2/library/../../etc/manifests/latest',
+      '/v2/library/..%2f..%2fetc/manifests/latest',
+      '/v2/library%2Falpine/manifests/latest',
+      '/v2/%2e%2e/alpine/manifests/latest',
+      '/v2/library//alpine/manifests/latest',
+      '/v2/Library/Alpine/manifests/latest',
+      '/v2/library/al%00pine/manifests/latest',
+      '/v2/library/alp ine/manifests/latest'.replace(' ', '%20'),
+      '/v2/_record/x/manifests/latest',
+      '/v2/library/_record/manifests/latest',
+      `/v2/${'a/'.repeat(200)}a/manifests/latest`,
+      `/v2/${'a'.repeat(300)}/manifests/latest`,
+      '/v2/-a/manifests/latest',
+      '/v2/a..b/manifests/latest',
+      '/v2/docker.io//manifests/latest',
+      '/v2/docker.io/../x/manifests/latest',
+    ]),
+  )('%s is NAME_INVALID', async (_title, path) => {
     await expectError(await get(mirror.url, path), 400, 'NAME_INVALID');
   });
 });
 
 describe('references and digests', () => {
-  test.each([
-    '/v2/library/alpine/manifests/sha256:abc',
-    `/v2/library/alpine/manifests/sha256:${'A'.repeat(64)}`,
-    '/v2/library/alpine/blobs/sha256:baddigeststring',
-    '/v2/library/alpine/blobs/md5:d41d8cd98f00b204e9800998ecf8427e',
-    `/v2/library/alpine/blobs/sha512:${'a'.repeat(64)}`,
-    '/v2/library/alpine/referrers/sha256:xyz',
-    '/v2/library/alpine/blobs/latest',
-  ])('%s', async path => {
+  test.each(
+    titled([
+      '/v2/library/alpine/manifests/sha256:abc',
+      `/v2/library/alpine/manifests/sha256:${'A'.repeat(64)}`,
+      '/v2/library/alpine/blobs/sha256:baddigeststring',
+      '/v2/library/alpine/blobs/md5:d41d8cd98f00b204e9800998ecf8427e',
+      `/v2/library/alpine/blobs/sha512:${'a'.repeat(64)}`,
+      '/v2/library/alpine/referrers/sha256:xyz',
+      '/v2/library/alpine/blobs/latest',
+    ]),
+  )('%s is DIGEST_INVALID', async (_title, path) => {
     await expectError(await get(mirror.url, path), 400, 'DIGEST_INVALID');
   });
 
-  test.each(['/v2/library/alpine/manifests/-bad', `/v2/library/alpine/manifests/${'t'.repeat(129)}`])(
-    '%s',
-    async path => {
+  test.each(titled(['/v2/library/alpine/manifests/-bad', `/v2/library/alpine/manifests/${'t'.repeat(129)}`]))(
+    '%s is TAG_INVALID',
+    async (_title, path) => {
       await expectError(await get(mirror.url, path), 400, 'TAG_INVALID');
     },
   );
 });
 
-test.each([
-  ['/v2/library/alpine/manifests/latest?ns=evil.example', 404, 'NAME_UNKNOWN'],
-  ['/v2/library/alpine/manifests/latest?ns=http%3A%2F%2F127.0.0.1', 404, 'NAME_UNKNOWN'],
-  ['/v2/library/alpine/manifests/latest?ns=../../etc', 404, 'NAME_UNKNOWN'],
-  [`/v2/library/alpine/manifests/latest?ns=${'x'.repeat(2000)}`, 404, 'NAME_UNKNOWN'],
-  ['/v2/__proto__/x/manifests/latest', 400, 'NAME_INVALID'],
-  ['/v2/library/alpine/manifests/latest?ns=__proto__', 404, 'NAME_UNKNOWN'],
-])('ns: %s', async (path, status, code) => {
+test.each(
+  titled([
+    ['/v2/library/alpine/manifests/latest?ns=evil.example', 404, 'NAME_UNKNOWN'],
+    ['/v2/library/alpine/manifests/latest?ns=http%3A%2F%2F127.0.0.1', 404, 'NAME_UNKNOWN'],
+    ['/v2/library/alpine/manifests/latest?ns=../../etc', 404, 'NAME_UNKNOWN'],
+    [`/v2/library/alpine/manifests/latest?ns=${'x'.repeat(2000)}`, 404, 'NAME_UNKNOWN'],
+    ['/v2/__proto__/x/manifests/latest', 400, 'NAME_INVALID'],
+    ['/v2/library/alpine/manifests/latest?ns=__proto__', 404, 'NAME_UNKNOWN'],
+  ]),
+)('ns: %s', async (_title, [path, status, code]) => {
   await expectError(await get(mirror.url, path), status, code);
 });
 
@@ -130,9 +137,9 @@ test('a TLS hello on the plain port gets a 400 and a close, never a hang', async
   expect(result.status).toBe(400);
 });
 
-test.each(['bytes=abc', 'bytes=', 'bytes=5', 'lines=1-2', 'bytes=--5', `bytes=${'9'.repeat(400)}-`])(
+test.each(titled(['bytes=abc', 'bytes=', 'bytes=5', 'lines=1-2', 'bytes=--5', `bytes=${'9'.repeat(400)}-`]))(
   'a Range header of %s is never a 500',
-  async range => {
+  async (_title, range) => {
     const layer = buildImage().layers[0]?.descriptor.digest;
     const result = await get(mirror.url, `/v2/library/alpine/blobs/${layer}`, { headers: { Range: range } });
     expect([200, 206, 416]).toContain(result.status);

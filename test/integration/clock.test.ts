@@ -1,6 +1,6 @@
 /** The clock of the machine is set back by an hour: nothing is believed for an hour longer because of that. */
 import { expect, test } from 'vitest';
-import { DiskWatch } from '../../src/capacity/limit.ts';
+import { DiskWatch } from '../../src/capacity/ledger.ts';
 import { get } from '../support/client.ts';
 import { buildImage } from '../support/images.ts';
 import { startTestMirror } from '../support/mirror.ts';

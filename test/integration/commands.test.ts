@@ -104,7 +104,7 @@ test('stats: figures of the daemon with the downloads that run, of the store alo
   const big = patternBlob('big', 3_000_000);
   upstream.put('library/app', image, 'latest');
   upstream.putBlob('library/app', big.digest, big);
-  const mirror = await spawnTestMirror({ upstream, config: { store: { max_size: '1GiB' } } });
+  const mirror = await spawnTestMirror({ upstream, config: { store: { max_size: '64MiB' } } });
   await pull(mirror, 'library/app', image);
   await get(mirror.url, `/v2/library/app/manifests/latest`);
   const gate = upstream.holdAfter({ digest: big.digest }, 2_000_000);
@@ -122,7 +122,7 @@ test('stats: figures of the daemon with the downloads that run, of the store alo
     store: {
       path: mirror.storePath,
       blobs: layers,
-      limitBytes: 1024 ** 3,
+      limitBytes: 64 * 1024 ** 2,
       limitReason: 'max_size',
       freeBytes: expect.any(Number),
       pinnedBytes: 0,
@@ -159,7 +159,12 @@ test('stats: figures of the daemon with the downloads that run, of the store alo
 
   await mirror.process.stop();
   expect(await runForJson(mirror.file, 'stats')).toMatchObject({
-    store: { blobs: layers + 1, bytes: bytesOf(image) + 3_000_000, partialBytes: 0, limitBytes: 1024 ** 3 },
+    store: {
+      blobs: layers + 1,
+      bytes: bytesOf(image) + 3_000_000,
+      partialBytes: 0,
+      limitBytes: 64 * 1024 ** 2,
+    },
     daemon: null,
   });
   expect((await runCistern(mirror.file, 'stats')).stdout).toContain(

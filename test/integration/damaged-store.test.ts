@@ -93,7 +93,7 @@ function expectWhole(result: CallResult, digest: string): void {
 }
 
 test.each([0, large.size / 2, large.size - 1])(
-  'a bit flipped at %i is found at the next due check: nobody gets it whole, the next is healed',
+  'a bit flipped at %i is found at the next due check: no client gets it whole, the next pull is healed',
   async at => {
     const rig = await start();
     await rig.flip(large, at);
@@ -308,7 +308,7 @@ test.each([
   ['shorter', (file: string) => truncate(file, 3_000_000)],
   ['longer', (file: string) => truncate(file, 6_000_000)],
   ['replaced by a folder', (file: string) => rm(file).then(() => mkdir(file))],
-])('a file that is %s than what was stored is not opened to anybody', async (_how, damage) => {
+])('a file that is %s than what was stored is not opened for any client', async (_how, damage) => {
   const rig = await start();
   await damage(rig.fileOf(large.digest));
   expectWhole(await rig.blob(large), large.digest);

@@ -165,7 +165,7 @@ describe('tags/list', () => {
     expect(upstream.lines()).toEqual([]);
   });
 
-  test('what may not be pulled is not listed either, and nobody is asked', async () => {
+  test('what may not be pulled is not listed either, and no upstream is asked', async () => {
     const { upstream, mirror } = await start();
     const strict = await startTestMirror({ upstream, hub: { deny: ['library/*'] } });
     expect((await get(strict.url, '/v2/alpine/tags/list')).status).toBe(403);

@@ -46,7 +46,7 @@ requires('root', 'tmpfs')('the store on a small disk', () => {
       expect(result).toMatchObject({ status: 200, sha256: big.digest, end: 'complete' });
   });
 
-  test('a disk that somebody else fills in the middle: the followers go on by themselves, and wrong bytes are still cut', async () => {
+  test('a disk that another process fills in the middle: the followers go on by themselves, and wrong bytes are still cut', async () => {
     const disk = await smallDisk(64 * megabyte);
     const upstream = await startFakeUpstream();
     const big = patternBlob('filled meanwhile', 40 * megabyte);

@@ -119,7 +119,7 @@ test('a head is not glued to a tail when the blob turns out to have another leng
   expect(resumed).toMatchObject({ status: 200, sha256: blob.digest, end: 'complete' });
 });
 
-test('a transfer left over by a full store ends when nobody takes it, though nobody has read from it', async () => {
+test('a transfer that a full store hands over ends when no client takes it, even before its first read', async () => {
   let isEnded = false;
   async function* transfer(): AsyncGenerator<Chunk, void, void> {
     try {

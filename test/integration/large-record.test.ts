@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { expect, test } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { StoreLayout } from '../../src/store/layout.ts';
-import { formatChecksummedLine } from '../../src/store/records/checksummed-line.ts';
+import { formatChecksummedLine } from '../../src/store/records/record-file.ts';
 import { Records } from '../../src/store/records/records.ts';
 import { Recorder } from '../support/recorder.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -17,7 +17,7 @@ function cpuTime(): number {
   return user + system;
 }
 
-/** The longest time that nobody else got a turn, as a share of all that `work` took. */
+/** The longest time without a turn for others, as a share of all that `work` took. */
 async function longestTurn(work: () => Promise<void>): Promise<number> {
   let longest = 0;
   let last = cpuTime();

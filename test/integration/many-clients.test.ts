@@ -1,4 +1,4 @@
-/** Many clients on one cold blob or tag: one transfer, everybody served while it runs. */
+/** Many clients on one cold blob or tag: one transfer, all clients served while it runs. */
 import { expect, test } from 'vitest';
 import { get, request, requestMany } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';

@@ -1,4 +1,4 @@
-/** Many different questions at once are everyday work, not a suspected leak: nothing warns about them. */
+/** Many different requests at once are everyday work, not a leak: no warning is logged. */
 import { expect, onTestFinished, test } from 'vitest';
 import { get } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';

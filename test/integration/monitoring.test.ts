@@ -113,6 +113,7 @@ describe.each([
     for (const label of ['kind', 'outcome']) {
       const [item = ''] = new RegExp(`^- \`${label}\`: (?:.*\n(?:  .*\n)*)`, 'm').exec(document) ?? [];
       const values = quoted(item);
+      expect(values.length, label).toBeGreaterThan(3);
       const matched = expressions.flatMap(({ text }) =>
         readExpression(text).metrics.flatMap(({ matchers }) => matchers.get(label)?.split('|') ?? []),
       );

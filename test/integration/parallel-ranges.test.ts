@@ -1,7 +1,7 @@
 /** One big blob over a long line: several closed ranges at once, disjoint, of one redirect target; else always one. */
 import { expect, test } from 'vitest';
 import { Download } from '../../src/cached/download/download.ts';
-import { SourceList } from '../../src/cached/download/source-list.ts';
+import { SourceList } from '../../src/cached/download/resume.ts';
 import type { BlobSource } from '../../src/registry/registry.ts';
 import { patternBlob } from '../support/content.ts';
 import { answer, cut } from '../support/faults.ts';
@@ -48,14 +48,16 @@ async function download({
     signal: new AbortController().signal,
     now: new HandClock().now,
     isHeld: async () => false,
-    reserve: async bytes => ({
-      bytes,
-      grow: async () => true,
-      makeRoom: async () => false,
-      settle: () => {},
-      keepPartial: () => {},
-      release: () => {},
-    }),
+    room: {
+      reserve: async bytes => ({
+        bytes,
+        grow: async () => true,
+        makeRoom: async () => false,
+        settle: () => {},
+        keepPartial: () => {},
+        release: () => {},
+      }),
+    },
     openIngest: onFollowers => rig.open(content.digest, 'boot-1', onFollowers),
     onMismatch: () => {},
   });

@@ -97,7 +97,7 @@ describe('https', () => {
 });
 
 describe('credentials of the proxy', () => {
-  test.each([false, true])('reach it and nobody else, and no log (TLS upstream: %s)', async tls => {
+  test.each([false, true])('reach the proxy alone, and no log (TLS upstream: %s)', async tls => {
     const upstream = await upstreamWith({ tls });
     const proxy = await startProxy({ credentials: 'someone:pl4nted:secret' });
     const hub = { proxy: proxy.url('someone:pl4nted%3Asecret'), ...(tls && { ca_file: upstream.caFile }) };
@@ -134,7 +134,7 @@ describe('behind a proxy', () => {
       const upstream = await upstreamWith();
       upstream.fault({ digest: layer }, redirectTo(target), { times: 'always' });
       const proxy = await startProxy();
-      // the proxy resolves the name; nobody else can
+      // only the proxy can resolve the name
       const url = `http://registry.test:${upstream.port}`;
       const mirror = await startTestMirror({ upstream: { url }, hub: { proxy: proxy.url() } });
       expect((await get(mirror.url, `${base}/manifests/latest`)).status).toBe(200);
@@ -169,7 +169,7 @@ describe('the environment', () => {
     await pull(await startWith({ HTTP_PROXY: proxy.url() }, named));
     expect(proxy.lines.length).toBe(1 + image.blobs.length);
     const past = await startWith({ HTTP_PROXY: proxy.url(), NO_PROXY: '.test' }, named);
-    expect((await get(past, `${base}/manifests/latest`)).status).toBe(503); // nobody knows that name here
+    expect((await get(past, `${base}/manifests/latest`)).status).toBe(503); // that name can't be resolved here
     expect(proxy.lines.length).toBe(1 + image.blobs.length);
   });
 

@@ -33,7 +33,7 @@ test('a used-up pull quota: warm tags go out stale after one 429, and no request
   await get(mirror.url, path);
   for (const { descriptor } of first.blobs)
     await get(mirror.url, `/v2/library/alpine/blobs/${descriptor.digest}`);
-  if (upstream.budget) upstream.budget.remaining = 0;
+  if (upstream.quota) upstream.quota.remaining = 0;
   upstream.log.clear();
   clock.ms += 60_000;
   for (let n = 0; n < 10; n += 1) {
@@ -45,7 +45,7 @@ test('a used-up pull quota: warm tags go out stale after one 429, and no request
   expect(upstream.lines()).toEqual([manifestLine('latest', 'HEAD')]);
   expect(await mirror.metric(remaining)).toBe(0);
   clock.ms += 121_000;
-  if (upstream.budget) upstream.budget.remaining = 50;
+  if (upstream.quota) upstream.quota.remaining = 50;
   const result = await get(mirror.url, path);
   expect(result.headers.has('warning')).toBe(false);
 });
@@ -67,7 +67,7 @@ test('a low pull quota: a moved tag keeps its held digest, and only HEADs are se
   for (const { descriptor } of first.blobs)
     await get(mirror.url, `/v2/library/alpine/blobs/${descriptor.digest}`);
   upstream.move('library/alpine', 'latest', second);
-  if (upstream.budget) upstream.budget.remaining = 2;
+  if (upstream.quota) upstream.quota.remaining = 2;
   upstream.log.clear();
   clock.ms += 60_000;
   const result = await get(mirror.url, path);

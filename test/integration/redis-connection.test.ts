@@ -66,7 +66,7 @@ test.each([
   expect(connection.problem).toMatchObject({ kind });
 });
 
-/** A server that says something as soon as somebody comes, reads nothing and closes, as Redis does; or what stands behind it. */
+/** A server that says something as soon as a client connects, reads nothing and closes, as Redis does; or what stands behind it. */
 async function startRefusing(saying: string) {
   let visits = 0;
   let behind: number | undefined;
@@ -90,7 +90,7 @@ async function startRefusing(saying: string) {
   return {
     url: `redis://127.0.0.1:${address.port}`,
     visits: () => visits,
-    /** From now on everybody gets to the server on that port. */
+    /** From now on all clients get to the server on that port. */
     admit(port: number): void {
       behind = port;
     },
@@ -131,7 +131,7 @@ test('a server that closes without a word is unreachable', async () => {
   expect(connection.problem?.message).toMatch(/EPIPE|ECONNRESET|closed/);
 });
 
-test('nobody listening, and a host that does not exist, are named', async () => {
+test('a port without a listener, and a host that does not exist, are named', async () => {
   const { connection, lines } = await open(configOf(`redis://:sesame@127.0.0.1:${await unusedPort()}`));
   expect(connection.problem).toMatchObject({
     kind: 'unreachable',
@@ -169,7 +169,7 @@ requires('redis-server')('with a real redis-server', () => {
     }
   });
 
-  test('that turns everybody away at first and then does not: it is used', async () => {
+  test('that turns all clients away at first and then does not: it is used', async () => {
     const redis = await startRedis();
     const server = await startRefusing(protectedMode);
     const { connection, lines, until } = await open(configOf(server.url));
@@ -209,11 +209,12 @@ requires('redis-server')('with a real redis-server', () => {
 
   test('made a replica, and a master again', async () => {
     const redis = await startRedis();
-    const { until } = await open(configOf(redis.url));
+    const { connection, until } = await open(configOf(redis.url));
     const admin = redis.client();
     await admin.replicaof('127.0.0.1', await unusedPort());
     await until('read-only');
     await admin.replicaof('NO', 'ONE');
     await until(undefined);
+    expect(connection.problem).toBeUndefined();
   });
 });

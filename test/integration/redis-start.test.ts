@@ -195,9 +195,9 @@ requires('redis-server')('the LRU index is kept in Redis', () => {
     await writeFile(keyFile, key);
     const redis = await startRedis({ tls: { certFile, keyFile, caPem: authority.caPem } });
     await expectKept({ url: redis.url, ca_file: authority.caFile }, () => countIn(redis));
-    const stranger = await startMirrorWith(redis.url);
+    const unnamed = await startMirrorWith(redis.url);
     await expect
-      .poll(() => stranger.log.map(({ reason }) => String(reason)).join())
+      .poll(() => unnamed.log.map(({ reason }) => String(reason)).join())
       .toMatch(/TLS failed \(UNABLE_TO|TLS failed \(SELF_SIGNED/);
   });
 

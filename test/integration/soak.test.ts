@@ -1,6 +1,6 @@
 /**
  * A random schedule of pulls, ranges, clients that leave and upstream faults, from a seed. Whatever happened in between: no
- * wrong byte, no open file, no partial or byte that nobody counts, and every blob can be pulled at the end.
+ * wrong byte, no open file, no partial and no byte that isn't counted, and every blob can be pulled at the end.
  *
  * By hand for longer: SOAK_SECONDS=60 SOAK_SEED=7 npx vitest run --config test/vitest.config.ts test/integration/soak.test.ts
  */
@@ -203,7 +203,7 @@ test.each([firstSeed])('schedule %i: no wrong byte, nothing left open, nothing u
   upstream.faults.clear();
   await mirror.settled();
   await expectAtRest(mirror);
-  // Whoever was told that the upstream is away is told so for a while; then everything can be had again.
+  // Clients that were told that the upstream is away are told so for a while; then everything can be had again.
   for (const blob of blobs) {
     const path = `/v2/library/two/blobs/${blob.digest}`;
     await expect

@@ -104,7 +104,7 @@ describe('the second URL is asked', () => {
     ]);
   });
 
-  test('when nobody listens at the first, without its credentials', async () => {
+  test('when the first refuses connections, without its credentials', async () => {
     const { one, two, mirror, questions } = await start(
       { auth: { kind: 'basic', accounts: account } },
       { hub: { username: 'u', password: 's3cret', share: 'all' } },

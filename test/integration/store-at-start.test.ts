@@ -47,7 +47,7 @@ test('a manifest that comes while the store is being read is not taken for a blo
   const storePath = join(await tempDir(), 'data');
   const folder = join(storePath, 'records-v1', 'docker.io', 'library', 'slow');
   await mkdir(folder, { recursive: true });
-  execFileSync('mkfifo', [join(folder, '_record')]); // reading it takes until somebody has written
+  execFileSync('mkfifo', [join(folder, '_record')]); // reading it waits for a writer
   const mirror = await startTestMirror({ upstream, storePath });
   expect(await get(mirror.url, '/v2/library/alpine/manifests/latest')).toMatchObject({ status: 200 });
   await (await open(join(folder, '_record'), 'w')).close();
@@ -85,7 +85,7 @@ test('a blob file that cannot be opened costs a transfer, not the pull', async (
   const hex = blob.digest.slice('sha256:'.length);
   const folder = join(storePath, 'blobs-v1', 'sha256', hex.slice(0, 2));
   await mkdir(folder, { recursive: true });
-  await symlink(hex, join(folder, hex)); // a loop: ELOOP for everybody, root too
+  await symlink(hex, join(folder, hex)); // a loop: ELOOP for every user, root too
   const mirror = await startTestMirror({ upstream, storePath });
   expect(await get(mirror.url, path, { keep: false })).toMatchObject({
     status: 200,

@@ -196,14 +196,14 @@ describe('nothing held, and the upstream says', () => {
     expect(JSON.parse(result.body.toString()).errors[0].code).toBe('BLOB_UNKNOWN');
   });
 
-  test('nothing: 503 within first_byte, and the next ask is refused from memory', async () => {
+  test('nothing: 503 within first_byte, and the same ask is refused from memory afterwards', async () => {
     const { upstream, mirror } = await start({ hub: { timeouts: { first_byte: '300ms' } } });
     upstream.fault({ kind: 'manifest' }, slowHeaders(60_000), { times: 'always' });
-    expect((await head(mirror.url, tagPath)).status).toBe(503);
-    expect((await get(mirror.url, tagPath)).status).toBe(503);
-    expect(upstream.lines().filter(line => line.includes('manifests'))).toEqual([
-      manifestLine('latest', 'HEAD'),
-    ]);
+    for (let n = 0; n < 2; n += 1) {
+      expect((await get(mirror.url, tagPath)).status).toBe(503);
+      expect((await head(mirror.url, tagPath)).status).toBe(503);
+    }
+    expect(upstream.lines().filter(line => line.includes('manifests'))).toEqual([manifestLine('latest')]);
   });
 });
 

@@ -137,7 +137,7 @@ test('a host that DNS does not know: warm content goes on after a restart, cold 
   expect((await get(mirror.url, '/readyz')).status).toBe(200);
 });
 
-test('offline: true serves what is held, refuses the rest and dials nobody', async () => {
+test('offline: true serves what is held, refuses the rest and dials no upstream', async () => {
   const upstream = await startFakeUpstream();
   upstream.put('library/alpine', image, 'latest');
   const before = await startTestMirror({ upstream });

@@ -109,7 +109,7 @@ function ways(
 
 const others: readonly [string, Record<string, string>][] = [
   ['without a login', {}],
-  ['logged in as somebody else', basic('mallory', 'other')],
+  ['logged in as another user', basic('mallory', 'other')],
 ];
 
 async function expectHidden({ mirror }: Rig, image = closed, name = 'closed'): Promise<void> {
@@ -163,7 +163,7 @@ test('cold, each way of asking by itself: the private one is hidden from the fir
   }
 }, 120_000);
 
-test('cold, each way of asking by itself: anybody gets the public one', async () => {
+test('cold, each way of asking by itself: every caller gets the public one', async () => {
   for (const way of [
     'tag',
     'tag by HEAD',
@@ -180,7 +180,7 @@ test('cold, each way of asking by itself: anybody gets the public one', async ()
   }
 }, 120_000);
 
-test('warm: anybody gets the public one, the named user both, all others see no private one', async () => {
+test('warm: every caller gets the public one, the named user both, all others see no private one', async () => {
   const rig = await start();
   await expectGiven(rig, 'open', open, {});
   await warm(rig, 'closed', closed, alice);
@@ -195,9 +195,9 @@ test('the public one is pulled with the credentials, its tag is checked without'
   await head(rig.mirror.url, '/v2/library/open/manifests/latest');
   await get(rig.mirror.url, '/v2/library/open/manifests/latest');
   const accounts = rig.upstream.tokens?.grants.map(
-    ({ account, scopes }) => `${account ?? 'nobody'} ${scopes}`,
+    ({ account, scopes }) => `${account ?? 'anonymous'} ${scopes}`,
   );
-  expect(accounts).toEqual(['nobody repository:library/open:pull', 'u repository:library/open:pull']);
+  expect(accounts).toEqual(['anonymous repository:library/open:pull', 'u repository:library/open:pull']);
 });
 
 test('blobs of a public repository are asked for without the credentials, held and cold', async () => {
@@ -253,7 +253,7 @@ test('passed through for want of room: the same', async () => {
   expect((await get(rig.mirror.url, path, { headers: { Range: 'bytes=9-19' } })).status).toBe(404);
 });
 
-test('a private blob is nobody else’s through a public repository; a public one is everybody’s, also offline', async () => {
+test('a private blob is not served through a public repository; a public one is served to all, also offline', async () => {
   const rig = await start();
   await warm(rig, 'closed', closed, alice);
   await warm(rig, 'open', open, {});
@@ -269,7 +269,7 @@ test('a private blob is nobody else’s through a public repository; a public on
   expect(rig.upstream.requests.length).toBe(before);
 });
 
-test('a verdict outlives a restart and a day while the upstream is away; without one it is 503', async () => {
+test('the visibility outlives a restart and a day while the upstream is away; without one it is 503', async () => {
   const rig = await start();
   await warm(rig, 'open', open, {});
   await warm(rig, 'closed', closed, alice);
@@ -296,7 +296,7 @@ test('a verdict outlives a restart and a day while the upstream is away; without
   }
 });
 
-test('held from a time when it was shared with all, and the upstream is away: 503 without a verdict', async () => {
+test('held from a time when it was shared with all, and the upstream is away: 503 without a known visibility', async () => {
   const rig = await start({ hub: { username: 'u', password: accountPassword, share: 'all' } });
   await warm(rig, 'closed', closed, {});
   await rig.mirror.close();
@@ -361,7 +361,7 @@ test('the catalog shows private repositories to those who may pull them', async 
   ).toEqual(['docker.io/library/closed', 'docker.io/library/open']);
 });
 
-test('wrong credentials are 401 everywhere; without any, nobody is ever asked for some', async () => {
+test('wrong credentials are 401 everywhere; without any, no client is ever asked for some', async () => {
   const { mirror } = await start();
   for (const path of ['/v2/', '/v2/library/open/manifests/latest', '/v2/_catalog']) {
     for (const headers of [basic('alice', 'wrong'), basic('nobody', 'x'), { Authorization: 'Basic ?' }]) {
@@ -375,7 +375,7 @@ test('wrong credentials are 401 everywhere; without any, nobody is ever asked fo
   expect((await get(mirror.url, '/v2/', { headers: alice })).status).toBe(200);
 });
 
-test('without rules a private repository is nobody’s; rules that name nobody refuse by name alone', async () => {
+test('without rules no caller gets a private repository; rules without users refuse by name alone', async () => {
   const bare = await start({ config: { access: {} } });
   expect((await get(bare.mirror.url, '/v2/library/closed/manifests/latest', { headers: alice })).status).toBe(
     404,

@@ -1,4 +1,4 @@
-/** Wrong bytes from an upstream: nobody gets them whole, not by resuming either; nothing is kept; the next ask is healed. */
+/** Wrong bytes from an upstream: no client gets them whole, not by resuming either; nothing is kept; the next ask is healed. */
 import { expect, test } from 'vitest';
 import { get, request, requestMany } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';

@@ -30,6 +30,8 @@ export interface CallOptions {
   readonly paused?: boolean;
   /** PEM text, for an https origin. */
   readonly ca?: string;
+  /** The client's own address, such as `127.0.0.2`, of http origins only. */
+  readonly from?: string;
 }
 
 /** `complete`: by its length or last chunk. `fin-early`: FIN before that. `reset`: RST, or we left. */
@@ -123,7 +125,12 @@ export class Call {
   #connect(url: URL): Socket {
     const where = { host: url.hostname.replace(/^\[|\]$/g, ''), port: Number(url.port) };
     const socket =
-      url.protocol === 'https:' ? connectTls({ ...where, ca: this.#options.ca }) : connect(where);
+      url.protocol === 'https:'
+        ? connectTls({ ...where, ca: this.#options.ca })
+        : connect({
+            ...where,
+            ...(this.#options.from !== undefined && { localAddress: this.#options.from }),
+          });
     // Before the first listener for data, which would start the reading.
     if (this.#options.paused === true) socket.pause();
     socket.once(url.protocol === 'https:' ? 'secureConnect' : 'connect', () => {

@@ -2,16 +2,17 @@
  * Prints `N passed, N failed, N skipped` as the very last line of a run, and fails the run when something was skipped that
  * could have run: a skip is allowed only below a suite made by `requires(…)` one of whose requirements is unmet.
  * A file that can't be loaded, a suite whose hook fails and an error outside of tests each count as one failed. With a name filter (-t) what it
- * leaves out is not held against anybody. What passed only at a second try is named, so that nobody takes it for sound.
+ * leaves out may be skipped. What passed only at a second try is named. A title of more than 120 characters fails the run too.
  */
 import type { Reporter, SerializedError, TestCase, TestModule, Vitest } from 'vitest/node';
 import { parseNeeds, unmet } from './requires.ts';
+import { longestTitle } from './titles.ts';
 
 export interface Tally {
   readonly passed: number;
   readonly failed: number;
   readonly skipped: number;
-  /** One line for each suite or test that was skipped without a reason. */
+  /** One line for each suite or test that was skipped without a reason or has too long a title. */
   readonly unjustified: readonly string[];
   /** One line for each test that failed first and passed when it was tried again. */
   readonly unsteady: readonly string[];
@@ -38,7 +39,7 @@ export class ClosingLineReporter implements Reporter {
   }
 
   #close(): void {
-    // Without a tally the run was broken off, which nobody may read as a success.
+    // Without a tally the run was broken off, which is no success.
     const { unjustified, unsteady, ...counts } = this.#tally ?? brokenOff;
     if (unjustified.length > 0) process.exitCode ||= 1;
     for (const line of [...unsteady, ...unjustified]) this.#print(`${line}\n`);
@@ -65,11 +66,19 @@ export function tallyOf(modules: readonly TestModule[], errorCount: number, filt
   const count = (state: string) => tests.filter(test => test.result().state === state).length;
   const skipped = tests.filter(test => test.result().state === 'skipped');
   const unjustified = filtered ? [] : new Set(skipped.map(complaintAbout).filter(text => text !== undefined));
+  const suites = groups.filter(group => group.type === 'suite');
+  const long = [...suites, ...tests].filter(({ name }) => name.length > longestTitle);
   return {
     passed: count('passed'),
     failed: count('failed') + count('pending') + broken + errorCount,
     skipped: skipped.length,
-    unjustified: [...unjustified],
+    unjustified: [
+      ...unjustified,
+      ...long.map(
+        ({ name, module }) =>
+          `FAILED: a title of ${name.length} characters: ${module.relativeModuleId} > ${name.slice(0, 60)}…`,
+      ),
+    ],
     unsteady: tests
       .filter(test => test.diagnostic()?.flaky === true)
       .map(test => `UNSTEADY: passed at a second try: ${nameOf(test)}`),

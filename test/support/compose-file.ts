@@ -63,7 +63,7 @@ const composeFile = z.strictObject({
 export type ComposeFile = z.output<typeof composeFile>;
 
 /**
- * `variables`: what the shell of whoever runs Compose has; `${NAME:-DEFAULT}` is the one form that is used here.
+ * `variables`: what the shell that runs Compose has; `${NAME:-DEFAULT}` is the one form that is used here.
  * Errors: anything that the shape above doesn't know.
  */
 export function readComposeFile(variables: Readonly<Record<string, string>> = {}): ComposeFile {

@@ -1,6 +1,6 @@
 /**
  * Blob content for tests. A pattern blob is pseudo-random bytes made from a seed and the offset (an AES-CTR key stream,
- * so it can start anywhere), which means that a blob of 100 MB holds no memory and any slice can be made on demand.
+ * so it can start anywhere), which means that a blob of 100 MB holds no memory and any slice can be made when asked for.
  * No two offsets look alike, so a byte at the wrong place is always noticed.
  */
 import { createCipheriv, createHash } from 'node:crypto';

@@ -1,5 +1,5 @@
 /**
- * A gate holds something back until the test says so. `reached` tells the test that somebody stands before it, so no
+ * A gate holds something back until the test says so. `reached` tells the test that a caller waits at it, so no
  * test has to sleep and hope.
  */
 export interface Deferred<T> {
@@ -47,7 +47,7 @@ export class Gate {
     this.#open();
   }
 
-  /** Called by whoever is held: reports the arrival and waits. */
+  /** Called by what is held: reports the arrival and waits. */
   pass(): Promise<void> {
     this.#arrivals += 1;
     this.#reach();

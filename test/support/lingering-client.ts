@@ -1,6 +1,6 @@
 /**
  * A client that goes on sending after it got (part of) an answer: whether the server's end was a FIN or a reset shows
- * only then, because a reset comes in reply to what nobody reads.
+ * only then, because a reset comes in reply to what is not read.
  */
 import { once } from 'node:events';
 import { connect } from 'node:net';

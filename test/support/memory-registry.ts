@@ -202,7 +202,7 @@ export class MemoryReader implements BlobReader {
     const closing = new Promise<never>((_, reject) => {
       this.#reject = reject;
     });
-    closing.catch(() => {}); // nobody may be waiting any more when it closes
+    closing.catch(() => {}); // it may close without a reader that waits
     await Promise.race([this.#beforeRead(at, this), closing]);
     const count = this.#bytes.copy(into, 0, at);
     this.at = at + count;

@@ -1,5 +1,5 @@
 /**
- * A port nobody listens on, for "connection refused". Servers of tests listen on port 0 themselves; this is only for
+ * A port without a listener, for "connection refused". Servers of tests listen on port 0 themselves; this is only for
  * addresses that are to fail, and for programs that cannot pick a port of their own.
  */
 import { type AddressInfo, createServer } from 'node:net';

@@ -105,7 +105,7 @@ export class SpawnedProcess {
     );
   }
 
-  /** Sends it, to the whole group if it has one. Nothing happens when there is nobody left. */
+  /** Sends it, to the whole group if it has one. Nothing happens when no process is left. */
   signal(signal: NodeJS.Signals): void {
     if (!this.running && !this.#group) return;
     try {

@@ -12,7 +12,7 @@ import { onTestFinished } from 'vitest';
 import type { Certificate } from './certificates.ts';
 
 export interface ProxyOptions {
-  /** `user:password`; whoever doesn't bring them gets 407. */
+  /** `user:password`; a client without them gets 407. */
   readonly credentials?: string;
   readonly certificate?: Certificate;
   /** Status of the answer to every CONNECT, instead of a tunnel. */

@@ -1,5 +1,5 @@
 /**
- * A pull budget like Docker Hub's: each manifest GET counts, HEAD does not; the headers are on both. When it is used up,
+ * A pull quota like Docker Hub's: each manifest GET counts, HEAD does not; the headers are on both. When it is used up,
  * GET is 429. A blob costs nothing.
  */
 export interface RateLimitOptions {
@@ -10,11 +10,11 @@ export interface RateLimitOptions {
   readonly windowS?: number;
   /** On the 429. Default: no such header. */
   readonly retryAfterS?: number;
-  /** HEAD is 429 too when the budget is used up. */
+  /** HEAD is 429 too when the quota is used up. */
   readonly headToo?: boolean;
 }
 
-export class PullBudget {
+export class PullQuota {
   readonly #options: RateLimitOptions;
   /** May be set by a test at any time. */
   remaining: number;

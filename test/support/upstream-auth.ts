@@ -23,7 +23,7 @@ export interface BasicAuthOptions {
 export interface TokenAuthOptions {
   readonly kind: 'token';
   readonly accounts?: Readonly<Record<string, Account>>;
-  /** Repositories for which everybody gets a token. Default: all. */
+  /** Repositories for which every caller gets a token. Default: all. */
   readonly anonymous?: readonly string[] | 'all';
   /** `other`: the token endpoint is a server of its own. Default `same`. */
   readonly server?: 'same' | 'other';

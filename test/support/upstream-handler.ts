@@ -1,13 +1,13 @@
 /**
  * What the fake upstream answers when nothing is wrong, for its three roles (registry, storage, token endpoint), and the
- * place where authentication, faults and the pull budget come in, in this order.
+ * place where authentication, faults and the pull quota come in, in this order.
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { breakOff, type Exchange, sendAnswer } from './body-sender.ts';
 import { asContent, bytesBlob } from './content.ts';
 import type { FakeHost } from './fake-host.ts';
 import type { Fault, FaultTable } from './faults.ts';
-import type { PullBudget } from './rate-limit.ts';
+import type { PullQuota } from './rate-limit.ts';
 import type { RepositoryContent } from './repository-content.ts';
 import type { HostRole, RequestLog } from './request-log.ts';
 import type { SignedUrls } from './signed-urls.ts';
@@ -40,7 +40,7 @@ export interface HandlerParts {
   readonly quirks: Quirks;
   readonly authenticator: Authenticator | undefined;
   readonly tokens: TokenIssuer | undefined;
-  readonly budget: PullBudget | undefined;
+  readonly quota: PullQuota | undefined;
   /** Where blobs are redirected to; undefined: they aren't. */
   readonly redirect: { readonly urls: SignedUrls; readonly status: number; origin(): string } | undefined;
 }
@@ -121,19 +121,19 @@ export class UpstreamHandler {
   }
 
   #manifestAnswer({ method, reference = '' }: UpstreamRequest, repository: string): UpstreamAnswer {
-    const { budget, content, quirks } = this.#parts;
-    if (budget?.spend(method) === false) {
-      return registryError(429, 'You have reached your pull rate limit.', budget.refusalHeaders());
+    const { quota, content, quirks } = this.#parts;
+    if (quota?.spend(method) === false) {
+      return registryError(429, 'You have reached your pull rate limit.', quota.refusalHeaders());
     }
     const manifest = content.manifest(repository, reference);
-    if (manifest === undefined) return registryError(404, 'manifest unknown', budget?.headers());
+    if (manifest === undefined) return registryError(404, 'manifest unknown', quota?.headers());
     const withDigest = method === 'GET' || quirks.headWithoutDigest !== true;
     return contentAnswer(
       200,
       {
         'Content-Type': manifest.mediaType,
         ...(withDigest && { 'Docker-Content-Digest': manifest.digest, ETag: `"${manifest.digest}"` }),
-        ...budget?.headers(),
+        ...quota?.headers(),
       },
       bytesBlob(manifest.bytes),
     );

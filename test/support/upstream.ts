@@ -26,7 +26,7 @@ import {
 } from './faults.ts';
 import { Gate } from './gates.ts';
 import type { BuiltImage } from './images.ts';
-import { PullBudget, type RateLimitOptions } from './rate-limit.ts';
+import { PullQuota, type RateLimitOptions } from './rate-limit.ts';
 import { RepositoryContent } from './repository-content.ts';
 import {
   type HostRole,
@@ -65,7 +65,7 @@ export class FakeUpstream {
   /** With token authentication. */
   readonly tokens: TokenIssuer | undefined;
   /** With a rate limit; `remaining` may be set. */
-  readonly budget: PullBudget | undefined;
+  readonly quota: PullQuota | undefined;
   readonly #authority: CertificateAuthority | undefined;
   readonly #hosts = new Map<HostRole, FakeHost>();
   readonly #removeTemp: () => Promise<void>;
@@ -88,7 +88,7 @@ export class FakeUpstream {
     this.#authority = temp && new CertificateAuthority(temp.path);
     this.tokens =
       auth?.kind === 'token' ? new TokenIssuer(auth, () => `${this.host(tokenRole).url}/token`) : undefined;
-    this.budget = options.rateLimit && new PullBudget(options.rateLimit);
+    this.quota = options.rateLimit && new PullQuota(options.rateLimit);
     const tokenRole = auth?.kind === 'token' && auth.server === 'other' ? 'token' : 'registry';
     const { status = 307, uses = 1 } = typeof redirect === 'object' ? redirect : {};
     const redirected = { urls: new SignedUrls(uses), status, origin: () => this.host('storage').url };
@@ -99,7 +99,7 @@ export class FakeUpstream {
       quirks: options.quirks ?? {},
       authenticator: auth?.kind === 'basic' ? new BasicAuthenticator(auth) : this.tokens,
       tokens: this.tokens,
-      budget: this.budget,
+      quota: this.quota,
       redirect: redirect === false ? undefined : redirected,
     });
     const roles: HostRole[] = ['registry'];

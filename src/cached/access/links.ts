@@ -5,8 +5,7 @@
 import { SingleFlight } from '../../lib/single-flight.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Repository } from '../../oci/name.ts';
-import { wrapSource } from '../../registry/map-origin.ts';
-import type { Origin } from '../../registry/origin.ts';
+import { type Origin, wrapSource } from '../../registry/origin.ts';
 import type { BlobSource } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';

@@ -1,6 +1,6 @@
 /**
  * Who may use a repository of an upstream with credentials: all callers when it is public, otherwise those whom a rule allows
- * private content. For all others it doesn't exist, whatever is held of it; without a verdict the answer is 503.
+ * private content. For all others it doesn't exist, whatever is held of it; while its visibility is unknown the answer is 503.
  */
 import { SingleFlight } from '../../lib/single-flight.ts';
 import type { Digest } from '../../oci/digest.ts';
@@ -13,7 +13,7 @@ import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
 import { isRefused, type KnownVisibility } from './visibility.ts';
 
-/** What the caller asks for. Without a fresh verdict the upstream is asked for just that. */
+/** What the caller asks for. Without a fresh visibility the upstream is asked for just that. */
 export type AccessRequest =
   | { readonly kind: 'manifest'; readonly reference: Reference }
   | { readonly kind: 'blob' | 'referrers'; readonly digest: Digest }
@@ -35,7 +35,7 @@ export class RepositoryAccess {
     this.#options = options;
   }
 
-  /** Errors: those of `work`; 404 of the kind for callers who may not; UNAVAILABLE without a verdict. */
+  /** Errors: those of `work`; 404 of the kind for callers who may not; UNAVAILABLE while the visibility is unknown. */
   async run<T, O extends ReadOptions>(
     record: RepositoryRecord,
     repository: Repository,
@@ -45,13 +45,13 @@ export class RepositoryAccess {
   ): Promise<T> {
     if ((options.caller ?? anonymousCaller).mayPull(record.name, 'private')) return work(options);
     try {
-      const { verdict, isFresh } = this.#options.visibility.standing(record);
+      const { visibility, isFresh } = this.#options.visibility.standing(record);
       if (isFresh) {
-        if (verdict === 'private') throw this.#hidden(request.kind);
+        if (visibility === 'private') throw this.#hidden(request.kind);
         return await this.#checked(record, request.kind, await work(options));
       }
       if (request.kind === 'manifest' && !isDigest(request.reference)) {
-        // the check of the tag gives the verdict, before anything held goes out
+        // the check of the tag tells the visibility, before anything held goes out
         return await this.#checked(record, request.kind, await work({ ...options, mustCheck: true }));
       }
       const { value: isOpen } = await this.#requests.run(keyOf(record, request), options.signal, () =>
@@ -66,7 +66,7 @@ export class RepositoryAccess {
     }
   }
 
-  /** Whether the upstream serves it anonymously. Undefined: it couldn't say, and the kept verdict decides. */
+  /** Whether the upstream serves it anonymously. Undefined: it couldn't say, and the kept visibility decides. */
   async #ask(repository: Repository, request: AccessRequest): Promise<boolean | undefined> {
     const { origin, signal } = this.#options;
     const anonymous = { signal, anonymous: true };
@@ -82,7 +82,7 @@ export class RepositoryAccess {
     return request.kind === 'tags' || request.kind === 'blob' ? true : undefined;
   }
 
-  /** The verdict may have changed while the answer was made. */
+  /** The visibility may have changed while the answer was made. */
   async #checked<T>(record: RepositoryRecord, kind: AccessRequest['kind'], answer: T): Promise<T> {
     try {
       this.#require(record, kind);
@@ -94,9 +94,9 @@ export class RepositoryAccess {
   }
 
   #require(record: RepositoryRecord, kind: AccessRequest['kind']): void {
-    const { verdict } = this.#options.visibility.standing(record);
-    if (verdict === 'private') throw this.#hidden(kind);
-    if (verdict === 'public') return;
+    const { visibility } = this.#options.visibility.standing(record);
+    if (visibility === 'private') throw this.#hidden(kind);
+    if (visibility === 'public') return;
     throw new UpstreamError({
       upstream: this.#options.origin.key,
       kind,

@@ -1,41 +1,44 @@
 /**
  * Whether a repository of an upstream with credentials is public (docs/behaviour.md, "Visibility"). The upstream is asked
- * anonymously first, and with the credentials only when it refuses: so each check of a tag gives the verdict.
+ * anonymously first, and with the credentials only when it refuses: so each check of a tag tells it.
  */
 import type { Digest } from '../../oci/digest.ts';
 import { isDigest } from '../../oci/digest.ts';
 import type { Reference, Repository } from '../../oci/name.ts';
 import type { ByteRange } from '../../oci/range.ts';
-import { wrapSource } from '../../registry/map-origin.ts';
-import type { Origin } from '../../registry/origin.ts';
+import type { Visibility } from '../../registry/caller.ts';
+import { type Origin, wrapSource } from '../../registry/origin.ts';
 import type {
   BlobAnswer,
   BlobSource,
   ManifestAnswer,
+  PageOptions,
   ReadOptions,
+  ReferrersAnswer,
   ResolveAnswer,
   StatAnswer,
+  TagsPage,
 } from '../../registry/registry.ts';
-import { UpstreamError } from '../../registry/upstream-error.ts';
+import { isAccessRefusal, UpstreamError } from '../../registry/upstream-error.ts';
 import type { RepositoryRecord, VisibilityEntry } from '../../store/records/repository-record.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Links } from './links.ts';
 
-/** How long a verdict is fresh. */
-export const verdictTtlMs = 24 * 3600_000;
+/** How long a visibility is fresh. */
+export const visibilityTtlMs = 24 * 3600_000;
 
-/** `unknown`: not found out yet. `isFresh: false`: due to be checked; until a check succeeds the verdict stands. */
+/** `unknown`: not found out yet. `isFresh: false`: due to be checked; until a check succeeds it stands. */
 export type Standing =
-  | { readonly verdict: 'public' | 'private'; readonly isFresh: boolean }
-  | { readonly verdict: 'unknown'; readonly isFresh: false };
+  | { readonly visibility: Visibility; readonly isFresh: boolean }
+  | { readonly visibility: 'unknown'; readonly isFresh: false };
 
 export function standingOf(entry: VisibilityEntry | undefined, now: number): Standing {
-  if (entry === undefined) return { verdict: 'unknown', isFresh: false };
+  if (entry === undefined) return { visibility: 'unknown', isFresh: false };
   const ageMs = now - entry.checkedAt;
-  return { verdict: entry.verdict, isFresh: ageMs >= 0 && ageMs < verdictTtlMs }; // a clock may be set back
+  return { visibility: entry.verdict, isFresh: ageMs >= 0 && ageMs < visibilityTtlMs }; // a clock may be set back
 }
 
-/** The links of such a repository are public. A verdict stands until another one comes. */
+/** The links of such a repository are public. A visibility stands until another one is learnt. */
 export function isKnownPublic(record: RepositoryRecord): boolean {
   return record.visibility?.verdict === 'public';
 }
@@ -47,7 +50,7 @@ export interface KnownVisibilityOptions {
   now(): number;
 }
 
-/** The verdicts, kept in the records of the repositories. A verdict that changes publishes or withdraws their links. */
+/** What is kept in the records of the repositories. A visibility that changes publishes or withdraws their links. */
 export class KnownVisibility {
   readonly #options: KnownVisibilityOptions;
 
@@ -60,14 +63,14 @@ export class KnownVisibility {
   }
 
   /** The upstream's answer just now. */
-  learn(record: RepositoryRecord, verdict: 'public' | 'private'): void {
+  learn(record: RepositoryRecord, visibility: Visibility): void {
     const { links, logger, now } = this.#options;
     const before = record.visibility?.verdict;
-    record.setVisibility({ verdict, checkedAt: now() });
-    if (before === verdict) return;
-    if (verdict === 'public') links.publish(record);
+    record.setVisibility({ verdict: visibility, checkedAt: now() });
+    if (before === visibility) return;
+    if (visibility === 'public') links.publish(record);
     else links.withdraw(record);
-    logger.info('visibility of a repository', { repository: record.name, verdict, before });
+    logger.info('visibility of a repository', { repository: record.name, visibility, before });
   }
 }
 
@@ -91,27 +94,43 @@ export class VisibilityCheck {
     this.#options = options;
   }
 
-  /** HEAD; of a tag it also checks the verdict. Errors: UpstreamError. */
+  /** HEAD; of a tag it also checks the visibility. Errors: UpstreamError. */
   async resolve(repository: Repository, reference: Reference, options: ReadOptions): Promise<ResolveAnswer> {
     const { visibility, open } = this.#options;
     const record = await open(repository);
     const ask = (asked: ReadOptions) => this.#origin.resolve(repository, reference, asked);
-    const { verdict, isFresh } = visibility.standing(record);
-    if (isFresh && verdict === 'private') return ask(options);
-    if (isFresh && isDigest(reference)) return ask({ ...options, anonymous: true });
+    const known = visibility.standing(record);
+    if (known.isFresh && known.visibility === 'private') return ask(options);
+    if (known.isFresh && isDigest(reference)) return ask({ ...options, anonymous: true });
     return this.#findOut(record, options, ask);
   }
 
-  /** GET. While the verdict is fresh it uses the credentials, which have the larger pull limit. Errors: UpstreamError. */
+  /** GET. While the visibility is fresh it uses the credentials, which have the larger pull limit. Errors: UpstreamError. */
   async manifest(
     repository: Repository,
     reference: Reference,
     options: ReadOptions,
   ): Promise<ManifestAnswer> {
-    const { visibility, open } = this.#options;
-    const record = await open(repository);
+    const record = await this.#options.open(repository);
     const ask = (asked: ReadOptions) => this.#origin.manifest(repository, reference, asked);
-    return visibility.standing(record).isFresh ? ask(options) : this.#findOut(record, options, ask);
+    const { visibility, isFresh } = this.#options.visibility.standing(record);
+    if (!isFresh) return this.#findOut(record, options, ask);
+    return visibility === 'public' ? this.#askPublic(options, ask) : ask(options);
+  }
+
+  async tags(repository: Repository, options: PageOptions): Promise<TagsPage> {
+    const ask = (asked: PageOptions) => this.#origin.tags(repository, asked);
+    return isKnownPublic(await this.#options.open(repository)) ? this.#askPublic(options, ask) : ask(options);
+  }
+
+  async referrers(
+    repository: Repository,
+    digest: Digest,
+    artifactType: string | undefined,
+    options: ReadOptions & { readonly query?: string },
+  ): Promise<ReferrersAnswer> {
+    const ask = (asked: typeof options) => this.#origin.referrers(repository, digest, artifactType, asked);
+    return isKnownPublic(await this.#options.open(repository)) ? this.#askPublic(options, ask) : ask(options);
   }
 
   async stat(repository: Repository, digest: Digest, options: ReadOptions): Promise<StatAnswer> {
@@ -133,7 +152,18 @@ export class VisibilityCheck {
     }));
   }
 
-  /** Asks anonymously, then with the credentials; the answer is the verdict. */
+  /** With the credentials; when these are refused, what every client gets is the whole answer, a 404 too. */
+  async #askPublic<T, O extends ReadOptions>(options: O, ask: (options: O) => Promise<T>): Promise<T> {
+    if (options.anonymous !== undefined) return ask(options);
+    try {
+      return await ask({ ...options, anonymous: false });
+    } catch (error) {
+      if (!(error instanceof UpstreamError) || error.failure !== 'credentials') throw error;
+      return ask({ ...options, anonymous: true });
+    }
+  }
+
+  /** Asks anonymously, then with the credentials; the answer tells the visibility. */
   async #findOut<T>(
     record: RepositoryRecord,
     options: ReadOptions,
@@ -146,7 +176,7 @@ export class VisibilityCheck {
     } catch (error) {
       if (isLimited(error)) return ask(options); // learns nothing: the next request asks again
       if (!isRefused(error)) throw error;
-      answer = await ask(options);
+      answer = await ask({ ...options, anonymous: false });
       visibility.learn(record, 'private');
       return answer;
     }
@@ -165,7 +195,7 @@ export class VisibilityCheck {
 
 /** The upstream refuses this caller: some answer 404 for what is private. */
 export function isRefused(error: unknown): error is UpstreamError {
-  return error instanceof UpstreamError && (error.failure === 'denied' || error.failure === 'gone');
+  return error instanceof UpstreamError && (error.failure === 'gone' || isAccessRefusal(error.failure));
 }
 
 /** The pull limit for anonymous requests is used up. */

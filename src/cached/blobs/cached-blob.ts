@@ -8,6 +8,7 @@ import type { ContentEvents, RecentMismatches } from '../../content/bad-blobs.ts
 import type { BlobCheck } from '../../content/blob-checks.ts';
 import { type HeldFiles, HeldReader } from '../../content/held-files.ts';
 import type { DescriptorSizes } from '../../content/hot-manifests.ts';
+import type { ManifestGuard } from '../../content/manifest-guard.ts';
 import { waitFor } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';
@@ -17,12 +18,13 @@ import type { Origin } from '../../registry/origin.ts';
 import type { BlobAnswer, BlobReader, ReadOptions, StatAnswer } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { HeldBlob } from '../../store/blobs/held-blob.ts';
-import { verifyFirstBytes } from '../../store/ingest/release-policy.ts';
+import { verifyFirstBytes } from '../../store/ingest/follower.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
+import { StoreError } from '../../store/store-error.ts';
 import type { Observer } from '../../telemetry/observer.ts';
 import { LinkProofs, type Links } from '../access/links.ts';
 import type { Downloads } from '../download/downloads.ts';
-import { type BlobRequest, ColdBlob, type ColdBlobOptions } from './cold-blob.ts';
+import { type BlobRequest, ColdBlob, type ColdBlobOptions, manifestAsBlob } from './cold-blob.ts';
 import type { HeldSizes } from './held-sizes.ts';
 import type { Passthrough } from './passthrough.ts';
 
@@ -36,6 +38,7 @@ export interface CachedBlobOptions {
   readonly downloads: Downloads;
   readonly sizes: DescriptorSizes;
   readonly heldSizes: HeldSizes;
+  readonly guard: ManifestGuard;
   readonly passthrough: Passthrough;
   readonly links: Links;
   readonly recentMismatches: RecentMismatches;
@@ -52,6 +55,7 @@ export class CachedBlob {
   readonly #options: CachedBlobOptions;
   readonly #proofs: LinkProofs;
   readonly #cold: ColdBlob;
+  readonly #guard: ManifestGuard;
 
   constructor(options: CachedBlobOptions) {
     const { origin, links, downloads, sizes, passthrough, observer, signal } = options;
@@ -60,8 +64,9 @@ export class CachedBlob {
     this.#options = options;
     const proofs = new LinkProofs({ origin, links, signal, isPublic: record => options.isPublic(record) });
     this.#proofs = proofs;
-    const { heldSizes } = options;
-    const shared = { upstream, downloads, sizes, heldSizes, passthrough, proofs, observer };
+    this.#guard = options.guard;
+    const { heldSizes, guard } = options;
+    const shared = { upstream, downloads, sizes, heldSizes, guard, passthrough, proofs, observer };
     this.#cold = new ColdBlob({ ...shared, firstByteMs, createDownload });
   }
 
@@ -73,17 +78,22 @@ export class CachedBlob {
     options: ReadOptions,
   ): Promise<StatAnswer> {
     const { links, downloads, sizes, files } = this.#options;
+    if (this.#guard.isNamed(record, digest)) throw this.#isManifest(digest);
     if (links.mayServe(record, digest)) {
       const held = await files.sizeOf(digest);
+      if (held !== undefined) await this.#refuseManifest(record, digest, held);
       if (held !== undefined) return { outcome: 'hit', size: held };
       const opened = await downloads.get(digest)?.opened;
-      if (typeof opened === 'object' && opened.size !== undefined)
+      if (typeof opened === 'object' && opened.size !== undefined) {
+        if (this.#guard.known(record, digest, opened.size) === true) throw this.#isManifest(digest);
         return { outcome: 'joined', size: opened.size };
+      }
     }
     const known = sizes.get(record.name, digest) ?? (await this.#options.heldSizes.find(record, digest));
     if (known !== undefined) return { outcome: 'hit', size: known };
     const held = await files.sizeOf(digest);
     const size = await this.#proofs.ask(record, repository, digest, options.signal, held !== undefined);
+    if (held !== undefined) await this.#refuseManifest(record, digest, held);
     return { outcome: 'miss', size: size ?? held };
   }
 
@@ -95,6 +105,7 @@ export class CachedBlob {
     range: ByteRange | undefined,
     { client, signal }: ReadOptions,
   ): Promise<BlobAnswer> {
+    if (this.#guard.isNamed(record, digest)) throw this.#isManifest(digest);
     const isRepeated =
       isWhole(range) && client !== undefined && this.#options.files.noteRequest(client, digest);
     const trusted = this.#trustedRange(digest, range);
@@ -135,6 +146,9 @@ export class CachedBlob {
         await held.close();
         return undefined;
       }
+      const isManifest =
+        this.#guard.known(record, digest, held.size) ?? (await this.#look(record, digest, held));
+      if (isManifest) throw this.#isManifest(digest);
       const span = spanOf(range, held.size);
       this.#options.events.touch(digest);
       const answer = { outcome: 'hit', size: held.size, ...span, partial: range !== undefined } as const;
@@ -150,6 +164,35 @@ export class CachedBlob {
       await held.close();
       throw error;
     }
+  }
+
+  /** Undefined in memory: its bytes are looked at, whose damage the check of the blob finds. */
+  async #look(record: RepositoryRecord, digest: Digest, held: HeldBlob): Promise<boolean> {
+    try {
+      const read = (into: Buffer, at: number) => held.read(into, at);
+      return await this.#guard.look(record, digest, { size: held.size, read });
+    } catch (error) {
+      if (error instanceof StoreError) return false; // the reader meets it again and replaces the file
+      throw error;
+    }
+  }
+
+  /** Errors: UpstreamError for a held manifest. */
+  async #refuseManifest(record: RepositoryRecord, digest: Digest, size: number): Promise<void> {
+    const known = this.#guard.known(record, digest, size);
+    if (known === true) throw this.#isManifest(digest);
+    if (known === false) return;
+    const held = await this.#options.files.open(digest);
+    if (held === undefined) return;
+    try {
+      if (await this.#look(record, digest, held)) throw this.#isManifest(digest);
+    } finally {
+      await held.close();
+    }
+  }
+
+  #isManifest(digest: Digest): UpstreamError {
+    return manifestAsBlob(this.#options.origin.key, digest);
   }
 
   /** `isDoubted`: the client asks again at once, or a manifest says another length (which may itself be wrong). */

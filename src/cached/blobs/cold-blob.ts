@@ -5,21 +5,22 @@
  */
 
 import type { DescriptorSizes } from '../../content/hot-manifests.ts';
+import type { ManifestGuard } from '../../content/manifest-guard.ts';
 import { waitFor } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Repository } from '../../oci/name.ts';
 import { type ByteRange, spanOf, unsatisfiable } from '../../oci/range.ts';
 import type { BlobAnswer, BlobSource } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
+import { verifyFirstBytes } from '../../store/ingest/follower.ts';
 import type { Ingest } from '../../store/ingest/ingest.ts';
-import { verifyFirstBytes } from '../../store/ingest/release-policy.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
 import { MismatchError, NoRoomError, StoreError } from '../../store/store-error.ts';
 import type { Observer } from '../../telemetry/observer.ts';
 import type { LinkProofs } from '../access/links.ts';
 import type { Download } from '../download/download.ts';
 import type { Downloads } from '../download/downloads.ts';
-import { SourceList } from '../download/source-list.ts';
+import { SourceList } from '../download/resume.ts';
 import type { RangeRequest } from '../download/waiters.ts';
 import { awaitFirstByte } from './first-byte.ts';
 import { FollowerReader, wrongBytes } from './follower-reader.ts';
@@ -42,6 +43,7 @@ export interface ColdBlobOptions {
   readonly downloads: Downloads;
   readonly sizes: DescriptorSizes;
   readonly heldSizes: HeldSizes;
+  readonly guard: ManifestGuard;
   readonly passthrough: Passthrough;
   readonly proofs: LinkProofs;
   readonly observer: Observer;
@@ -136,6 +138,7 @@ export class ColdBlob {
       });
       await proofs.require(record, repository, digest, signal);
       const size = opened.size;
+      if (await this.#isManifest(record, digest, opened)) throw manifestAsBlob(source.upstream, digest);
       if (size === undefined) return { outcome, size, start: 0, end: undefined, partial: false, reader };
       reader.promise(size);
       return { outcome, size, ...spanOf(range, size), partial: range !== undefined, reader };
@@ -144,6 +147,21 @@ export class ColdBlob {
       if (this.#hasOtherLength(error, joined)) return undefined;
       if (error instanceof StoreError) return passthrough.whole(digest, source, range, signal);
       throw error instanceof MismatchError ? wrongBytes(source.upstream, error) : error;
+    }
+  }
+
+  /** Of a blob that is verified before its first byte goes out; a larger one goes out unread. */
+  async #isManifest(record: RepositoryRecord, digest: Digest, opened: Ingest): Promise<boolean> {
+    const { guard } = this.#options;
+    const { size } = opened;
+    if (size === undefined || size > verifyFirstBytes) return false;
+    const known = guard.known(record, digest, size);
+    if (known !== undefined) return known;
+    const reader = opened.follow();
+    try {
+      return await guard.look(record, digest, { size, read: (into, at) => reader.read(into, at) });
+    } finally {
+      await reader.close();
     }
   }
 
@@ -263,4 +281,10 @@ function isJoinable(download: Download, ingest: Ingest): boolean {
 /** A small blob is verified first, and a last byte needs all before it: both are worth a whole download. */
 function needsWhole(range: ClosedRange, size: number): boolean {
   return range.last >= size - 1 || size <= verifyFirstBytes;
+}
+
+/** It isn't served as a blob, whatever the upstream does. */
+export function manifestAsBlob(upstream: string, digest: Digest): UpstreamError {
+  const message = `${digest} is a manifest, it is served under /manifests/`;
+  return new UpstreamError({ upstream, kind: 'blob', failure: 'gone', message });
 }

@@ -2,13 +2,11 @@
  * The readers of a cold blob's clients. A `FollowerReader` follows a running download; when the store has no room it drains
  * what the ingest holds and goes on as a `PassthroughReader`, straight from the source. The client sees one body.
  */
-
 import type { Hash } from 'node:crypto';
 import { algorithmOf, type Digest, finishDigest } from '../../oci/digest.ts';
 import type { BlobReader } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
-import type { Follower } from '../../store/ingest/follower.ts';
-import { verifyFirstBytes } from '../../store/ingest/release-policy.ts';
+import { type Follower, verifyFirstBytes } from '../../store/ingest/follower.ts';
 import { MismatchError, NoRoomError } from '../../store/store-error.ts';
 import type { Observer } from '../../telemetry/observer.ts';
 import type { Chunk } from '../download/resume.ts';

@@ -10,12 +10,11 @@ import { algorithmOf, createDigester, type Digest } from '../../oci/digest.ts';
 import { type ByteRange, spanOf, unsatisfiable } from '../../oci/range.ts';
 import type { BlobAnswer, BlobSource } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
-import { verifyFirstBytes } from '../../store/ingest/release-policy.ts';
+import { verifyFirstBytes } from '../../store/ingest/follower.ts';
 import type { MismatchError, NoRoomError } from '../../store/store-error.ts';
 import type { Observer } from '../../telemetry/observer.ts';
 import type { Transfer } from '../download/reserved-room.ts';
-import { resumeTransfer, type TransferPolicy } from '../download/resume.ts';
-import { SourceList } from '../download/source-list.ts';
+import { resumeTransfer, SourceList, type TransferPolicy } from '../download/resume.ts';
 import { silent } from './first-byte.ts';
 import { PassthroughReader, wrongBytes } from './follower-reader.ts';
 

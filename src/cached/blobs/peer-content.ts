@@ -8,7 +8,6 @@ import type { HeldFiles } from '../../content/held-files.ts';
 import type { HotManifests } from '../../content/hot-manifests.ts';
 import { waitFor } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
-import { octetStream } from '../../oci/media-type.ts';
 import type { PeerBlob, PeerContent, PeerManifest, PeerRequest } from '../../registry/peer.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
 import type { Links } from '../access/links.ts';
@@ -54,7 +53,7 @@ export class CachedPeerContent implements PeerContent {
     const record = await this.#options.record(request.repository);
     if (record === undefined || !this.#mayHave(record, request)) return undefined;
     const known = record.manifest(request.digest);
-    return this.#options.manifests.get(request.digest, known?.mediaType ?? octetStream);
+    return this.#options.manifests.get(request.digest, known?.mediaType);
   }
 
   /** A reader like any client's: it sees no byte that the front hasn't passed, and no last byte that isn't verified. */

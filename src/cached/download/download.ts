@@ -2,20 +2,20 @@
  * The one download of a blob into one ingest, shared by all clients: the whole blob, or closed ranges until a client needs
  * the whole. A whole one ends with the blob, one of ranges with its clients. `run` never throws: followers see the failure.
  */
+import type { Room } from '../../capacity/room.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';
 import type { BlobSource } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
+import { verifyFirstBytes } from '../../store/ingest/follower.ts';
 import type { Ingest } from '../../store/ingest/ingest.ts';
-import { verifyFirstBytes } from '../../store/ingest/release-policy.ts';
 import { MismatchError, StoreError } from '../../store/store-error.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Observer } from '../../telemetry/observer.ts';
 import { type FetchRequest, GapFetcher } from './gap-fetcher.ts';
 import { fetchWhole } from './parallel-transfer.ts';
-import { type ByteReservation, ReservedRoom, type Transfer, TransferHandoff } from './reserved-room.ts';
-import type { TransferPolicy } from './resume.ts';
-import type { SourceList } from './source-list.ts';
+import { ReservedRoom, type Transfer, TransferHandoff } from './reserved-room.ts';
+import type { SourceList, TransferPolicy } from './resume.ts';
 import { RangeRequest, Waiters } from './waiters.ts';
 
 export interface DownloadOptions {
@@ -24,6 +24,7 @@ export interface DownloadOptions {
   readonly expectedSize: number | undefined;
   readonly sources: SourceList;
   readonly policy: TransferPolicy;
+  readonly room: Pick<Room, 'reserve'>;
   /** `never`: the transfer ends with its last client; the partial is kept. */
   readonly finish: 'always' | 'never';
   readonly observer: Observer;
@@ -32,7 +33,6 @@ export interface DownloadOptions {
   readonly signal: AbortSignal;
   now(): number;
   isHeld(): Promise<boolean>;
-  reserve(bytes: number): Promise<ByteReservation | undefined>;
   openIngest(onFollowers: (count: number) => void): Promise<Ingest>;
   onMismatch(): void;
 }
@@ -61,11 +61,10 @@ export class Download {
   readonly #handoff = new TransferHandoff(() => this.#abandon.abort());
 
   constructor(options: DownloadOptions) {
-    const { digest, logger, reserve } = options;
     this.sources = options.sources;
     this.expectedSize = options.expectedSize;
     this.#options = options;
-    this.#room = new ReservedRoom({ digest, logger, reserve });
+    this.#room = new ReservedRoom(options);
   }
 
   /** On disk so far. */

@@ -2,13 +2,13 @@
  * Fetches the missing bytes of one growing blob: ranges of it or the whole, by several transfers at once. No byte that is on
  * disk or in flight is fetched again: a request is cut into the gaps that are left, and each gap is one transfer.
  */
+
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Ingest } from '../../store/ingest/ingest.ts';
 import type { Observer } from '../../telemetry/observer.ts';
 import { type InFlightRange, InFlightRanges, isOpenEnded } from './in-flight-ranges.ts';
 import type { ReservedRoom } from './reserved-room.ts';
-import { type Chunk, resumeTransfer, type TransferPolicy } from './resume.ts';
-import type { SourceList } from './source-list.ts';
+import { type Chunk, resumeTransfer, type SourceList, type TransferPolicy } from './resume.ts';
 
 /** A gap at most this far ahead of an open-ended transfer waits for that transfer. */
 const nearBytes = 8 * 1024 * 1024;

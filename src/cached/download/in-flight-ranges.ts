@@ -2,8 +2,7 @@
  * What the transfers of one blob are bringing: each range reaches from the next byte of its transfer to its end. Closed
  * ranges are disjoint. A closed range ahead of an open-ended one takes its bytes out of the open-ended one.
  */
-import { Notifier } from '../../lib/notifier.ts';
-import { waitFor } from '../../lib/wait.ts';
+import { Notifier, waitFor } from '../../lib/wait.ts';
 
 /** Only its own transfer moves and widens it. */
 export interface InFlightRange {

@@ -7,7 +7,7 @@ import type { BlobSource, OpenedSource } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Ingest } from '../../store/ingest/ingest.ts';
 import type { FetchRequest, GapFetcher } from './gap-fetcher.ts';
-import { SourceList } from './source-list.ts';
+import { SourceList } from './resume.ts';
 
 const minBytes = 32 * 1024 * 1024;
 const minRoundTripMs = 5;

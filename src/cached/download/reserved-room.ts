@@ -2,39 +2,26 @@
  * The room of one download in the store, taken when its size is known and in steps while it isn't. Without room for the
  * first byte, the transfer under way is handed to one client, so that its bytes don't come twice.
  */
+import type { Reservation, Room } from '../../capacity/room.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Ingest } from '../../store/ingest/ingest.ts';
 import { StoreError } from '../../store/store-error.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Chunk } from './resume.ts';
 
-/** What a download needs of the store's capacity; `capacity/capacity.ts` gives it, a test may give less. */
-export interface ByteReservation {
-  readonly bytes: number;
-  /** False: no room for `extra` more bytes; what was reserved stays. */
-  grow(extra: number): Promise<boolean>;
-  /** The disk itself is full though the limit isn't reached: evicts some. False: nothing could be freed. */
-  makeRoom(): Promise<boolean>;
-  /** The blob is in the store: the reservation becomes its size. */
-  settle(digest: Digest, size: number): void;
-  /** A partial of that many bytes stays on disk. */
-  keepPartial(digest: Digest, bytes: number): void;
-  release(): void;
-}
-
 /** Room is taken in such steps while the size is unknown. */
 const growBytes = 16 * 1024 * 1024;
 
 export interface ReservedRoomOptions {
   readonly digest: Digest;
+  readonly room: Pick<Room, 'reserve'>;
   readonly logger: Logger;
-  reserve(bytes: number): Promise<ByteReservation | undefined>;
 }
 
 /** It ends once: as a held blob, as a partial, or as nothing. */
 export class ReservedRoom {
   readonly #options: ReservedRoomOptions;
-  #reservation: ByteReservation | undefined;
+  #reservation: Reservation | undefined;
   #lastTake: Promise<unknown> = Promise.resolve();
 
   constructor(options: ReservedRoomOptions) {
@@ -84,7 +71,7 @@ export class ReservedRoom {
     const held = this.#reservation;
     if (held === undefined) {
       const bytes = isExact ? neededBytes : Math.max(growBytes, neededBytes);
-      this.#reservation = await this.#options.reserve(bytes);
+      this.#reservation = await this.#options.room.reserve(bytes, this.#options.digest);
       return this.#reservation !== undefined;
     }
     const missing = neededBytes - held.bytes;

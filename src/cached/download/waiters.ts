@@ -2,12 +2,12 @@
  * What the clients of one download wait for: the whole blob, or closed ranges of it. The download goes on as long as one of
  * them waits, or has joined it and not said yet for what.
  */
-import { Notifier } from '../../lib/notifier.ts';
+import { Notifier } from '../../lib/wait.ts';
 import type { BlobSource } from '../../registry/registry.ts';
 import type { Follower } from '../../store/ingest/follower.ts';
 import type { Ingest } from '../../store/ingest/ingest.ts';
 import type { GapFetcher } from './gap-fetcher.ts';
-import { SourceList } from './source-list.ts';
+import { SourceList } from './resume.ts';
 
 export class Waiters {
   readonly #changed = new Notifier();

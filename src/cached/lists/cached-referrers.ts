@@ -2,7 +2,7 @@
  * Referrers: asked for without a filter and gathered, so that one held list answers every `artifactType`. An empty list, the
  * usual case, has a ttl of its own (`negative_ttl`). A list too long or too slow to gather is passed through.
  */
-import { type Digest, digestOf } from '../../oci/digest.ts';
+import { type Digest, digestOf, isDigest } from '../../oci/digest.ts';
 import type { Repository } from '../../oci/name.ts';
 import {
   filterReferrers,
@@ -13,8 +13,9 @@ import {
 import type { Origin } from '../../registry/origin.ts';
 import type { ReadOptions, ReferrersAnswer } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
+import type { ListFiles } from '../../store/records/list-files.ts';
 import type { TagPolicy } from '../manifests/freshness.ts';
-import { createListMemory, HeldLists, type ListMemory } from './held-lists.ts';
+import { createListMemory, HeldLists, type KeptLists, type ListMemory } from './held-lists.ts';
 import { PageTrail } from './page-trail.ts';
 import { type GatheringLimits, gatherPages, longListTtlMs, tooSlow } from './paginate.ts';
 
@@ -31,6 +32,9 @@ export interface CachedReferrersOptions {
   readonly tags: TagPolicy;
   readonly offline: boolean;
   readonly referrerLists: ListMemory<HeldReferrers>;
+  readonly listFiles?: Pick<ListFiles, 'read' | 'write' | 'remove'>;
+  /** Something of that digest is held there: the list of any other digest isn't kept on disk. */
+  knows?(recordName: string, digest: Digest): boolean;
   readonly limits: GatheringLimits;
   /** Ends requests that outlive their clients. */
   readonly signal: AbortSignal;
@@ -61,6 +65,7 @@ export class CachedReferrers {
       offline,
       memory: referrerLists,
       now,
+      ...(options.listFiles && { kept: this.#keptIn(options.listFiles) }),
       ttlMs: ({ end, isEmpty }) => {
         if (end === 'long') return Math.max(ttlMs, longListTtlMs);
         return isEmpty ? negativeTtlMs : ttlMs;
@@ -78,8 +83,8 @@ export class CachedReferrers {
   ): Promise<ReferrersAnswer> {
     const { query, ...read } = options;
     const key = `${recordName}@${digest}`;
-    const gathering = this.#lists.peek(key)?.end === 'long' ? { signal: read.signal } : read;
-    const list = await this.#lists.get(key, gathering, held => this.#gather(repository, digest, held));
+    const reading = this.#lists.peek(key)?.end === 'long' ? { signal: read.signal } : read;
+    const list = await this.#lists.get(key, reading, held => this.#gather(repository, digest, held));
     if (list.value.end === 'whole') {
       return { ...list.answer, ...filterBy(artifactType, list.value.bytes) };
     }
@@ -93,6 +98,30 @@ export class CachedReferrers {
       nextQuery !== undefined &&
       this.#trail.leadsOn(`${key} ${artifactType ?? ''}`, query ?? '', nextQuery, markOf(passed.value));
     return { ...passed.answer, bytes, filtered, ...(leadsOn && { nextQuery }) };
+  }
+
+  #keptIn(files: Pick<ListFiles, 'read' | 'write' | 'remove'>): KeptLists<HeldReferrers> {
+    return {
+      read: async key => {
+        const named = parseKey(key);
+        const list = named && (await files.read(named.recordName, named.digest));
+        const bytes = Buffer.from(list?.text ?? '', 'base64');
+        const index = list && parseReferrers(bytes);
+        if (list === undefined || index === undefined) return undefined;
+        const isEmpty = index.manifests.length === 0;
+        return { checkedAt: list.checkedAt, value: { end: 'whole', bytes, isEmpty, filtered: false } };
+      },
+      remove: key => {
+        const named = parseKey(key);
+        if (named !== undefined) files.remove(named.recordName, named.digest);
+      },
+      write: (key, { checkedAt, value: { end, bytes } }) => {
+        const named = parseKey(key);
+        if (end !== 'whole' || named === undefined) return;
+        if (this.#options.knows?.(named.recordName, named.digest) === true)
+          files.write(named.recordName, { checkedAt, text: bytes.toString('base64') }, named.digest);
+      },
+    };
   }
 
   async #gather(
@@ -142,6 +171,13 @@ export class CachedReferrers {
     const message = `the answer is not an index of the referrers of ${digest}`;
     throw new UpstreamError({ upstream: this.#origin.key, kind: 'referrers', failure: 'status', message });
   }
+}
+
+/** Undefined: the key of a page that was passed through. */
+function parseKey(key: string): { readonly recordName: string; readonly digest: Digest } | undefined {
+  const at = key.indexOf('@');
+  const digest = key.slice(at + 1);
+  return isDigest(digest) ? { recordName: key.slice(0, at), digest } : undefined;
 }
 
 export function createReferrersMemory(): ListMemory<HeldReferrers> {

@@ -5,8 +5,9 @@
 import type { Repository } from '../../oci/name.ts';
 import type { Origin } from '../../registry/origin.ts';
 import type { PageOptions, TagsPage } from '../../registry/registry.ts';
+import type { ListFiles } from '../../store/records/list-files.ts';
 import type { TagPolicy } from '../manifests/freshness.ts';
-import { createListMemory, HeldLists, type ListMemory } from './held-lists.ts';
+import { createListMemory, HeldLists, type KeptLists, type ListMemory } from './held-lists.ts';
 import { PageTrail } from './page-trail.ts';
 import { byTag, cutPage, type GatheringLimits, gatherPages, longListTtlMs, tooSlow } from './paginate.ts';
 import { sortTags } from './sort-tags.ts';
@@ -23,6 +24,7 @@ export interface CachedTagListOptions {
   readonly tags: TagPolicy;
   readonly offline: boolean;
   readonly tagLists: ListMemory<HeldTags>;
+  readonly listFiles?: Pick<ListFiles, 'read' | 'write' | 'remove'>;
   readonly limits: GatheringLimits;
   /** Ends requests that outlive their clients. */
   readonly signal: AbortSignal;
@@ -53,6 +55,7 @@ export class CachedTagList {
       offline,
       memory: tagLists,
       now,
+      ...(options.listFiles && { kept: keptTags(options.listFiles) }),
       ttlMs: ({ end }) => (end === 'long' ? Math.max(tags.ttlMs, longListTtlMs) : tags.ttlMs),
     });
   }
@@ -62,8 +65,8 @@ export class CachedTagList {
     const { n, last, query, ...read } = options;
     const held = this.#lists.peek(recordName);
     const isCostly = held?.end === 'long' || (held?.tags.length ?? 0) >= largeList;
-    const gathering = isCostly ? { signal: read.signal } : read; // no-cache must not gather it anew for each client
-    const list = await this.#lists.get(recordName, gathering, before => this.#gather(repository, before));
+    const reading = isCostly ? { signal: read.signal } : read; // no-cache must not gather it anew for each client
+    const list = await this.#lists.get(recordName, reading, before => this.#gather(repository, before));
     if (list.value.end === 'whole') {
       const page = { ...(n !== undefined && { n }), ...(last !== undefined && { last }) };
       const { entries, next } = cutPage(list.value.tags, byTag, page);
@@ -113,6 +116,24 @@ function formatPage(n: number | undefined, last: string | undefined): string {
 /** Which tags a page has, as far as pages of one list can be told apart by it. */
 function markOf({ tags }: { readonly tags: readonly string[] }): string {
   return tags.length === 0 ? '' : `${tags.length} ${tags[0]} ${tags.at(-1)}`;
+}
+
+/** Whole lists; a page that was passed through is asked for again. */
+function keptTags(files: Pick<ListFiles, 'read' | 'write' | 'remove'>): KeptLists<HeldTags> {
+  return {
+    read: async key => {
+      const list = key.includes('?') ? undefined : await files.read(key);
+      if (list === undefined) return undefined;
+      const tags = list.text === '' ? [] : list.text.split('\n');
+      return { checkedAt: list.checkedAt, value: { end: 'whole', tags } };
+    },
+    remove: key => {
+      if (!key.includes('?')) files.remove(key);
+    },
+    write: (key, { checkedAt, value: { end, tags } }) => {
+      if (end === 'whole' && !key.includes('?')) files.write(key, { checkedAt, text: tags.join('\n') });
+    },
+  };
 }
 
 export function createTagListMemory(): ListMemory<HeldTags> {

@@ -1,6 +1,6 @@
 /**
  * Lists of an upstream (tags, referrers) under the rules of a tag: fresh within their ttl, asked for once for all callers after
- * it, stale when that fails or takes too long (docs/behaviour.md, "Lists"). Held in memory only, bounded in bytes.
+ * it, stale when that fails or takes too long (docs/behaviour.md, "Lists"). Held in memory, bounded in bytes, and kept by `kept`.
  */
 import { LRUCache } from 'lru-cache';
 import { SingleFlight } from '../../lib/single-flight.ts';
@@ -17,6 +17,12 @@ export interface HeldList<T> {
 
 export type ListMemory<T> = LRUCache<string, HeldList<T>>;
 
+export interface KeptLists<T> {
+  read(key: string): Promise<HeldList<T> | undefined>;
+  write(key: string, list: HeldList<T>): void;
+  remove(key: string): void;
+}
+
 export interface HeldListsOptions<T> {
   readonly kind: 'tags' | 'referrers';
   readonly origin: Origin;
@@ -25,6 +31,8 @@ export interface HeldListsOptions<T> {
   /** Shared by all upstreams. */
   readonly memory: ListMemory<T>;
   ttlMs(value: T): number;
+  /** Lists from before a restart; absent: they are in memory only. Neither throws. */
+  readonly kept?: KeptLists<T>;
   now(): number;
 }
 
@@ -64,7 +72,7 @@ export class HeldLists<T> {
     ask: (held: T | undefined) => Promise<T>,
   ): Promise<{ readonly value: T; readonly answer: Answer }> {
     const { memory, tags, now } = this.#options;
-    const held = memory.get(key);
+    const held = memory.get(key) ?? (await this.#load(key));
     const decision = this.#decide(held, options);
     if (held !== undefined && decision.kind === 'fresh') return found(held, 'hit');
     if (held !== undefined && decision.kind === 'stale') return stale(held, decision.reason);
@@ -72,6 +80,7 @@ export class HeldLists<T> {
     const request = this.#requests.run(key, options.signal, async () => {
       const list = { value: await ask(held?.value), checkedAt: now() };
       memory.set(key, list);
+      this.#options.kept?.write(key, list);
       return list;
     });
     if (held !== undefined && decision.kind === 'check') {
@@ -86,9 +95,21 @@ export class HeldLists<T> {
       if (held === undefined) throw error;
       const reason = staleAfter(error, held.checkedAt, now(), tags);
       if (reason !== undefined) return stale(held, reason);
-      if (error instanceof UpstreamError && error.failure === 'gone') memory.delete(key);
+      if (error instanceof UpstreamError && error.failure === 'gone') this.#remove(key);
       throw error;
     }
+  }
+
+  #remove(key: string): void {
+    this.#options.memory.delete(key);
+    this.#options.kept?.remove(key);
+  }
+
+  async #load(key: string): Promise<HeldList<T> | undefined> {
+    const { kept, memory } = this.#options;
+    const list = await kept?.read(key);
+    if (list !== undefined && !memory.has(key)) memory.set(key, list);
+    return memory.get(key);
   }
 
   #decide(held: HeldList<T> | undefined, options: ReadOptions) {

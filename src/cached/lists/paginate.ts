@@ -32,7 +32,7 @@ export const gatheringLimits: GatheringLimits = { maxPages: 20, maxMs: 8000, max
 /** A list that was too long isn't gathered again for that long. */
 export const longListTtlMs = 3_600_000;
 
-/** Thrown when a whole list is held and gathering it again was too slow: the held one goes out stale then. */
+/** Thrown when a whole list is held and reading it again was too slow: the held one goes out stale then. */
 export function tooSlow(upstream: string, kind: 'tags' | 'referrers', maxMs: number): UpstreamError {
   const message = `the pages of the list took longer than ${maxMs} ms`;
   return new UpstreamError({ upstream, kind, failure: 'timeout', message });

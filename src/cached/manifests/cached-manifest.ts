@@ -6,7 +6,6 @@ import type { DescriptorSizes, HeldManifest, HotManifests } from '../../content/
 import { SingleFlight } from '../../lib/single-flight.ts';
 import { type Digest, isDigest } from '../../oci/digest.ts';
 import type { Descriptor } from '../../oci/manifest.ts';
-import { octetStream } from '../../oci/media-type.ts';
 import type { Reference, Repository } from '../../oci/name.ts';
 import type { Origin } from '../../registry/origin.ts';
 import type { ManifestAnswer, ReadOptions, ResolveAnswer } from '../../registry/registry.ts';
@@ -20,6 +19,7 @@ export interface CachedManifestOptions {
   readonly manifests: HotManifests;
   readonly links: Links;
   readonly sizes: DescriptorSizes;
+  readonly offline: boolean;
   /** Any client may pull from this repository: its links are public. */
   isPublic(record: RepositoryRecord): boolean;
   /** A blob is held, and its bytes are verified or were when they came. */
@@ -57,12 +57,18 @@ export class CachedManifest {
     options: ReadOptions,
   ): Promise<ManifestAnswer> {
     const held = await this.held(record, digest);
-    if (held !== undefined) return this.#answerHeld(record, held);
-    const { held: fetched, outcome } = await this.fetch(record, repository, digest, options.signal);
+    if (held !== undefined) {
+      if (this.#origin.health().away) await this.requireComplete(record, held);
+      return this.#answer(held, 'hit');
+    }
+    const { held: fetched, outcome } = await this.#fetchOrByTag(record, repository, digest, options.signal);
     return this.#answer(fetched, outcome);
   }
 
-  /** HEAD by digest; costs one HEAD when it isn't held. Errors: UpstreamError. */
+  /**
+   * HEAD by digest; costs one HEAD when it isn't held. No pull follows from it, so while the upstream is away an image that
+   * isn't held whole is answered too, as stale. Errors: UpstreamError.
+   */
   async resolve(
     record: RepositoryRecord,
     repository: Repository,
@@ -70,7 +76,12 @@ export class CachedManifest {
     options: ReadOptions,
   ): Promise<ResolveAnswer> {
     const held = await this.held(record, digest);
-    if (held !== undefined) return this.#answerHeld(record, held);
+    if (held !== undefined) {
+      const { away } = this.#origin.health();
+      const isWhole = !away || (await this.isComplete(record, held));
+      const answer = this.#answer(held, isWhole ? 'hit' : 'stale');
+      return isWhole ? answer : { ...answer, stale: this.#options.offline ? 'offline' : 'unreachable' };
+    }
     const { value, joined } = await this.#resolveOnce(record, repository, digest, options.signal);
     return { outcome: joined ? 'joined' : 'miss', descriptor: value };
   }
@@ -79,8 +90,8 @@ export class CachedManifest {
   async held(record: RepositoryRecord, digest: Digest): Promise<HeldManifest | undefined> {
     const { links, manifests } = this.#options;
     if (!links.mayServe(record, digest)) return undefined;
-    const known = record.manifest(digest);
-    const held = manifests.peek(digest) ?? (await manifests.get(digest, known?.mediaType ?? octetStream));
+    const mediaType = record.manifest(digest)?.mediaType;
+    const held = manifests.peek(digest, mediaType) ?? (await manifests.get(digest, mediaType));
     if (held !== undefined) this.#options.sizes.learn(record.name, held.parsed);
     return held;
   }
@@ -109,11 +120,12 @@ export class CachedManifest {
   async isComplete(record: RepositoryRecord, held: HeldManifest): Promise<boolean> {
     const { manifests, isHeld } = this.#options;
     const missing = await findMissing(held.parsed, {
-      manifest: async ({ digest }) => {
-        const known = record.manifest(digest);
-        return known && (await manifests.get(digest, known.mediaType))?.parsed;
+      manifest: async child => {
+        const known = record.manifest(child);
+        return known && (await manifests.get(child, known.mediaType))?.parsed;
       },
       hasBlob: async digest => (await this.#mayServe(record, digest)) && isHeld(digest),
+      wasAsked: digest => record.isLinked(digest),
     });
     return missing === undefined;
   }
@@ -132,20 +144,46 @@ export class CachedManifest {
   async #fetch(record: RepositoryRecord, repository: Repository, reference: Reference): Promise<Fetched> {
     const origin = this.#origin;
     const { manifests, signal } = this.#options;
-    if (isDigest(reference)) {
-      const hot = manifests.peek(reference);
-      if (hot !== undefined && this.#options.links.mayServe(record, hot.descriptor.digest))
-        return { held: hot, checkedAt: undefined };
-      if (hot !== undefined) {
-        await origin.resolve(repository, reference, { signal });
-        return { held: this.#keep(record, hot), checkedAt: undefined };
-      }
+    const bytes = isDigest(reference) ? manifests.peekBytes(reference) : undefined;
+    if (isDigest(reference) && bytes !== undefined) {
+      const held = await this.held(record, reference);
+      if (held !== undefined) return { held, checkedAt: undefined };
+      const { descriptor } = await origin.resolve(repository, reference, { signal });
+      return { held: await this.keep(record, descriptor, bytes), checkedAt: undefined };
     }
-    const { descriptor, bytes, checkedAt } = await origin.manifest(repository, reference, { signal });
-    return { held: this.#keep(record, await manifests.put(descriptor, bytes)), checkedAt };
+    const {
+      descriptor,
+      bytes: fetched,
+      checkedAt,
+    } = await origin.manifest(repository, reference, { signal });
+    return { held: await this.keep(record, descriptor, fetched), checkedAt };
   }
 
-  #keep(record: RepositoryRecord, held: HeldManifest): HeldManifest {
+  /**
+   * Some registries give a manifest by tag only. One that a tag points to is asked for by that tag once more, and goes out
+   * when it has the digest that was asked for.
+   */
+  async #fetchOrByTag(
+    record: RepositoryRecord,
+    repository: Repository,
+    digest: Digest,
+    signal: AbortSignal,
+  ): Promise<FetchedManifest> {
+    try {
+      return await this.fetch(record, repository, digest, signal);
+    } catch (error) {
+      if (!isRefusedByDigest(error)) throw error;
+      const [tag] = [...record.tags()].find(([, entry]) => entry.descriptor.digest === digest) ?? [];
+      if (tag === undefined) throw error;
+      const fetched = await this.fetch(record, repository, tag, signal);
+      if (fetched.held.descriptor.digest === digest) return fetched;
+      throw error;
+    }
+  }
+
+  /** Verified bytes that the upstream gave for this repository, under the type that it gave there. */
+  async keep(record: RepositoryRecord, descriptor: Descriptor, bytes: Buffer): Promise<HeldManifest> {
+    const held = await this.#options.manifests.put(descriptor, bytes);
     record.setManifest(held.descriptor);
     this.#options.links.link(record, held.descriptor.digest, this.#options.isPublic(record));
     this.#options.sizes.learn(record.name, held.parsed);
@@ -154,17 +192,13 @@ export class CachedManifest {
 
   #resolveOnce(record: RepositoryRecord, repository: Repository, digest: Digest, signal: AbortSignal) {
     return this.#resolves.run(`${record.name}@${digest}`, signal, async () => {
-      const { descriptor } = await this.#origin.resolve(repository, digest, {
+      const { descriptor, bytes } = await this.#origin.resolve(repository, digest, {
         signal: this.#options.signal,
       });
+      if (bytes !== undefined) await this.keep(record, descriptor, bytes);
       this.#options.links.link(record, digest, this.#options.isPublic(record));
       return descriptor;
     });
-  }
-
-  async #answerHeld(record: RepositoryRecord, held: HeldManifest): Promise<ManifestAnswer> {
-    if (this.#origin.health().away) await this.requireComplete(record, held);
-    return this.#answer(held, 'hit');
   }
 
   async #mayServe(record: RepositoryRecord, digest: Digest): Promise<boolean> {
@@ -178,4 +212,11 @@ export class CachedManifest {
     this.#options.manifests.touch(held);
     return { outcome, descriptor: held.descriptor, bytes: held.bytes };
   }
+}
+
+/** The upstream doesn't give it by that digest, whatever a tag would give. */
+export function isRefusedByDigest(error: unknown): boolean {
+  if (!(error instanceof UpstreamError)) return false;
+  const { failure, upstreamStatus = 0 } = error;
+  return failure === 'gone' || failure === 'denied' || (failure === 'status' && upstreamStatus < 500);
 }

@@ -6,6 +6,7 @@ import type { HeldManifest, HotManifests } from '../../content/hot-manifests.ts'
 import { ExpiringMap } from '../../lib/expiring-map.ts';
 import { SingleFlight } from '../../lib/single-flight.ts';
 import { settleWithin } from '../../lib/wait.ts';
+import { type Digest, isDigest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';
 import type { Descriptor } from '../../oci/manifest.ts';
 import type { Repository, Tag } from '../../oci/name.ts';
@@ -14,8 +15,8 @@ import type { ManifestAnswer, ReadOptions, ResolveAnswer, StaleReason } from '..
 import type { RepositoryRecord, TagEntry } from '../../store/records/repository-record.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Outcome } from '../../telemetry/observer.ts';
-import type { CachedManifest } from './cached-manifest.ts';
-import { decide, staleAfter, type TagPolicy, TagTtls } from './freshness.ts';
+import { type CachedManifest, type FetchedManifest, isRefusedByDigest } from './cached-manifest.ts';
+import { decide, isFresh, staleAfter, type TagPolicy, TagTtls } from './freshness.ts';
 
 const maxMissingTags = 10_000;
 
@@ -67,13 +68,14 @@ export class CachedTag {
     tag: Tag,
     options: ReadOptions,
   ): Promise<ResolveAnswer> {
-    const known = await this.#current(record, repository, tag, options);
+    const known = await this.#current(record, repository, tag, options, 'HEAD');
     if (known !== undefined) return this.#answer(known);
     const { value: entry, joined } = await this.#resolves.run(`${record.name}:${tag}`, options.signal, () =>
       this.#ask(record, tag, async () => {
-        const { descriptor, checkedAt } = await this.#origin.resolve(repository, tag, {
+        const { descriptor, checkedAt, bytes } = await this.#origin.resolve(repository, tag, {
           signal: this.#options.signal,
         });
+        if (bytes !== undefined) await this.#byDigest.keep(record, descriptor, bytes);
         return this.#point(record, tag, descriptor, checkedAt);
       }),
     );
@@ -87,13 +89,15 @@ export class CachedTag {
     tag: Tag,
     options: ReadOptions,
   ): Promise<ManifestAnswer> {
-    const known = await this.#current(record, repository, tag, options);
+    const known = await this.#current(record, repository, tag, options, 'GET');
     if (known?.held !== undefined) return { ...this.#answer(known), bytes: known.held.bytes };
-    const reference = known?.entry.descriptor.digest ?? tag;
+    const digest = known?.entry.descriptor.digest;
     const { held, outcome, checkedAt } = await this.#ask(record, tag, () =>
-      this.#byDigest.fetch(record, repository, reference, options.signal),
+      this.#fetch(record, repository, tag, digest, options.signal),
     );
-    const entry = known?.entry ?? this.#point(record, tag, held.descriptor, checkedAt);
+    const isKnown = held.descriptor.digest === digest;
+    const entry =
+      (isKnown ? known?.entry : undefined) ?? this.#point(record, tag, held.descriptor, checkedAt);
     this.#options.manifests.touch(held);
     return { outcome, descriptor: held.descriptor, bytes: held.bytes, checkedAt: entry.checkedAt };
   }
@@ -104,6 +108,7 @@ export class CachedTag {
     repository: Repository,
     tag: Tag,
     options: ReadOptions,
+    method: 'HEAD' | 'GET',
   ): Promise<Checked | undefined> {
     const entry = record.tag(tag);
     if (entry === undefined) return undefined;
@@ -116,8 +121,8 @@ export class CachedTag {
     if (decision.kind === 'ask') return undefined;
     const held = await this.#byDigest.held(record, entry.descriptor.digest);
     if (decision.kind === 'fresh') return { entry, held, outcome: 'hit' };
-    if (decision.kind === 'stale') return this.#stale(record, { entry, held }, decision.reason);
-    return this.#check(record, repository, tag, { entry, held }, options);
+    if (decision.kind === 'stale') return this.#stale(record, { entry, held }, decision.reason, method);
+    return this.#check(record, repository, tag, { entry, held }, options, method);
   }
 
   /** One HEAD for all callers. None waits longer than `check_timeout` when what is held can go out. */
@@ -127,6 +132,7 @@ export class CachedTag {
     tag: Tag,
     known: HeldTag,
     options: ReadOptions,
+    method: 'HEAD' | 'GET',
   ): Promise<Checked | undefined> {
     const key = `${record.name}:${tag}`;
     const { now, tags } = this.#options;
@@ -138,7 +144,7 @@ export class CachedTag {
       check.catch(() => {}); // it goes on: the next client gets its result
       const isYoung = now() - known.entry.checkedAt <= tags.staleIfErrorMs;
       if (isYoung && (await this.#byDigest.isComplete(record, known.held))) {
-        return this.#stale(record, known, 'slow');
+        return this.#stale(record, known, 'slow', method);
       }
     }
     try {
@@ -146,7 +152,7 @@ export class CachedTag {
     } catch (error) {
       options.signal.throwIfAborted();
       const reason = staleAfter(error, known.entry.checkedAt, now(), tags);
-      if (reason !== undefined && known.held !== undefined) return this.#stale(record, known, reason);
+      if (reason !== undefined && known.held !== undefined) return this.#stale(record, known, reason, method);
       if (isGone(error)) record.removeTag(tag);
       throw error;
     }
@@ -160,29 +166,58 @@ export class CachedTag {
     mustCheck = false,
   ): Promise<Checked> {
     const { logger, signal } = this.#options;
-    const { descriptor, checkedAt } = await this.#origin.resolve(repository, tag, { signal, mustCheck });
+    const headOnly = known.held !== undefined && this.#origin.health().quotaLow;
+    const asked = { signal, mustCheck, ...(headOnly && { headOnly }) };
+    const { descriptor, checkedAt, bytes } = await this.#origin.resolve(repository, tag, asked);
+    const given = bytes === undefined ? undefined : await this.#byDigest.keep(record, descriptor, bytes);
     const point = () => this.#point(record, tag, descriptor, checkedAt);
     if (descriptor.digest === known.entry.descriptor.digest) {
-      return { entry: point(), held: known.held, outcome: 'hit' };
+      return { entry: point(), held: known.held ?? given, outcome: 'hit' };
     }
-    const already = await this.#byDigest.held(record, descriptor.digest);
+    const already = given === undefined ? await this.#byDigest.held(record, descriptor.digest) : undefined;
     if (already !== undefined) return { entry: point(), held: already, outcome: 'hit' };
-    if (known.held !== undefined && this.#origin.health().quotaLow)
+    if (given === undefined && known.held !== undefined && this.#origin.health().quotaLow)
       return { ...known, outcome: 'stale', stale: 'pull-quota' };
-    const { held } = await this.#byDigest.fetch(record, repository, descriptor.digest, signal);
+    const held = given ?? (await this.#fetch(record, repository, tag, descriptor.digest, signal)).held;
+    if (held.descriptor.digest === known.entry.descriptor.digest) {
+      return { entry: this.#point(record, tag, held.descriptor, checkedAt), held, outcome: 'hit' };
+    }
     logger.info('tag moved', {
       repository: record.name,
       tag,
       from: known.entry.descriptor.digest,
-      to: descriptor.digest,
+      to: held.descriptor.digest,
     });
-    return { entry: point(), held, outcome: 'miss' };
+    return { entry: this.#point(record, tag, held.descriptor, checkedAt), held, outcome: 'miss' };
   }
 
-  async #stale(record: RepositoryRecord, known: HeldTag, reason: StaleReason): Promise<Checked | undefined> {
+  /** By the digest that HEAD gave; by tag where the upstream doesn't give it by that digest. Errors: UpstreamError. */
+  async #fetch(
+    record: RepositoryRecord,
+    repository: Repository,
+    tag: Tag,
+    digest: Digest | undefined,
+    signal: AbortSignal,
+  ): Promise<FetchedManifest> {
+    if (digest === undefined) return this.#byDigest.fetch(record, repository, tag, signal);
+    try {
+      return await this.#byDigest.fetch(record, repository, digest, signal);
+    } catch (error) {
+      if (!isRefusedByDigest(error)) throw error;
+      return this.#byDigest.fetch(record, repository, tag, signal);
+    }
+  }
+
+  /** No pull follows from a HEAD: only a GET needs the whole image. */
+  async #stale(
+    record: RepositoryRecord,
+    known: HeldTag,
+    reason: StaleReason,
+    method: 'HEAD' | 'GET',
+  ): Promise<Checked | undefined> {
     if (known.held === undefined) return undefined;
     const away = reason === 'offline' || reason === 'unreachable';
-    if (away) await this.#byDigest.requireComplete(record, known.held);
+    if (away && method === 'GET') await this.#byDigest.requireComplete(record, known.held);
     return { ...known, outcome: 'stale', stale: reason };
   }
 
@@ -190,18 +225,28 @@ export class CachedTag {
   async #ask<T>(record: RepositoryRecord, tag: Tag, ask: () => Promise<T>): Promise<T> {
     if (!isDiscoveryTag(tag)) return ask();
     const key = `${record.name}:${tag}`;
-    const missing = this.#missingTags.getExpired(key);
+    const missing = this.#missingTags.getExpired(key) ?? this.#missBeforeRestart(record, tag);
     if (missing?.isFresh) throw missingError(tag, missing.setAtMs);
     try {
       const found = await ask();
       this.#missingTags.delete(key);
       return found;
     } catch (error) {
-      if (isGone(error)) this.#missingTags.set(key, true);
-      else if (missing !== undefined && error instanceof RegistryError)
+      if (isGone(error)) {
+        this.#missingTags.set(key, true);
+        const subject = subjectOf(tag);
+        if (subject !== undefined && record.knows(subject)) record.setMiss(tag, this.#options.now());
+      } else if (missing !== undefined && error instanceof RegistryError)
         throw missingError(tag, missing.setAtMs);
       throw error;
     }
+  }
+
+  #missBeforeRestart(record: RepositoryRecord, tag: Tag) {
+    const setAtMs = record.miss(tag);
+    if (setAtMs === undefined) return undefined;
+    const { now, tags } = this.#options;
+    return { setAtMs, isFresh: isFresh(setAtMs, now(), { ttlMs: tags.negativeTtlMs }) };
   }
 
   #point(
@@ -231,6 +276,13 @@ function isGone(error: unknown): boolean {
 /** Clients ask for these at every pull, and most images lack them: the referrers fallback tag, signatures and the like. */
 export function isDiscoveryTag(tag: Tag): boolean {
   return /^sha(?:256|512)-/.test(tag) || tag.endsWith('.sig');
+}
+
+/** The manifest that such a tag is about: `sha256-HEX`, `sha256-HEX.sig`. */
+function subjectOf(tag: Tag): Digest | undefined {
+  const digest = /^(sha256|sha512)-([a-f0-9]+)(?:\.[\w.-]+)?$/.exec(tag);
+  const text = `${digest?.[1]}:${digest?.[2]}`;
+  return isDigest(text) ? text : undefined;
 }
 
 function missingError(tag: Tag, atMs: number): RegistryError {

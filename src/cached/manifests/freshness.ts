@@ -4,7 +4,7 @@
  */
 import { allowRepositories } from '../../oci/name.ts';
 import type { StaleReason } from '../../registry/registry.ts';
-import { UpstreamError } from '../../registry/upstream-error.ts';
+import { isAccessRefusal, UpstreamError } from '../../registry/upstream-error.ts';
 
 export interface TagPolicy {
   readonly ttlMs: number;
@@ -105,6 +105,6 @@ export function staleAfter(
   if (error.failure === 'gone') return policy.on404 === 'keep' ? 'gone' : undefined;
   if (now - checkedAt > policy.staleIfErrorMs) return undefined;
   if (error.failure === 'limited' || error.failure === 'paused') return 'rate-limited';
-  if (error.failure === 'denied') return 'refused';
+  if (isAccessRefusal(error.failure)) return 'refused';
   return error.failure === 'offline' ? 'offline' : 'unreachable';
 }

@@ -56,9 +56,10 @@ function formatFile({ path, content, mode }: ClientFile): string {
   return `# ${path}${mode === 'merge' ? ' (merge into existing content)' : ''}\n${content}`;
 }
 
-function formatRest({ commands, notes }: ClientSetup): string[] {
+function formatRest({ files, commands, notes }: ClientSetup): string[] {
+  const heading = files.length === 0 ? '# use it so' : '# then';
   return [
-    ...(commands.length === 0 ? [] : [`# then\n${formatLines(commands)}`]),
+    ...(commands.length === 0 ? [] : [`${heading}\n${formatLines(commands)}`]),
     ...(notes.length === 0 ? [] : [formatLines(notes.map(note => `# - ${note}`))]),
   ];
 }

@@ -3,6 +3,30 @@
  * pull through it. The files named after clients turn the first into the second.
  */
 
+/** All that `cistern client` knows. */
+export const clientNames = [
+  'docker',
+  'containerd',
+  'podman',
+  'k3s',
+  'kind',
+  'crio',
+  'buildkit',
+  'nerdctl',
+  'talos',
+  'skopeo',
+  'crane',
+  'helm',
+  'oras',
+  'cosign',
+  'apptainer',
+] as const;
+export type ClientName = (typeof clientNames)[number];
+
+/** For clients that have a command for it: what they say is no proof of a right password. */
+export const loginNote =
+  'A login at this mirror says "Login Succeeded" with any password, because this version checks no password at login.';
+
 export interface MirrorForClients {
   /** `http://mirror.lan:5000`: neither path nor trailing slash. */
   readonly url: string;

@@ -6,15 +6,24 @@ import { networkInterfaces } from 'node:os';
 import { resolve } from 'node:path';
 import { type LoadOptions, loadConfig } from '../../config/load.ts';
 import { ConfigError } from '../../config/problem.ts';
+import { formatSuggestion } from '../../config/suggestion.ts';
+import { setUpApptainer, setUpCosign, setUpCrane, setUpHelm, setUpOras, setUpSkopeo } from './by-name.ts';
 import { formatSetup, formatSetupJson, formatWritten, writeClientFiles } from './client-files.ts';
-import { ClientRefusal, type ClientSetup, type MirrorForClients } from './client-setup.ts';
-import { setUpContainerd, setUpK3s, setUpKind } from './containerd-k3s-kind.ts';
+import {
+  type ClientName,
+  ClientRefusal,
+  type ClientSetup,
+  clientNames,
+  type MirrorForClients,
+} from './client-setup.ts';
+import { setUpContainerd, setUpK3s, setUpKind, setUpNerdctl } from './containerd-k3s-kind.ts';
 import { setUpBuildkit, setUpDocker } from './docker-buildkit.ts';
 import { describeForClients, findMirrorUrl, type NetworkInterfaces } from './mirror-url.ts';
 import { setUpCrio, setUpPodman } from './podman-crio.ts';
+import { setUpTalos } from './talos.ts';
 
 export interface ClientOptions extends LoadOptions {
-  /** `docker`, `containerd` … */
+  /** One of `clientNames`. */
   readonly client: string;
   /** `--url`. */
   readonly url?: string;
@@ -32,7 +41,7 @@ export interface ClientOptions extends LoadOptions {
 type SetUp = (mirror: MirrorForClients, forAll: boolean) => ClientSetup;
 
 /** `takesAll`: it has an entry for all registries, and tells the mirror which one is meant. */
-const clients: Readonly<Record<string, { readonly setUp: SetUp; readonly takesAll: boolean }>> = {
+const clients: Readonly<Record<ClientName, { readonly setUp: SetUp; readonly takesAll: boolean }>> = {
   docker: { setUp: setUpDocker, takesAll: false },
   containerd: { setUp: setUpContainerd, takesAll: true },
   podman: { setUp: setUpPodman, takesAll: false },
@@ -40,6 +49,14 @@ const clients: Readonly<Record<string, { readonly setUp: SetUp; readonly takesAl
   kind: { setUp: setUpKind, takesAll: true },
   crio: { setUp: setUpCrio, takesAll: false },
   buildkit: { setUp: setUpBuildkit, takesAll: false },
+  nerdctl: { setUp: setUpNerdctl, takesAll: true },
+  talos: { setUp: setUpTalos, takesAll: true },
+  skopeo: { setUp: setUpSkopeo, takesAll: false },
+  crane: { setUp: setUpCrane, takesAll: false },
+  helm: { setUp: setUpHelm, takesAll: false },
+  oras: { setUp: setUpOras, takesAll: false },
+  cosign: { setUp: setUpCosign, takesAll: false },
+  apptainer: { setUp: setUpApptainer, takesAll: false },
 };
 
 /** Resolves with the exit code: 0 done, 1 a file was refused, 2 not possible as asked. */
@@ -64,13 +81,16 @@ export async function runClient(options: ClientOptions): Promise<number> {
 /** Errors: `ConfigError`, `ClientRefusal`. */
 async function makeSetup(options: ClientOptions): Promise<{ mirror: MirrorForClients; setup: ClientSetup }> {
   const { client, forAll = false, url: given, interfaces = networkInterfaces } = options;
-  const kind = Object.hasOwn(clients, client) ? clients[client] : undefined;
-  if (kind === undefined)
-    throw new ClientRefusal(`expected one of ${Object.keys(clients).join(', ')}, got ${client}`);
+  const name = clientNames.find(known => known === client);
+  if (name === undefined)
+    throw new ClientRefusal(
+      `expected one of ${clientNames.join(', ')}, got ${client}${formatSuggestion(client, clientNames)}`,
+    );
+  const kind = clients[name];
   if (forAll && !kind.takesAll)
     throw new ClientRefusal(`--default: ${client} has no entry for all registries`);
   const { config, warnings } = await loadConfig(options);
-  for (const warning of warnings) options.writeError(`warning: ${warning}\n`);
+  for (const warning of warnings) options.writeError(`${warning}\n`);
   const { url, isGuess } = findMirrorUrl({ given, http: config.http, interfaces });
   const mirror = describeForClients(config, url);
   const setup = kind.setUp(mirror, forAll);

@@ -2,7 +2,13 @@
  * containerd, and k3s, RKE2 and kind on top of it. containerd reads one hosts.toml per registry, or a single one in `_default`,
  * and tells the mirror by `ns` which registry is meant, so the URL is always the same. The registry itself is the fallback.
  */
-import { type ClientFile, type ClientSetup, type MirrorForClients, quote } from './client-setup.ts';
+import {
+  type ClientFile,
+  type ClientSetup,
+  loginNote,
+  type MirrorForClients,
+  quote,
+} from './client-setup.ts';
 
 const hostsFolder = '/etc/containerd/certs.d';
 
@@ -33,6 +39,20 @@ export function setUpContainerd(mirror: MirrorForClients, forAll: boolean): Clie
       'In a config.toml with version = 3 (containerd 2) the section is [plugins."io.containerd.cri.v1.images".registry].',
       'Once config_path is set, containerd reads changed hosts files without a restart.',
       `ctr reads hosts files only with: ctr images pull --hosts-dir ${hostsFolder} …; nerdctl always reads them.`,
+    ],
+  };
+}
+
+/** nerdctl reads the hosts files by itself, whatever containerd's configuration says. */
+export function setUpNerdctl(mirror: MirrorForClients, forAll: boolean): ClientSetup {
+  return {
+    files: hostsFiles(mirror, forAll, hostsFolder),
+    commands: [],
+    notes: [
+      'nerdctl reads them at its next command; no restart is needed.',
+      'Rootless nerdctl reads ~/.config/containerd/certs.d.',
+      'Kubernetes on the same containerd needs config_path too: cistern client containerd',
+      loginNote,
     ],
   };
 }

@@ -3,7 +3,13 @@
  * pulled by the mirror's own name. BuildKit: buildkitd.toml, with mirrors for every registry.
  */
 import { HUB } from '../../oci/name.ts';
-import { type ClientFile, type ClientSetup, type MirrorForClients, quote } from './client-setup.ts';
+import {
+  type ClientFile,
+  type ClientSetup,
+  loginNote,
+  type MirrorForClients,
+  quote,
+} from './client-setup.ts';
 
 /** Registers the mirror only if its default upstream is docker.io, which plain names mean. */
 export function setUpDocker(mirror: MirrorForClients): ClientSetup {
@@ -18,6 +24,7 @@ export function setUpDocker(mirror: MirrorForClients): ClientSetup {
         : `dockerd asks its mirrors by plain names, which mean ${mirror.defaultUpstream} here and not Docker Hub.`,
       ...describeOthers(mirror, mirrorsHub),
       'docker build with the builder of dockerd uses the same settings; any other builder needs: cistern client buildkit',
+      loginNote,
       'Rootless Docker reads ~/.config/docker/daemon.json; restart it with: systemctl --user restart docker',
     ],
   };

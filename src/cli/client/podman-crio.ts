@@ -7,6 +7,7 @@ import {
   type ClientFile,
   ClientRefusal,
   type ClientSetup,
+  loginNote,
   type MirrorForClients,
   quote,
 } from './client-setup.ts';
@@ -19,6 +20,7 @@ export function setUpPodman(mirror: MirrorForClients): ClientSetup {
     notes: [
       'podman, buildah and skopeo read it at their next command; no restart is needed.',
       ...describeLeftOut(mirror),
+      loginNote,
       'Users with their own ~/.config/containers/registries.conf need it in ~/.config/containers/registries.conf.d.',
     ],
   };

@@ -3,7 +3,7 @@
  * (the caller hands one in). All share one descriptor, which the last user closes.
  */
 import type { FileHandle } from 'node:fs/promises';
-import type { Wait } from '../../lib/notifier.ts';
+import type { Wait } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { MismatchError, StoreError } from '../store-error.ts';
 
@@ -182,4 +182,30 @@ function truncated(at: number, limit: number): StoreError {
     'TRUNCATED',
     `expected bytes up to ${limit}, got the end of the file at ${at}`,
   );
+}
+
+/** Blobs up to this size are verified before their first byte is given out (docs/behaviour.md, "A blob"). */
+export const verifyFirstBytes = 1024 * 1024;
+
+export interface Growth {
+  /** Bytes below it are in the hash and on disk. */
+  readonly front: number;
+  /** Of the whole blob, in bytes; undefined while unknown. */
+  readonly size: number | undefined;
+  readonly verified: boolean;
+}
+
+/** All bytes below this offset may be given out. */
+export function readableFront({ front, size, verified }: Growth): number {
+  if (verified) return size ?? front;
+  if ((size ?? front) <= verifyFirstBytes) return 0;
+  return size === undefined ? front - 1 : Math.min(front, size - 1);
+}
+
+/** For an offset from which bytes up to `heldEnd` are on disk: one past the last that may be given out. */
+export function readableEnd(growth: Growth, heldEnd: number): number {
+  const front = readableFront(growth);
+  const { size, verified } = growth;
+  if (verified || size === undefined || size <= verifyFirstBytes) return front;
+  return Math.max(front, Math.min(heldEnd, size - 1));
 }

@@ -4,7 +4,7 @@
  */
 import type { Hash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
-import type { Notifier } from '../../lib/notifier.ts';
+import type { Notifier } from '../../lib/wait.ts';
 import { algorithmOf, createDigester, type Digest, finishDigest } from '../../oci/digest.ts';
 import { guardDisk, StoreError, type StoreObserver } from '../store-error.ts';
 

@@ -1,18 +1,17 @@
 /**
  * One blob that is being filled: a growing file that any number of followers read meanwhile. A download writes into it. Followers see the
- * bytes on disk, but get the last byte (of a small blob: the first) only after the digest is verified (release-policy.ts). The journal keeps
+ * bytes on disk, but get the last byte (of a small blob: the first) only after the digest is verified (follower.ts). The journal keeps
  * the bytes across a crash. Order at the end: digest, last byte to the followers, fsync, rename.
  */
 import { constants } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
-import { Notifier, type Wait } from '../../lib/notifier.ts';
+import { Notifier, type Wait } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Observer } from '../../telemetry/observer.ts';
 import { guardDisk, NoRoomError } from '../store-error.ts';
-import { Follower, IngestUsers } from './follower.ts';
+import { Follower, IngestUsers, readableEnd, readableFront } from './follower.ts';
 import { GrowingFile } from './growing-file.ts';
 import { IngestJournal, type OpenedJournal } from './journal.ts';
-import { readableEnd, readableFront } from './release-policy.ts';
 
 export interface IngestOptions {
   readonly digest: Digest;

@@ -38,6 +38,7 @@ export interface OpenedJournal {
 export class IngestJournal {
   readonly #options: IngestJournalOptions;
   #synced: readonly Segment[];
+  #size: number | undefined;
   #unwritten = 0;
   #unsynced = 0;
   #running: Promise<void> | undefined;
@@ -59,18 +60,24 @@ export class IngestJournal {
   progressed(handle: FileHandle, bytes: number, size: number | undefined, segments: Segments): void {
     this.#unwritten += bytes;
     this.#unsynced += bytes;
+    this.#size = size;
     if (this.#unwritten < everyBytes || this.#running !== undefined) return;
-    const sync = this.#unsynced >= syncBytes;
-    const written = segments.toJSON();
-    this.#unwritten = 0;
-    if (sync) this.#unsynced = 0;
-    this.#run(async () => {
+    this.#run(() => this.#catchUp(handle, segments));
+  }
+
+  /** Goes on until less than a MiB has come during a write: when the transfer pauses, the next chunk may never come. */
+  async #catchUp(handle: FileHandle, segments: Segments): Promise<void> {
+    while (this.#unwritten >= everyBytes) {
+      const sync = this.#unsynced >= syncBytes;
+      const written = segments.toJSON();
+      this.#unwritten = 0;
       if (sync) {
+        this.#unsynced = 0;
         await handle.datasync();
         this.#synced = written;
       }
-      await this.#write(size, written);
-    });
+      await this.#write(this.#size, written);
+    }
   }
 
   /** Writes the present state now. */

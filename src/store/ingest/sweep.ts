@@ -47,7 +47,7 @@ export async function sweepIngests(options: SweepOptions): Promise<readonly Foun
     const part = await statIfThere(observer, join(layout.ingestFolder, name));
     if (part === undefined) continue;
     const isExpired = now() - part.mtimeMs > partialTtlMs;
-    if (isExpired && (await isGone(removePartial(options, found.digest)))) continue;
+    if (isExpired && (await succeeds(removePartial(options, found.digest)))) continue;
     stays.push({ digest: found.digest, bytes: part.size, lastUseMs: part.mtimeMs });
   }
   return stays;
@@ -75,11 +75,11 @@ export async function removePartial(
 
 /** A folder (`lost+found`) or a file that can't be removed is reported, and stays. */
 async function removeLitter(observer: StoreObserver, path: string): Promise<void> {
-  await isGone(removeFile(observer, path));
+  await succeeds(removeFile(observer, path));
 }
 
 /** The failure was reported already; one file must not keep the rest of the store from being counted. */
-function isGone(removal: Promise<unknown>): Promise<boolean> {
+function succeeds(removal: Promise<unknown>): Promise<boolean> {
   return removal.then(
     () => true,
     () => false,

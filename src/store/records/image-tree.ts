@@ -4,8 +4,8 @@
  */
 import { algorithmOf, type Digest, digestOf } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';
-import { type Descriptor, maxManifestBytes, type ParsedManifest, parseManifest } from '../../oci/manifest.ts';
-import { isDistributable } from '../../oci/media-type.ts';
+import { blobChildren, isBlobChild, neededBlobs } from '../../oci/image-needs.ts';
+import { type Descriptor, maxManifestBytes, type ParsedManifest, parseOrKeep } from '../../oci/manifest.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 
 /** A manifest in the store; `size` in bytes. */
@@ -44,7 +44,7 @@ export async function readImageTree(read: ReadManifest, root: TypedDigest): Prom
     }
     manifests.set(next.digest, found);
     for (const blob of blobsOf(found.parsed)) blobs.set(blob.digest, blob);
-    open.push(...found.parsed.manifests);
+    open.push(...found.parsed.manifests.filter(child => !isBlobChild(child)));
   }
   const held = manifests.get(root.digest);
   return held && { root: held.parsed, manifests, missing, blobs };
@@ -56,53 +56,59 @@ export interface MissingContent {
   readonly blobs: ReadonlyMap<Digest, Descriptor>;
 }
 
-/** How `findMissing` learns what is held. */
-export interface HeldContent {
+/** What `findMissing` asks of the content that may be served. */
+export interface ServableContent {
   /** Undefined: not held. */
-  manifest(child: Descriptor): Promise<ParsedManifest | undefined>;
+  manifest(digest: Digest): Promise<ParsedManifest | undefined>;
   hasBlob(digest: Digest): Promise<boolean>;
+  /** A client of this repository has asked for that blob before, so it needs it. */
+  wasAsked(digest: Digest): boolean;
 }
 
 /**
- * Undefined: the image is complete. An image needs its config and its distributable layers. An index needs one complete image among its
- * children, attestations (`os: unknown`) aside; without children it is complete. Reads each manifest once. Errors: those of `held`.
+ * Undefined: the image is complete. An image needs the blobs that `oci/image-needs.ts` names. An index needs one complete image among its
+ * children, attestations (`os: unknown`) aside, and of the blobs that it lists those that were asked for; without children it is complete.
+ * What can't be read has nothing to check. Reads each manifest once. Errors: those of `content`.
  */
 export async function findMissing(
   root: ParsedManifest,
-  held: HeldContent,
+  content: ServableContent,
 ): Promise<MissingContent | undefined> {
   const missing = { manifests: new Set<Digest>(), blobs: new Map<Digest, Descriptor>() };
-  return (await addMissing(root, held, missing, new Set())) === 0 ? undefined : missing;
+  return (await addMissing(root, content, missing, new Set())) === 0 ? undefined : missing;
 }
 
 /** Resolves with how many parts are missing for this manifest; 0: it is complete, and so is any index above it. */
 async function addMissing(
   manifest: ParsedManifest,
-  held: HeldContent,
+  content: ServableContent,
   missing: { readonly manifests: Set<Digest>; readonly blobs: Map<Digest, Descriptor> },
   seen: Set<Digest>,
 ): Promise<number> {
-  let count = 0;
+  let count = manifest.hasForeign === true ? 1 : 0;
   for (const child of manifest.manifests) {
+    if (isBlobChild(child) || child.size === undefined) continue; // one without a size can't be checked
     count += 1;
     if (child.platform?.os === 'unknown' || seen.has(child.digest)) continue;
     seen.add(child.digest);
-    const inner = await held.manifest(child);
+    const inner = await content.manifest(child.digest);
     if (inner === undefined) missing.manifests.add(child.digest);
-    else if ((await addMissing(inner, held, missing, seen)) === 0) return 0;
+    else if ((await addMissing(inner, content, missing, seen)) === 0) return 0;
   }
-  for (const blob of blobsOf(manifest)) {
-    const isNeeded = blob === manifest.config || isDistributable(blob.mediaType);
-    if (!isNeeded || (await held.hasBlob(blob.digest))) continue;
+  const listed = blobChildren(manifest).filter(({ digest }) => content.wasAsked(digest));
+  for (const blob of [...neededBlobs(manifest, digest => content.wasAsked(digest)), ...listed]) {
+    if (await content.hasBlob(blob.digest)) continue;
     missing.blobs.set(blob.digest, blob);
     count += 1;
   }
   return count;
 }
 
-/** The config and the layers. */
-export function blobsOf({ config, layers }: ParsedManifest): readonly Descriptor[] {
-  return config === undefined ? layers : [config, ...layers];
+/** The config and the layers; of an index the blobs that it lists. */
+export function blobsOf(manifest: ParsedManifest): readonly Descriptor[] {
+  const { config, layers } = manifest;
+  const own = config === undefined ? layers : [config, ...layers];
+  return manifest.kind === 'index' ? [...own, ...blobChildren(manifest)] : own;
 }
 
 /** Undefined: not held, damaged, or no manifest. Errors: `StoreError` open, read. */
@@ -117,7 +123,7 @@ export async function readManifest(
     const bytes = Buffer.alloc(held.size);
     await held.read(bytes, 0);
     if (digestOf(bytes, algorithmOf(digest)) !== digest) return undefined;
-    return { size: held.size, parsed: parseManifest(bytes, mediaType) };
+    return { size: held.size, parsed: parseOrKeep(bytes, mediaType) };
   } catch (error) {
     if (error instanceof RegistryError) return undefined;
     throw error;

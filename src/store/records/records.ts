@@ -7,6 +7,7 @@ import { join, relative, sep } from 'node:path';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { StoreLayout } from '../layout.ts';
 import { guardDisk, ignoreMissing, type StoreObserver } from '../store-error.ts';
+import { ListFiles } from './list-files.ts';
 import { RecordFile } from './record-file.ts';
 import { type OnEntry, RepositoryRecord } from './repository-record.ts';
 
@@ -21,6 +22,8 @@ export interface RecordsOptions {
 const maxRecent = 4096;
 
 export class Records {
+  /** What upstreams said of whole lists, for after a restart. */
+  readonly lists: ListFiles;
   readonly #options: RecordsOptions;
   readonly #opening = new Map<string, Promise<RepositoryRecord>>();
   readonly #known = new Map<string, WeakRef<RepositoryRecord>>();
@@ -30,6 +33,7 @@ export class Records {
 
   constructor(options: RecordsOptions) {
     this.#options = options;
+    this.lists = new ListFiles(options);
   }
 
   /**
@@ -74,6 +78,7 @@ export class Records {
   async flush(): Promise<void> {
     await Promise.allSettled([...this.#opening.values()]);
     await Promise.all([...this.#known.values()].map(known => known.deref()?.flush()));
+    await this.lists.flush();
   }
 
   /** Idempotent. */

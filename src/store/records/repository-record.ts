@@ -25,6 +25,8 @@ export type OnEntry = (entry: RecordEntry, record: RepositoryRecord) => void;
 
 /** A tag or a visibility that was only confirmed is written at most this often. */
 const confirmEveryMs = 10 * 60_000;
+/** Missing tags that are remembered; the one that was set longest ago goes. */
+const maxMisses = 4096;
 
 export class RepositoryRecord {
   /** Canonical: `docker.io/library/alpine`. */
@@ -32,6 +34,7 @@ export class RepositoryRecord {
   readonly #file: RecordFile;
   readonly #tags = new Map<Tag, TagEntry>();
   readonly #writtenAt = new Map<Tag, number>();
+  readonly #misses = new Map<Tag, number>();
   readonly #manifests = new Map<Digest, Descriptor>();
   readonly #links = new Set<Digest>();
   readonly #pins = new Set<Reference>();
@@ -56,6 +59,7 @@ export class RepositoryRecord {
     const known = this.#tags.get(tag);
     const written = this.#writtenAt.get(tag);
     this.#tags.set(tag, entry);
+    this.#misses.delete(tag);
     const moved = known?.descriptor.digest !== entry.descriptor.digest;
     if (!moved && written !== undefined && entry.checkedAt - written < confirmEveryMs) return;
     this.#writtenAt.set(tag, entry.checkedAt);
@@ -68,6 +72,29 @@ export class RepositoryRecord {
 
   tags(): Iterable<[Tag, TagEntry]> {
     return this.#tags.entries();
+  }
+
+  /** When the upstream said that it has no such tag. Undefined: it has not, or has it now. */
+  miss(tag: Tag): number | undefined {
+    return this.#misses.get(tag);
+  }
+
+  /** For tags that belong to what is held (signatures): clients that make up names must not fill the disk. */
+  setMiss(tag: Tag, checkedAt: number): void {
+    const written = this.#misses.get(tag);
+    if (written !== undefined && checkedAt >= written && checkedAt - written < confirmEveryMs) return;
+    this.#misses.delete(tag);
+    const [oldest] = this.#misses.size >= maxMisses ? this.#misses.keys() : [];
+    if (oldest !== undefined) this.#misses.delete(oldest);
+    this.#misses.set(tag, checkedAt);
+    this.#append({ type: 'miss', tag, checkedAt });
+  }
+
+  /** A manifest of that digest is held, a blob is linked, or a tag points to it. */
+  knows(digest: Digest): boolean {
+    if (this.#manifests.has(digest) || this.#links.has(digest)) return true;
+    for (const { descriptor } of this.#tags.values()) if (descriptor.digest === digest) return true;
+    return false;
   }
 
   manifest(digest: Digest): Descriptor | undefined {
@@ -164,11 +191,14 @@ export class RepositoryRecord {
     for (const descriptor of this.#manifests.values()) yield { type: 'manifest', descriptor };
     for (const [tag, { descriptor, checkedAt }] of this.#tags)
       yield { type: 'tag', tag, descriptor, checkedAt };
+    for (const [tag, checkedAt] of this.#misses) yield { type: 'miss', tag, checkedAt };
   }
 
   #apply(entry: RecordEntry): void {
-    if (entry.type === 'tag')
+    if (entry.type === 'tag') {
       this.#tags.set(entry.tag, { descriptor: entry.descriptor, checkedAt: entry.checkedAt });
+      this.#misses.delete(entry.tag);
+    } else if (entry.type === 'miss') this.#misses.set(entry.tag, entry.checkedAt);
     else if (entry.type === 'untag') this.#tags.delete(entry.tag);
     else if (entry.type === 'manifest') this.#manifests.set(entry.descriptor.digest, entry.descriptor);
     else if (entry.type === 'forget') this.#manifests.delete(entry.digest);

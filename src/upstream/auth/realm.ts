@@ -3,20 +3,30 @@
  * deadline of its own; a realm that gives no answer is not asked again for a while. Its trouble is not the registry's: the
  * breaker hears nothing of it.
  */
-import type { Timers } from '../../lib/timers.ts';
+import type { Timers } from '../../lib/wait.ts';
 import { HUB } from '../../oci/name.ts';
 import { UpstreamError, type UpstreamFailure } from '../../registry/upstream-error.ts';
 import type { Health } from '../health/health.ts';
 import { formatUsedUp } from '../health/rate-limit.ts';
 import { Deadline } from '../request/deadline.ts';
 import { type RecentFailures, slowMs } from '../request/recent-failures.ts';
-import { sendWithRetry, startAttempt } from '../request/retry.ts';
-import { BodyTooLarge, readBody, readComplaint } from '../transport/body.ts';
-import { DialRefusal, hostAndPort } from '../transport/dial.ts';
-import { type HopAnswer, headerOf, type Transport } from '../transport/transport.ts';
+import { isRedirect, resolveRedirect, sendWithRetry, startAttempt } from '../request/redirects.ts';
+import { BodyTooLarge, drain, readBody, readComplaint } from '../transport/body.ts';
+import { DialRefusal, hostAndPort, portOf } from '../transport/dial.ts';
+import { type Hop, type HopAnswer, headerOf, type Transport } from '../transport/transport.ts';
+import type { Credentials } from './credential-provider.ts';
 
-const hubTokenHost = 'auth.docker.io';
 const maxBytes = 64 * 1024;
+const maxRedirects = 5;
+
+/** Registries whose tokens come from another host of the same owner, by the registry's host. */
+const knownTokenHosts: ReadonlyMap<string, string> = new Map([
+  [HUB, 'auth.docker.io'],
+  ['registry.gitlab.com', 'gitlab.com'],
+  ['docker.elastic.co', 'docker-auth.elastic.co'],
+  ['registry.digitalocean.com', 'api.digitalocean.com'],
+  ['lscr.io', 'ghcr.io'],
+]);
 
 export interface RealmPolicy {
   /** The upstream's own. */
@@ -27,7 +37,7 @@ export interface RealmPolicy {
 
 /**
  * The realm of a challenge as a URL without userinfo and fragment. The realm gets the credentials: it must be on the
- * upstream's own host, Docker Hub's known one, or in `token_hosts`; others aren't asked at all, not even anonymously.
+ * upstream's own host, the one that is known of that registry, or in `token_hosts`; others aren't asked at all, not even anonymously.
  * Errors: `DialRefusal`.
  */
 export function checkRealm(realm: string, policy: RealmPolicy): URL {
@@ -48,9 +58,19 @@ export function checkRealm(realm: string, policy: RealmPolicy): URL {
 function isAllowedHost(url: URL, policy: RealmPolicy): boolean {
   const own = policy.url.hostname;
   if (url.hostname === own) return true;
-  const isHub = own === HUB || own.endsWith(`.${HUB}`);
-  if (isHub && url.protocol === 'https:' && url.host === hubTokenHost) return true;
+  const known = knownTokenHosts.get(own.endsWith(`.${HUB}`) ? HUB : own);
+  if (url.protocol === 'https:' && url.host === known) return true;
   return policy.tokenHosts.some(host => [url.hostname, url.host].includes(host.toLowerCase()));
+}
+
+export interface RealmRequest {
+  /** Checked by `checkRealm`. */
+  readonly realm: URL;
+  readonly service: string | undefined;
+  /** Each becomes a parameter of its own. */
+  readonly scopes: readonly string[];
+  /** Undefined: anonymous. */
+  readonly credentials: Credentials | undefined;
 }
 
 export interface RealmAnswer {
@@ -79,9 +99,10 @@ export class RealmClient {
     this.#options = options;
   }
 
-  /** GET of a realm. No caller ends it. Errors: `UpstreamError` of kind `token`, also for 429 and 5xx. */
-  async ask(url: URL, authorization: string | undefined): Promise<RealmAnswer> {
+  /** One token request. No caller ends it. Errors: `UpstreamError` of kind `token`, also for 429 and 5xx. */
+  async ask(request: RealmRequest): Promise<RealmAnswer> {
     const { health, failures, timers, timeoutMs, now } = this.#options;
+    const { realm: url } = request;
     const memory = `realm ${hostAndPort(url)}${url.pathname}`;
     failures.throwIfFailed(memory, 'token');
     const pausedUntil = health.pausedUntil('token');
@@ -90,7 +111,7 @@ export class RealmClient {
     const expired = () => this.#fail('timeout', `${url.host} gave no token within ${timeoutMs} ms`);
     const deadline = new Deadline({ timeoutMs, timers, expired });
     try {
-      return await this.#send(url, authorization, deadline.signal);
+      return await this.#send(request, deadline.signal);
     } catch (error) {
       const failure = deadline.signal.aborted ? deadline.signal.reason : this.#explain(error, url);
       const isSilent = deadline.signal.aborted || now() - startedMs >= slowMs;
@@ -101,19 +122,36 @@ export class RealmClient {
     }
   }
 
-  async #send(url: URL, authorization: string | undefined, signal: AbortSignal): Promise<RealmAnswer> {
-    const { transport, timers } = this.#options;
-    const headers: Readonly<Record<string, string>> = authorization === undefined ? {} : { authorization };
-    const hop = { url, method: 'GET', kind: 'token', pool: 'control', headers, signal } as const;
-    const answer = await sendWithRetry(startAttempt(), () => transport.send(hop), timers, signal);
+  async #send(request: RealmRequest, signal: AbortSignal): Promise<RealmAnswer> {
+    const answer = await this.#follow(buildHop(request, signal), signal);
+    const { host } = request.realm;
     const { status } = answer;
     if (status === 200) return { status, bytes: await readBody(answer, maxBytes), complaint: '' };
-    if (status === 429) throw await this.#pause(url, answer);
+    if (status === 429) throw await this.#pause(request.realm, answer);
     const complaint = await readComplaint(answer);
     if (status < 500) return { status, bytes: Buffer.alloc(0), complaint };
-    throw this.#fail('status', `${url.host} answered ${status} to the request for a token${complaint}`, {
+    throw this.#fail('status', `${host} answered ${status} to the request for a token${complaint}`, {
       upstreamStatus: status,
     });
+  }
+
+  /** A realm may move on its own host (RFC 9110 15.4); the credentials go to no other. Errors: `DialRefusal`. */
+  async #follow(first: Hop, signal: AbortSignal): Promise<HopAnswer> {
+    const { transport, timers } = this.#options;
+    for (let hop = first, redirects = 0; ; redirects += 1) {
+      const sent = hop;
+      const answer = await sendWithRetry(startAttempt(), () => transport.send(sent), timers, signal);
+      const isKept = answer.status === 307 || answer.status === 308;
+      if (!isRedirect(answer.status) || (hop.method === 'POST' && !isKept)) return answer;
+      drain(answer.body);
+      if (redirects === maxRedirects)
+        throw new DialRefusal(`${hop.url.host} leads through more than ${maxRedirects} redirects`);
+      const url = resolveRedirect(hop.url, headerOf(answer.headers, 'location'));
+      if (!isSameHost(url, hop.url))
+        throw new DialRefusal(`a redirect of the token realm ${hop.url.host} to ${url.host} is not followed`);
+      if (isKept && url.search === '') url.search = hop.url.search;
+      hop = { ...hop, url };
+    }
   }
 
   async #pause(url: URL, answer: HopAnswer): Promise<UpstreamError> {
@@ -138,4 +176,28 @@ export class RealmClient {
   ): UpstreamError {
     return new UpstreamError({ upstream: this.#options.key, kind: 'token', failure, message, ...rest });
   }
+}
+
+function buildHop({ realm, service, scopes, credentials }: RealmRequest, signal: AbortSignal): Hop {
+  const hop = { kind: 'token', pool: 'control', signal } as const;
+  if (credentials?.refreshToken !== undefined) {
+    const form = new URLSearchParams({ grant_type: 'refresh_token', client_id: 'cistern' });
+    if (service !== undefined) form.set('service', service);
+    form.set('scope', scopes.join(' '));
+    form.set('refresh_token', credentials.refreshToken);
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' };
+    return { ...hop, url: realm, method: 'POST', headers, body: form.toString() };
+  }
+  const url = new URL(realm);
+  if (service !== undefined) url.searchParams.set('service', service);
+  for (const scope of scopes) url.searchParams.append('scope', scope);
+  const headers: Readonly<Record<string, string>> =
+    credentials === undefined ? {} : { authorization: credentials.authorization };
+  return { ...hop, url, method: 'GET', headers };
+}
+
+/** Host and port; a step up to https may change the port. */
+function isSameHost(target: URL, from: URL): boolean {
+  const isUpgrade = from.protocol === 'http:' && target.protocol === 'https:';
+  return target.hostname === from.hostname && (isUpgrade || portOf(target) === portOf(from));
 }

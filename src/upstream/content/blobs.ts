@@ -7,6 +7,7 @@ import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { Limit } from '../../lib/limit.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { buildEndpoint, parseEndpoint } from '../../oci/endpoint.ts';
+import { isManifestType } from '../../oci/media-type.ts';
 import type { Repository } from '../../oci/name.ts';
 import { type ByteRange, formatRange } from '../../oci/range.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
@@ -69,7 +70,7 @@ export class Blobs {
   ): Promise<number | undefined> {
     const { signal, timeoutMs, existenceOnly = false } = options;
     return this.#options.operations.run(
-      { kind: 'blob', subject: `${repository} ${digest}`, signal, timeoutMs },
+      { kind: 'blob', subject: `HEAD ${repository} ${digest}`, signal, timeoutMs },
       async deadline => {
         const request = this.#request('HEAD', repository, digest);
         const reply = await this.#options.requester.send(
@@ -79,6 +80,7 @@ export class Blobs {
           deadline,
         );
         drain(reply.body);
+        this.#refuseManifest(reply, digest);
         if (isRedirect(reply.status)) return undefined;
         if (reply.status >= 200 && reply.status < 300) return lengthOf(reply);
         return this.#sizeByGet(repository, digest, deadline);
@@ -95,6 +97,7 @@ export class Blobs {
       acceptsElsewhere: (status, url) => status !== 404 && !isRegistry(url),
     };
     const reply = await this.#options.requester.send(request, deadline);
+    this.#refuseManifest(reply, digest);
     const size = sizeOf(reply, range);
     if (reply.status === 206) drain(reply.body);
     else reply.body.destroy(); // a store that knows no ranges sends all of it
@@ -115,7 +118,7 @@ export class Blobs {
     const release = options.background === true ? await this.#backgroundLimit.acquire(signal) : undefined;
     const operation = {
       kind: 'blob',
-      subject: `${repository} ${digest}`,
+      subject: `GET ${repository} ${digest}`,
       signal,
       timeoutMs,
       ignoreBreaker,
@@ -132,6 +135,7 @@ export class Blobs {
           target,
         };
         const reply = await requester.send(request, deadline);
+        this.#refuseManifest(reply, digest);
         const sent = this.#readExtent(reply, range, digest);
         const isOther = expectedSize !== undefined && sent.size !== expectedSize;
         const encoding = isOther ? encodingOf(reply) : undefined;
@@ -181,6 +185,13 @@ export class Blobs {
       subject: `${repository}@${digest}`,
       pool: 'control',
     };
+  }
+
+  /** Some registries give manifests under `/blobs/` too: here they are no blobs. Errors: `UpstreamError` gone. */
+  #refuseManifest(reply: Reply, digest: Digest): void {
+    if (!isManifestType(headerOf(reply.headers, 'content-type') ?? '')) return;
+    drain(reply.body);
+    throw this.#options.requester.fail('blob', 'gone', `${reply.url.host} gives ${digest} as a manifest`);
   }
 
   #readExtent(reply: Reply, range: ByteRange | undefined, digest: Digest): Extent {

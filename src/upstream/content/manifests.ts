@@ -36,8 +36,6 @@ export interface FetchedManifest {
   readonly bytes: Buffer;
 }
 
-/** Registries that know no HEAD for manifests. */
-const noHeadStatuses: ReadonlySet<number> = new Set([405, 501]);
 /** Wrong bytes, and bodies that broke off, get a second chance. */
 const attempts = 2;
 
@@ -48,25 +46,30 @@ export class Manifests {
     this.#options = options;
   }
 
-  /** HEAD; GET where HEAD doesn't tell all of a descriptor. Errors: `UpstreamError`. */
+  /**
+   * HEAD. Undefined: it doesn't tell all of a descriptor, or is refused, which says nothing about what a GET would be answered.
+   * Errors: `UpstreamError`.
+   */
   async resolve(
     repository: Repository,
     reference: Reference,
     deadline: Deadline,
-  ): Promise<Pick<FetchedManifest, 'descriptor'>> {
-    const request = { ...this.#request('manifest', 'HEAD', repository, reference), accepts: acceptsNoHead };
+  ): Promise<Descriptor | undefined> {
+    const request = {
+      ...this.#request('manifest', 'HEAD', repository, reference),
+      accepts: isNoLimit,
+      isHint: true,
+    };
     const reply = await this.#options.requester.send(request, deadline);
     drain(reply.body);
-    const descriptor = noHeadStatuses.has(reply.status) ? undefined : describe(reply.headers, reference);
-    if (descriptor === undefined) {
-      const { descriptor: fetched } = await this.fetch(repository, reference, deadline);
-      return { descriptor: fetched };
-    }
+    const isGiven = reply.status >= 200 && reply.status < 300;
+    const descriptor = isGiven ? describe(reply.headers, reference) : undefined;
+    if (descriptor === undefined) return undefined;
     if (descriptor.size > maxManifestBytes)
       throw this.#failAsUnsupported('manifest', repository, reference, tooLarge);
     if (isSchema1Type(descriptor.mediaType))
       throw this.#failAsUnsupported('manifest', repository, reference, schema1);
-    return { descriptor };
+    return descriptor;
   }
 
   /** GET, verified. `kind` is for the metrics and the answer. Errors: `UpstreamError`. */
@@ -138,8 +141,9 @@ function nameOf(repository: Repository, reference: Reference): string {
   return `${repository}${isDigest(reference) ? '@' : ':'}${reference}`;
 }
 
-function acceptsNoHead(status: number): boolean {
-  return noHeadStatuses.has(status);
+/** Any other status of a HEAD is a hint only. */
+function isNoLimit(status: number): boolean {
+  return status !== 429;
 }
 
 function digestFor(reference: Reference, headers: Headers): Digest | undefined {

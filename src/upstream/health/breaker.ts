@@ -4,9 +4,11 @@
  *
  * One silent operation opens the breaker (its client has waited the whole time: the next objects of the same pull must
  * not wait again), and so does one that got no connection (a client must not be given an image that isn't complete now);
- * a mere blip is over with the first probe. Or five answers of 5xx in a row.
+ * a mere blip is over with the first probe. Five answers of 5xx in a row to one kind of question only make it suspect: it
+ * opens when the API's root fails too, because one repository that is broken says nothing about the others.
  */
-import type { Timers } from '../../lib/timers.ts';
+import type { Timers } from '../../lib/wait.ts';
+import type { Kind } from '../../telemetry/observer.ts';
 import { Deadline } from '../request/deadline.ts';
 import { drain } from '../transport/body.ts';
 import type { Transport } from '../transport/transport.ts';
@@ -22,13 +24,14 @@ export interface BreakerOptions {
 /** `silent`: no answer before the deadline, or a connection attempt that ran into its deadline. */
 export type Trouble = 'silent' | 'connection' | 'status';
 
-const allowed: Readonly<Record<Trouble, number>> = { silent: 1, connection: 1, status: 5 };
+const suspectStatuses = 5;
 const firstDelayMs = 1000;
 const maxDelayMs = 30_000;
 
 export class Breaker {
   readonly #options: BreakerOptions;
-  readonly #inARow: Record<Trouble, number> = { silent: 0, connection: 0, status: 0 };
+  readonly #statusesInARow = new Map<Kind, number>();
+  #isSuspect = false;
   #answers = 0;
   #isOpen = false;
   #isClosed = false;
@@ -50,26 +53,24 @@ export class Breaker {
   }
 
   /** An answer of the host, whatever the request. */
-  answered(status: number): void {
+  answered(status: number, kind: Kind): void {
     this.#answers += 1;
-    this.#inARow.silent = 0;
-    this.#inARow.connection = 0;
-    if (status >= 500) return;
-    this.#inARow.status = 0;
-    if (!this.#isOpen) return;
-    this.#isOpen = false;
-    this.#withdrawProbe();
-    if (!this.#isClosed) this.#options.onClose();
+    if (isServerError(status)) return;
+    this.#statusesInARow.delete(kind);
+    this.#close();
   }
 
   /** A whole operation failed, its retry included. */
-  failed(trouble: Trouble): void {
-    this.#inARow[trouble] += 1;
-    if (this.#isOpen || this.#isClosed || this.#inARow[trouble] < allowed[trouble]) return;
-    this.#isOpen = true;
-    this.#opening += 1;
-    this.#options.onOpen(trouble);
-    void this.#probe(this.#opening, firstDelayMs);
+  failed(trouble: Trouble, kind: Kind): void {
+    if (this.#isOpen || this.#isClosed) return;
+    if (trouble === 'status') this.#suspect(kind);
+    else this.#open(trouble);
+  }
+
+  #suspect(kind: Kind): void {
+    const inARow = (this.#statusesInARow.get(kind) ?? 0) + 1;
+    this.#statusesInARow.set(kind, inARow);
+    if (inARow >= suspectStatuses && !this.#isSuspect) void this.#confirm();
   }
 
   /** No more probes. Idempotent. */
@@ -78,13 +79,53 @@ export class Breaker {
     this.#withdrawProbe();
   }
 
+  /** Asks before it opens. */
+  async #confirm(): Promise<void> {
+    this.#isSuspect = true;
+    const status = await this.#options.probe();
+    this.#isSuspect = false;
+    this.#statusesInARow.clear();
+    if (status !== undefined) this.#answers += 1;
+    const isWell = status !== undefined && !isServerError(status);
+    if (isWell || this.#isOpen || this.#isClosed) return;
+    this.#opened('status');
+    this.#probeAfter(firstDelayMs, this.#opening);
+  }
+
+  #open(trouble: Trouble): void {
+    this.#opened(trouble);
+    void this.#probe(this.#opening, firstDelayMs);
+  }
+
+  #opened(trouble: Trouble): void {
+    this.#isOpen = true;
+    this.#opening += 1;
+    this.#options.onOpen(trouble);
+  }
+
+  #close(): void {
+    if (!this.#isOpen) return;
+    this.#isOpen = false;
+    this.#withdrawProbe();
+    if (!this.#isClosed) this.#options.onClose();
+  }
+
   async #probe(opening: number, nextDelayMs: number): Promise<void> {
     const status = await this.#options.probe();
-    if (status !== undefined) this.answered(status);
+    if (status !== undefined) this.answered(status, 'ping');
     if (!this.#isOpen || this.#isClosed || opening !== this.#opening) return;
-    const next = Math.min(nextDelayMs * 2, maxDelayMs);
-    this.#withdrawProbe = this.#options.timers.after(nextDelayMs, () => void this.#probe(opening, next));
+    this.#probeAfter(nextDelayMs, opening);
   }
+
+  #probeAfter(delayMs: number, opening: number): void {
+    const next = Math.min(delayMs * 2, maxDelayMs);
+    this.#withdrawProbe = this.#options.timers.after(delayMs, () => void this.#probe(opening, next));
+  }
+}
+
+/** The host is in trouble. 501 is its word that it doesn't know such a request. */
+export function isServerError(status: number): boolean {
+  return status >= 500 && status !== 501;
 }
 
 /**

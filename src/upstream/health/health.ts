@@ -2,14 +2,14 @@
  * How the upstream's own host is doing: whether it is away (breaker), whether it wants a pause (429), what is left of its
  * pull quota. Operations ask here before they dial, and report here what came of it.
  */
-import type { Timers } from '../../lib/timers.ts';
+import type { Timers } from '../../lib/wait.ts';
 import type { OriginHealth } from '../../registry/origin.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Kind, Observer } from '../../telemetry/observer.ts';
 import type { Deadline } from '../request/deadline.ts';
 import type { Headers } from '../transport/transport.ts';
-import { Breaker, type Trouble } from './breaker.ts';
+import { Breaker, isServerError, type Trouble } from './breaker.ts';
 import { formatUsedUp, PullQuota, RateLimitPauses } from './rate-limit.ts';
 
 export type HealthObserver = Pick<Observer, 'upstreamRateLimit' | 'upstreamUp' | 'breakerOpen'>;
@@ -23,8 +23,8 @@ export interface HostHealth {
   /** Aborts `deadline` when another operation finds the host silent, until the function it gives is called. */
   watch(deadline: Deadline, kind: Kind): () => void;
   /** An answer of the upstream's own host. */
-  answered(status: number, headers: Headers): void;
-  failed(trouble: Trouble): void;
+  answered(status: number, headers: Headers, kind: Kind): void;
+  failed(trouble: Trouble, kind: Kind): void;
   /** 429 for requests of this kind. Gives the length of the pause in ms. */
   limited(kind: Kind, retryAfter: string | undefined): number;
 }
@@ -92,14 +92,14 @@ export class Health implements HostHealth, OriginHealth {
     return () => this.#waiting.delete(deadline);
   }
 
-  answered(status: number, headers: Headers): void {
+  answered(status: number, headers: Headers, kind: Kind): void {
     this.#quota.read(headers);
-    this.#breaker.answered(status);
-    if (status < 500) this.#setUp(true);
+    this.#breaker.answered(status, kind);
+    if (!isServerError(status)) this.#setUp(true);
   }
 
-  failed(trouble: Trouble): void {
-    this.#breaker.failed(trouble);
+  failed(trouble: Trouble, kind: Kind): void {
+    this.#breaker.failed(trouble, kind);
   }
 
   limited(kind: Kind, retryAfter: string | undefined): number {
@@ -175,12 +175,12 @@ export class AnonymousHealth implements HostHealth {
     return this.#health.watch(deadline, kind);
   }
 
-  answered(status: number): void {
-    this.#health.answered(status, {});
+  answered(status: number, _headers: Headers, kind: Kind): void {
+    this.#health.answered(status, {}, kind);
   }
 
-  failed(trouble: Trouble): void {
-    this.#health.failed(trouble);
+  failed(trouble: Trouble, kind: Kind): void {
+    this.#health.failed(trouble, kind);
   }
 
   limited(kind: Kind, retryAfter: string | undefined): number {

@@ -2,6 +2,7 @@
  * What an upstream says about its pull quota: what is left of it (`RateLimit-*` of every answer of its own host), and for
  * how long it wants no requests (429: RFC 6585 4, RFC 9110 10.2.3).
  */
+import { ExpiringMap } from '../../lib/expiring-map.ts';
 import { isQuotaLow, parseRateLimit, parseRetryAfter, type RateLimit } from '../../oci/rate-limit.ts';
 import type { Kind } from '../../telemetry/observer.ts';
 import type { Headers } from '../transport/transport.ts';
@@ -33,6 +34,31 @@ export class RateLimitPauses {
   pausedUntil(kind: Kind): number | undefined {
     const until = this.#until.get(kind);
     return until !== undefined && until > this.#now() ? until : undefined;
+  }
+}
+
+/** A redirect's target may have any name. */
+const maxHosts = 256;
+
+/** The same for hosts beside the upstream's own: the stores and registries that redirects lead to. */
+export class HostPauses {
+  readonly #hosts: ExpiringMap<string, RateLimitPauses>;
+  readonly #now: () => number;
+
+  constructor(now: () => number) {
+    this.#now = now;
+    this.#hosts = new ExpiringMap({ maxEntries: maxHosts, ttlMs: maxPauseMs, now });
+  }
+
+  /** As `RateLimitPauses.pause`. */
+  pause(host: string, kind: Kind, retryAfter: string | undefined): number {
+    const pauses = this.#hosts.get(host) ?? new RateLimitPauses(this.#now);
+    this.#hosts.set(host, pauses);
+    return pauses.pause(kind, retryAfter);
+  }
+
+  pausedUntil(host: string, kind: Kind): number | undefined {
+    return this.#hosts.get(host)?.pausedUntil(kind);
   }
 }
 

@@ -2,7 +2,7 @@
  * The deadline of one operation of the contract, whatever it does in that time: queue, token, redirects, retry. Its signal
  * aborts with what the operation fails with: a timeout, the caller's own reason, or that the upstream was found away.
  */
-import type { Timers } from '../../lib/timers.ts';
+import type { Timers } from '../../lib/wait.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Kind } from '../../telemetry/observer.ts';
 import type { RecentFailures } from './recent-failures.ts';
@@ -59,8 +59,10 @@ export class Deadline {
 
 export interface Operation {
   readonly kind: Kind;
-  /** What is asked about: a failure is remembered for it. */
+  /** The question, method included: a failure is remembered for it alone. */
   readonly subject: string;
+  /** A question whose failure answers this one too: what GET is refused, HEAD need not ask. */
+  readonly decidedBy?: string;
   readonly signal: AbortSignal;
   /** Less than the whole time: other URLs are to be asked too. */
   readonly timeoutMs?: number | undefined;
@@ -92,7 +94,8 @@ export class Operations {
     const timeoutMs = operation.timeoutMs ?? this.#options.timeoutMs;
     signal.throwIfAborted();
     const subject = `${kind} ${operation.subject}`;
-    if (!ignoreBreaker) failures.throwIfFailed(subject, kind);
+    for (const asked of ignoreBreaker ? [] : [operation.subject, operation.decidedBy])
+      if (asked !== undefined) failures.throwIfFailed(`${kind} ${asked}`, kind);
     const message = `${key} did not answer within ${timeoutMs} ms`;
     const expired = (): Error => new UpstreamError({ upstream: key, kind, failure: 'timeout', message });
     const deadline = new Deadline({ timeoutMs, timers, caller: signal, expired });

@@ -11,7 +11,13 @@ import type { Kind } from '../../telemetry/observer.ts';
 const ttlMs = 10_000;
 /** A client that asks for names at random must not fill the memory. */
 const maxEntries = 4096;
-const kept: ReadonlySet<UpstreamFailure> = new Set(['denied', 'status', 'unreachable', 'timeout']);
+const kept: ReadonlySet<UpstreamFailure> = new Set([
+  'denied',
+  'credentials',
+  'status',
+  'unreachable',
+  'timeout',
+]);
 
 /** A connection attempt that took this long was met with silence, not with a refusal. Milliseconds. */
 export const slowMs = 1000;

@@ -3,26 +3,45 @@
  * end means: which failure it is, whether the host is away, whether to pause. All inside the caller's deadline; a body
  * that follows is the caller's.
  */
-import type { Timers } from '../../lib/timers.ts';
+import type { Timers } from '../../lib/wait.ts';
+import type { Repository } from '../../oci/name.ts';
 import { UpstreamError, type UpstreamFailure } from '../../registry/upstream-error.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Kind } from '../../telemetry/observer.ts';
-import type { Authorization, Authorizer } from '../auth/authorizer.ts';
+import type { Authorization } from '../auth/authorization.ts';
+import type { RegistryAuthorizers } from '../auth/registry-authorizers.ts';
+import { isServerError } from '../health/breaker.ts';
 import { formatUsedUp } from '../health/rate-limit.ts';
 import { BodyTooLarge, drain, readBody, readComplaint } from '../transport/body.ts';
-import { DialRefusal } from '../transport/dial.ts';
+import { DialRefusal, hostAndPort } from '../transport/dial.ts';
 import { headerOf, TransportError } from '../transport/transport.ts';
 import type { Deadline } from './deadline.ts';
 import { failAs, slowMs } from './recent-failures.ts';
-import { followRedirects, type RedirectOptions, type RegistryRequest, type Reply } from './redirects.ts';
-import { type Attempt, sendWithRetry, startAttempt } from './retry.ts';
+import {
+  type Attempt,
+  type Authorize,
+  followRedirects,
+  type RedirectOptions,
+  type RegistryRequest,
+  type Reply,
+  sendWithRetry,
+  startAttempt,
+} from './redirects.ts';
 
 export interface RequesterOptions extends RedirectOptions {
-  readonly key: string;
-  readonly authorizer: Authorizer;
+  readonly authorizers: RegistryAuthorizers;
   readonly logger: Logger;
   readonly timers: Timers;
 }
+
+/** For the host of that URL. */
+interface AuthorizedUrl {
+  readonly url: URL;
+  readonly authorization: Authorization;
+}
+
+/** A refusal is answered with credentials, with rotated ones, and with a token for where a redirect leads. */
+const maxRenewals = 3;
 
 export class Requester {
   readonly #options: RequesterOptions;
@@ -37,7 +56,7 @@ export class Requester {
     const { health } = this.#options;
     health.admit(kind, ignoreBreaker);
     const unwatch = ignoreBreaker ? undefined : health.watch(deadline, kind);
-    const attempt = startAttempt();
+    const attempt = startAttempt(request.isHint);
     try {
       const reply = await this.#sendAuthorized(request, attempt, deadline.signal);
       const { status, isOwnHost, url } = reply;
@@ -80,19 +99,39 @@ export class Requester {
   }
 
   async #sendAuthorized(request: RegistryRequest, attempt: Attempt, signal: AbortSignal): Promise<Reply> {
-    const { authorizer } = this.#options;
     const { repository } = request;
-    const used = await this.#authorize(request, authorizer.prepare(repository, signal));
-    const reply = await this.#sendWith(used, request, attempt, signal);
-    if (!reply.isOwnHost || (reply.status !== 401 && reply.status !== 403)) return reply;
-    const renewal = this.#authorize(request, authorizer.renew(reply, used, repository, signal));
-    const renewed = await renewal.catch((error: unknown) => {
+    let own = await this.#authorize(request, this.#options.authorizers.own.prepare(repository, signal));
+    let elsewhere: AuthorizedUrl | undefined;
+    for (let renewals = 0; ; renewals += 1) {
+      // to the registry that a redirect led to, not once more through the first one
+      const target = elsewhere?.url ?? request.target;
+      const reply = await this.#sendWith(own, elsewhere, { ...request, target }, attempt, signal);
+      const isRefused = reply.status === 401 || reply.status === 403;
+      if (!isRefused || renewals === maxRenewals) return this.#accepted(reply);
+      const renewed = await this.#authorize(request, this.#renew(reply, repository, signal)).catch(
+        (error: unknown) => {
+          drain(reply.body);
+          throw error;
+        },
+      );
+      if (renewed === undefined) return reply;
       drain(reply.body);
-      throw error;
-    });
-    if (renewed === undefined) return reply;
-    drain(reply.body);
-    return await this.#sendWith(renewed, request, attempt, signal);
+      if (reply.isOwnHost) own = renewed;
+      else elsewhere = { url: reply.url, authorization: renewed };
+    }
+  }
+
+  #renew(reply: Reply, repository: Repository, signal: AbortSignal): Promise<Authorization | undefined> {
+    const { authorizers } = this.#options;
+    return reply.isOwnHost
+      ? authorizers.own.renew(reply, reply.used, repository, signal)
+      : authorizers.renewElsewhere(reply, reply.used, signal);
+  }
+
+  /** The upstream took the credentials that it was sent, whatever its answer is. */
+  #accepted(reply: Reply): Reply {
+    if (reply.isOwnHost && reply.status < 400) reply.used?.login?.accepted();
+    return reply;
   }
 
   /** A token that can't be had fails the request it was for, not a request for a token. */
@@ -104,13 +143,21 @@ export class Requester {
     }
   }
 
+  /** `own`: for the upstream's own host. */
   #sendWith(
-    used: Authorization | undefined,
+    own: Authorization | undefined,
+    elsewhere: AuthorizedUrl | undefined,
     request: RegistryRequest,
     attempt: Attempt,
     signal: AbortSignal,
   ): Promise<Reply> {
-    const send = () => followRedirects(this.#options, request, used?.header, attempt, signal);
+    const authorize: Authorize = async (url, isOwnHost) => {
+      if (isOwnHost) return own;
+      if (elsewhere?.url.origin === url.origin) return elsewhere.authorization;
+      const { authorizers } = this.#options;
+      return await this.#authorize(request, authorizers.prepareElsewhere(url, signal));
+    };
+    const send = () => followRedirects(this.#options, request, authorize, attempt, signal);
     return sendWithRetry(attempt, send, this.#options.timers, signal);
   }
 
@@ -119,16 +166,15 @@ export class Requester {
     const { key, health, now } = this.#options;
     const { kind, method, subject } = request;
     const { status, isOwnHost, url } = reply;
-    const retryAfter = headerOf(reply.headers, 'retry-after');
-    const retryAfterMs = status === 429 ? health.limited(kind, retryAfter) : undefined;
-    if (status >= 500 && isOwnHost) health.failed('status');
+    const retryAfterMs = status === 429 ? this.#pause(kind, reply) : undefined;
+    if (isOwnHost && isServerError(status)) health.failed('status', kind);
     const complaint = await readComplaint(reply);
-    const failure = failureOf(status, isOwnHost);
+    const failure = failureOf(reply);
     let message = `${url.host} answered ${status} to ${method} ${subject}${complaint}`;
     if (failure === 'gone') message = `${key} has no ${subject}`;
     if (failure === 'denied') message = `${key} denied access to ${subject} (${status}${complaint})`;
     if (retryAfterMs !== undefined)
-      message = `${formatUsedUp(key, now() + retryAfterMs)} (${status}${complaint})`;
+      message = `${formatUsedUp(isOwnHost ? key : url.host, now() + retryAfterMs)} (${status}${complaint})`;
     return new UpstreamError({
       upstream: key,
       kind,
@@ -139,12 +185,22 @@ export class Requester {
     });
   }
 
+  /** The limit of a store that a redirect led to is that host's own: the registry goes on. Gives its length in ms. */
+  #pause(kind: Kind, { headers, isOwnHost, url }: Reply): number {
+    const { health, pauses, key, logger } = this.#options;
+    const retryAfter = headerOf(headers, 'retry-after');
+    if (isOwnHost) return health.limited(kind, retryAfter);
+    const pauseMs = pauses.pause(hostAndPort(url), kind, retryAfter);
+    logger.warn('rate limited, pausing requests', { upstream: key, host: url.host, kind, pauseMs });
+    return pauseMs;
+  }
+
   #explain(error: unknown, request: RegistryRequest, attempt: Attempt, deadline: Deadline): unknown {
     const { key, logger } = this.#options;
     const { kind } = request;
     if (deadline.signal.aborted) {
       const reason: unknown = deadline.signal.reason;
-      if (deadline.isExpired && reason instanceof UpstreamError) this.#blame(attempt, reason);
+      if (deadline.isExpired && reason instanceof UpstreamError) this.#blame(attempt, kind, reason);
       return reason;
     }
     if (error instanceof DialRefusal) {
@@ -154,24 +210,24 @@ export class Requester {
     if (!(error instanceof TransportError)) return error;
     const host = attempt.hop?.host ?? key;
     const failure = this.fail(kind, 'unreachable', `${host} cannot be reached: ${error.message}`);
-    this.#blame(attempt, failure);
+    if (!error.answered) this.#blame(attempt, kind, failure);
     return failure;
   }
 
   /** Without a hop it waited for a token or for its retry: nothing is known about a host. */
-  #blame({ hop }: Attempt, failure: UpstreamError): void {
+  #blame({ hop }: Attempt, kind: Kind, failure: UpstreamError): void {
     if (hop === undefined) return;
     const { health, failures, now } = this.#options;
     const isSilent = failure.failure === 'timeout' || now() - hop.atMs >= slowMs;
-    if (hop.isOwnHost && !isSilent) health.failed('connection');
-    if (hop.isOwnHost && isSilent && health.answers === hop.answers) health.failed('silent');
+    if (hop.isOwnHost && !isSilent) health.failed('connection', kind);
+    if (hop.isOwnHost && isSilent && health.answers === hop.answers) health.failed('silent', kind);
     if (!hop.isOwnHost && isSilent) failures.remember(`host ${hop.host}`, failure);
   }
 }
 
-/** 401 and 403 of a store that a redirect led to are not the registry's word about who may pull. */
-function failureOf(status: number, isOwnHost: boolean): UpstreamFailure {
+/** 401 and 403 of a store that a redirect led to are not the registry's word about who may pull; with a token they are. */
+function failureOf({ status, isOwnHost, used }: Reply): UpstreamFailure {
   if (status === 404) return 'gone';
   if (status === 429) return 'limited';
-  return (status === 401 || status === 403) && isOwnHost ? 'denied' : 'status';
+  return (status === 401 || status === 403) && (isOwnHost || used?.token !== undefined) ? 'denied' : 'status';
 }

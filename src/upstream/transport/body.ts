@@ -4,7 +4,7 @@
  */
 import { promisify } from 'node:util';
 import { brotliDecompress, gunzip, inflate } from 'node:zlib';
-import { systemTimers } from '../../lib/timers.ts';
+import { systemTimers } from '../../lib/wait.ts';
 import { parseErrorBody } from '../../oci/error.ts';
 import { type HopAnswer, headerOf } from './transport.ts';
 import type { Body } from './undici-parts.ts';

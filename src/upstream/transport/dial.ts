@@ -16,9 +16,17 @@ export interface Address {
 /** All addresses of a name, in the order in which to try them. `family` 0: both. Errors: as `dns.lookup`. */
 export type Lookup = (hostname: string, family: 0 | 4 | 6) => Promise<readonly Address[]>;
 
+/** PEM texts. */
+export interface ClientCertificate {
+  readonly certificate: string;
+  readonly key: string;
+}
+
 export interface DialOptions {
   /** The upstream's own. */
   readonly url: URL;
+  /** Shown to the upstream's own host and port alone. */
+  readonly clientCertificate: ClientCertificate | undefined;
   readonly ca: string | undefined;
   readonly insecure: boolean;
   readonly ip: 'any' | 4 | 6;
@@ -45,7 +53,8 @@ export function createConnector(options: DialOptions, reused: ReusedErrors): Con
   const lookup = shareLookups(options.lookup ?? lookUpBySystem);
   const family = options.ip === 'any' ? 0 : options.ip;
   const base = tlsOptions(options);
-  const unchecked = buildConnector({ ...base, lookup: adaptLookup(lookup, family, () => true) });
+  const ownTls = tlsOptions(options, options.clientCertificate);
+  const unchecked = buildConnector({ ...ownTls, lookup: adaptLookup(lookup, family, () => true) });
   const checked = buildConnector({ ...base, lookup: adaptLookup(lookup, family, mayDial) });
   return (target, callback) => {
     const host = bareHost(target.hostname);
@@ -55,21 +64,24 @@ export function createConnector(options: DialOptions, reused: ReusedErrors): Con
   };
 }
 
-/** How connections are made and which certificates they trust, for undici's connectors. */
-export function tlsOptions({ connectMs, insecure, ca }: DialOptions) {
+/** How connections are made and which certificates they trust, for undici's connectors. `shown`: the client's own. */
+export function tlsOptions({ connectMs, insecure, ca }: DialOptions, shown?: ClientCertificate) {
   return {
     timeout: connectMs,
     rejectUnauthorized: !insecure,
-    ...(ca === undefined ? {} : { secureContext: trustAlso(ca) }),
+    ...(ca === undefined && shown === undefined ? {} : { secureContext: createContext(ca, shown) }),
   };
 }
 
 /**
- * Beside the public authorities: a private registry may redirect to a public store. Made once, because reading all of
- * them takes milliseconds. Errors: what node:tls says of a text that is no PEM.
+ * `ca` is trusted beside the public authorities: a private registry may redirect to a public store. Made once, because
+ * reading all of them takes milliseconds. Errors: what node:tls says of a text that is no PEM.
  */
-function trustAlso(ca: string): SecureContext {
-  return createSecureContext({ ca: [...rootCertificates, ca] });
+function createContext(ca: string | undefined, shown: ClientCertificate | undefined): SecureContext {
+  return createSecureContext({
+    ...(ca === undefined ? {} : { ca: [...rootCertificates, ca] }),
+    ...(shown === undefined ? {} : { cert: shown.certificate, key: shown.key }),
+  });
 }
 
 /**

@@ -4,7 +4,15 @@
  * because many proxies open tunnels to 443 only. The proxy resolves the names, and alone gets its credentials.
  */
 import { BlockList, isIP, isIPv4 } from 'node:net';
-import { bareHost, type DialOptions, portOf, type ReusedErrors, tlsOptions, watchReuse } from './dial.ts';
+import {
+  bareHost,
+  type ClientCertificate,
+  type DialOptions,
+  portOf,
+  type ReusedErrors,
+  tlsOptions,
+  watchReuse,
+} from './dial.ts';
 import { type Connector, Pool, ProxyAgent } from './undici-parts.ts';
 
 export interface ProxyOptions {
@@ -33,14 +41,16 @@ export interface AgentOptions {
   readonly keepAliveTimeout: number;
   readonly headersTimeout: 0;
   readonly bodyTimeout: 0;
+  readonly maxHeaderSize: number;
 }
 
-/** `dial` gives trust and deadlines as for direct connections; its look-ups are not used. */
+/** `dial` gives trust and deadlines as for direct connections; its look-ups are not used. `shown`: to the targets. */
 export function createProxyAgent(
   proxy: URL,
   options: AgentOptions,
   dial: DialOptions,
   reused: ReusedErrors,
+  shown: ClientCertificate | undefined,
 ): ProxyAgent {
   const { rejectUnauthorized: _upstreamOnly, ...proxyTls } = tlsOptions(dial);
   const token = basicOf(proxy);
@@ -49,7 +59,7 @@ export function createProxyAgent(
     uri: proxy.origin,
     ...(token === undefined ? {} : { token }),
     proxyTunnel: false,
-    requestTls: tlsOptions(dial),
+    requestTls: tlsOptions(dial, shown),
     proxyTls,
     // what waits for the tunnel waits for a connection: the same time
     clientFactory: (origin, given) => new Pool(origin, { ...given, headersTimeout: dial.connectMs }),

@@ -11,6 +11,7 @@ import {
   createConnector,
   type DialOptions,
   DialRefusal,
+  hostAndPort,
   type ReusedErrors,
 } from './dial.ts';
 import {
@@ -39,9 +40,11 @@ export interface TransportOptions {
 
 export interface Hop {
   readonly url: URL;
-  readonly method: Method;
+  readonly method: Method | 'POST';
   readonly kind: Kind;
   readonly headers: Readonly<Record<string, string>>;
+  /** Of a POST. */
+  readonly body?: string;
   readonly pool: PoolName;
   /** Ends the wait for headers, and afterwards the body. */
   readonly signal: AbortSignal;
@@ -60,10 +63,13 @@ export class TransportError extends Error {
   override readonly name = 'TransportError';
   /** The connection had served other requests: the server may just have ended it, asking again is in order. */
   readonly reused: boolean;
+  /** The host did answer, with what can't be read: headers over 64 KiB, or no HTTP. It isn't away. */
+  readonly answered: boolean;
 
   constructor(error: unknown, reused: boolean) {
     super(describe(error));
-    this.reused = reused;
+    this.answered = error instanceof errors.HeadersOverflowError || error instanceof errors.HTTPParserError;
+    this.reused = reused && !this.answered;
   }
 }
 
@@ -71,6 +77,8 @@ export class TransportError extends Error {
 const controlConnections = 64;
 const transferBufferBytes = 256 * 1024;
 const idleConnectionMs = 15_000;
+/** Of an answer: some registries set many cookies, or policies of many kilobytes. */
+const maxHeaderBytes = 64 * 1024;
 
 export class Transport {
   readonly #options: TransportOptions;
@@ -100,6 +108,7 @@ export class Transport {
         path: hop.url.pathname + hop.url.search,
         method: hop.method,
         headers: { 'user-agent': userAgent, 'accept-encoding': 'identity', ...hop.headers },
+        ...(hop.body === undefined ? {} : { body: hop.body }),
         signal: hop.signal,
         reset: false, // undici would close the connection after each HEAD
         ...(hop.pool === 'transfer' ? { highWaterMark: transferBufferBytes } : {}),
@@ -140,13 +149,20 @@ class ConnectionPool {
   readonly #direct: Agent;
   readonly #choose: ProxyChoice;
   readonly #proxied = new Map<URL, Dispatcher>();
+  readonly #proxiedOwn = new Map<URL, Dispatcher>();
 
   /** `connections`: at once, per host. */
   constructor(dial: DialOptions, proxy: ProxyOptions | undefined, connections: number, reused: ReusedErrors) {
     this.#dial = dial;
     this.#reused = reused;
     // Deadlines and the stall timeout of the reader govern the time, undici's own clocks are off.
-    this.#agent = { connections, headersTimeout: 0, bodyTimeout: 0, keepAliveTimeout: idleConnectionMs };
+    this.#agent = {
+      connections,
+      headersTimeout: 0,
+      bodyTimeout: 0,
+      keepAliveTimeout: idleConnectionMs,
+      maxHeaderSize: maxHeaderBytes,
+    };
     this.#direct = new Agent({ ...this.#agent, connect: createConnector(dial, reused) });
     this.#choose = chooseProxy(proxy);
   }
@@ -154,16 +170,21 @@ class ConnectionPool {
   to(target: URL): { readonly dispatcher: Dispatcher; readonly isProxied: boolean } {
     const proxy = this.#choose(target);
     if (proxy === undefined) return { dispatcher: this.#direct, isProxied: false };
-    const known = this.#proxied.get(proxy);
+    // an agent of its own for the one host that the client's certificate is shown to
+    const isOwn = hostAndPort(target) === hostAndPort(this.#dial.url);
+    const shown = isOwn ? this.#dial.clientCertificate : undefined;
+    const agents = shown === undefined ? this.#proxied : this.#proxiedOwn;
+    const known = agents.get(proxy);
     if (known !== undefined) return { dispatcher: known, isProxied: true };
-    const dispatcher = createProxyAgent(proxy, this.#agent, this.#dial, this.#reused);
-    this.#proxied.set(proxy, dispatcher);
+    const dispatcher = createProxyAgent(proxy, this.#agent, this.#dial, this.#reused, shown);
+    agents.set(proxy, dispatcher);
     return { dispatcher, isProxied: true };
   }
 
   /** Cuts what still runs. */
   async close(): Promise<void> {
-    await Promise.all([this.#direct, ...this.#proxied.values()].map(agent => agent.destroy()));
+    const proxied = [...this.#proxied.values(), ...this.#proxiedOwn.values()];
+    await Promise.all([this.#direct, ...proxied].map(agent => agent.destroy()));
   }
 }
 

@@ -33,7 +33,7 @@ export interface ClientOptions {
   readonly mirror: string;
   /** Stands for `/`: the client finds its own settings there, below `etc`, and is told nothing else of the mirror. */
   readonly settings?: string;
-  /** PEM file of the authority that the client trusts instead of the machine's: whoever plays Docker Hub. */
+  /** PEM file of the authority that the client trusts instead of the machine's: that of the server that plays Docker Hub. */
   readonly trusted?: string;
 }
 
@@ -42,7 +42,7 @@ export function fullName(image: RealImage, host = 'docker.io'): string {
   return `${host}/${image.repository}:${image.tag}`;
 }
 
-/** Keeps a client away from the settings of whoever runs the tests, and from proxies. */
+/** Keeps a client away from the settings of the user who runs the tests, and from proxies. */
 export function clientEnvironment(options: ClientOptions): Record<string, string | undefined> {
   return {
     HOME: options.folder,

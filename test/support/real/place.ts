@@ -1,6 +1,6 @@
 /**
  * Where a real part runs: on the host's loopback, or in a network namespace of its own that has nothing but a loopback,
- * its own /etc/hosts and no name server. In the latter, "Docker Hub" is whoever listens on 127.0.0.1:443, nothing can
+ * its own /etc/hosts and no name server. In the latter, "Docker Hub" is the server that listens on 127.0.0.1:443, nothing can
  * reach the Internet, and a host name is taken away by writing the hosts file anew.
  * Mounts made inside (overlay file systems of dockerd) vanish with it; nothing is left in /run/netns.
  */

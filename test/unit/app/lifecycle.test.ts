@@ -153,9 +153,9 @@ describe('runUntilSignal', () => {
 
   it.each(['uncaughtException', 'unhandledRejection'])('logs %s and leaves with 1', async fault => {
     const { process, left, lines } = run(async () => {});
-    process.emit(fault, new Error('nobody cared'));
+    process.emit(fault, new Error('not handled'));
     expect(await left).toBe(1);
-    expect(lines.at(-1)).toMatchObject({ level: 'error', error: { message: 'nobody cared' } });
+    expect(lines.at(-1)).toMatchObject({ level: 'error', error: { message: 'not handled' } });
   });
 
   it('takes its handlers away again', () => {

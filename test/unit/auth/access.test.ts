@@ -2,6 +2,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { Access, parseBasic, Rules, WrongCredentials } from '../../../src/auth/access.ts';
+import { titled } from '../../support/titles.ts';
 
 describe('Basic', () => {
   const encode = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`;
@@ -16,19 +17,21 @@ describe('Basic', () => {
     );
   });
 
-  test.each([
-    [undefined, undefined],
-    ['', undefined],
-    ['Bearer abc', undefined],
-    ['Basically abc', undefined],
-    ['Basic', 'malformed'],
-    ['Basic ', 'malformed'],
-    ['basic !!', 'malformed'],
-    [encode('nocolon'), 'malformed'],
-    [encode(':p'), 'malformed'],
-    [encode('a:\0'), 'malformed'],
-    [encode(`a:${'x'.repeat(5000)}`), 'malformed'],
-  ])('%j is %j', (header, expected) => {
+  test.each(
+    titled([
+      [undefined, undefined],
+      ['', undefined],
+      ['Bearer abc', undefined],
+      ['Basically abc', undefined],
+      ['Basic', 'malformed'],
+      ['Basic ', 'malformed'],
+      ['basic !!', 'malformed'],
+      [encode('nocolon'), 'malformed'],
+      [encode(':p'), 'malformed'],
+      [encode('a:\0'), 'malformed'],
+      [encode(`a:${'x'.repeat(5000)}`), 'malformed'],
+    ]),
+  )('%s', (_title, [header, expected]) => {
     expect(parseBasic(header)).toBe(expected);
   });
 });

@@ -19,7 +19,7 @@ function may(rules: readonly Rule[] | undefined, asking: Partial<Asking> = {}): 
   return [all.allow({ ...rest, visibility: 'public' }), all.allow({ ...rest, visibility: 'private' })];
 }
 
-test('without rules everybody pulls what is public, and nothing else', () => {
+test('without rules every caller pulls what is public, and nothing else', () => {
   expect(may(undefined)).toEqual([true, false]);
   expect(may(undefined, { user: 'alice' })).toEqual([true, false]);
   expect(may(undefined, { action: 'push' })).toEqual([false, false]);
@@ -46,7 +46,7 @@ test.each([
   expect(may([rule([users])], { user })).toEqual(expected);
 });
 
-test('nobody becomes everybody by the name anonymous or *', () => {
+test('the names anonymous and * give a user no other rights', () => {
   expect(may([rule(['anonymous'])], { user: 'anonymous' })).toEqual([true, false]);
   expect(may([rule(['alice'])], { user: '*' })).toEqual([false, false]);
 });
@@ -79,4 +79,19 @@ test.each([
   ['10.0.0.0/8', undefined, false],
 ])('from %s, asked from %s: %j', (block, address, expected) => {
   expect(may([rule(['alice'], { from: [block] })], { user: 'alice', address })).toEqual([expected, expected]);
+});
+
+test('the documented example: one repository for alice, the rest for everyone; without the denying rule others get it', () => {
+  const big = { matches: (text: string) => text === name };
+  const [forAlice, denies, rest] = [
+    rule(['alice'], big),
+    rule(['anonymous'], { ...big, actions: [] }),
+    rule(['anonymous']),
+  ];
+  const pulls = (rules: readonly Rule[], user: string | undefined, canonicalName = name) =>
+    may(rules, { user, canonicalName })[0];
+  const rules = [forAlice, denies, rest];
+  expect([pulls(rules, 'alice'), pulls(rules, 'bob'), pulls(rules, undefined)]).toEqual([true, false, false]);
+  expect(pulls(rules, 'bob', 'docker.io/library/alpine')).toBe(true);
+  expect(pulls([forAlice, rest], 'bob')).toBe(true);
 });

@@ -32,7 +32,7 @@ describe('partials', () => {
     expect(rig.removed).toEqual(['partial old']);
   });
 
-  test('that somebody fills are not taken over from a sweep, and not removed', async () => {
+  test('that a download fills are not taken over from a sweep, and not removed', async () => {
     const rig = await CapacityRig.open();
     rig.active.add('filled');
     rig.capacity.addPartials([{ digest: rig.digest('filled'), bytes: 50, lastUseMs: 1 }]);

@@ -27,7 +27,7 @@ export class CapacityRig {
   readonly lru: EmbeddedLru;
   readonly capacity: Capacity;
   readonly recorder = new Recorder();
-  /** What is on the disk: sizes of blobs and of partials that nobody fills. */
+  /** What is on the disk: sizes of blobs and of partials that no download fills. */
   readonly blobs = new Map<string, number>();
   readonly partials = new Map<string, number>();
   /** `blob a`, `partial b`, in the order in which they went. */

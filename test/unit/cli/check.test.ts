@@ -1,5 +1,8 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { runCheck } from '../../../src/cli/check.ts';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { afterEach, beforeEach, describe, expect, it, onTestFinished } from 'vitest';
+import { type CheckOptions, runCheck } from '../../../src/cli/check.ts';
+import { startFakeUpstream } from '../../support/upstream.ts';
 import { ConfigFolder } from '../config/config-folder.ts';
 
 let folder: ConfigFolder;
@@ -12,7 +15,7 @@ afterEach(async () => {
   await folder.remove();
 });
 
-async function check(options: { file?: string; upstreams?: boolean; env?: NodeJS.ProcessEnv } = {}) {
+async function check(options: Partial<CheckOptions> = {}) {
   const written: string[] = [];
   const write = (text: string): void => void written.push(text);
   const code = await runCheck({ env: {}, ...options, cwd: folder.path, write });
@@ -47,7 +50,7 @@ log: { access: false }
   default upstream    docker.io
   tags                fresh for 1m, then stale for 7d; gone upstream: keep
   metrics             [::]:9100/metrics
-  log                 info, json, no access log
+  log                 info, auto, no access log
 `,
     });
   });
@@ -62,7 +65,7 @@ log: { access: false }
     const { code, output } = await check({ env: { CISTERN_PORT: 'tcp://1.2.3.4:5' } });
     expect(code).toBe(0);
     expect(output).toMatch(
-      /^warning: environment:CISTERN_PORT: ignored, not a setting\nthe configuration is valid/,
+      /^environment:CISTERN_PORT: warning: ignored, not a setting\nthe configuration is valid/,
     );
   });
 
@@ -76,9 +79,77 @@ log: { access: false }
     });
   });
 
-  it('refuses --upstreams, which this version does not have', async () => {
+  it('warns of what this machine has not: a folder, a disk, a port; each at its place', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    onTestFinished(() => void server.close());
+    const address = server.address();
+    const port = typeof address === 'object' ? address?.port : undefined;
+    await folder.write(
+      'mirror.yml',
+      `http: { listen: ["127.0.0.1:0", "127.0.0.1:${port}"] }\nstore: { path: mirror.yml/data, max_size: 8000TiB }\n`,
+    );
+    const { code, output } = await check();
+    expect(code).toBe(0);
+    const [onFolder, onSize, onPort, summary] = output.split('\n');
+    expect(onFolder).toBe(
+      `mirror.yml:2:16: store.path: warning: ${folder.path}/mirror.yml/data is a file, or lies below one; choose a folder`,
+    );
+    expect(onSize).toMatch(
+      /^mirror\.yml:2:43: store\.max_size: warning: 8000TiB is more than the disk has \([\d.]+ [GT]iB\)$/,
+    );
+    expect(onPort).toMatch(
+      new RegExp(
+        `^mirror\\.yml:1:17: http\\.listen: warning: 127\\.0\\.0\\.1:${port} is in use by process ${process.pid} \\(.+\\); stop it, or choose another port$`,
+      ),
+    );
+    expect(summary).toMatch(/^the configuration is valid/);
+  });
+
+  it('warns of an upstream at an address of this machine on a port of this mirror', async () => {
+    await folder.write(
+      'mirror.yml',
+      'http: { listen: ":5000" }\nupstreams: { a.lan: { url: "http://10.1.2.3:5000" }, b.lan: { url: "http://10.1.2.3:5001" } }\n',
+    );
+    const address = {
+      address: '10.1.2.3',
+      family: 'IPv4',
+      internal: false,
+      netmask: '',
+      mac: '',
+      cidr: null,
+    } as const;
+    const { output } = await check({ interfaces: () => ({ eth0: [address] }) });
+    expect(output.split('\n').filter(line => line.includes('would ask itself'))).toEqual([
+      'mirror.yml:2:28: upstreams.a.lan.url: warning: 10.1.2.3:5000 is an address of this mirror, which would ask itself; give another registry',
+    ]);
+  });
+
+  it('--upstreams asks each URL once, without a pull, and says what it answers', async () => {
+    const hub = await startFakeUpstream();
+    const other = await startFakeUpstream();
+    await folder.write(
+      'mirror.yml',
+      `http: { listen: "127.0.0.1:0" }\nupstreams:\n  docker.io: { url: "${hub.url}" }\n  b.lan: { url: ["${other.url}", "http://127.0.0.1:1"] }\n`,
+    );
     const { code, output } = await check({ upstreams: true });
-    expect(code).toBe(2);
-    expect(output).toBe('--upstreams is not available in this version; run check without it\n');
+    expect(code).toBe(1);
+    const [hubHost, otherHost] = [new URL(hub.url).host, new URL(other.url).host];
+    expect(output.slice(output.indexOf('\nthe upstreams answer'))).toBe(`
+the upstreams answer:
+  docker.io  ${hubHost}: reachable, no token needed, no pull limit
+  b.lan      ${otherHost}: reachable, no token needed, no pull limit
+  b.lan      127.0.0.1:1: not usable: connect ECONNREFUSED 127.0.0.1:1
+`);
+    const asked = (upstream: typeof hub) => upstream.requests.map(({ method, path }) => `${method} ${path}`);
+    expect(asked(hub)).toEqual(['HEAD /v2/ratelimitpreview/test/manifests/latest']);
+    expect(asked(other)).toEqual(['HEAD /v2/cistern/check/manifests/latest']);
+  });
+
+  it('--upstreams says nothing is asked where the configuration says offline', async () => {
+    await folder.write('mirror.yml', 'offline: true\n');
+    const { code, output } = await check({ upstreams: true });
+    expect(code).toBe(0);
+    expect(output).toMatch(/\noffline: no upstream is asked\n$/);
   });
 });

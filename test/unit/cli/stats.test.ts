@@ -29,6 +29,7 @@ const report: StatsReport = {
         pausedUntil: '2026-01-01T02:00:00.000Z',
         rateLimit: 100,
         rateRemaining: 3,
+        credentials: 'ok',
       },
       {
         upstream: 'ghcr.io',
@@ -37,6 +38,7 @@ const report: StatsReport = {
         pausedUntil: null,
         rateLimit: null,
         rateRemaining: null,
+        credentials: null,
       },
       {
         upstream: 'quay.io',
@@ -45,6 +47,7 @@ const report: StatsReport = {
         pausedUntil: null,
         rateLimit: null,
         rateRemaining: null,
+        credentials: null,
       },
       {
         upstream: 'r.lan',
@@ -53,6 +56,7 @@ const report: StatsReport = {
         pausedUntil: null,
         rateLimit: 5,
         rateRemaining: null,
+        credentials: 'refused',
       },
     ],
     downloads: [
@@ -100,7 +104,7 @@ UPSTREAM   STATE                                      PULL LIMIT
 docker.io  up, paused until 2026-01-01T02:00:00.000Z  3 of 100 left
 ghcr.io    away                                       -
 quay.io    not asked yet                              -
-r.lan      failed                                     ? of 5 left
+r.lan      failed, credentials refused                ? of 5 left
 
 DOWNLOAD             FROM                 FRONT  SIZE  FOLLOWERS      SPEED
 sha256:abababababab  docker.io/library/a    0 B     ?          2  1.5 KiB/s

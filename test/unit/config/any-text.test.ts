@@ -68,7 +68,7 @@ const soundConfig = z.object({
     metrics: z.object({ path: z.string().startsWith('/'), listen: address.optional() }),
     log: z.strictObject({
       level: z.enum(['debug', 'info', 'warn', 'error']),
-      format: z.enum(['json', 'text']),
+      format: z.enum(['auto', 'json', 'text']),
       access: z.boolean(),
     }),
   }),
@@ -166,7 +166,7 @@ it('so is the reference with a hole in it', async () => {
     fc.constantFrom('', ' ', '\n', ': ', '[', '*a'),
   );
   const text = hole.map(
-    ([at, length, filling]) => uncommented.slice(0, at) + filling + uncommented.slice(at + length),
+    ([at, length, filler]) => uncommented.slice(0, at) + filler + uncommented.slice(at + length),
   );
   await fc.assert(fc.asyncProperty(text, expectSoundness), { numRuns: 60, examples: [[shipped]] });
 });

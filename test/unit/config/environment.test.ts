@@ -15,7 +15,7 @@ afterEach(async () => {
 describe('a variable', () => {
   it('goes over the file, whatever kind its setting is', async () => {
     const env = {
-      CISTERN_STORE_MAX_SIZE: '123',
+      CISTERN_STORE_MAX_SIZE: '123MB',
       CISTERN_OFFLINE: 'true',
       CISTERN_HTTP_LISTEN: '[::1]:80, :81',
       CISTERN_HTTP_NAMES: 'a.lan,b.lan',
@@ -30,7 +30,7 @@ describe('a variable', () => {
       env,
     );
     expect(warnings).toEqual([]);
-    expect(config.store).toMatchObject({ maxBytes: 123, lowWatermark: 0.5 });
+    expect(config.store).toMatchObject({ maxBytes: 123e6, lowWatermark: 0.5 });
     expect(config.offline).toBe(true);
     expect(config.http).toMatchObject({
       listen: [
@@ -88,8 +88,8 @@ describe('a variable', () => {
     ]);
   });
 
-  it('that nobody knows only warns', async () => {
-    const { warnings } = await folder.load('', {
+  it('that is unknown only warns', async () => {
+    const { warnings } = await folder.load(undefined, {
       CISTERN_PORT: 'tcp://10.0.0.1:5000',
       CISTERN_PORT_5000_TCP_ADDR: '10.0.0.1',
       CISTERN_STORE_MAX_SICE: '1',
@@ -97,9 +97,9 @@ describe('a variable', () => {
       PATH: '/bin',
     });
     expect(warnings).toEqual([
-      'environment:CISTERN_PORT: ignored, not a setting',
-      'environment:CISTERN_PORT_5000_TCP_ADDR: ignored, not a setting',
-      'environment:CISTERN_STORE_MAX_SICE: ignored, not a setting; did you mean CISTERN_STORE_MAX_SIZE?',
+      'environment:CISTERN_PORT: warning: ignored, not a setting',
+      'environment:CISTERN_PORT_5000_TCP_ADDR: warning: ignored, not a setting',
+      'environment:CISTERN_STORE_MAX_SICE: warning: ignored, not a setting; did you mean CISTERN_STORE_MAX_SIZE?',
     ]);
   });
 
@@ -144,14 +144,14 @@ describe('a variable for an upstream', () => {
   });
 
   it('adds no upstream that the file does not have', async () => {
-    const { config, warnings } = await folder.load('', {
+    const { config, warnings } = await folder.load(undefined, {
       CISTERN_UPSTREAMS_GHCR_IO_IP: '4',
       CISTERN_UPSTREAMS_OTHER_LAN_IP: '4',
     });
     expect([...config.upstreams.keys()]).toEqual(['docker.io']);
     expect(warnings).toEqual([
-      'environment:CISTERN_UPSTREAMS_GHCR_IO_IP: ignored, because ghcr.io is not among the upstreams; add "ghcr.io:" to them in the file',
-      'environment:CISTERN_UPSTREAMS_OTHER_LAN_IP: ignored, not a setting',
+      'environment:CISTERN_UPSTREAMS_GHCR_IO_IP: warning: ignored, because ghcr.io is not among the upstreams; add "ghcr.io:" to them in the file',
+      'environment:CISTERN_UPSTREAMS_OTHER_LAN_IP: warning: ignored, not a setting',
     ]);
   });
 

@@ -38,7 +38,7 @@ it('warns about a secret that can be guessed, without showing it', async () => {
     `${redis}fleet: { name: lab, advertise: "http://a:1", secret: s4815 }`,
   );
   expect(warnings).toHaveLength(1);
-  expect(warnings[0]).toMatch(/^fleet\.secret: shorter than 16 characters/);
+  expect(warnings[0]).toMatch(/^mirror\.yml:2:54: fleet\.secret: warning: shorter than 16 characters/);
   expect(warnings[0]).not.toContain('4815');
 });
 

@@ -35,6 +35,7 @@ describe('without anything set', () => {
             key: 'docker.io',
             url: new URL('https://registry-1.docker.io'),
             fallbacks: [],
+            credentials: [],
             share: 'public',
             insecure: false,
             ip: 'any',
@@ -60,7 +61,7 @@ describe('without anything set', () => {
       },
       metrics: { path: '/metrics' },
       access: {},
-      log: { level: 'info', format: 'json', access: true },
+      log: { level: 'info', format: 'auto', access: true },
       lru: { required: false },
     });
   });
@@ -105,7 +106,7 @@ describe('the file', () => {
     );
   });
 
-  it('that somebody named must exist', async () => {
+  it('that is named must exist', async () => {
     expect(await folder.problems(undefined, {}, 'nope.yml')).toEqual(['nope.yml: no such file']);
     expect(await folder.problems(undefined, { CISTERN_CONFIG: '/nope/x.yml' })).toEqual([
       '/nope/x.yml: no such file',

@@ -22,6 +22,7 @@ const alternatives = [
   'lru.redis.database',
   'lru.redis.tls',
   'upstreams.docker.io.password',
+  'upstreams.docker.io.credential_helper',
   'fleet.secret_file',
 ];
 
@@ -38,6 +39,14 @@ afterEach(async () => {
 async function writeSecrets(): Promise<void> {
   await folder.write('docker.io.password', 'p\n');
   await folder.write('redis.password', 'r\n');
+}
+
+async function writeCertificates(): Promise<CertificateAuthority> {
+  const authority = new CertificateAuthority(folder.path);
+  const { cert, key } = authority.issue();
+  await folder.write('client.pem', cert);
+  await folder.write('client.key', key);
+  return authority;
 }
 
 function isMentioned(tree: unknown, path: Path): boolean {
@@ -68,9 +77,9 @@ describe('the shipped mirror.yml', () => {
   it('has every setting commented that is a default, so that taking the # away changes nothing', async () => {
     await writeSecrets();
     await folder.write('htpasswd', '');
-    new CertificateAuthority(folder.path);
+    await writeCertificates();
     const examples =
-      /^ *(public_url|username|password_file|ca_file|proxy|min_free|htpasswd): .*\n|^ {2}redis:\n(?: {4}.*\n)*/gm;
+      /^ *(public_url|username|password_file|ca_file|client_cert|client_key|prefix|proxy|min_free|htpasswd): .*\n|^ {2}redis:\n(?: {4}.*\n)*/gm;
     const { config: defaults } = await folder.load(shipped);
     const { config } = await folder.load(withoutLater(uncommented).replaceAll(examples, ''));
     expect(config).toEqual({ ...defaults, access: config.access }); // its rules are an example too
@@ -79,7 +88,7 @@ describe('the shipped mirror.yml', () => {
   it('has examples that work', async () => {
     await writeSecrets();
     await folder.write('htpasswd', '');
-    const { caPem } = new CertificateAuthority(folder.path);
+    const { caPem } = await writeCertificates();
     const { config } = await folder.load(withoutLater(uncommented).replace('share: public', 'share: all'));
     expect(config.http.publicUrl).toBe('https://mirror.lan');
     expect(config.store.minFreeBytes).toBe(2 * 2 ** 30);
@@ -96,7 +105,7 @@ describe('the shipped mirror.yml', () => {
   it('marks every setting of a later version as such', async () => {
     await writeSecrets();
     await folder.write('htpasswd', '');
-    new CertificateAuthority(folder.path);
+    await writeCertificates();
     const problems = await folder.problems(uncommented.replace('share: public', 'share: all'));
     expect(problems.filter(problem => !/this version has no .+ yet/.test(problem))).toEqual([]);
     const lines = uncommented.split('\n');

@@ -58,6 +58,7 @@ upstreams:
       key: 'r.lan',
       url: new URL('http://10.0.0.1:5000/prefix'),
       fallbacks: [],
+      credentials: [],
       share: 'all',
       insecure: true,
       ip: 4,
@@ -113,7 +114,7 @@ describe('the default upstream', () => {
     const { config, warnings } = await folder.load('upstreams: { quay.io: , ghcr.io: }');
     expect(config.defaultUpstream).toBe('quay.io');
     expect(warnings).toEqual([
-      'default_upstream: docker.io is not among the upstreams, so names without a host go to the first one, quay.io',
+      'mirror.yml:1:1: default_upstream: warning: docker.io is not among the upstreams, so names without a host go to the first one, quay.io',
     ]);
   });
 
@@ -212,8 +213,66 @@ describe('credentials', () => {
       'upstreams:\n  a.io: { url: "http://a.io", username: u, password: p, share: all }\n  docker.io: { insecure: true, username: u, password: p, share: all }\n',
     );
     expect(warnings).toEqual([
-      'upstreams.a.io: its password is sent over plain HTTP',
-      'upstreams.docker.io: its password is sent over TLS without a certificate check (insecure)',
+      'mirror.yml:2:41: upstreams.a.io.username: warning: its password is sent over plain HTTP',
+      'mirror.yml:3:42: upstreams.docker.io.username: warning: its password is sent over TLS without a certificate check (insecure)',
+    ]);
+  });
+});
+
+describe('other ways to log in', () => {
+  it('are a helper, credentials by repository, a client certificate', async () => {
+    await folder.write('secret', 'p\n');
+    const { cert, key } = new CertificateAuthority(folder.path).issue();
+    await folder.write('c.pem', cert);
+    await folder.write('k.pem', key);
+    const text =
+      'upstreams: { a.io: { credential_helper: ecr-login, credential_helper_ttl: 5m, prefix: a/b, client_cert: c.pem, client_key: k.pem, share: all, credentials: [{ repositories: ["team/**"], username: u, password_file: secret }] } }';
+    expect(await loadOne(text)).toMatchObject({
+      credentialHelper: { name: 'ecr-login', ttlMs: 300_000 },
+      credentials: [
+        {
+          repositories: ['team/**'],
+          username: 'u',
+          password: 'p',
+          passwordFile: join(folder.path, 'secret'),
+        },
+      ],
+      clientCertificate: { certificate: cert, key },
+      prefix: 'a/b',
+    });
+  });
+
+  it('are complete and do not contradict each other', async () => {
+    const authority = new CertificateAuthority(folder.path);
+    await folder.write('c.pem', authority.issue().cert);
+    await folder.write('k.pem', authority.issue().key);
+    await folder.write('bad', 'x');
+    const text = `upstreams:
+  a.io: { credential_helper: "x/y", username: u, password: p }
+  b.io: { client_cert: c.pem }
+  c.io: { client_cert: c.pem, client_key: k.pem, prefix: /x/ }
+  d.io: { client_cert: c.pem, client_key: bad, credentials: [{ repositories: ["**"], username: u }] }
+`;
+    expect(await folder.problems(text)).toEqual([
+      'mirror.yml:2:11: upstreams.a.io.credential_helper: give either credential_helper or username, not both',
+      'mirror.yml:2:30: upstreams.a.io.credential_helper: expected the name of a helper, such as ecr-login for docker-credential-ecr-login, got "x/y"',
+      'mirror.yml:3:11: upstreams.b.io.client_cert: needs client_key',
+      'mirror.yml:4:43: upstreams.c.io.client_key: is not the key of the certificate in client_cert',
+      'mirror.yml:4:58: upstreams.c.io.prefix: expected the path before the repositories, without slashes at its ends, such as team-proxy, got "/x/"',
+      'mirror.yml:5:43: upstreams.d.io.client_key: bad: expected a private key in PEM form, without a passphrase',
+      'mirror.yml:5:86: upstreams.d.io.credentials[0].username: needs password or password_file',
+    ]);
+  });
+
+  it('warn when a client certificate opens what is not known to be public', async () => {
+    const { cert, key } = new CertificateAuthority(folder.path).issue();
+    await folder.write('c.pem', cert);
+    await folder.write('k.pem', key);
+    const { warnings } = await folder.load(
+      'upstreams: { docker.io: { client_cert: c.pem, client_key: k.pem } }',
+    );
+    expect(warnings).toEqual([
+      'mirror.yml:1:40: upstreams.docker.io.client_cert: warning: what it opens counts as public and goes to every client that access.rules let pull; share: all says that you know',
     ]);
   });
 });

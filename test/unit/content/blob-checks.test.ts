@@ -78,7 +78,7 @@ test('a blob that is due is compared once for all who ask meanwhile, and not aga
   expect(check).toBeDefined();
   expect(rig.checks.ifNeeded(bytes.digest, second)).toBe(check);
   expect(check?.known).toBeUndefined();
-  await first.close(); // whoever began it may leave
+  await first.close(); // the caller that began it may leave
   expect(await check?.result).toBe('good');
   expect([check?.known, rig.verified]).toEqual(['good', [bytes.digest]]);
   expect(rig.checks.ifNeeded(bytes.digest, second)).toBeUndefined();
@@ -101,7 +101,7 @@ test('a time far in the future is not believed', async () => {
   expect(await rig.fresh().ifNeeded(bytes.digest, await rig.held())?.result).toBe('good');
 });
 
-test('0: never by age, and yet when somebody has a reason', async () => {
+test('0: never by age, and yet when a caller has a reason', async () => {
   const rig = await Rig.create(0);
   const held = await rig.held();
   rig.nowMs += 10_000 * dayMs;
@@ -113,7 +113,7 @@ test('0: never by age, and yet when somebody has a reason', async () => {
   await rig.checks.drained();
 });
 
-test('wrong bytes: the file is out of the way when the verdict is there', async () => {
+test('wrong bytes: the file is out of the way when the result is there', async () => {
   const rig = await Rig.create();
   await rig.damage();
   rig.nowMs += 30 * dayMs;
@@ -138,7 +138,7 @@ test('another file that has come under the same digest is not touched by what is
   expect(await rig.checks.ifNeeded(bytes.digest, await rig.held())?.result).toBe('good');
 });
 
-test('many large blobs: all are compared, whoever has to wait', async () => {
+test('many large blobs: all are compared, also those that have to wait', async () => {
   const rig = await Rig.create();
   const blobs = Array.from({ length: 9 }, (_, n) => patternBlob(`checked ${n}`, 1_100_000));
   for (const blob of blobs) await rig.store.store.put(blob.digest, blob.slice(0, blob.size));
@@ -146,8 +146,8 @@ test('many large blobs: all are compared, whoever has to wait', async () => {
   const checks = await Promise.all(
     blobs.map(async ({ digest }) => rig.checks.ifNeeded(digest, await rig.held(digest))),
   );
-  const verdicts = await Promise.all(checks.map(check => check?.result));
-  expect(verdicts).toEqual(blobs.map(() => 'good'));
+  const results = await Promise.all(checks.map(check => check?.result));
+  expect(results).toEqual(blobs.map(() => 'good'));
 });
 
 test('shutdown ends it, and says nothing about the file', async () => {

@@ -61,7 +61,7 @@ class Rig {
   }
 }
 
-test('a file of the length that the index has, or that nobody knows, is opened', async () => {
+test('a file of the length that the index has, or of an unknown one, is opened', async () => {
   const rig = await Rig.create();
   await rig.store.store.put(digest, bytes);
   expect([await rig.isOpened(), await rig.files.sizeOf(digest)]).toEqual([true, bytes.length]);

@@ -73,7 +73,7 @@ describe('access log', () => {
     expect(lines.find(isRequest)).toMatchObject({ client: '192.0.2.7' });
   });
 
-  it('believes nobody else about it', async () => {
+  it('believes no other header about it', async () => {
     const { url, lines, ended } = await serveApp({ trustedProxies: ['10.0.0.1', 'fd00::/8'] });
     await get(url, '/v2/', { headers: { 'X-Forwarded-For': '192.0.2.7' } });
     await ended(1);

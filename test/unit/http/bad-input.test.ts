@@ -3,47 +3,50 @@ import { digestOf } from '../../../src/oci/digest.ts';
 import { get, request } from '../../support/client.ts';
 import { sendAfterAnswer } from '../../support/lingering-client.ts';
 import { serveApp } from '../../support/served-app.ts';
+import { titled } from '../../support/titles.ts';
 
 const digest = digestOf(Buffer.from('x'));
 const long = 'a'.repeat(300);
 
 describe('bad input', () => {
-  it.each([
-    ['/v2/Library/x/manifests/1', 400, 'NAME_INVALID'],
-    ['/v2/library//x/manifests/1', 400, 'NAME_INVALID'],
-    ['/v2/../x/manifests/1', 400, 'NAME_INVALID'],
-    ['/v2/a/../../etc/passwd/manifests/1', 400, 'NAME_INVALID'],
-    ['/v2/..%2f..%2fetc/manifests/1', 400, 'NAME_INVALID'],
-    ['/v2/library%2Fx/manifests/1', 400, 'NAME_INVALID'],
-    ['/v2/%2e%2e/manifests/1', 400, 'NAME_INVALID'],
-    ['/v2/a/%00/manifests/1', 400, 'NAME_INVALID'],
-    ['/v2/-a/manifests/1', 400, 'NAME_INVALID'],
-    ['/v2/a\\b/manifests/1', 400, 'NAME_INVALID'],
-    [`/v2/${long}/manifests/1`, 400, 'NAME_INVALID'],
-    [`/v2/a/manifests/${long}`, 400, 'TAG_INVALID'],
-    ['/v2/a/manifests/.hidden', 400, 'TAG_INVALID'],
-    ['/v2/a/manifests/sha256:baddigeststring', 400, 'DIGEST_INVALID'],
-    ['/v2/a/blobs/sha256:123', 400, 'DIGEST_INVALID'],
-    [`/v2/a/blobs/md5:${'a'.repeat(32)}`, 400, 'DIGEST_INVALID'],
-    [`/v2/a/blobs/${digest.toUpperCase()}`, 400, 'DIGEST_INVALID'],
-    ['/v2/a/blobs/../../../etc/passwd', 400, 'NAME_INVALID'],
-    ['/v2/a/referrers/latest', 400, 'DIGEST_INVALID'],
-    ['/v2/a/manifests/1?ns=a&ns=b', 400, 'NAME_INVALID'],
-    ['/v2/a/manifests/1?ns=http://10.0.0.1', 404, 'NAME_UNKNOWN'],
-    ['/v2/a/manifests/1?ns=%0d%0aX-Evil:1', 404, 'NAME_UNKNOWN'],
-    ['/v2/a/manifests/1?ns=..%2F..', 404, 'NAME_UNKNOWN'],
-    ['/v2/nothing', 404, 'NAME_UNKNOWN'],
-    ['/v2/a/tags/other', 404, 'NAME_UNKNOWN'],
-    ['/v2/_catalog/x', 404, 'NAME_UNKNOWN'],
-    ['/v2/a/blobs/uploads/', 405, 'UNSUPPORTED'],
-    ['/nothing', 404, 'UNSUPPORTED'],
-    ['/', 404, 'UNSUPPORTED'],
-    ['//v2/', 404, 'UNSUPPORTED'],
-    ['/%76%32/', 404, 'UNSUPPORTED'],
-    ['/healthz%2f..', 404, 'UNSUPPORTED'],
-    ['/metrics/../v2/', 404, 'UNSUPPORTED'],
-    ['/%', 404, 'UNSUPPORTED'],
-  ])('GET %s is %i %s', async (path, status, code) => {
+  it.each(
+    titled([
+      ['/v2/Library/x/manifests/1', 400, 'NAME_INVALID'],
+      ['/v2/library//x/manifests/1', 400, 'NAME_INVALID'],
+      ['/v2/../x/manifests/1', 400, 'NAME_INVALID'],
+      ['/v2/a/../../etc/passwd/manifests/1', 400, 'NAME_INVALID'],
+      ['/v2/..%2f..%2fetc/manifests/1', 400, 'NAME_INVALID'],
+      ['/v2/library%2Fx/manifests/1', 400, 'NAME_INVALID'],
+      ['/v2/%2e%2e/manifests/1', 400, 'NAME_INVALID'],
+      ['/v2/a/%00/manifests/1', 400, 'NAME_INVALID'],
+      ['/v2/-a/manifests/1', 400, 'NAME_INVALID'],
+      ['/v2/a\\b/manifests/1', 400, 'NAME_INVALID'],
+      [`/v2/${long}/manifests/1`, 400, 'NAME_INVALID'],
+      [`/v2/a/manifests/${long}`, 400, 'TAG_INVALID'],
+      ['/v2/a/manifests/.hidden', 400, 'TAG_INVALID'],
+      ['/v2/a/manifests/sha256:baddigeststring', 400, 'DIGEST_INVALID'],
+      ['/v2/a/blobs/sha256:123', 400, 'DIGEST_INVALID'],
+      [`/v2/a/blobs/md5:${'a'.repeat(32)}`, 400, 'DIGEST_INVALID'],
+      [`/v2/a/blobs/${digest.toUpperCase()}`, 400, 'DIGEST_INVALID'],
+      ['/v2/a/blobs/../../../etc/passwd', 400, 'NAME_INVALID'],
+      ['/v2/a/referrers/latest', 400, 'DIGEST_INVALID'],
+      ['/v2/a/manifests/1?ns=a&ns=b', 400, 'NAME_INVALID'],
+      ['/v2/a/manifests/1?ns=http://10.0.0.1', 404, 'NAME_UNKNOWN'],
+      ['/v2/a/manifests/1?ns=%0d%0aX-Evil:1', 404, 'NAME_UNKNOWN'],
+      ['/v2/a/manifests/1?ns=..%2F..', 404, 'NAME_UNKNOWN'],
+      ['/v2/nothing', 404, 'NAME_UNKNOWN'],
+      ['/v2/a/tags/other', 404, 'NAME_UNKNOWN'],
+      ['/v2/_catalog/x', 404, 'NAME_UNKNOWN'],
+      ['/v2/a/blobs/uploads/', 405, 'UNSUPPORTED'],
+      ['/nothing', 404, 'UNSUPPORTED'],
+      ['/', 404, 'UNSUPPORTED'],
+      ['//v2/', 404, 'UNSUPPORTED'],
+      ['/%76%32/', 404, 'UNSUPPORTED'],
+      ['/healthz%2f..', 404, 'UNSUPPORTED'],
+      ['/metrics/../v2/', 404, 'UNSUPPORTED'],
+      ['/%', 404, 'UNSUPPORTED'],
+    ]),
+  )('GET %s', async (_title, [path, status, code]) => {
     const { url, hub, ghcr, lines } = await serveApp();
     const answer = await get(url, path);
     expect(answer.status).toBe(status);

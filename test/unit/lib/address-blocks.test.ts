@@ -17,5 +17,9 @@ test.each([
 });
 
 test.each(['mirror.lan', '10.0.0.0/33', '', '10.0.0.0/x'])('%j is no entry', entry => {
-  expect(() => new AddressBlocks([entry])).toThrow();
+  expect(() => new AddressBlocks([entry])).toThrow(
+    expect.objectContaining({
+      code: expect.stringMatching(/^ERR_(?:INVALID_ADDRESS|OUT_OF_RANGE|INVALID_ARG)/),
+    }),
+  );
 });

@@ -1,6 +1,6 @@
-/** Guards src/lib/notifier.ts. */
+/** Guards src/lib/wait.ts. */
 import { expect, test } from 'vitest';
-import { Notifier } from '../../../src/lib/notifier.ts';
+import { Notifier } from '../../../src/lib/wait.ts';
 import { isPending } from '../cached/rig.ts';
 
 test('a change wakes all who wait for it, once', async () => {

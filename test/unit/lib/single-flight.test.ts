@@ -6,11 +6,11 @@ import { deferred } from '../../support/gates.ts';
 const never = new AbortController().signal;
 
 test('those who ask while work runs share it, and all but the first have joined', async () => {
-  const flights = new SingleFlight<number>();
+  const calls = new SingleFlight<number>();
   const work = deferred<number>();
   let runs = 0;
   const ask = () =>
-    flights.run('key', never, () => {
+    calls.run('key', never, () => {
       runs += 1;
       return work.promise;
     });
@@ -25,27 +25,27 @@ test('those who ask while work runs share it, and all but the first have joined'
 });
 
 test('other keys are other work', async () => {
-  const flights = new SingleFlight<string>();
-  const asked = ['a', 'b'].map(key => flights.run(key, never, async () => key));
+  const calls = new SingleFlight<string>();
+  const asked = ['a', 'b'].map(key => calls.run(key, never, async () => key));
   expect((await Promise.all(asked)).map(({ value }) => value)).toEqual(['a', 'b']);
 });
 
 test('nothing is remembered: after the end, good or bad, the next one runs again', async () => {
-  const flights = new SingleFlight<number>();
-  const failing = flights.run('key', never, () => Promise.reject(new Error('broken')));
-  const joined = flights.run('key', never, async () => 1);
+  const calls = new SingleFlight<number>();
+  const failing = calls.run('key', never, () => Promise.reject(new Error('broken')));
+  const joined = calls.run('key', never, async () => 1);
   await expect(failing).rejects.toThrow('broken');
   await expect(joined).rejects.toThrow('broken');
-  expect(await flights.run('key', never, async () => 2)).toEqual({ value: 2, joined: false });
-  expect(await flights.run('key', never, async () => 3)).toEqual({ value: 3, joined: false });
+  expect(await calls.run('key', never, async () => 2)).toEqual({ value: 2, joined: false });
+  expect(await calls.run('key', never, async () => 3)).toEqual({ value: 3, joined: false });
 });
 
 test('the one who started it may leave: the others get the answer', async () => {
-  const flights = new SingleFlight<number>();
+  const calls = new SingleFlight<number>();
   const work = deferred<number>();
   const controller = new AbortController();
-  const first = flights.run('key', controller.signal, () => work.promise);
-  const second = flights.run('key', never, async () => 0);
+  const first = calls.run('key', controller.signal, () => work.promise);
+  const second = calls.run('key', never, async () => 0);
   const reason = new Error('left');
   controller.abort(reason);
   await expect(first).rejects.toBe(reason);
@@ -54,27 +54,27 @@ test('the one who started it may leave: the others get the answer', async () => 
 });
 
 test('work whose callers have all left ends by itself, and its failure stays unseen', async () => {
-  const flights = new SingleFlight<number>();
+  const calls = new SingleFlight<number>();
   const work = deferred<number>();
   const controller = new AbortController();
-  const asked = flights.run('key', controller.signal, () => work.promise);
+  const asked = calls.run('key', controller.signal, () => work.promise);
   controller.abort(new Error('left'));
   await expect(asked).rejects.toThrow('left');
   work.reject(new Error('broken')); // vitest fails the run on an unhandled rejection
-  await expect(flights.run('key', never, async () => 1)).rejects.toThrow('broken');
-  expect(await flights.run('key', never, async () => 2)).toEqual({ value: 2, joined: false });
+  await expect(calls.run('key', never, async () => 1)).rejects.toThrow('broken');
+  expect(await calls.run('key', never, async () => 2)).toEqual({ value: 2, joined: false });
 });
 
 test('the age is that of the running work, and 0 when none runs', async () => {
-  const flights = new SingleFlight<number>();
+  const calls = new SingleFlight<number>();
   const work = deferred<number>();
-  expect(flights.ageMs('key')).toBe(0);
-  const asked = flights.run('key', never, () => work.promise);
-  const young = flights.ageMs('key');
-  while (flights.ageMs('key') === young) await Promise.resolve();
-  expect(flights.ageMs('key')).toBeGreaterThan(young);
-  expect(flights.ageMs('other')).toBe(0);
+  expect(calls.ageMs('key')).toBe(0);
+  const asked = calls.run('key', never, () => work.promise);
+  const young = calls.ageMs('key');
+  while (calls.ageMs('key') === young) await Promise.resolve();
+  expect(calls.ageMs('key')).toBeGreaterThan(young);
+  expect(calls.ageMs('other')).toBe(0);
   work.resolve(1);
   await asked;
-  expect(flights.ageMs('key')).toBe(0);
+  expect(calls.ageMs('key')).toBe(0);
 });

@@ -1,7 +1,7 @@
-/** Guards src/lib/timers.ts. */
+/** Guards src/lib/wait.ts. */
 import { getEventListeners } from 'node:events';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
-import { systemTimers, wait } from '../../../src/lib/timers.ts';
+import { systemTimers, wait } from '../../../src/lib/wait.ts';
 import { isPending } from '../cached/rig.ts';
 
 beforeEach(() => {

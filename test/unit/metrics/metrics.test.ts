@@ -25,6 +25,7 @@ const families = {
   cistern_eviction_age_seconds: '',
   cistern_upstream_ratelimit_limit: 'upstream',
   cistern_upstream_ratelimit_remaining: 'upstream',
+  cistern_upstream_credentials_ok: 'upstream',
   cistern_upstream_up: 'upstream',
   cistern_breaker_open: 'upstream',
   cistern_lru_up: 'backend',
@@ -44,6 +45,7 @@ async function everything(sample: () => StoreSample = () => ({})): Promise<Metri
   metrics.upstreamBytes('docker.io', 11);
   metrics.upstreamRateLimit('docker.io', { limit: 100, remaining: 42 });
   metrics.upstreamUp('docker.io', true);
+  metrics.upstreamCredentials('docker.io', true);
   metrics.breakerOpen('docker.io', false);
   metrics.downloadStarted('docker.io');
   metrics.downloadStarted('docker.io');
@@ -101,6 +103,7 @@ describe('metrics', () => {
       'cistern_eviction_age_seconds_sum 3600',
       'cistern_upstream_ratelimit_limit{upstream="docker.io"} 100',
       'cistern_upstream_ratelimit_remaining{upstream="docker.io"} 42',
+      'cistern_upstream_credentials_ok{upstream="docker.io"} 1',
       'cistern_upstream_up{upstream="docker.io"} 1',
       'cistern_breaker_open{upstream="docker.io"} 0',
     ]) {

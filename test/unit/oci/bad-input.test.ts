@@ -7,6 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { isDigest } from '../../../src/oci/digest.ts';
 import { type Endpoint, parseEndpoint } from '../../../src/oci/endpoint.ts';
 import { RegistryError } from '../../../src/oci/error.ts';
+import { titled } from '../../support/titles.ts';
 
 const hex = 'ab'.repeat(32);
 const digest = `sha256:${hex}`;
@@ -21,97 +22,99 @@ function codeOf(target: string): string {
 }
 
 describe('bad input', () => {
-  test.each([
-    // dots and slashes, plain and encoded
-    '/v2/../manifests/latest',
-    '/v2/../../etc/passwd',
-    '/v2/..',
-    '/v2/./manifests/latest',
-    '/v2/x/../y/manifests/latest',
-    '/v2/x/..',
-    '/v2/x/manifests/..',
-    '/v2/x/manifests/.',
-    '/v2/x..y/manifests/latest',
-    '/v2/%2e%2e/manifests/latest',
-    '/v2/%2E%2E%2Fx/manifests/latest',
-    '/v2/x%2Fy/manifests/latest',
-    '/v2/x%2fy/blobs/uploads/',
-    '/v2/%252e%252e/manifests/latest',
-    '/v2/x/manifests/%2e%2e',
-    '/v2/x/manifests/la%74est',
-    `/v2/x/blobs/sha256%3A${hex}`,
-    '/v2/x%00/manifests/latest',
-    '/v2/x%/manifests/latest',
-    '/v2/x\\y/manifests/latest',
-    '/v2/..\\..\\x/manifests/latest',
-    // empty segments and trailing slashes
-    '/v2//',
-    '/v2//x/manifests/latest',
-    '/v2/x//y/manifests/latest',
-    '/v2/x//manifests/latest',
-    '/v2/x/manifests/',
-    '/v2/x/manifests/latest/',
-    '/v2/x/manifests//latest',
-    `/v2/x/blobs/${digest}/`,
-    '/v2/x/tags/list/',
-    '/v2/_catalog/',
-    '/v2/manifests/latest',
-    '/v2/blobs/uploads/',
-    // letters
-    '/v2/Library/manifests/latest',
-    '/v2/X/blobs/uploads/',
-    '/v2/x\0/manifests/latest',
-    '/v2/x\n/manifests/latest',
-    '/v2/x\r\nHost:y/manifests/latest',
-    '/v2/x y/manifests/latest',
-    '/v2/ü/manifests/latest',
-    '/v2/\u00c3\u00bc/manifests/latest',
-    '/v2/x\u2215y/manifests/latest',
-    '/v2/\uff0e\uff0e/manifests/latest',
-    '/v2/\u{1f433}/manifests/latest',
-    '/v2/\ud800/manifests/latest',
-    '/v2/_x/manifests/latest',
-    '/v2/-x/manifests/latest',
-    '/v2/x_/manifests/latest',
-    '/v2/x___y/manifests/latest',
-    '/v2/~root/manifests/latest',
-    '/v2/_catalog/manifests/latest',
-    // lengths
-    `/v2/${'a'.repeat(256)}/manifests/latest`,
-    `/v2/${'a/'.repeat(128)}a/manifests/latest`,
-    `/v2/ghcr.io/${'a'.repeat(256)}/manifests/latest`,
-    `/v2/${'a'.repeat(300)}.io/x/manifests/latest`,
-    `/v2/${'a'.repeat(100_000)}/manifests/latest`,
-    // first segments that only look like hosts
-    '/v2/localhost:5000/manifests/latest',
-    '/v2/localhost:/x/manifests/latest',
-    '/v2/localhost:port/x/manifests/latest',
-    '/v2/localhost:500000/x/manifests/latest',
-    '/v2/:5000/x/manifests/latest',
-    '/v2/user@host:5000/x/manifests/latest',
-    '/v2/user:secret@host/x/manifests/latest',
-    '/v2/[::1]:5000/x/manifests/latest',
-    '/v2/x/localhost:5000/y/manifests/latest',
-    '/v2/GHCR.IO/x/manifests/latest',
-    '/v2/.ghcr.io/x/manifests/latest',
-    '/v2/ghcr..io/x/manifests/latest',
-    '/v2/http://evil.example/x/manifests/latest',
-    '/v2/169.254.169.254:80:80/x/manifests/latest',
-    // fragments and several ns
-    '/v2/x/manifests/latest#',
-    '/v2/x#/manifests/latest',
-    '/v2/x/manifests/latest?ns=docker.io#ghcr.io',
-    '/v2/x/manifests/latest?ns=docker.io&ns=ghcr.io',
-    '/v2/x/manifests/latest?ns=docker.io&ns=docker.io',
-    '/v2/x/manifests/latest?ns=docker.io&n%73=ghcr.io',
-    '/v2/x/manifests/latest?ns&ns=',
-    '/v2/?ns=docker.io&ns=ghcr.io',
-    // absolute form
-    'http://mirror:5000/v2/../manifests/latest',
-    'http://mirror:5000/v2/X/manifests/latest',
-    'http://mirror:5000/v2//x/manifests/latest',
-    'http://u:p@mirror/v2/x%2fy/manifests/latest',
-  ])('%j is no name: 400 NAME_INVALID', target => {
+  test.each(
+    titled([
+      // dots and slashes, plain and encoded
+      '/v2/../manifests/latest',
+      '/v2/../../etc/passwd',
+      '/v2/..',
+      '/v2/./manifests/latest',
+      '/v2/x/../y/manifests/latest',
+      '/v2/x/..',
+      '/v2/x/manifests/..',
+      '/v2/x/manifests/.',
+      '/v2/x..y/manifests/latest',
+      '/v2/%2e%2e/manifests/latest',
+      '/v2/%2E%2E%2Fx/manifests/latest',
+      '/v2/x%2Fy/manifests/latest',
+      '/v2/x%2fy/blobs/uploads/',
+      '/v2/%252e%252e/manifests/latest',
+      '/v2/x/manifests/%2e%2e',
+      '/v2/x/manifests/la%74est',
+      `/v2/x/blobs/sha256%3A${hex}`,
+      '/v2/x%00/manifests/latest',
+      '/v2/x%/manifests/latest',
+      '/v2/x\\y/manifests/latest',
+      '/v2/..\\..\\x/manifests/latest',
+      // empty segments and trailing slashes
+      '/v2//',
+      '/v2//x/manifests/latest',
+      '/v2/x//y/manifests/latest',
+      '/v2/x//manifests/latest',
+      '/v2/x/manifests/',
+      '/v2/x/manifests/latest/',
+      '/v2/x/manifests//latest',
+      `/v2/x/blobs/${digest}/`,
+      '/v2/x/tags/list/',
+      '/v2/_catalog/',
+      '/v2/manifests/latest',
+      '/v2/blobs/uploads/',
+      // letters
+      '/v2/Library/manifests/latest',
+      '/v2/X/blobs/uploads/',
+      '/v2/x\0/manifests/latest',
+      '/v2/x\n/manifests/latest',
+      '/v2/x\r\nHost:y/manifests/latest',
+      '/v2/x y/manifests/latest',
+      '/v2/ü/manifests/latest',
+      '/v2/\u00c3\u00bc/manifests/latest',
+      '/v2/x\u2215y/manifests/latest',
+      '/v2/\uff0e\uff0e/manifests/latest',
+      '/v2/\u{1f433}/manifests/latest',
+      '/v2/\ud800/manifests/latest',
+      '/v2/_x/manifests/latest',
+      '/v2/-x/manifests/latest',
+      '/v2/x_/manifests/latest',
+      '/v2/x___y/manifests/latest',
+      '/v2/~root/manifests/latest',
+      '/v2/_catalog/manifests/latest',
+      // lengths
+      `/v2/${'a'.repeat(256)}/manifests/latest`,
+      `/v2/${'a/'.repeat(128)}a/manifests/latest`,
+      `/v2/ghcr.io/${'a'.repeat(256)}/manifests/latest`,
+      `/v2/${'a'.repeat(300)}.io/x/manifests/latest`,
+      `/v2/${'a'.repeat(100_000)}/manifests/latest`,
+      // first segments that only look like hosts
+      '/v2/localhost:5000/manifests/latest',
+      '/v2/localhost:/x/manifests/latest',
+      '/v2/localhost:port/x/manifests/latest',
+      '/v2/localhost:500000/x/manifests/latest',
+      '/v2/:5000/x/manifests/latest',
+      '/v2/user@host:5000/x/manifests/latest',
+      '/v2/user:secret@host/x/manifests/latest',
+      '/v2/[::1]:5000/x/manifests/latest',
+      '/v2/x/localhost:5000/y/manifests/latest',
+      '/v2/GHCR.IO/x/manifests/latest',
+      '/v2/.ghcr.io/x/manifests/latest',
+      '/v2/ghcr..io/x/manifests/latest',
+      '/v2/http://evil.example/x/manifests/latest',
+      '/v2/169.254.169.254:80:80/x/manifests/latest',
+      // fragments and several ns
+      '/v2/x/manifests/latest#',
+      '/v2/x#/manifests/latest',
+      '/v2/x/manifests/latest?ns=docker.io#ghcr.io',
+      '/v2/x/manifests/latest?ns=docker.io&ns=ghcr.io',
+      '/v2/x/manifests/latest?ns=docker.io&ns=docker.io',
+      '/v2/x/manifests/latest?ns=docker.io&n%73=ghcr.io',
+      '/v2/x/manifests/latest?ns&ns=',
+      '/v2/?ns=docker.io&ns=ghcr.io',
+      // absolute form
+      'http://mirror:5000/v2/../manifests/latest',
+      'http://mirror:5000/v2/X/manifests/latest',
+      'http://mirror:5000/v2//x/manifests/latest',
+      'http://u:p@mirror/v2/x%2fy/manifests/latest',
+    ]),
+  )('%s is no name: 400 NAME_INVALID', (_title, target) => {
     expect(codeOf(target)).toBe('400 NAME_INVALID');
   });
 
@@ -134,20 +137,19 @@ describe('bad input', () => {
     expect(codeOf(`/v2/x/referrers/${reference}`)).toBe('400 DIGEST_INVALID');
   });
 
-  test.each([`sha256-${hex}`, hex, 'latest', '@', 'a'.repeat(50_000)])(
-    '%j names no blob: 400 DIGEST_INVALID',
-    text => {
+  test.each(titled([`sha256-${hex}`, hex, 'latest', '@', 'a'.repeat(50_000)]))(
+    '%s names no blob: 400 DIGEST_INVALID',
+    (_title, text) => {
       expect(codeOf(`/v2/x/blobs/${text}`)).toBe('400 DIGEST_INVALID');
       expect(codeOf(`/v2/x/referrers/${text}`)).toBe('400 DIGEST_INVALID');
     },
   );
 
-  test.each(['.hidden', '-x', 'a@b', 'a+b', '~', "'", '*', '{}', 'a'.repeat(129), 'a'.repeat(100_000)])(
-    '%j is no tag: 400 TAG_INVALID',
-    tag => {
-      expect(codeOf(`/v2/x/manifests/${tag}`)).toBe('400 TAG_INVALID');
-    },
-  );
+  test.each(
+    titled(['.hidden', '-x', 'a@b', 'a+b', '~', "'", '*', '{}', 'a'.repeat(129), 'a'.repeat(100_000)]),
+  )('%s is no tag: 400 TAG_INVALID', (_title, tag) => {
+    expect(codeOf(`/v2/x/manifests/${tag}`)).toBe('400 TAG_INVALID');
+  });
 
   test.each([
     '',
@@ -178,12 +180,11 @@ describe('bad input', () => {
     expect(codeOf(target)).toBe('404 NAME_UNKNOWN');
   });
 
-  test.each(['/v2/x/blobs/uploads/..', '/v2/x/blobs/uploads/a:b', `/v2/x/blobs/uploads/${'a'.repeat(257)}`])(
-    '%j is no upload: 404 BLOB_UPLOAD_UNKNOWN',
-    target => {
-      expect(codeOf(target)).toBe('404 BLOB_UPLOAD_UNKNOWN');
-    },
-  );
+  test.each(
+    titled(['/v2/x/blobs/uploads/..', '/v2/x/blobs/uploads/a:b', `/v2/x/blobs/uploads/${'a'.repeat(257)}`]),
+  )('%s is no upload: 404 BLOB_UPLOAD_UNKNOWN', (_title, target) => {
+    expect(codeOf(target)).toBe('404 BLOB_UPLOAD_UNKNOWN');
+  });
 
   test('the absolute form means the same as the path in it, and its host is not believed', () => {
     const path = '/v2/x/manifests/latest?ns=docker.io';

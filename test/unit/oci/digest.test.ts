@@ -9,12 +9,13 @@ import {
   isDigest,
   parseDigest,
 } from '../../../src/oci/digest.ts';
+import { titled } from '../../support/titles.ts';
 
 const sha256 = `sha256:${'0a'.repeat(32)}`;
 const sha512 = `sha512:${'0a'.repeat(64)}`;
 
 describe('digest', () => {
-  test.each([sha256, sha512])('accepts %s', text => {
+  test.each(titled([sha256, sha512]))('accepts %s', (_title, text) => {
     expect(parseDigest(text)).toBe(text);
   });
 

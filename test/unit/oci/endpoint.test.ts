@@ -156,10 +156,9 @@ describe('endpoint', () => {
 
   test('a built URL can stand in a request line and in a Link', () => {
     fc.assert(
-      fc.property(
-        endpoints,
-        endpoint => /^[!-~]+$/.test(buildEndpoint(endpoint)) && !/[<>#]/.test(buildEndpoint(endpoint)),
-      ),
+      fc.property(endpoints, endpoint => {
+        expect(buildEndpoint(endpoint)).toMatch(/^(?:(?![<>#])[!-~])+$/);
+      }),
     );
   });
 

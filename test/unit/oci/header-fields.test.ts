@@ -9,6 +9,7 @@ import {
   parseNextLink,
   scanQuoted,
 } from '../../../src/oci/header-fields.ts';
+import { titled } from '../../support/titles.ts';
 import { repositories, tags } from './arbitraries.ts';
 
 const printable = fc.string({ unit: 'grapheme-ascii' });
@@ -68,27 +69,32 @@ describe('Warning', () => {
 });
 
 describe('Link', () => {
-  test.each([
-    ['</v2/x/tags/list?n=2&last=b>; rel="next"', '/v2/x/tags/list?n=2&last=b'],
-    ['<u>;rel=next', 'u'],
-    ['<u> ; REL = NEXT', 'u'],
-    ['<u>; rel="last next"', 'u'],
-    ['<u>; title="a, b; rel=prev"; rel="next"', 'u'],
-    ['<u>; title="\\"; rel=next', undefined],
-    ['<p>; rel="prev", <u>; rel="next"', 'u'],
-    ['<p>; title="<x>; rel=next", <u>; rel="next"', 'u'],
-    ['<p>; rel=prev; rel=next', undefined],
-    ['<u>, <v>; rel=next', 'v'],
-    ['<https://r.example/v2/x/tags/list?last=a,b>; rel="next"', 'https://r.example/v2/x/tags/list?last=a,b'],
-    ['<>; rel="next"', ''],
-    ['<u>; rel="nextish"', undefined],
-    ['<u>; norel="next"', undefined],
-    ['<u>', undefined],
-    ['<u; rel="next"', undefined],
-    ['u; rel="next"', undefined],
-    ['', undefined],
-    [undefined, undefined],
-  ])('the next page of %j is %j', (header, expected) => {
+  test.each(
+    titled([
+      ['</v2/x/tags/list?n=2&last=b>; rel="next"', '/v2/x/tags/list?n=2&last=b'],
+      ['<u>;rel=next', 'u'],
+      ['<u> ; REL = NEXT', 'u'],
+      ['<u>; rel="last next"', 'u'],
+      ['<u>; title="a, b; rel=prev"; rel="next"', 'u'],
+      ['<u>; title="\\"; rel=next', undefined],
+      ['<p>; rel="prev", <u>; rel="next"', 'u'],
+      ['<p>; title="<x>; rel=next", <u>; rel="next"', 'u'],
+      ['<p>; rel=prev; rel=next', undefined],
+      ['<u>, <v>; rel=next', 'v'],
+      [
+        '<https://r.example/v2/x/tags/list?last=a,b>; rel="next"',
+        'https://r.example/v2/x/tags/list?last=a,b',
+      ],
+      ['<>; rel="next"', ''],
+      ['<u>; rel="nextish"', undefined],
+      ['<u>; norel="next"', undefined],
+      ['<u>', undefined],
+      ['<u; rel="next"', undefined],
+      ['u; rel="next"', undefined],
+      ['', undefined],
+      [undefined, undefined],
+    ]),
+  )('the next page: %s', (_title, [header, expected]) => {
     expect(parseNextLink(header)).toBe(expected);
   });
 

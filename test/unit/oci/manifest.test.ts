@@ -1,12 +1,20 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { digestOf } from '../../../src/oci/digest.ts';
+import { digestOf, isDigest } from '../../../src/oci/digest.ts';
 import { RegistryError } from '../../../src/oci/error.ts';
-import { parseDescriptor, parseManifest } from '../../../src/oci/manifest.ts';
+import {
+  looksLikeManifest,
+  type ParsedManifest,
+  parseDescriptor,
+  parseManifest,
+  parseOrKeep,
+} from '../../../src/oci/manifest.ts';
 import {
   dockerManifest,
   dockerManifestList,
   dockerSchema1,
+  isIndexType,
+  isManifestType,
   ociArtifactManifest,
   ociIndex,
   ociManifest,
@@ -131,7 +139,11 @@ describe('manifest', () => {
     ['a negative size', bytesOf({ ...image, layers: [{ ...layer, size: -1 }] }), ociManifest],
     ['a size that is no integer', bytesOf({ ...image, layers: [{ ...layer, size: 1.5 }] }), ociManifest],
     ['a size in a string', bytesOf({ ...image, layers: [{ ...layer, size: '5' }] }), ociManifest],
-    ['a child without a size', bytesOf({ manifests: [{ digest: child.digest }] }), ociIndex],
+    [
+      'a child with a size in a string',
+      bytesOf({ manifests: [{ digest: child.digest, size: '5' }] }),
+      ociIndex,
+    ],
     ['a subject that is a string', bytesOf({ ...image, subject: child.digest }), ociManifest],
   ])('is invalid: %s', (_case, bytes, mediaType) => {
     expect(() => parseManifest(bytes, mediaType)).toThrow(
@@ -152,6 +164,15 @@ describe('manifest', () => {
     expect(parseManifest(whole.subarray(3, 3 + bytes.length), ociManifest).layers).toEqual([layer]);
   });
 
+  function tryParse(value: unknown, mediaType: string): ParsedManifest | Error {
+    try {
+      return parseManifest(bytesOf(value), mediaType);
+    } catch (error) {
+      if (error instanceof Error) return error;
+      throw error;
+    }
+  }
+
   test('any JSON is a manifest or MANIFEST_INVALID', () => {
     const keys = [
       'mediaType',
@@ -168,12 +189,23 @@ describe('manifest', () => {
     const types = fc.constantFrom(ociManifest, ociIndex, '', 'application/json', 'x/y');
     fc.assert(
       fc.property(fc.oneof(body, fc.jsonValue()), types, (value, mediaType) => {
-        try {
-          parseManifest(bytesOf(value), mediaType);
-        } catch (error) {
-          expect(error).toBeInstanceOf(RegistryError);
+        const parsed = tryParse(value, mediaType);
+        if (parsed instanceof Error) {
+          expect(parsed).toBeInstanceOf(RegistryError);
+          expect(parsed).toMatchObject({ code: 'MANIFEST_INVALID' });
+          expect(parsed.message).toMatch(/^expected (?:a|an|schemaVersion) .+, got .+$/s);
+          return;
+        }
+        if (isManifestType(parsed.mediaType))
+          expect(parsed.kind).toBe(isIndexType(parsed.mediaType) ? 'index' : 'image');
+        expect(parsed.mediaType).not.toBe('');
+        expect(parsed.kind === 'index' ? parsed.layers : parsed.manifests).toEqual([]);
+        for (const { digest, size } of [...parsed.layers, ...parsed.manifests]) {
+          expect(isDigest(digest)).toBe(true);
+          expect(size === undefined || (Number.isSafeInteger(size) && size >= 0)).toBe(true);
         }
       }),
+      { examples: [[{ layers: [layer], config: layer }, ociManifest]] },
     );
   });
 });
@@ -190,4 +222,46 @@ test('a descriptor of our own is read whole or not at all', () => {
   ] as const)
     expect(parseDescriptor({ ...descriptor, [key]: value })).toBeUndefined();
   for (const value of [undefined, null, 'x', [descriptor]]) expect(parseDescriptor(value)).toBeUndefined();
+});
+
+describe('a manifest that came under a digest', () => {
+  const named = { mediaType: child.mediaType, digest: child.digest };
+
+  test.each([
+    ['a type of its own', bytesOf({ blobs: [layer] }), 'application/vnd.own'],
+    ['no JSON', Buffer.from('own'), 'application/vnd.own'],
+    ['a form that does not fit its type', bytesOf({ layers: {} }), ociManifest],
+  ])('is kept unread: %s', (_case, bytes, mediaType) => {
+    expect(parseOrKeep(bytes, mediaType)).toEqual({ kind: 'other', mediaType, layers: [], manifests: [] });
+  });
+
+  test('of schema 1 is not kept', () => {
+    const schema1 = bytesOf({ schemaVersion: 1, fsLayers: [] });
+    expect(() => parseOrKeep(schema1, 'application/json')).toThrow('schema 1');
+    expect(() => parseOrKeep(bytesOf(image), dockerSchema1)).toThrow();
+  });
+
+  test('may name digests of other algorithms, and children without a size', () => {
+    const foreign = { ...layer, digest: `blake3:${'a'.repeat(64)}` };
+    expect(parseManifest(bytesOf({ ...image, layers: [layer, foreign] }), ociManifest)).toMatchObject({
+      layers: [layer],
+      hasForeign: true,
+    });
+    expect(parseManifest(bytesOf({ manifests: [named] }), ociIndex).manifests).toEqual([named]);
+  });
+});
+
+test.each<[string, boolean, unknown]>([
+  ['its own word', true, { mediaType: ociIndex }],
+  ['the form of an image', true, image],
+  ['the form of an index', true, { schemaVersion: 2, manifests: [] }],
+  ['schema 1', true, { schemaVersion: 1, fsLayers: [] }],
+  ['the config of an image', false, { os: 'linux', config: {}, rootfs: { type: 'layers' } }],
+  ['a build cache config', false, { layers: [], records: [] }],
+  ['another type', false, { mediaType: 'application/vnd.x', schemaVersion: 2, config: {}, layers: [] }],
+  ['a list', false, []],
+])('bytes are a manifest by %s: %s', (_by, expected, body) => {
+  const bytes = bytesOf(body);
+  expect(looksLikeManifest(bytes)).toBe(expected);
+  expect(looksLikeManifest(Buffer.concat([Buffer.from('x'), bytes]))).toBe(false);
 });

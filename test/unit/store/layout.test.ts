@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 import { type Digest, digestOf, isDigest } from '../../../src/oci/digest.ts';
 import { StoreLayout } from '../../../src/store/layout.ts';
 import { filesUnder, tempDir } from '../../support/temp-dir.ts';
+import { titled } from '../../support/titles.ts';
 import { digests, rawNames } from '../oci/arbitraries.ts';
 
 const digest = digestOf(Buffer.from('a'));
@@ -150,29 +151,31 @@ describe('the path of a record', () => {
     );
   });
 
-  test.each([
-    '..',
-    'a/../b',
-    '../../etc/passwd',
-    '/etc/passwd',
-    'a//b',
-    'a/',
-    '',
-    '.',
-    'a/./b',
-    'a/..b',
-    'a/b..c',
-    'A/b',
-    '_record',
-    'a/_record',
-    'a\\b',
-    'a\0b',
-    'a b',
-    'a%2fb',
-    'é',
-    'a'.repeat(256),
-    `${'a/'.repeat(600)}a`,
-  ])('is refused for %j', async name => {
+  test.each(
+    titled([
+      '..',
+      'a/../b',
+      '../../etc/passwd',
+      '/etc/passwd',
+      'a//b',
+      'a/',
+      '',
+      '.',
+      'a/./b',
+      'a/..b',
+      'a/b..c',
+      'A/b',
+      '_record',
+      'a/_record',
+      'a\\b',
+      'a\0b',
+      'a b',
+      'a%2fb',
+      'é',
+      'a'.repeat(256),
+      `${'a/'.repeat(600)}a`,
+    ]),
+  )('is refused for %s', async (_title, name) => {
     const layout = await StoreLayout.open(await tempDir());
     expect(() => layout.recordPath(name)).toThrow(expect.objectContaining({ code: 'NAME_INVALID' }));
   });

@@ -202,7 +202,7 @@ test('of two that find a stale socket at the same time, one gets the store', asy
 
 test('without a folder, or below a file, acquiring fails with what the system says', async () => {
   const path = await tempDir();
-  await expect(StoreOwner.acquire(join(path, 'gone'))).rejects.toThrow();
+  await expect(StoreOwner.acquire(join(path, 'gone'))).rejects.toMatchObject({ code: 'EACCES' }); // so says listen() of a missing folder
   await rename(path, `${path}-moved`);
   onTestFinished(() => rename(`${path}-moved`, path));
   await expect(StoreOwner.acquire(join(path, 'x'.repeat(200)))).rejects.toMatchObject({ code: 'ENOENT' });

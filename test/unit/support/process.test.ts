@@ -7,7 +7,7 @@ import { filesUnder, makeTempDir, tempDir } from '../../support/temp-dir.ts';
 
 const node = (script: string, options?: SpawnOptions) =>
   spawnProcess(process.execPath, ['-e', script], options);
-/** A zombie has ended, even if nobody has asked for its status yet. */
+/** A zombie has ended, even if its status was not asked for yet. */
 const isRunning = (pid: number) => {
   try {
     return !readFileSync(`/proc/${pid}/stat`, 'utf8').includes(') Z ');

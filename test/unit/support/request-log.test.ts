@@ -7,7 +7,7 @@ import { startFakeUpstream } from '../../support/upstream.ts';
 
 const name = 'library/alpine';
 
-test('lines are in order of arrival and say method, thing, query and range, and on demand status and repository', async () => {
+test('lines are in order of arrival and say method, thing, query and range, and, when asked, status and repository', async () => {
   const upstream = await startFakeUpstream();
   const image = buildImage();
   upstream.put(name, image, '1');

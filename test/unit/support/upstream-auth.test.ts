@@ -82,13 +82,13 @@ describe('token authentication', () => {
 
   test('grants what the account may have, and less is no error', async () => {
     const { manifest, token } = await startWithTokens({ anonymous: [], accounts });
-    const [ann, bob, nobody] = [
+    const [ann, bob, anonymous] = [
       await token(scope, basic('ann', 'p:w')),
       await token(scope, basic('bob', 'x')),
       await token(scope),
     ];
-    expect([ann.status, bob.status, nobody.status]).toEqual([200, 200, 200]);
-    const statuses = [await manifest(ann.token), await manifest(bob.token), await manifest(nobody.token)];
+    expect([ann.status, bob.status, anonymous.status]).toEqual([200, 200, 200]);
+    const statuses = [await manifest(ann.token), await manifest(bob.token), await manifest(anonymous.token)];
     expect(statuses.map(({ status }) => status)).toEqual([200, 401, 401]);
     expect(await token(scope, basic('ann', 'wrong'))).toMatchObject({ status: 401 });
   });
@@ -134,7 +134,7 @@ describe('token authentication', () => {
   });
 });
 
-test('Basic authentication lets the right password pass, and anybody where that is configured', async () => {
+test('Basic authentication lets the right password pass, and anonymous callers where that is configured', async () => {
   const upstream = await startFakeUpstream({ auth: { kind: 'basic', accounts, anonymous: ['open/app'] } });
   for (const repository of [name, 'open/app']) upstream.put(repository, buildImage(), '1');
   const ask = (authorization?: string) =>

@@ -79,7 +79,7 @@ describe('redirected blobs', () => {
   });
 });
 
-describe('a pull budget', () => {
+describe('a pull quota', () => {
   const state = (headers: ReadonlyMap<string, string>) => [
     headers.get('ratelimit-limit'),
     headers.get('ratelimit-remaining'),
@@ -91,7 +91,7 @@ describe('a pull budget', () => {
     await get(upstream.url, blobPath);
     expect(state((await get(upstream.url, manifestPath)).headers)).toEqual(['3;w=21600', '2;w=21600']);
     expect(state((await head(upstream.url, manifestPath)).headers)).toEqual(['3;w=21600', '2;w=21600']);
-    expect(upstream.budget?.remaining).toBe(2);
+    expect(upstream.quota?.remaining).toBe(2);
   });
 
   test('that is used up answers GET with 429 and leaves HEAD and blobs free', async () => {
@@ -102,7 +102,7 @@ describe('a pull budget', () => {
     expect(JSON.parse(refused.body.toString()).errors[0].code).toBe('TOOMANYREQUESTS');
     expect(await head(upstream.url, manifestPath)).toMatchObject({ status: 200 });
     expect(await get(upstream.url, blobPath)).toMatchObject({ status: 200 });
-    if (upstream.budget !== undefined) upstream.budget.remaining = 1;
+    if (upstream.quota !== undefined) upstream.quota.remaining = 1;
     expect(await get(upstream.url, manifestPath)).toMatchObject({ status: 200 });
   });
 

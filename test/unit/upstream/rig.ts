@@ -8,7 +8,7 @@ import { createServer as createTlsServer } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
-import type { Timers } from '../../../src/lib/timers.ts';
+import type { Timers } from '../../../src/lib/wait.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
 import { ociManifest } from '../../../src/oci/media-type.ts';
 import { parseRepository, parseTag } from '../../../src/oci/name.ts';
@@ -66,8 +66,17 @@ export class LocalServer {
   }
 }
 
+interface TlsOptions {
+  readonly key: string;
+  readonly cert: string;
+  /** With `requestCert`: which client certificates are good. */
+  readonly ca?: string;
+  readonly requestCert?: boolean;
+  readonly rejectUnauthorized?: boolean;
+}
+
 /** Listens for the running test. `count`: how many requests came before this one. */
-export async function serve(handler: Handler, tls?: { key: string; cert: string }): Promise<LocalServer> {
+export async function serve(handler: Handler, tls?: TlsOptions): Promise<LocalServer> {
   const sockets = new Set<Socket>();
   const listener: RequestListener = (request, response) => {
     local.seen.push({ line: `${request.method} ${request.url}`, headers: request.headers });

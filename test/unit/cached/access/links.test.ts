@@ -1,4 +1,4 @@
-/** Who may have what: a link per repository, and everybody once one of them is public. */
+/** Who may have what: a link per repository, and every caller once one of them is public. */
 import { expect, test } from 'vitest';
 import { Links } from '../../../../src/cached/access/links.ts';
 import { Gate } from '../../../support/gates.ts';
@@ -16,7 +16,7 @@ test('a link of a private repository serves that repository alone', async () => 
   expect(rig.links.isPublic(digest)).toBe(false);
 });
 
-test('a link of a public repository serves everybody', async () => {
+test('a link of a public repository serves every caller', async () => {
   const rig = await StoreRig.create();
   const [alpine, other] = [await rig.record(), await rig.record('r.lan/other')];
   rig.links.link(alpine, digest, true);
@@ -51,7 +51,7 @@ test('links outlive the process with their record, and are public again when pub
   expect([after.mayServe(secret, digestWith('b')), after.mayServe(secret, digest)]).toEqual([true, true]);
 });
 
-test('whoever has a doubt can wait until the public records are read', async () => {
+test('a caller in doubt can wait until the public records are read', async () => {
   const rig = await StoreRig.create();
   const record = await rig.record();
   rig.links.link(record, digest, true);

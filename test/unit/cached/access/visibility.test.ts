@@ -1,10 +1,10 @@
-/** How an upstream with credentials is asked, what is learnt of its answers, and what a verdict is worth at its age. */
+/** How an upstream with credentials is asked, what is learnt of its answers, and how long a visibility stands. */
 import { expect, test } from 'vitest';
 import {
   KnownVisibility,
   standingOf,
   VisibilityCheck,
-  verdictTtlMs,
+  visibilityTtlMs,
 } from '../../../../src/cached/access/visibility.ts';
 import { parseRepository, parseTag } from '../../../../src/oci/name.ts';
 import { UpstreamError, type UpstreamFailure } from '../../../../src/registry/upstream-error.ts';
@@ -64,10 +64,10 @@ test.each([
   ['paused', undefined, 'found', undefined, ['anonymous', 'account']],
   ['unreachable', undefined, 'unreachable', undefined, ['anonymous']],
   ['status', undefined, 'status', undefined, ['anonymous']],
-] as const)('anonymous: %s, with credentials: %s', async (anonymous, account, result, verdict, who) => {
+] as const)('anonymous: %s, with credentials: %s', async (anonymous, account, result, visibility, who) => {
   const { resolve, record, asked } = await rig({ anonymous, account });
   expect(await resolve()).toBe(result);
-  expect(record.visibility?.verdict).toBe(verdict);
+  expect(record.visibility?.verdict).toBe(visibility);
   expect(asked).toEqual(who);
 });
 
@@ -75,7 +75,7 @@ test('a private one is asked with the credentials alone for a day, then anonymou
   const { resolve, record, clock, asked, says } = await rig({ anonymous: 'denied', account: undefined });
   await resolve();
   says.anonymous = undefined;
-  clock.ms += verdictTtlMs - 1;
+  clock.ms += visibilityTtlMs - 1;
   await resolve();
   expect(asked).toEqual(['anonymous', 'account', 'account']);
   expect(record.visibility?.verdict).toBe('private');
@@ -85,7 +85,7 @@ test('a private one is asked with the credentials alone for a day, then anonymou
   expect(record.visibility?.verdict).toBe('public');
 });
 
-test('a failed check takes no verdict away, and a limited one turns none', async () => {
+test('a failed check takes no visibility away, and a limited one changes none', async () => {
   const { resolve, record, says } = await rig({ anonymous: undefined, account: undefined });
   await resolve();
   for (const anonymous of ['unreachable', 'limited', 'timeout'] as const) {
@@ -95,7 +95,7 @@ test('a failed check takes no verdict away, and a limited one turns none', async
   }
 });
 
-test('within a verdict a manifest is fetched with the credentials', async () => {
+test('while the visibility is fresh a manifest is fetched with the credentials', async () => {
   const { origin, resolve, asked } = await rig({ anonymous: undefined, account: undefined });
   await resolve();
   await origin.manifest(repository, tag, { signal });
@@ -104,22 +104,22 @@ test('within a verdict a manifest is fetched with the credentials', async () => 
 
 const now = 1_700_000_000_000;
 
-test('without a verdict it is unknown', () => {
-  expect(standingOf(undefined, now)).toEqual({ verdict: 'unknown', isFresh: false });
+test('without a check it is unknown', () => {
+  expect(standingOf(undefined, now)).toEqual({ visibility: 'unknown', isFresh: false });
 });
 
 test.each([
   [0, true],
-  [verdictTtlMs - 1, true],
-  [verdictTtlMs, false],
-  [10 * verdictTtlMs, false],
+  [visibilityTtlMs - 1, true],
+  [visibilityTtlMs, false],
+  [10 * visibilityTtlMs, false],
   [-1, false],
 ])('%i ms after it was found out it is fresh: %j, and stands either way', (ageMs, isFresh) => {
-  for (const verdict of ['public', 'private'] as const) {
-    expect(standingOf({ verdict, checkedAt: now - ageMs }, now)).toEqual({ verdict, isFresh });
+  for (const visibility of ['public', 'private'] as const) {
+    expect(standingOf({ verdict: visibility, checkedAt: now - ageMs }, now)).toEqual({ visibility, isFresh });
   }
 });
 
 test('it is believed for a day', () => {
-  expect(verdictTtlMs).toBe(86_400_000);
+  expect(visibilityTtlMs).toBe(86_400_000);
 });

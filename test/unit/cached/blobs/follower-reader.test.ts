@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { PassthroughReader } from '../../../../src/cached/blobs/follower-reader.ts';
 import type { Chunk } from '../../../../src/cached/download/resume.ts';
 import { createDigester, type Digest } from '../../../../src/oci/digest.ts';
-import { verifyFirstBytes } from '../../../../src/store/ingest/release-policy.ts';
+import { verifyFirstBytes } from '../../../../src/store/ingest/follower.ts';
 import { MismatchError } from '../../../../src/store/store-error.ts';
 import { type BlobContent, patternBlob } from '../../../support/content.ts';
 import { Gate } from '../../../support/gates.ts';
@@ -23,7 +23,7 @@ interface Setting {
   readonly gate?: Gate;
   readonly gateAt?: number;
   readonly fails?: Error;
-  /** Without: a closed range that nobody can verify. */
+  /** Without: a closed range that can't be verified. */
   readonly hashes?: boolean;
 }
 
@@ -158,7 +158,9 @@ test('a wrong large blob ends before its last byte, and says so', async () => {
   expect(bytes.length).toBeLessThan(large.size);
   expect(bytes.equals(large.slice(0, bytes.length))).toBe(true);
   expect(events).toEqual(['transfer ended', 'mismatch']);
-  await expect(passthrough.read(Buffer.alloc(10), bytes.length)).rejects.toThrow();
+  await expect(passthrough.read(Buffer.alloc(10), bytes.length)).rejects.toMatchObject({
+    code: 'ERR_CRYPTO_HASH_FINALIZED',
+  });
 });
 
 test('the rest of a blob is verified with the hash of what came before', async () => {

@@ -3,14 +3,14 @@ import { expect, onTestFinished, test } from 'vitest';
 import { CachedPeerContent } from '../../../../src/cached/blobs/peer-content.ts';
 import { Download } from '../../../../src/cached/download/download.ts';
 import { Downloads } from '../../../../src/cached/download/downloads.ts';
-import type { ByteReservation } from '../../../../src/cached/download/reserved-room.ts';
-import { SourceList } from '../../../../src/cached/download/source-list.ts';
+import { SourceList } from '../../../../src/cached/download/resume.ts';
+import type { Reservation } from '../../../../src/capacity/room.ts';
 import { Gate } from '../../../support/gates.ts';
 import { IngestRig, large } from '../../store/ingest-rig.ts';
 import { HandClock, ScriptedSource } from '../rig.ts';
 import { StoreRig } from '../store-rig.ts';
 
-const room: ByteReservation = {
+const room: Reservation = {
   bytes: large.size,
   grow: async () => true,
   makeRoom: async () => false,
@@ -39,7 +39,7 @@ test('a node that leaves before the upstream has answered leaves no follower beh
     policy: { stallMs: 60_000, giveUpMs: 60_000 },
     finish: 'always',
     isHeld: async () => false,
-    reserve: async () => room,
+    room: { reserve: async () => room },
     openIngest: onFollowers => rig.open(large.digest, 'boot-1', onFollowers),
     onMismatch: () => {},
   });

@@ -1,8 +1,8 @@
 /** One transfer into one real ingest: how its sources are opened, what becomes of its bytes, and what is left on disk. */
 import { expect, test } from 'vitest';
 import { Download, type DownloadOptions } from '../../../../src/cached/download/download.ts';
-import type { ByteReservation } from '../../../../src/cached/download/reserved-room.ts';
-import { SourceList } from '../../../../src/cached/download/source-list.ts';
+import { SourceList } from '../../../../src/cached/download/resume.ts';
+import type { Reservation } from '../../../../src/capacity/room.ts';
 import type { Ingest } from '../../../../src/store/ingest/ingest.ts';
 import { MismatchError, NoRoomError, StoreError } from '../../../../src/store/store-error.ts';
 import { type BlobContent, patternBlob } from '../../../support/content.ts';
@@ -11,14 +11,14 @@ import { drain, fill, IngestRig, large, small } from '../../store/ingest-rig.ts'
 import { type Act, fails, gives, HandClock, isPending, ScriptedSource } from '../rig.ts';
 
 /** Room that a test may limit, with notes of what became of it. */
-class TestRoom implements ByteReservation {
+class TestRoom implements Reservation {
   bytes = 0;
   /** More than so many bytes are refused. */
   limit = Number.POSITIVE_INFINITY;
   readonly events: string[] = [];
   mayFree = false;
 
-  async reserve(bytes: number): Promise<ByteReservation | undefined> {
+  async reserve(bytes: number): Promise<Reservation | undefined> {
     this.events.push(`reserve ${bytes}`);
     if (bytes > this.limit) return undefined;
     this.bytes = bytes;
@@ -83,7 +83,7 @@ async function download(scripts: readonly (readonly Act[])[], setting: Setting =
     signal: new AbortController().signal,
     now: clock.now,
     isHeld: async () => false,
-    reserve: bytes => room.reserve(bytes),
+    room,
     openIngest: onFollowers => rig.open(digest, 'boot-1', onFollowers),
     onMismatch: () => mismatches.push('mismatch'),
     ...options,
@@ -154,7 +154,7 @@ test('without room for all of it nothing is begun', async () => {
   expect([opens, await rig.ingestFiles()]).toEqual([[], []]);
 });
 
-test.each<[string, Partial<DownloadOptions>]>([
+test.each<[string, Setting]>([
   ['cannot be written', { openIngest: () => Promise.reject(new StoreError('open', 'EROFS', 'read-only')) }],
   ['cannot be read', { isHeld: () => Promise.reject(new StoreError('open', 'EIO', 'broken')) }],
 ])('a store that %s means passing the blob through, not failing', async (_what, options) => {
@@ -179,7 +179,7 @@ test('the partial of an earlier try is continued', async () => {
   expect(opens).toEqual(['a 1500000-']);
 });
 
-test('a full partial asks nobody', async () => {
+test('a full partial asks no source', async () => {
   const rig = await IngestRig.create();
   const before = await rig.open(large.digest);
   before.setSize(large.size);
@@ -191,7 +191,7 @@ test('a full partial asks nobody', async () => {
   expect(await rig.store.sizeOf(large.digest)).toBe(large.size);
 });
 
-test('that all bytes are here is written down before they are compared: a crash then asks nobody', async () => {
+test('that all bytes are here is written down before they are compared: a crash then asks no source', async () => {
   const gate = new Gate();
   const { transfer, rig } = await download([[gives({ beforeChunk: () => gate.pass() })]]);
   const running = transfer.run();
@@ -350,7 +350,7 @@ test('a shutdown keeps the partial', async () => {
   expect(room.events.at(-1)).toBe('keep 1500000');
 });
 
-test('it goes on when its clients have left, and says then that nobody waits', async () => {
+test('it goes on when its clients have left, and says then that no client waits', async () => {
   const gate = new Gate();
   const { transfer, opens, rig } = await download([
     [gives({ after: 1_500_000, beforeChunk: at => (at > 1_000_000 ? gate.pass() : undefined) })],
@@ -365,7 +365,7 @@ test('it goes on when its clients have left, and says then that nobody waits', a
   expect(await rig.store.sizeOf(large.digest)).toBe(large.size);
 });
 
-test('where nothing is to be finished for nobody, it ends with its last client and keeps the partial', async () => {
+test('with finish: never it ends with its last client and keeps the partial', async () => {
   const { transfer, opens, room } = await download([[gives({ after: 1_500_000, ending: 'stall' })]], {
     finish: 'never',
   });
@@ -533,7 +533,7 @@ test('a range brings its own bytes, takes room for them only, and leaves them as
   await request.follower.close();
 });
 
-test('a range that is on disk asks nobody', async () => {
+test('a range that is on disk asks no source', async () => {
   const first = await ranged([], 1_000_000, 1_500_000);
   await first.running;
   await first.request.follower.close();

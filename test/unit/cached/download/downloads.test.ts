@@ -1,8 +1,8 @@
-/** A partial is removed only while nobody fills it, and a download that starts meanwhile waits. */
+/** A partial is removed only while no download fills it, and a download that starts meanwhile waits. */
 import { expect, test } from 'vitest';
 import { Download } from '../../../../src/cached/download/download.ts';
 import { Downloads } from '../../../../src/cached/download/downloads.ts';
-import { SourceList } from '../../../../src/cached/download/source-list.ts';
+import { SourceList } from '../../../../src/cached/download/resume.ts';
 import { digestOf } from '../../../../src/oci/digest.ts';
 import { bytesBlob } from '../../../support/content.ts';
 import { deferred } from '../../../support/gates.ts';
@@ -11,7 +11,7 @@ import { ScriptedSource } from '../rig.ts';
 
 const digest = digestOf(Buffer.from('partial'));
 
-test('whoever asks waits for the removal that runs, and nothing else', async () => {
+test('a request waits for the removal that runs, and for nothing else', async () => {
   const downloads = new Downloads();
   const unlinked = deferred<number>();
   const removal = downloads.removePartial(digest, () => unlinked.promise);
@@ -53,7 +53,7 @@ test('a download that ends for want of sources is told no more, and keeps nothin
         finish: 'always',
         signal: new AbortController().signal,
         isHeld: () => looked.promise,
-        reserve: async () => undefined,
+        room: { reserve: async () => undefined },
         openIngest: () => Promise.reject(new Error('never opened')),
         onMismatch: () => {},
       }),

@@ -1,8 +1,7 @@
 /** One transfer over cuts, stalls and refusals: the bytes that come out, and exactly how the sources were opened. */
 import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { resumeTransfer, StallGuard } from '../../../../src/cached/download/resume.ts';
-import { SourceList } from '../../../../src/cached/download/source-list.ts';
+import { resumeTransfer, SourceList, StallGuard } from '../../../../src/cached/download/resume.ts';
 import { patternBlob } from '../../../support/content.ts';
 import { deferred } from '../../../support/gates.ts';
 import { Recorder } from '../../../support/recorder.ts';
@@ -102,13 +101,13 @@ test('it starts at the first byte wanted, and for a closed range asks for no mor
   expect([open.opens, closed.opens]).toEqual([['a 4000-'], ['a 100-199']]);
 });
 
-test('when nothing is missing nobody is asked', async () => {
+test('when nothing is missing no source is asked', async () => {
   const { run, opens } = transfer([[]], { from: content.size });
   expect(await run()).toBeUndefined();
   expect(opens).toEqual([]);
 });
 
-test('that nobody waits for it is said at each opening', async () => {
+test('that no client waits for it is said at each opening', async () => {
   const { run, opens } = transfer([[gives({ after: 1000 })]], { background: true });
   await run();
   expect(opens).toEqual(['a 0- background', 'a 1000- background']);
@@ -150,7 +149,7 @@ test('where no one knows the size, the end of the stream is the end', async () =
 test.each<[string, Act[], string[]]>([
   ['refused', [gives({ after: 10 }), fails('unreachable'), fails('breaker')], ['downloadResumed a cut']],
   ['answering 503', [gives({ after: 10 }), fails('status')], ['downloadResumed a cut']],
-  ['out of its budget', [gives({ after: 10 }), fails('timeout')], ['downloadResumed a cut']],
+  ['after its deadline', [gives({ after: 10 }), fails('timeout')], ['downloadResumed a cut']],
 ])('a source that is %s after a cut is asked again', async (_what, script, events) => {
   const { run, bytes, opens, recorder } = transfer([script]);
   expect(await run()).toBeUndefined();
@@ -169,7 +168,7 @@ test.each(['unreachable', 'timeout', 'status', 'limited', 'paused', 'breaker', '
 );
 
 test.each(['unreachable', 'gone', 'denied', 'blocked'] as const)(
-  'when the first source fails with "%s" before the first byte, the second is asked before anybody hears of it',
+  'when the first source fails with "%s" before the first byte, the second is asked before any client hears of it',
   async failed => {
     const { run, bytes, opens } = transfer([[fails(failed)], []]);
     expect(await run()).toBeUndefined();
@@ -365,7 +364,7 @@ test('a wait that was asked for is kept when there is time for it', async () => 
   expect(opens).toEqual(['a 0-', 'a 10-', 'sooner', 'a 10-']);
 });
 
-test('whoever asks for a pause twice gets it twice', async () => {
+test('a source that asks for a pause twice gets it twice', async () => {
   const { run, bytes, opens } = transfer([[gives({ after: 10 }), fails('limited', 30), fails('paused', 30)]]);
   expect(await run()).toBeUndefined();
   expect(bytes()).toHaveLength(content.size);
@@ -395,7 +394,7 @@ test('an error that is none of the upstream is not answered by asking again', as
 test.each<[string, Act]>([
   ['the opening', hangs],
   ['the stream', gives({ after: 10, ending: 'stall' })],
-])('an abort ends %s with its reason, and nobody is asked again', async (_where, act) => {
+])('an abort ends %s with its reason, and no source is asked again', async (_where, act) => {
   const controller = new AbortController();
   const { run, opens } = transfer([[act], []], { signal: controller.signal });
   const running = run();

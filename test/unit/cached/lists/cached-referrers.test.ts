@@ -53,7 +53,7 @@ function setUp() {
   return { origin, clock, ask, asked: () => origin.asked.map(({ rest }) => rest) };
 }
 
-test('one list, as it came, answers everybody; with a filter it is cut from it', async () => {
+test('one list, as it came, answers all callers; with a filter it is cut from it', async () => {
   const { clock, ask, asked } = setUp();
   const checkedAt = clock.now();
   expect(await ask()).toEqual({ outcome: 'miss', checkedAt, bytes: indexOf(one, two), filtered: false });

@@ -218,7 +218,7 @@ test('a large list is sorted in slices like a small one, and within its ttl no-c
   expect(asked()).toHaveLength(2);
 });
 
-test('who leaves takes nobody along: the question goes on for the others', async () => {
+test('a client that leaves takes no other along: the request goes on for them', async () => {
   const { origin, ask, asked } = setUp();
   const gate = new Gate();
   origin.before = () => gate.pass();

@@ -1,4 +1,4 @@
-/** Gathering a list to its end, or to where that ends early; and cutting our own pages of a whole list. */
+/** Collecting a list to its end, or to where that ends early; and cutting our own pages of a whole list. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import {

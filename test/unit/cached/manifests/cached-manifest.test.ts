@@ -12,6 +12,7 @@ async function isComplete(rig: StoreRig, image: BuiltImage): Promise<boolean> {
   if (held === undefined) throw new Error('expected the manifest to be held');
   const { manifests, links } = rig;
   const cached = new CachedManifest(new MemoryOrigin(), {
+    offline: false,
     manifests,
     links,
     sizes: new DescriptorSizes(),

@@ -73,7 +73,7 @@ test.each<Case>([
     expected: stale('unreachable'),
   },
   { what: 'as old as may be', ageMs: 3_600_000, upstream: away, expected: stale('unreachable') },
-  { what: 'too old, and nobody to ask', ageMs: 3_600_001, upstream: away, expected: ask },
+  { what: 'too old, and no upstream to ask', ageMs: 3_600_001, upstream: away, expected: ask },
   { what: 'too old, but the upstream is there', ageMs: 3_600_001, expected: check },
 ])('a tag that is $what', ({ ageMs, upstream = up, mustCheck = false, expected }) => {
   const checkedAt = ageMs === undefined ? undefined : now - ageMs;

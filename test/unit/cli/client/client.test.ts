@@ -90,7 +90,7 @@ systemctl restart crio
   it.each([
     [
       { client: 'rkt', url },
-      'expected one of docker, containerd, podman, k3s, kind, crio, buildkit, got rkt\n',
+      'expected one of docker, containerd, podman, k3s, kind, crio, buildkit, nerdctl, talos, skopeo, crane, helm, oras, cosign, apptainer, got rkt\n',
     ],
     [{ client: 'constructor', url }, /^expected one of .*, got constructor\n$/],
     [{ client: 'podman', url, forAll: true }, '--default: podman has no entry for all registries\n'],
@@ -109,7 +109,10 @@ systemctl restart crio
 
   it('prints warnings of the configuration beside its output', async () => {
     const { code, errors } = await runIn(folder, { client: 'docker', url, env: { CISTERN_X: '1' } });
-    expect({ code, errors }).toEqual({ code: 0, errors: expect.stringMatching(/^warning: .*CISTERN_X/) });
+    expect({ code, errors }).toEqual({
+      code: 0,
+      errors: expect.stringMatching(/^environment:CISTERN_X: warning: /),
+    });
   });
 });
 

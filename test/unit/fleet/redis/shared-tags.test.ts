@@ -98,7 +98,7 @@ requires('redis-server')('tags shared by a fleet', () => {
     const leaving = new AbortController();
     const other = ask(node('b'), 'b', 'one', { signal: leaving.signal });
     leaving.abort(new Error('gone'));
-    await expect(other).rejects.toThrow();
+    await expect(other).rejects.toMatchObject({ name: 'AbortError', cause: { message: 'gone' } });
     gate.resolve();
     await first;
   });

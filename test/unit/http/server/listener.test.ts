@@ -1,6 +1,6 @@
 import { createServer } from 'node:http';
 import { connect, type Socket } from 'node:net';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { Listener } from '../../../../src/http/server/listener.ts';
 import { createLogger } from '../../../../src/log.ts';
 import { get, request } from '../../../support/client.ts';
@@ -24,6 +24,16 @@ function open(url: string): Promise<Socket> {
   const { hostname, port } = new URL(url);
   return new Promise((resolve, reject) => {
     const socket = connect(Number(port), hostname, () => resolve(socket)).once('error', reject);
+  });
+}
+
+/** What still happens happens at once: no timer of this process fires before the test has finished. */
+function stopTimers(): void {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'setInterval'] });
+  const timeout = vi.spyOn(AbortSignal, 'timeout').mockImplementation(() => new AbortController().signal);
+  onTestFinished(() => {
+    timeout.mockRestore();
+    vi.useRealTimers();
   });
 }
 
@@ -63,7 +73,8 @@ describe('draining', () => {
     socket.on('data', () => {}).once('close', () => ended.resolve());
     socket.write('GET /v2/ HTTP/1.1\r\nHost: x\r\n\r\n');
     await new Promise(resolve => socket.once('data', resolve));
-    await listener.close({ drainMs: 60_000 });
+    stopTimers();
+    await expect(listener.close({ drainMs: 60_000 })).resolves.toBeUndefined();
     await ended.promise;
   });
 
@@ -93,7 +104,9 @@ describe('draining', () => {
 
   it('is over at once without connections, and may be asked for twice', async () => {
     const { listener } = await served();
-    await Promise.all([listener.close({ drainMs: 60_000 }), listener.close({ drainMs: 60_000 })]);
+    stopTimers();
+    const closings = [listener.close({ drainMs: 60_000 }), listener.close({ drainMs: 60_000 })];
+    expect(await Promise.all(closings)).toEqual([undefined, undefined]);
   });
 
   it('does not cut an answer that is written but not yet taken by the client', async () => {
@@ -198,7 +211,8 @@ describe('what the parser refuses', () => {
   });
 
   it('a TLS hello gets a bare 400, at once', async () => {
-    const { url } = await serveApp();
+    const { url } = await serveApp({ headersTimeoutMs: 3_600_000 });
+    stopTimers();
     const hello = Buffer.from('16030100c8010000c403037a7a7a7a', 'hex');
     const answer = await request(url, { raw: Buffer.concat([hello, Buffer.alloc(200, 1)]) }).done;
     expect([answer.status, answer.bytes]).toEqual([400, 0]);

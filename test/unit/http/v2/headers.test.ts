@@ -2,26 +2,29 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { isNotModified, isRangeCurrent, mustCheck } from '../../../../src/http/v2/headers.ts';
 import { digestOf } from '../../../../src/oci/digest.ts';
+import { titled } from '../../../support/titles.ts';
 
 const digest = digestOf(Buffer.from('content'));
 const other = digestOf(Buffer.from('other'));
 
 describe('If-None-Match', () => {
-  it.each([
-    [undefined, false],
-    ['', false],
-    ['*', true],
-    [' * ', true],
-    [`"${digest}"`, true],
-    [`W/"${digest}"`, true],
-    [`"${other}", W/"${digest}"`, true],
-    [`"a,b","${digest}"`, true],
-    [`"${other}"`, false],
-    [digest, false],
-    [`"${digest}`, false],
-    [`"x${digest}"`, false],
-    [`"a, "${digest}"", "b"`, false],
-  ])('%s is %s', (header, expected) => {
+  it.each(
+    titled([
+      [undefined, false],
+      ['', false],
+      ['*', true],
+      [' * ', true],
+      [`"${digest}"`, true],
+      [`W/"${digest}"`, true],
+      [`"${other}", W/"${digest}"`, true],
+      [`"a,b","${digest}"`, true],
+      [`"${other}"`, false],
+      [digest, false],
+      [`"${digest}`, false],
+      [`"x${digest}"`, false],
+      [`"a, "${digest}"", "b"`, false],
+    ]),
+  )('%s', (_title, [header, expected]) => {
     expect(isNotModified(header, digest)).toBe(expected);
   });
 

@@ -107,7 +107,7 @@ describe('GET blob', () => {
     expect([answer.status, answer.bytes, answer.headers.has('content-range')]).toEqual([200, 1000, false]);
   });
 
-  it('is chunked while nobody knows the size', async () => {
+  it('is chunked while the size is unknown', async () => {
     const { url, hub } = await served();
     hub.blobAnswer = { size: undefined, end: undefined };
     const answer = await get(url, path);
@@ -166,7 +166,7 @@ describe('HEAD blob', () => {
     expect(hub.asked.map(one => one.method)).toEqual(['stat']);
   });
 
-  it('leaves the length out when nobody knows it', async () => {
+  it('leaves the length out when it is unknown', async () => {
     const { url, hub } = await served();
     hub.statAnswer = { size: undefined };
     const answer = await head(url, path);

@@ -130,7 +130,7 @@ describe('namespaces', () => {
     expect(answer.headers.has('oci-namespace')).toBe(false);
   });
 
-  it('answers 404 for a host that is not configured and asks nobody', async () => {
+  it('answers 404 for a host that is not configured and asks no upstream', async () => {
     const { url, hub, ghcr } = await serveApp();
     for (const path of [
       '/v2/a/b/manifests/1?ns=quay.io',
@@ -146,7 +146,7 @@ describe('namespaces', () => {
 });
 
 describe('errors', () => {
-  it('go out as OCI JSON that nobody may cache', async () => {
+  it('go out as OCI JSON that no cache may keep', async () => {
     const { url, path, hub } = await served();
     hub.before = () => {
       throw new UpstreamError({
@@ -178,7 +178,7 @@ describe('errors', () => {
     expect([answer.status, answer.bytes, answer.surplusBytes]).toEqual([404, 0, 0]);
   });
 
-  it('nobody foresaw are 500 without internals, and logged with their stack', async () => {
+  it('that are not foreseen are 500 without internals, and logged with their stack', async () => {
     const { url, path, hub, lines, ended, ends } = await served();
     hub.before = () => {
       throw new TypeError('/srv/cistern/secret-place is broken');

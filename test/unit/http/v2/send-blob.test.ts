@@ -72,7 +72,7 @@ describe('a body that can not be finished', () => {
   });
 
   it('does not wait for ever for a client that keeps its side open', async () => {
-    const { url, path, hub, ended } = await served(1000);
+    const { url, path, hub, ended, ends } = await served(1000);
     hub.preferredBytes = 500;
     hub.beforeRead = at => {
       if (at >= 500) throw new Error('broken');
@@ -82,6 +82,8 @@ describe('a body that can not be finished', () => {
     socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\n\r\n`);
     socket.resume();
     await ended(1);
+    expect(socket.writable).toBe(true); // our side is still open
+    expect(ends[0]).toMatchObject({ bytes: 500 });
     socket.destroy();
   });
 });

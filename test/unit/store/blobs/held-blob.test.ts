@@ -73,7 +73,9 @@ test('a foreign reader costs a check, and puts none off', async () => {
 
 test('times of a blob that is not held: nothing happens', async () => {
   const { store } = await holdOne();
-  await store.setVerified(digestOf(Buffer.from('another')), noonMs);
+  const other = digestOf(Buffer.from('another'));
+  await store.setVerified(other, noonMs);
+  expect(await store.sizeOf(other)).toBeUndefined();
 });
 
 const kib = 1024;

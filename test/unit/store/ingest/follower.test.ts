@@ -171,7 +171,7 @@ test('a read that fails at the disk is an error of that read, and closing works 
   const { growing, follower, events, file } = await follow();
   growing.readable = 100;
   await file.close();
-  await expect(follower.read(Buffer.alloc(10), 0)).rejects.toThrow();
+  await expect(follower.read(Buffer.alloc(10), 0)).rejects.toMatchObject({ code: 'EBADF' });
   await follower.close();
   expect(events).toEqual(['left false']);
 });

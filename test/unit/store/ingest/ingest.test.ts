@@ -4,7 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { digestOf, finishDigest } from '../../../../src/oci/digest.ts';
-import { verifyFirstBytes } from '../../../../src/store/ingest/release-policy.ts';
+import { verifyFirstBytes } from '../../../../src/store/ingest/follower.ts';
 import { MismatchError, NoRoomError } from '../../../../src/store/store-error.ts';
 import { patternBlob } from '../../../support/content.ts';
 import { bytesOf, drain, fill, IngestRig, large, mebibyte, small } from '../ingest-rig.ts';

@@ -1,17 +1,21 @@
 /** The journal beside a partial: what is believed of it, and that nothing in the file can do more harm than cost bytes. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readdirSync } from 'node:fs';
+import { mkdir, open, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test } from 'vitest';
 import { digestOf } from '../../../../src/oci/digest.ts';
+import { Segments } from '../../../../src/store/ingest/growing-file.ts';
 import {
   type BelievedPartial,
+  IngestJournal,
   type JournalPaths,
   type JournalState,
   readBootId,
   readJournal,
   writeJournal,
 } from '../../../../src/store/ingest/journal.ts';
+import { Recorder } from '../../../support/recorder.ts';
 import { filesUnder, tempDir } from '../../../support/temp-dir.ts';
 
 const digest = digestOf(Buffer.from('content'));
@@ -157,6 +161,75 @@ test('whatever JSON stands there, it is either not believed or sorted segments w
     }),
     { numRuns: 200 },
   );
+});
+
+describe('the journal of a running transfer', () => {
+  const mebibyte = 1024 * 1024;
+
+  /** `duringWrite` runs during each write of the journal: it is told how many have begun. */
+  async function running(duringWrite: (progress: (bytes: number) => void, writes: number) => void) {
+    const at = await paths();
+    const handle = await open(join(at.folder, 'part'), 'w');
+    onTestFinished(() => handle.close());
+    const segments = new Segments();
+    const recorder = new Recorder();
+    /** Temporary files that were there when another write began. */
+    const unfinished: string[] = [];
+    let writes = 0;
+    const progress = (bytes: number): void => {
+      const end = segments.endFrom(0);
+      segments.add(end, end + bytes);
+      journal.progressed(handle, bytes, undefined, segments);
+    };
+    const { journal } = await IngestJournal.open({
+      ...at,
+      tempPath: () => {
+        unfinished.push(...readdirSync(at.folder).filter(name => name.startsWith('tmp-')));
+        const begun = writes;
+        writes += 1;
+        if (begun > 0) queueMicrotask(() => duringWrite(progress, begun)); // the first one is that of an empty journal
+        return at.tempPath();
+      },
+      digest,
+      source: 'docker.io/library/alpine',
+      bootId: 'boot-1',
+      observer: recorder.observer,
+    });
+    const journaled = async () => (await readJournal(at, digest, 'boot-1'))?.segments.bytes;
+    return { journal, progress, journaled, unfinished, writes: () => writes - 1 };
+  }
+
+  test('is written again at once for what came during a write, although no chunk follows', async () => {
+    const { journal, progress, journaled, writes } = await running((more, begun) => {
+      if (begun < 3) more(mebibyte);
+    });
+    progress(mebibyte);
+    await journal.settle();
+    expect(await journaled()).toBe(3 * mebibyte);
+    expect(writes()).toBe(3);
+  });
+
+  test('is not written again for less than a MiB, until that is full', async () => {
+    const { journal, progress, journaled, writes } = await running((more, begun) => {
+      if (begun === 1) more(mebibyte - 1);
+    });
+    progress(mebibyte);
+    await journal.settle();
+    expect([await journaled(), writes()]).toEqual([mebibyte, 1]);
+    progress(1);
+    await journal.settle();
+    expect([await journaled(), writes()]).toEqual([2 * mebibyte, 2]);
+  });
+
+  test('has one write at a time', async () => {
+    const { unfinished, journal, progress, writes } = await running((more, begun) => {
+      if (begun < 5) for (const _chunk of [1, 2, 3]) more(mebibyte);
+    });
+    progress(mebibyte);
+    await journal.settle();
+    expect(writes()).toBe(5);
+    expect(unfinished).toEqual([]);
+  });
 });
 
 test('the boot has a name that stays the same', async () => {

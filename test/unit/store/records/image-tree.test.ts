@@ -13,16 +13,17 @@ const attestation = buildImage({
 });
 
 /** Digests that are missing of `image` when all of it is held but `absent`. Undefined: complete. `reads`: manifests that were read. */
-async function missingOf(image: BuiltImage, absent: readonly string[]) {
+async function missingOf(image: BuiltImage, absent: readonly string[], asked: readonly string[] = []) {
   const reads: string[] = [];
   const missing = await findMissing(parseManifest(image.bytes, image.descriptor.mediaType), {
-    manifest: async ({ digest }) => {
+    manifest: async digest => {
       reads.push(digest);
       const found = image.manifests.find(manifest => manifest.descriptor.digest === digest);
       if (found === undefined || absent.includes(digest)) return undefined;
       return parseManifest(found.bytes, found.descriptor.mediaType);
     },
     hasBlob: async digest => !absent.includes(digest),
+    wasAsked: digest => asked.includes(digest),
   });
   return { reads, missing: missing && [...missing.manifests, ...missing.blobs.keys()] };
 }
@@ -76,4 +77,24 @@ test('each manifest of nested indexes is read once, however often they name it',
   const { reads, missing } = await missingOf(index, [shared]);
   expect(missing).toEqual([shared]);
   expect(reads).toHaveLength(8);
+});
+
+test('a build cache needs of what it lists only what was asked for', async () => {
+  const [listed, other] = one.layers.map(layer => layer.descriptor);
+  if (listed === undefined || other === undefined) throw new Error('expected two layers');
+  const cache = buildIndex({ children: [] });
+  const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, manifests: [listed, other] }));
+  const index = { ...cache, bytes };
+  const all = [listed.digest, other.digest];
+  expect((await missingOf(index, all)).missing).toBeUndefined();
+  expect((await missingOf(index, all, [other.digest])).missing).toEqual([other.digest]);
+  expect((await missingOf(index, [listed.digest], [other.digest])).missing).toBeUndefined();
+});
+
+test('the config of an artifact is needed once a client has asked for it', async () => {
+  const chart = buildImage({ layers: ['chart'], extra: { artifactType: 'application/vnd.chart' } });
+  const config = chart.config?.descriptor.digest ?? '';
+  expect((await missingOf(chart, [config])).missing).toBeUndefined();
+  expect((await missingOf(chart, [config], [config])).missing).toEqual([config]);
+  expect((await missingOf(one, [one.config?.descriptor.digest ?? ''])).missing).toHaveLength(1);
 });

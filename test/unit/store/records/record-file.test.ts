@@ -2,10 +2,7 @@
 import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import {
-  formatChecksummedLine,
-  parseChecksummedLine,
-} from '../../../../src/store/records/checksummed-line.ts';
+import { formatChecksummedLine, parseChecksummedLine } from '../../../../src/store/records/record-file.ts';
 import type { RepositoryRecord } from '../../../../src/store/records/repository-record.ts';
 import { filesUnder } from '../../../support/temp-dir.ts';
 import { alpine, descriptor, digest, everything, latest, minuteMs, RecordsRig } from '../records-rig.ts';

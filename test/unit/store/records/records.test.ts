@@ -148,7 +148,9 @@ describe('all records', () => {
   test('of a store without their folder are none', async () => {
     const rig = await RecordsRig.create();
     await rm(rig.layout.recordsFolder, { recursive: true });
-    for await (const name of rig.records.names()) expect.unreachable(name);
+    const names: string[] = [];
+    for await (const name of rig.records.names()) names.push(name);
+    expect(names).toEqual([]);
   });
 
   test('are written at the end, each in its own file', async () => {

@@ -16,7 +16,7 @@ import {
   serve,
 } from '../rig.ts';
 
-const head = 'HEAD /v2/library/alpine/manifests/latest';
+const head = 'GET /v2/library/alpine/manifests/latest';
 const tokenLine = 'GET /token?service=registry.test&scope=repository%3Alibrary%2Falpine%3Apull';
 const credentials = new StaticCredentials('u', 'p:w');
 
@@ -64,29 +64,29 @@ async function serveWithTokens(
 test('the first request is challenged, the token is kept, and the next repository gets its own first', async () => {
   const server = await serveWithTokens();
   const { registry, recorder } = connect(server.url);
-  expect((await registry.resolve(alpine, latest, read)).descriptor.digest).toBe(manifestDigest);
+  expect((await registry.manifest(alpine, latest, read)).descriptor.digest).toBe(manifestDigest);
   expect(server.lines).toEqual([head, tokenLine, head]);
-  await registry.resolve(alpine, latest, read);
+  await registry.manifest(alpine, latest, read);
   expect(server.lines.slice(3)).toEqual([head]);
-  await registry.resolve(busybox, latest, read);
+  await registry.manifest(busybox, latest, read);
   expect(server.lines.slice(4)).toEqual([
     'GET /token?service=registry.test&scope=repository%3Alibrary%2Fbusybox%3Apull',
-    'HEAD /v2/library/busybox/manifests/latest',
+    'GET /v2/library/busybox/manifests/latest',
   ]);
   expect(
     server.seen.filter(({ line }) => line.startsWith('GET /token')).map(s => s.headers.authorization),
   ).toEqual([undefined, undefined]);
   expect(recorder.of('upstreamAnswered').slice(0, 3)).toEqual([
-    'upstreamAnswered up manifest HEAD 401',
+    'upstreamAnswered up manifest GET 401',
     'upstreamAnswered up token GET 200',
-    'upstreamAnswered up manifest HEAD 200',
+    'upstreamAnswered up manifest GET 200',
   ]);
 });
 
 test('credentials go to the realm as Basic, and never to the registry beside the token', async () => {
   const server = await serveWithTokens();
   const { registry } = connect(server.url, { credentials });
-  await registry.resolve(alpine, latest, read);
+  await registry.manifest(alpine, latest, read);
   expect(server.seen.map(({ headers }) => headers.authorization)).toEqual([
     undefined,
     `Basic ${Buffer.from('u:p:w').toString('base64')}`,
@@ -97,12 +97,12 @@ test('credentials go to the realm as Basic, and never to the registry beside the
 test('a token is fetched anew before it expires, by the clock', async () => {
   const server = await serveWithTokens();
   const { registry, clock } = connect(server.url);
-  await registry.resolve(alpine, latest, read);
+  await registry.manifest(alpine, latest, read);
   clock.advance(289_999);
-  await registry.resolve(alpine, latest, read);
+  await registry.manifest(alpine, latest, read);
   expect(server.lines.slice(3)).toEqual([head]);
   clock.advance(1);
-  await registry.resolve(alpine, latest, read);
+  await registry.manifest(alpine, latest, read);
   expect(server.lines.slice(4)).toEqual([tokenLine, head]);
 });
 
@@ -114,19 +114,19 @@ test.each([
     answer: count => ({ ...body, token: undefined, access_token: `t${count}` }),
   });
   const { registry, clock } = connect(server.url);
-  await registry.resolve(alpine, latest, read);
+  await registry.manifest(alpine, latest, read);
   clock.advance(49_999);
-  await registry.resolve(alpine, latest, read);
+  await registry.manifest(alpine, latest, read);
   expect(server.lines).toEqual([head, tokenLine, head, head]);
   clock.advance(1);
-  await registry.resolve(alpine, latest, read);
+  await registry.manifest(alpine, latest, read);
   expect(server.lines.slice(4)).toEqual([tokenLine, head]);
 });
 
 test('twenty at once share one token request', async () => {
   const server = await serveWithTokens();
   const { registry } = connect(server.url);
-  await Promise.all(Array.from({ length: 20 }, () => registry.resolve(alpine, latest, read)));
+  await Promise.all(Array.from({ length: 20 }, () => registry.manifest(alpine, latest, read)));
   expect(server.lines.filter(line => line === tokenLine)).toHaveLength(1);
   expect(server.lines).toHaveLength(41);
 });
@@ -140,8 +140,8 @@ test('a caller who leaves does not end the token request that others wait for', 
   });
   const { registry } = connect(server.url);
   const leaving = new AbortController();
-  const left = registry.resolve(alpine, latest, { signal: leaving.signal });
-  const stays = registry.resolve(alpine, latest, read);
+  const left = registry.manifest(alpine, latest, { signal: leaving.signal });
+  const stays = registry.manifest(alpine, latest, read);
   await server.until(3);
   leaving.abort(new Error('left'));
   await expect(left).rejects.toThrow('left');
@@ -153,13 +153,13 @@ test('a caller who leaves does not end the token request that others wait for', 
 test('a token that was refused is replaced once; refused again, it is denied', async () => {
   const server = await serveWithTokens();
   const { registry } = connect(server.url);
-  await registry.resolve(alpine, latest, read);
+  await registry.manifest(alpine, latest, read);
   server.good.delete('Bearer t1');
-  await registry.resolve(alpine, latest, read);
+  await registry.manifest(alpine, latest, read);
   expect(server.lines.slice(3)).toEqual([head, tokenLine, head]);
   const refusing = await serveWithTokens({ issue: false });
   const refused = connect(refusing.url).registry;
-  expect(await failureOf(refused.resolve(alpine, latest, read))).toMatchObject({
+  expect(await failureOf(refused.manifest(alpine, latest, read))).toMatchObject({
     failure: 'denied',
     upstreamStatus: 401,
     code: 'MANIFEST_UNKNOWN',
@@ -175,12 +175,12 @@ test('with a fresh token at the first request, one refusal is the last word', as
     },
   });
   const { registry } = connect(server.url);
-  await registry.resolve(alpine, latest, read);
+  await registry.manifest(alpine, latest, read);
   server.good.add = () => server.good;
-  expect(await failureOf(registry.resolve(busybox, latest, read))).toMatchObject({ failure: 'denied' });
+  expect(await failureOf(registry.manifest(busybox, latest, read))).toMatchObject({ failure: 'denied' });
   expect(server.lines.slice(3)).toEqual([
     'GET /token?service=registry.test&scope=repository%3Alibrary%2Fbusybox%3Apull',
-    'HEAD /v2/library/busybox/manifests/latest',
+    'GET /v2/library/busybox/manifests/latest',
   ]);
 });
 
@@ -194,9 +194,9 @@ test('403 with a kept token is tried once with a fresh one, 403 with a fresh one
     else sendJson(response, {}, 403);
   });
   const { registry } = connect(server.url);
-  await registry.resolve(alpine, latest, read);
+  await registry.manifest(alpine, latest, read);
   allows = false;
-  expect(await failureOf(registry.resolve(alpine, latest, read))).toMatchObject({
+  expect(await failureOf(registry.manifest(alpine, latest, read))).toMatchObject({
     failure: 'denied',
     upstreamStatus: 403,
   });
@@ -216,11 +216,11 @@ test('403 for a token that was fetched for this very request is denied at once',
     else sendJson(response, {}, 403);
   });
   const { registry } = connect(server.url);
-  await registry.resolve(alpine, latest, read);
-  expect(await failureOf(registry.resolve(busybox, latest, read))).toMatchObject({ failure: 'denied' });
+  await registry.manifest(alpine, latest, read);
+  expect(await failureOf(registry.manifest(busybox, latest, read))).toMatchObject({ failure: 'denied' });
   expect(server.lines.slice(3)).toEqual([
     'GET /token?scope=repository%3Alibrary%2Fbusybox%3Apull',
-    'HEAD /v2/library/busybox/manifests/latest',
+    'GET /v2/library/busybox/manifests/latest',
   ]);
 });
 
@@ -229,9 +229,9 @@ test('a scope of the upstream’s own is remembered for its repository', async (
     challenge: url => `Bearer realm="${url}/token",service="s",scope="repository:mirror/alpine:pull"`,
   });
   const { registry, clock } = connect(server.url);
-  await registry.resolve(alpine, latest, read);
+  await registry.manifest(alpine, latest, read);
   clock.advance(300_000);
-  await registry.resolve(alpine, latest, read);
+  await registry.manifest(alpine, latest, read);
   const own = 'GET /token?service=s&scope=repository%3Amirror%2Falpine%3Apull';
   expect(server.lines).toEqual([head, own, head, own, head]);
 });
@@ -243,14 +243,14 @@ test('Basic is sent ahead once it was asked for', async () => {
     } else sendJson(response, {}, 401, { 'www-authenticate': 'Basic realm="r"' });
   });
   const { registry } = connect(server.url, { credentials });
-  await registry.resolve(alpine, latest, read);
-  await registry.resolve(busybox, latest, read);
-  expect(server.lines).toEqual([head, head, 'HEAD /v2/library/busybox/manifests/latest']);
+  await registry.manifest(alpine, latest, read);
+  await registry.manifest(busybox, latest, read);
+  expect(server.lines).toEqual([head, head, 'GET /v2/library/busybox/manifests/latest']);
   const anonymous = connect(server.url).registry;
-  expect(await failureOf(anonymous.resolve(alpine, latest, read))).toMatchObject({ failure: 'denied' });
+  expect(await failureOf(anonymous.manifest(alpine, latest, read))).toMatchObject({ failure: 'denied' });
   const wrong = connect(server.url, { credentials: new StaticCredentials('u', 'no') }).registry;
-  expect(await failureOf(wrong.resolve(alpine, latest, read))).toMatchObject({ failure: 'denied' });
-  expect(server.lines.slice(3)).toEqual([head, head, head]);
+  expect(await failureOf(wrong.manifest(alpine, latest, read))).toMatchObject({ failure: 'credentials' });
+  expect(server.lines.slice(3)).toEqual([head, head, head, head]);
 });
 
 test('a realm elsewhere is not dialled, with credentials or without', async () => {
@@ -260,12 +260,12 @@ test('a realm elsewhere is not dialled, with credentials or without', async () =
   });
   for (const options of [{ credentials }, {}]) {
     const { registry, recorder } = connect(server.url, options);
-    const failure = await failureOf(registry.resolve(alpine, latest, read));
+    const failure = await failureOf(registry.manifest(alpine, latest, read));
     expect(failure).toMatchObject({ failure: 'blocked', code: 'UNAVAILABLE' });
     expect(failure['message']).toBe(
       `the token realm localhost:${realm.port} is not asked: only realms on 127.0.0.1:${server.port} and in token_hosts are`,
     );
-    expect(recorder.of('upstreamAnswered')).toEqual(['upstreamAnswered up manifest HEAD 401']);
+    expect(recorder.of('upstreamAnswered')).toEqual(['upstreamAnswered up manifest GET 401']);
   }
   expect(realm.lines).toEqual([]);
 });
@@ -276,7 +276,7 @@ test('a realm on the own host with another port is asked, one in token_hosts too
     const server = await serveWithTokens({ challenge: () => `Bearer realm="${realm.urlAt(host)}/token"` });
     server.good.add('Bearer t1');
     const { registry } = connect(server.url, { credentials, tokenHosts: ['localhost'] });
-    await registry.resolve(alpine, latest, read);
+    await registry.manifest(alpine, latest, read);
   }
   expect(realm.lines).toHaveLength(2);
 });
@@ -298,7 +298,7 @@ test.each([
     else sendJson(response, {}, 401, { 'www-authenticate': `Bearer realm="${server.url}/token"` });
   });
   const { registry } = connect(server.url);
-  const got = await failureOf(registry.resolve(alpine, latest, read));
+  const got = await failureOf(registry.manifest(alpine, latest, read));
   expect(got).toMatchObject({ failure, code: failure === 'denied' ? 'MANIFEST_UNKNOWN' : 'UNAVAILABLE' });
   expect(server.lines).toEqual([head, 'GET /token?scope=repository%3Alibrary%2Falpine%3Apull']);
 });
@@ -309,11 +309,11 @@ test('a realm that is silent is not asked again for a while, also for other repo
     sendJson(response, {}, 401, { 'www-authenticate': `Bearer realm="${server.url}/token"` });
   });
   const { registry, clock } = connect(server.url);
-  const first = failureOf(registry.resolve(alpine, latest, read));
+  const first = failureOf(registry.manifest(alpine, latest, read));
   await server.until(2);
   clock.advance(8000);
   expect(await first).toMatchObject({ failure: 'timeout' });
-  expect(await failureOf(registry.resolve(busybox, latest, read))).toMatchObject({ failure: 'timeout' });
+  expect(await failureOf(registry.manifest(busybox, latest, read))).toMatchObject({ failure: 'timeout' });
   expect(server.lines.filter(line => line.startsWith('GET /token'))).toHaveLength(1);
   expect(registry.health().away).toBe(false);
 });
@@ -326,7 +326,7 @@ test('errors and log lines hold neither credentials nor tokens nor queries', asy
   const { registry, recorder } = connect(server.url, {
     credentials: new StaticCredentials('user', 'hunter2'),
   });
-  const failure = await failureOf(registry.resolve(alpine, latest, read));
+  const failure = await failureOf(registry.manifest(alpine, latest, read));
   const told = JSON.stringify([failure, recorder.logged, recorder.events]);
   expect(told).not.toMatch(/hunter2|secret|t1|scope=/);
   expect(told).not.toContain(Buffer.from('user:hunter2').toString('base64'));
@@ -346,11 +346,11 @@ test('credentials that change are asked for with each request for a token, and w
       });
   });
   const { registry, clock } = connect(server.url, { credentials: provider });
-  await registry.resolve(alpine, latest, read);
+  await registry.manifest(alpine, latest, read);
   clock.advance(60_000);
-  await registry.resolve(alpine, latest, read);
+  await registry.manifest(alpine, latest, read);
   clock.advance(1);
-  await registry.resolve(busybox, latest, read);
+  await registry.manifest(busybox, latest, read);
   const sent = server.seen.map(({ headers }) => headers.authorization);
   expect(sent.filter(value => value?.startsWith('Basic'))).toEqual([
     'Basic 1',

@@ -87,13 +87,13 @@ test.each<[string, Handler]>([
         'docker-content-digest': manifestDigest,
       }),
   ],
-  [
-    '405',
+  ...[400, 401, 403, 404, 405, 406, 500, 501, 503].map((status): [string, Handler] => [
+    String(status),
     (request, response) => {
-      if (request.method === 'HEAD') sendJson(response, {}, 405);
+      if (request.method === 'HEAD') sendJson(response, {}, status);
       else sendManifest(request, response);
     },
-  ],
+  ]),
 ])('HEAD with %s is followed by GET', async (_name, handler) => {
   const server = await serve(handler);
   expect((await connect(server.url).registry.resolve(alpine, latest, read)).descriptor).toEqual(descriptor);

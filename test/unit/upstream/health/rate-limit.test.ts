@@ -1,6 +1,6 @@
 /** 429 and pull quotas: what is read from answers, and for how long requests pause. */
 import { expect, test } from 'vitest';
-import { parseTag } from '../../../../src/oci/name.ts';
+import { parseTag, type Repository } from '../../../../src/oci/name.ts';
 import { PullQuota, RateLimitPauses } from '../../../../src/upstream/health/rate-limit.ts';
 import {
   alpine,
@@ -10,6 +10,7 @@ import {
   failureOf,
   latest,
   ManualClock,
+  never,
   read,
   sendBlob,
   sendJson,
@@ -72,7 +73,7 @@ test('429 of the realm pauses tokens only', async () => {
   });
   expect(await failureOf(registry.resolve(busybox, latest, read))).toMatchObject({ failure: 'paused' });
   expect(registry.health().pausedUntil('manifest')).toBeUndefined();
-  expect(server.lines.map(line => line.split(' ')[0])).toEqual(['HEAD', 'GET']);
+  expect(server.lines.map(line => line.split(' ')[0])).toEqual(['HEAD', 'GET', 'HEAD']);
 });
 
 test('a later Retry-After replaces the earlier one', () => {
@@ -125,4 +126,23 @@ test.each([
   );
   quota.read(headers);
   expect(quota.isLow).toBe(expected);
+});
+
+test('429 of a store that a redirect led to makes that store rest, and neither the registry nor another store', async () => {
+  const busy = await serve((_request, response) => sendJson(response, {}, 429, { 'retry-after': '60' }));
+  const well = await serve(sendBlob);
+  const server = await serve((request, response) => {
+    const store = request.url?.includes('busybox') ? well : busy;
+    sendJson(response, {}, 307, { location: store.url });
+  });
+  const { registry, clock } = connect(server.url);
+  const open = (repository: Repository): Promise<unknown> =>
+    registry.blobSource(repository, blobDigest).open(0, { signal: never });
+  expect(await failureOf(open(alpine))).toMatchObject({ failure: 'limited', upstreamStatus: 429 });
+  expect(registry.health().pausedUntil('blob')).toBeUndefined();
+  expect(await failureOf(open(alpine))).toMatchObject({ failure: 'paused', retryAfterMs: 60_000 });
+  await open(busybox);
+  expect([busy.lines, well.lines, server.lines.length]).toEqual([['GET /'], ['GET /'], 3]);
+  clock.advance(60_000);
+  expect(await failureOf(open(alpine))).toMatchObject({ failure: 'limited' });
 });

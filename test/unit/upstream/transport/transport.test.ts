@@ -2,6 +2,7 @@
 import { once } from 'node:events';
 import { createServer, type Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
+import { TLSSocket } from 'node:tls';
 import { expect, onTestFinished, test } from 'vitest';
 import { RoundTrip } from '../../../../src/upstream/transport/transport.ts';
 import { CertificateAuthority } from '../../../support/certificates.ts';
@@ -131,17 +132,17 @@ test.each([502, 503, 504])('%i is asked again once, after 200 ms', async status 
     else sendManifest(request, response);
   });
   const { registry, clock } = connect(server.url);
-  const asked = registry.resolve(alpine, latest, read);
+  const asked = registry.manifest(alpine, latest, read);
   await clock.pass(200);
   await asked;
-  expect(server.lines).toEqual([head, head]);
+  expect(server.lines).toEqual(Array(2).fill('GET /v2/library/alpine/manifests/latest'));
 });
 
 test('503 twice is the answer; 500, 429 and 404 are not asked again', async () => {
   const statuses = [503, 503, 500, 429, 404];
   const server = await serve((_request, response, count) => sendJson(response, {}, statuses[count]));
   const { registry, clock } = connect(server.url);
-  const first = failureOf(registry.resolve(alpine, latest, read));
+  const first = failureOf(registry.manifest(alpine, latest, read));
   await clock.pass(200);
   expect(await first).toMatchObject({ failure: 'status', upstreamStatus: 503, code: 'UNAVAILABLE' });
   for (const [failure, count] of [
@@ -150,7 +151,7 @@ test('503 twice is the answer; 500, 429 and 404 are not asked again', async () =
     ['gone', 5],
   ] as const) {
     clock.advance(10_000);
-    expect(await failureOf(registry.resolve(alpine, latest, read))).toMatchObject({ failure });
+    expect(await failureOf(registry.manifest(alpine, latest, read))).toMatchObject({ failure });
     expect(server.seen).toHaveLength(count);
   }
 });
@@ -212,7 +213,7 @@ test('one deadline covers a token, redirects and retries', async () => {
     } else if (count === 2) sendJson(response, {}, 503);
   });
   const { registry, clock } = connect(server.url);
-  const asked = failureOf(registry.resolve(alpine, latest, read));
+  const asked = failureOf(registry.manifest(alpine, latest, read));
   await clock.pass(200);
   await server.until(4);
   clock.advance(7799);
@@ -235,17 +236,17 @@ test('an abort before the connection stands is answered at once, with the caller
   };
   const { registry } = connect('http://registry.test', { lookup });
   const leaving = new AbortController();
-  const asked = registry.resolve(alpine, latest, { signal: leaving.signal });
+  const asked = registry.manifest(alpine, latest, { signal: leaving.signal });
   while (names.length === 0) await turn();
   leaving.abort(new Error('left'));
   await expect(asked).rejects.toThrow('left');
-  await expect(registry.resolve(alpine, latest, { signal: leaving.signal })).rejects.toThrow('left');
+  await expect(registry.manifest(alpine, latest, { signal: leaving.signal })).rejects.toThrow('left');
 });
 
 test('closing ends what runs, and nothing is asked afterwards', async () => {
   const server = await serve(() => undefined);
   const { registry } = connect(server.url);
-  const asked = failureOf(registry.resolve(alpine, latest, read));
+  const asked = failureOf(registry.manifest(alpine, latest, read));
   await server.until(1);
   await registry.close();
   await registry.close();
@@ -275,3 +276,32 @@ test.each(['http://127.0.0.1:5000/v2/', 'http://localhost:5000/', 'http://[::1]:
     expect(measured([far, 20], [new URL(url), 500])).toBe(0);
   },
 );
+
+test('a client certificate is shown to the upstream itself, and to no store that it redirects to', async () => {
+  const authority = new CertificateAuthority(await tempDir());
+  const { cert, key } = authority.issue();
+  const asking = { ...authority.issue(), ca: authority.caPem, requestCert: true };
+  const shown: (string | undefined)[] = [];
+  const note = (socket: unknown): void => {
+    shown.push(socket instanceof TLSSocket ? socket.getPeerX509Certificate()?.subject : undefined);
+  };
+  const store = await serve(
+    (request, response) => {
+      note(request.socket);
+      sendBlob(request, response);
+    },
+    { ...asking, rejectUnauthorized: false },
+  );
+  const server = await serve((request, response) => {
+    note(request.socket);
+    if (request.url?.includes('/blobs/')) sendJson(response, {}, 307, { location: store.urlAt('localhost') });
+    else sendManifest(request, response);
+  }, asking);
+  const trust = { ca: authority.caPem };
+  const { registry } = connect(server.url, { ...trust, clientCertificate: { certificate: cert, key } });
+  await registry.resolve(alpine, latest, read);
+  await registry.blobSource(alpine, blobDigest).open(0, { signal: never });
+  expect(shown).toEqual(['CN=Test leaf', 'CN=Test leaf', undefined]);
+  const without = connect(server.url, trust).registry;
+  expect(await failureOf(without.resolve(alpine, latest, read))).toMatchObject({ failure: 'unreachable' });
+});

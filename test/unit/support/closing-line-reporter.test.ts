@@ -87,6 +87,17 @@ describe('a run', () => {
     );
   });
 
+  test('fails a run with a title that fills the screen, of a test or of a suite', async () => {
+    const long = 'a'.repeat(121);
+    const { code, lines } = await run(
+      `test('${'a'.repeat(120)}', () => {}); test('${long}', () => {}); describe('${long}', () => { ${passing} });`,
+    );
+    expect(code).toBe(1);
+    const complaint = `FAILED: a title of 121 characters: a.test.ts > ${'a'.repeat(60)}…`;
+    expect(lines.filter(line => line.startsWith('FAILED:'))).toEqual([complaint, complaint]);
+    expect(lines.at(-1)).toBe('3 passed, 0 failed, 0 skipped');
+  });
+
   test('names what passed only when it was tried again', async () => {
     const { code, lines } = await run(
       `let tries = 0; test('wavers', { retry: 1 }, () => expect(tries++).toBe(1)); ${passing}`,

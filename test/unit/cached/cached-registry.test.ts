@@ -1,11 +1,11 @@
 /** Manifests that go out without any waiting: only what `CachedTag` and `CachedManifest` would give out unasked. */
 import { expect, test } from 'vitest';
-import { ManifestFromMemory } from '../../../../src/cached/cached-registry.ts';
-import { DescriptorSizes } from '../../../../src/content/hot-manifests.ts';
-import { parseRepository, parseTag } from '../../../../src/oci/name.ts';
-import { buildImage } from '../../../support/images.ts';
-import { HandClock } from '../rig.ts';
-import { MemoryOrigin, StoreRig } from '../store-rig.ts';
+import { ManifestFromMemory } from '../../../src/cached/cached-registry.ts';
+import { DescriptorSizes } from '../../../src/content/hot-manifests.ts';
+import { parseRepository, parseTag } from '../../../src/oci/name.ts';
+import { buildImage } from '../../support/images.ts';
+import { HandClock } from './rig.ts';
+import { MemoryOrigin, StoreRig } from './store-rig.ts';
 
 const alpine = parseRepository('library/alpine');
 const latest = parseTag('latest');

@@ -204,7 +204,7 @@ describe('/api/v1/stats on the TCP port', () => {
     expect((await get(mirror.url, '/api/v1/stats', { headers: alice })).status).toBe(200);
   });
 
-  test('changes nothing, for nobody', async () => {
+  test('changes nothing, for any caller', async () => {
     const { mirror } = await start(true);
     const headers = { ...alice, 'Content-Type': 'application/json' };
     const body = '{"image":"secret/closed"}';
@@ -274,7 +274,7 @@ describe('bad input', () => {
     });
     expect(await run(file, options => runLs(options, 'Docker.io/{a,b}'))).toMatchObject({
       code: 2,
-      errors: expect.stringContaining('error: expected a pattern over names'),
+      errors: expect.stringContaining('error: not an image or a pattern of images'),
     });
   });
 

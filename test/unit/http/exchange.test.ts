@@ -1,7 +1,7 @@
 import { IncomingMessage } from 'node:http';
 import { Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { clientAddressBehind } from '../../../../src/http/exchange.ts';
+import { clientAddressBehind } from '../../../src/http/exchange.ts';
 
 function requestFrom(remoteAddress: string, forwarded?: string): IncomingMessage {
   const socket = new Socket();
@@ -27,6 +27,6 @@ describe('client address', () => {
   });
 
   it('refuses what is no address', () => {
-    expect(() => clientAddressBehind(['proxy.lan'])).toThrow();
+    expect(() => clientAddressBehind(['proxy.lan'])).toThrow('Invalid socket address');
   });
 });

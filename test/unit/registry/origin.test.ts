@@ -1,9 +1,8 @@
-/** Guards src/registry/map-origin.ts. */
+/** Guards src/registry/origin.ts. */
 import { expect, test } from 'vitest';
 import { digestOf } from '../../../src/oci/digest.ts';
 import { parseRepository, parseTag } from '../../../src/oci/name.ts';
-import { mapOrigin, wrapSource } from '../../../src/registry/map-origin.ts';
-import type { Origin } from '../../../src/registry/origin.ts';
+import { mapOrigin, type Origin, wrapSource } from '../../../src/registry/origin.ts';
 import type { BlobSource } from '../../../src/registry/registry.ts';
 
 const repository = parseRepository('library/alpine');

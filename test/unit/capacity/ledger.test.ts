@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { computeLimit, DiskWatch, describeMinFreeProblem, minFreeOn } from '../../../src/capacity/limit.ts';
+import { computeLimit, DiskWatch, describeMinFreeProblem, minFreeOn } from '../../../src/capacity/ledger.ts';
 import { Gate } from '../../support/gates.ts';
 import { Recorder } from '../../support/recorder.ts';
 
@@ -25,9 +25,9 @@ describe('min_free', () => {
 
   test('that no disk of this size can have is a problem in words; everything else is none', () => {
     expect(describeMinFreeProblem(2 * gib, 1.5 * gib)).toBe(
-      'store.min_free is 2 GiB, but the whole disk has 1.5 GiB: nothing can be kept; set it below the size of the disk',
+      'store.min_free is 2.0 GiB, but the whole disk has 1.5 GiB: nothing can be kept; set it below the size of the disk',
     );
-    expect(describeMinFreeProblem(gib, gib)).toContain('1 GiB');
+    expect(describeMinFreeProblem(gib, gib)).toContain('1.0 GiB');
     expect(describeMinFreeProblem(gib - 1, gib)).toBeUndefined();
     expect(describeMinFreeProblem(undefined, 1)).toBeUndefined();
   });
@@ -46,7 +46,7 @@ describe('the limit', () => {
   test('is what is ours plus what is free above min_free, where that is less, and says so in numbers', () => {
     expect(computeLimit({ maxBytes: 14 * gib, minFreeBytes: 2 * gib }, disk)).toEqual({
       bytes: 13 * gib,
-      reason: 'min_free: the disk has only 10 GiB free of 100 GiB, and 2 GiB stay free',
+      reason: 'min_free: the disk has only 10.0 GiB free of 100 GiB, and 2.0 GiB stay free',
     });
   });
 

@@ -1,6 +1,6 @@
 /** Whose turn it is, by the names of the sources in the order in which they are asked. */
 import { expect, test } from 'vitest';
-import { SourceList } from '../../../../src/cached/download/source-list.ts';
+import { SourceList } from '../../../../src/cached/download/resume.ts';
 import type { BlobSource } from '../../../../src/registry/registry.ts';
 import { bytesBlob } from '../../../support/content.ts';
 import { ScriptedSource } from '../rig.ts';
@@ -9,7 +9,7 @@ function source(upstream: string, repository = 'library/alpine'): BlobSource {
   return new ScriptedSource(upstream, bytesBlob('x'), [], [], repository);
 }
 
-/** Asks in turn; a source in `refusing` says a final no. Ends with `rounds` rounds, or when nobody is left. */
+/** Asks in turn; a source in `refusing` says a final no. Ends with `rounds` rounds, or when no source is left. */
 function ask(list: SourceList, rounds: number, refusing: readonly BlobSource[] = []): string[] {
   const asked: string[] = [];
   for (let done = 0; done < rounds && !list.exhausted; ) {

@@ -1,0 +1,80 @@
+/** What a mistyped command most likely meant, and the examples that the help shows. */
+import { nearestWord } from '../config/suggestion.ts';
+
+/** Words of other tools for what our commands do. */
+const synonyms: Readonly<Record<string, string>> = {
+  list: 'ls',
+  images: 'ls',
+  ps: 'ls',
+  dir: 'ls',
+  rm: 'evict',
+  rmi: 'evict',
+  del: 'evict',
+  delete: 'evict',
+  remove: 'evict',
+  purge: 'evict',
+  start: 'serve',
+  run: 'serve',
+  up: 'serve',
+  daemon: 'serve',
+  status: 'stats',
+  info: 'stats',
+  top: 'stats --watch',
+  update: 'refresh',
+  config: 'check',
+  validate: 'check',
+  doctor: 'check',
+  setup: 'client',
+  configure: 'client',
+  version: '--version',
+};
+
+export function suggestCommand(word: string, commands: readonly string[]): string | undefined {
+  const known = Object.hasOwn(synonyms, word) ? synonyms[word] : undefined;
+  return known ?? nearestWord(word, commands);
+}
+
+const examples: Readonly<Record<string, readonly string[]>> = {
+  cistern: [
+    'cistern                          run the mirror with ./mirror.yml, or with all defaults',
+    'cistern check                    is the configuration right, and what does it mean',
+    'cistern client docker            what Docker needs to pull through this mirror',
+    'cistern ls                       what is held',
+    'cistern stats --watch            what is going on',
+  ],
+  serve: [
+    'cistern serve',
+    'cistern serve --config /etc/cistern/mirror.yml',
+    'CISTERN_HTTP_LISTEN=127.0.0.1:5000 cistern serve',
+  ],
+  check: ['cistern check', 'cistern check --upstreams', 'cistern check --config /etc/cistern/mirror.yml'],
+  stats: ['cistern stats', 'cistern stats --watch', 'cistern stats --json'],
+  ls: [
+    'cistern ls',
+    'cistern ls busybox               all that is held of one repository',
+    "cistern ls 'busybox:1.*'         some of its tags",
+    "cistern ls 'ghcr.io/**'          all of one registry",
+    'cistern ls --sort size',
+  ],
+  refresh: ['cistern refresh node:20', 'cistern refresh ghcr.io/owner/app:latest alpine'],
+  evict: ['cistern evict node:20', 'cistern evict ghcr.io/owner/app@sha256:DIGEST'],
+  pin: ['cistern pin busybox', 'cistern pin alpine:3.20 ghcr.io/owner/app:v1'],
+  unpin: ['cistern unpin busybox'],
+  client: [
+    'cistern client docker',
+    'cistern client containerd --default --write /',
+    'cistern client podman --url http://mirror.lan:5000',
+    'cistern client helm',
+  ],
+  completion: [
+    'source <(cistern completion bash)                         in ~/.bashrc',
+    'source <(cistern completion zsh)                          in ~/.zshrc, after compinit',
+    'cistern completion fish > ~/.config/fish/completions/cistern.fish',
+  ],
+};
+
+/** For the end of a help text. */
+export function formatExamples(command: string): string {
+  const lines = (Object.hasOwn(examples, command) ? examples[command] : undefined) ?? [];
+  return lines.length === 0 ? '' : `\nExamples:\n${lines.map(line => `  ${line}\n`).join('')}`.trimEnd();
+}

@@ -1,0 +1,91 @@
+/**
+ * The registry as it is for one set of credentials, or for none: what the one is refused the other may get. Each has tokens,
+ * remembered failures and pauses of its own, over the same connections.
+ */
+import type { Timers } from '../lib/wait.ts';
+import type { Repository } from '../oci/name.ts';
+import { UpstreamError } from '../registry/upstream-error.ts';
+import type { Logger } from '../telemetry/logger.ts';
+import type { Observer } from '../telemetry/observer.ts';
+import { RegistryAuthorizers } from './auth/registry-authorizers.ts';
+import type { TokenSource } from './auth/token-source.ts';
+import type { UpstreamLogin } from './auth/upstream-login.ts';
+import { Blobs } from './content/blobs.ts';
+import { Manifests } from './content/manifests.ts';
+import type { HostHealth } from './health/health.ts';
+import { HostPauses } from './health/rate-limit.ts';
+import { Operations } from './request/deadline.ts';
+import type { RecentFailures } from './request/recent-failures.ts';
+import { Requester } from './request/requester.ts';
+import type { Transport } from './transport/transport.ts';
+
+export interface Account {
+  readonly requester: Requester;
+  readonly operations: Operations;
+  readonly manifests: Manifests;
+  readonly blobs: Blobs;
+}
+
+export interface AccountOptions {
+  readonly key: string;
+  readonly url: URL;
+  readonly tokenHosts: readonly string[];
+  /** See `AuthorizerOptions`. */
+  loginOf(repository: Repository): UpstreamLogin | undefined;
+  readonly tokens: TokenSource;
+  readonly transport: Transport;
+  readonly health: HostHealth;
+  readonly failures: RecentFailures;
+  readonly maxTransfers: number;
+  readonly timeoutMs: number;
+  readonly observer: Observer;
+  readonly logger: Logger;
+  readonly timers: Timers;
+  now(): number;
+}
+
+export function openAccount(options: AccountOptions): Account {
+  const { key, url, tokenHosts, tokens, failures, maxTransfers, timeoutMs } = options;
+  const { transport, health, observer, logger, timers, now } = options;
+  const authorizers = new RegistryAuthorizers({
+    policy: { url, tokenHosts },
+    loginOf: repository => options.loginOf(repository),
+    tokens,
+    now,
+  });
+  const pauses = new HostPauses(now);
+  const hosts = { url, transport, health, failures, pauses, authorizers, now };
+  const requester = new Requester({ ...hosts, key, logger, timers });
+  const operations = new Operations({ key, failures, timers, timeoutMs });
+  return {
+    requester,
+    operations,
+    manifests: new Manifests({ key, requester, observer, logger }),
+    blobs: new Blobs({ key, requester, operations, maxTransfers, observer }),
+  };
+}
+
+/**
+ * With the account, and without it when its credentials are refused: then what is public is still to be had. What isn't
+ * is refused because of the credentials: without them the upstream's 404 says nothing about the content.
+ */
+export async function askOrAnonymously<Result>(
+  account: Account,
+  anonymous: Account,
+  signal: AbortSignal,
+  ask: (account: Account) => Promise<Result>,
+): Promise<Result> {
+  try {
+    return await ask(account);
+  } catch (error) {
+    const areRefused = error instanceof UpstreamError && error.failure === 'credentials';
+    if (!areRefused || account === anonymous) throw error;
+    try {
+      return await ask(anonymous);
+    } catch (second) {
+      signal.throwIfAborted();
+      const isWord = second instanceof UpstreamError && ['gone', 'denied'].includes(second.failure);
+      throw isWord ? error : second;
+    }
+  }
+}
