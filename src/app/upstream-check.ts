@@ -2,14 +2,15 @@
  * `cistern check --upstreams`: asks each URL of each upstream once, by the same way as the mirror does (proxy, certificates,
  * credentials, token), for a manifest that costs nothing. What it answers is a finding, not an error.
  */
+
 import { connect } from 'node:tls';
 import type { Config, UpstreamConfig } from '../config/config.ts';
 import { HUB, parseReference, parseRepository } from '../oci/name.ts';
 import { UpstreamError } from '../registry/upstream-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer, RateLimit } from '../telemetry/observer.ts';
-import { StaticCredentials } from '../upstream/auth/credential-provider.ts';
 import { openUpstream } from '../upstream/upstream-urls.ts';
+import { openCredentials } from './upstream-credentials.ts';
 
 export interface UpstreamFinding {
   readonly upstream: string;
@@ -48,6 +49,9 @@ export async function checkUpstreams(
   return Promise.all(asked);
 }
 
+/** The upstream answered, whatever it said. `paused`: a HEAD that told nothing, which no GET follows here. */
+const answered: ReadonlySet<string> = new Set(['gone', 'denied', 'limited', 'paused', 'credentials']);
+
 /** `isFirst`: credentials belong to the first URL. */
 async function ask(
   upstream: UpstreamConfig,
@@ -55,24 +59,36 @@ async function ask(
   isFirst: boolean,
   signal: AbortSignal,
 ): Promise<UpstreamFinding> {
-  const { key, username, password } = upstream;
+  const { key, ca, proxy, prefix, clientCertificate } = upstream;
   let tokenStatus: number | undefined;
+  let areCredentialsRefused = false;
   let limit: RateLimit | undefined;
   const observer: Observer = {
     ...ignoring,
     upstreamAnswered: (_upstream, kind, _method, status) => {
       if (kind === 'token') tokenStatus = status;
     },
+    upstreamCredentials: (_upstream, areAccepted) => {
+      areCredentialsRefused = !areAccepted;
+    },
     upstreamRateLimit: (_upstream, found) => {
       limit = found;
     },
   };
-  const hasCredentials = isFirst && username !== undefined && password !== undefined;
   const origin = openUpstream({
-    ...upstream,
+    key,
     url,
     fallbacks: [],
-    credentials: hasCredentials ? new StaticCredentials(username, password) : undefined,
+    ...(isFirst && openCredentials(upstream, { logger: silent, now: Date.now })),
+    ...(ca !== undefined && { ca }),
+    ...(clientCertificate !== undefined && { clientCertificate }),
+    ...(prefix !== undefined && { prefix }),
+    insecure: upstream.insecure,
+    ip: upstream.ip,
+    ...(proxy !== undefined && { proxy }),
+    tokenHosts: upstream.tokenHosts,
+    maxTransfers: upstream.maxTransfers,
+    timeouts: upstream.timeouts,
     userAgent: 'cistern',
     observer,
     logger: silent,
@@ -81,14 +97,14 @@ async function ask(
   const { repository, reference } = key === HUB ? hubPreview : anyImage;
   let failure: UpstreamError | undefined;
   try {
-    await origin.resolve(parseRepository(repository), parseReference(reference), { signal });
+    await origin.resolve(parseRepository(repository), parseReference(reference), { signal, headOnly: true });
   } catch (error) {
     if (!(error instanceof UpstreamError)) throw error;
     failure = error;
   } finally {
     await origin.close();
   }
-  const isReachable = failure === undefined || ['gone', 'denied', 'limited'].includes(failure.failure);
+  const isReachable = failure === undefined || answered.has(failure.failure);
   const isDirect = url.protocol === 'https:' && upstream.proxy === undefined;
   return {
     upstream: key,
@@ -96,7 +112,7 @@ async function ask(
     isReachable,
     reason: isReachable ? undefined : describeFailure(failure),
     tokenStatus,
-    areCredentialsRefused: hasCredentials && failure?.failure === 'denied' && tokenStatus !== 200,
+    areCredentialsRefused,
     limit,
     validUntil: isReachable && isDirect ? await readValidity(url, upstream.timeouts.connectMs) : undefined,
   };

@@ -63,6 +63,7 @@ describe('the first URL decides', () => {
       [
         manifestLine('latest'),
         manifestLine('latest', 'HEAD'),
+        manifestLine('latest'),
         blobLine(blob.digest),
         blobLine(blob.digest, undefined, 'HEAD'),
       ],
@@ -100,7 +101,7 @@ describe('the second URL is asked', () => {
     expect((await head(mirror.url, `${base}/manifests/other`)).status).toBe(404);
     expect(lines()).toEqual([
       [manifestLine('latest')],
-      [manifestLine('latest'), manifestLine('other', 'HEAD')],
+      [manifestLine('latest'), manifestLine('other', 'HEAD'), manifestLine('other')],
     ]);
   });
 
