@@ -32,7 +32,8 @@ export async function setUpFleet(
       isActive: digest => downloads.isActive(digest),
       ended: digest => downloads.ended(digest),
     },
-    tagTtlMs: config.tags.ttlMs,
+    // what one node found is never older for another than the strictest rule allows
+    tagTtlMs: Math.min(config.tags.ttlMs, ...config.tags.patterns.map(({ ttlMs }) => ttlMs)),
     onRateLimit: (upstream, limit) => metrics.upstreamRateLimit(upstream, limit),
     observer,
     logger,

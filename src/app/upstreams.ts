@@ -28,11 +28,11 @@ export async function openUpstreams(
       part => part.close(),
     );
     const { key, aliases, allow, deny, finish, share, timeouts } = upstream;
-    const { stallMs, giveUpMs } = timeouts;
     const isPublic = !hasCredentials(upstream);
     const isGuarded = !isPublic && share === 'public';
     const seen = fleet?.origin(origin) ?? origin; // below the check of visibility: see fleet/fleet-origin.ts
-    const registry = cache.registry(seen, { isPublic, isGuarded, finish, allow, deny, stallMs, giveUpMs });
+    const policy = { isPublic, isGuarded, finish, allow, deny, ...timeouts };
+    const registry = cache.registry(seen, policy);
     entries.push({ key, aliases, registry, health: () => origin.health() });
   }
   return entries;

@@ -30,10 +30,12 @@ import type { CachedReferrers } from './lists/cached-referrers.ts';
 import type { CachedTagList } from './lists/cached-tag-list.ts';
 import type { CachedManifest } from './manifests/cached-manifest.ts';
 import type { CachedTag } from './manifests/cached-tag.ts';
-import { isFresh, type TagPolicy } from './manifests/freshness.ts';
+import { isFresh, type TagPolicy, TagTtls } from './manifests/freshness.ts';
 
 /** The configuration of one upstream. */
 export interface UpstreamPolicy extends TransferPolicy {
+  /** How long a client waits for the first byte of a blob. */
+  readonly firstByteMs: number;
   /** No credentials are involved: any client may pull. */
   readonly isPublic: boolean;
   /** It has credentials that aren't shared: which repositories are public is found out one by one. */
@@ -153,7 +155,7 @@ export interface ManifestFromMemoryOptions {
   readonly manifests: HotManifests;
   readonly links: Links;
   readonly sizes: DescriptorSizes;
-  readonly tags: Pick<TagPolicy, 'ttlMs'>;
+  readonly tags: Pick<TagPolicy, 'ttlMs' | 'patterns'>;
   /** Milliseconds since the epoch. */
   now(): number;
 }
@@ -166,11 +168,13 @@ export class ManifestFromMemory {
   readonly #origin: Origin;
   readonly #isAllowed: RepositoryPredicate;
   readonly #options: ManifestFromMemoryOptions;
+  readonly #ttls: TagTtls;
 
   constructor(origin: Origin, isAllowed: RepositoryPredicate, options: ManifestFromMemoryOptions) {
     this.#origin = origin;
     this.#isAllowed = isAllowed;
     this.#options = options;
+    this.#ttls = new TagTtls(options.tags);
   }
 
   /** Undefined means "not answerable from memory", not "not found". */
@@ -189,8 +193,9 @@ export class ManifestFromMemory {
 
   #byTag(record: RepositoryRecord, tag: Tag): ManifestAnswer | undefined {
     const entry = record.tag(tag);
-    const { now, tags } = this.#options;
-    if (entry === undefined || !isFresh(entry.checkedAt, now(), tags)) return undefined;
+    if (entry === undefined) return undefined;
+    const ttlMs = this.#ttls.of(record.name, tag);
+    if (!isFresh(entry.checkedAt, this.#options.now(), { ttlMs })) return undefined;
     const held = this.#held(record, entry.descriptor.digest);
     const { checkedAt } = entry;
     return held && { outcome: 'hit', descriptor: held.descriptor, bytes: held.bytes, checkedAt };

@@ -26,6 +26,7 @@ import { RepositoryAccess } from './access/repository-access.ts';
 import { ServedRepositories } from './access/served-repositories.ts';
 import { KnownVisibility, VisibilityCheck } from './access/visibility.ts';
 import { CachedBlob } from './blobs/cached-blob.ts';
+import { HeldSizes } from './blobs/held-sizes.ts';
 import { Passthrough } from './blobs/passthrough.ts';
 import { CachedPeerContent } from './blobs/peer-content.ts';
 import { CachedRegistry, ManifestFromMemory, type UpstreamPolicy } from './cached-registry.ts';
@@ -187,9 +188,11 @@ export class PullThroughCache {
       downloads,
       links: this.#links,
       sizes: this.#sizes,
+      heldSizes: new HeldSizes(this.#manifests, this.#sizes),
       guard: this.#manifestGuard,
       recentMismatches,
       passthrough: new Passthrough({ policy, recentMismatches, observer, signal, now }),
+      firstByteMs: policy.firstByteMs,
       isPublic: record => this.isPublic(record),
       events,
       observer,

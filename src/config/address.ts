@@ -109,6 +109,12 @@ export function parseNamePattern(value: unknown): string {
   throw refusal('a pattern over repositories with their host, such as "docker.io/library/**"', value);
 }
 
+/** `v*.*.*`, `latest`: over tags. */
+export function parseTagPattern(value: unknown): string {
+  if (typeof value === 'string' && /^[A-Za-z0-9_*][A-Za-z0-9._*-]{0,127}$/.test(value)) return value;
+  throw refusal('a pattern over tags such as "v*.*.*"', value);
+}
+
 /** Of one upstream: a URL, or `none` for no proxy whatever the environment says. */
 export function parseProxySetting(value: unknown): URL | 'none' {
   return value === 'none' ? value : parseProxyUrl(value);

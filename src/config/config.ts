@@ -150,12 +150,22 @@ export interface UpstreamTimeouts {
 export interface TagsConfig {
   /** 0: checked on every request. */
   readonly ttlMs: number;
+  /** The first that fits counts instead of `ttlMs`. */
+  readonly patterns: readonly TagRuleConfig[];
   readonly checkTimeoutMs: number;
   /** Infinity: a held tag is served however old it is. */
   readonly staleIfErrorMs: number;
   readonly on404: 'keep' | 'honour';
   /** 0: misses aren't remembered. */
   readonly negativeTtlMs: number;
+}
+
+export interface TagRuleConfig {
+  /** Patterns over canonical names (`docker.io/library/**`). At least one. */
+  readonly repositories: readonly string[];
+  /** Patterns over tags (`v*.*.*`). At least one. */
+  readonly tags: readonly string[];
+  readonly ttlMs: number;
 }
 
 export interface AccessConfig {

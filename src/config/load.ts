@@ -130,6 +130,7 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
     offline: parsed.offline,
     tags: {
       ttlMs: tags.ttl,
+      patterns: tags.patterns.map(({ ttl, ...rule }) => ({ ...rule, ttlMs: ttl })),
       checkTimeoutMs: tags.check_timeout,
       staleIfErrorMs: tags.stale_if_error,
       on404: tags.on_404,

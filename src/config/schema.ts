@@ -10,11 +10,13 @@ import {
   parseHost,
   parseListenAddress,
   parseMetricsPath,
+  parseNamePattern,
   parsePattern,
   parsePrefix,
   parseProxySetting,
   parsePublicUrl,
   parseRegistryHost,
+  parseTagPattern,
   parseUpstreamUrl,
 } from './address.ts';
 import { fleetSchema } from './fleet.ts';
@@ -135,7 +137,15 @@ const tagsSchema = z.strictObject({
   ).prefault('forever'),
   on_404: word('keep', 'honour').prefault('keep'),
   negative_ttl: duration().prefault('1m'),
-  patterns: later('rules per tag', isEmptyList),
+  patterns: z
+    .array(
+      z.strictObject({
+        repositories: z.array(parsed(parseNamePattern)).min(1).prefault(['**']),
+        tags: z.array(parsed(parseTagPattern)).min(1),
+        ttl: duration(),
+      }),
+    )
+    .prefault([]),
 });
 
 const hostedSchema = z.strictObject({

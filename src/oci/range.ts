@@ -49,6 +49,26 @@ function offsetOf(digits: string | undefined): number {
   return Math.min(Number(digits), Number.MAX_SAFE_INTEGER);
 }
 
+/** Spans with less than that between them are worth one question: it costs more than the bytes. */
+const nearBytes = 64 * 1024;
+const maxSpans = 32;
+
+/**
+ * What to ask for, so that all of `spans` come with few questions: sorted, disjoint, near ones joined. More than 32 are one, from the first
+ * byte to the last.
+ */
+export function joinSpans(spans: readonly Span[]): readonly Span[] {
+  const joined: { start: number; end: number }[] = [];
+  for (const { start, end } of [...spans].sort((a, b) => a.start - b.start)) {
+    const last = joined.at(-1);
+    if (last !== undefined && start <= last.end + nearBytes) last.end = Math.max(last.end, end);
+    else joined.push({ start, end });
+  }
+  const [first, last] = [joined[0], joined.at(-1)];
+  if (joined.length <= maxSpans || first === undefined || last === undefined) return joined;
+  return [{ start: first.start, end: last.end }];
+}
+
 /** Where a range lies in content of `size` bytes; undefined when it can't be satisfied (416). Never empty. */
 export function resolveRange(range: ByteRange, size: number): Span | undefined {
   const start = 'suffix' in range ? Math.max(0, size - range.suffix) : range.first;

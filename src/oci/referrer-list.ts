@@ -10,8 +10,12 @@ export function emptyReferrers(): Buffer {
   return Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: ociIndex, manifests: [] }));
 }
 
-/** Undefined for bytes that aren't JSON or have no list of manifests. */
+/** Deeper than any list of descriptors. Writing JSON takes a frame of the stack for each level, reading it does not. */
+const maxDepth = 64;
+
+/** Undefined for bytes that aren't JSON, have no list of manifests, or are nested without end. */
 export function parseReferrers(bytes: Buffer): ReferrersIndex | undefined {
+  if (isTooDeep(bytes)) return undefined;
   let index: unknown;
   try {
     index = JSON.parse(bytes.toString('utf8'));
@@ -32,6 +36,23 @@ export function joinReferrers(pages: readonly ReferrersIndex[]): Buffer {
 export function filterReferrers(index: ReferrersIndex, artifactType: string): Buffer {
   const manifests = index.manifests.filter(entry => artifactTypeOf(entry) === artifactType);
   return Buffer.from(JSON.stringify({ ...index, manifests }));
+}
+
+const quote = 0x22;
+const backslash = 0x5c;
+
+function isTooDeep(bytes: Buffer): boolean {
+  let depth = 0;
+  let isInString = false;
+  for (let at = 0; at < bytes.length; at += 1) {
+    const byte = bytes[at];
+    if (byte === backslash)
+      at += 1; // only strings have one
+    else if (byte === quote) isInString = !isInString;
+    else if (!isInString && (byte === 0x5b || byte === 0x7b) && ++depth > maxDepth) return true;
+    else if (!isInString && (byte === 0x5d || byte === 0x7d)) depth -= 1;
+  }
+  return false;
 }
 
 function artifactTypeOf(entry: unknown): unknown {

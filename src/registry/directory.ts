@@ -60,20 +60,32 @@ export class Directory {
     if (ns !== undefined && ns !== '' && !this.#isOwn(ns, hostHeader)) {
       const entry = this.#byHost.get(canonicalHost(ns));
       if (entry === undefined) throw unknownHost(ns);
-      return locate(entry, name);
+      return locate(entry, this.#withoutHostOf(entry, name));
     }
-    const slash = name.indexOf('/');
-    const first = slash === -1 ? '' : name.slice(0, slash);
+    const { first, rest } = splitFirst(name);
     const addressed = first === '' ? undefined : this.#byHost.get(canonicalHost(first));
-    if (addressed !== undefined) return locate(addressed, name.slice(slash + 1));
+    if (addressed !== undefined) return locate(addressed, rest);
     if (isHostLike(first)) throw unknownHost(first);
     return locate(this.#default, name);
+  }
+
+  /** k3s and rke2 users write the host into the path as well. An alias that is no host may be a part of a repository's name. */
+  #withoutHostOf(entry: DirectoryEntry, name: string): string {
+    const { first, rest } = splitFirst(name);
+    return isHostLike(first) && this.#byHost.get(canonicalHost(first)) === entry ? rest : name;
   }
 
   #isOwn(ns: string, hostHeader: string | undefined): boolean {
     const host = ns.toLowerCase();
     return this.#ownNames.has(host) || host === hostHeader?.toLowerCase();
   }
+}
+
+function splitFirst(name: string): { readonly first: string; readonly rest: string } {
+  const slash = name.indexOf('/');
+  return slash === -1
+    ? { first: '', rest: name }
+    : { first: name.slice(0, slash), rest: name.slice(slash + 1) };
 }
 
 function locate(entry: DirectoryEntry, name: string): Located {

@@ -61,6 +61,11 @@ export interface StatAnswer extends Answer {
   readonly size: number | undefined;
 }
 
+export interface StatOptions extends ReadOptions {
+  /** That the blob is there is all that is asked: a redirect proves it, and the size may stay unknown. */
+  readonly existenceOnly?: boolean;
+}
+
 export interface BlobAnswer extends Answer {
   /** Of the whole blob, in bytes; undefined only while an upstream hides it. */
   readonly size: number | undefined;
@@ -93,11 +98,15 @@ export interface TagsPage extends Answer {
   readonly tags: readonly string[];
   /** Set when there is a next page: the `last` to ask it with. */
   readonly next?: { readonly last: string; readonly n?: number };
+  /** Instead of `next`, when the next page is the upstream's: its query, to be appended to our own URL. */
+  readonly nextQuery?: string;
 }
 
 export interface PageOptions extends ReadOptions {
   readonly n?: number;
   readonly last?: string;
+  /** The query of an upstream's page, from an earlier `nextQuery`. It counts where that upstream's pages are passed through. */
+  readonly query?: string;
 }
 
 export interface ReferrersAnswer extends Answer {
@@ -120,7 +129,7 @@ export interface RegistryReader {
    */
   manifestAtOnce?(repository: Repository, reference: Reference): ManifestAnswer | undefined;
   /** HEAD blob (end-2); downloads nothing. Errors: BLOB_UNKNOWN. */
-  stat(repository: Repository, digest: Digest, options: ReadOptions): Promise<StatAnswer>;
+  stat(repository: Repository, digest: Digest, options: StatOptions): Promise<StatAnswer>;
   /** GET blob (end-2), whole or one range. Errors: BLOB_UNKNOWN, RANGE_INVALID (detail `size`). */
   blob(
     repository: Repository,

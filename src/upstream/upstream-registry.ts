@@ -18,6 +18,7 @@ import type {
   ReferrersAnswer,
   ResolveAnswer,
   StatAnswer,
+  StatOptions,
   TagsPage,
 } from '../registry/registry.ts';
 import { UpstreamError } from '../registry/upstream-error.ts';
@@ -101,12 +102,11 @@ export class UpstreamRegistry implements Origin {
   constructor(options: UpstreamOptions) {
     const { key, url, ca, insecure, ip, lookup, proxy, maxTransfers, userAgent, tokenHosts } = options;
     const { observer, logger, now, credentials, timers = systemTimers } = options;
-    const { repositoryCredentials = [] } = options;
+    const { repositoryCredentials = [], clientCertificate } = options;
     const hasCredentials = credentials !== undefined || repositoryCredentials.length > 0;
     const { connectMs, firstByteMs: timeoutMs } = options.timeouts;
     const failures = new RecentFailures(now);
     const anonymousFailures = hasCredentials ? new RecentFailures(now) : failures;
-    const { clientCertificate } = options;
     const dial = { url, ca, clientCertificate, insecure, ip, connectMs, lookup };
     const transport = new Transport({ key, dial, proxy, maxTransfers, userAgent, observer });
     const pingUrl = urlOf(url, buildEndpoint({ kind: 'ping' }));
@@ -127,10 +127,7 @@ export class UpstreamRegistry implements Origin {
     const tokens = new TokenSource({ key, realms, now });
     const shared = {
       ...{ key, url, tokenHosts, tokens, transport, maxTransfers, timeoutMs },
-      observer,
-      logger,
-      timers,
-      now,
+      ...{ observer, logger, timers, now },
     };
     const logins = new UpstreamLogins({ key, credentials, repositoryCredentials, observer, logger, now });
     this.key = key;
@@ -197,7 +194,11 @@ export class UpstreamRegistry implements Origin {
     );
   }
 
-  async stat(repository: Repository, digest: Digest, options: UpstreamRead): Promise<StatAnswer> {
+  async stat(
+    repository: Repository,
+    digest: Digest,
+    options: StatOptions & UpstreamRead,
+  ): Promise<StatAnswer> {
     const size = await this.#ask(options, ({ blobs }) => blobs.stat(repository, digest, options));
     return { outcome: 'passthrough', checkedAt: this.#now(), size };
   }
@@ -221,11 +222,12 @@ export class UpstreamRegistry implements Origin {
       upstream: this.key,
       repository,
       roundTripMs: () => this.#transport.roundTrip.shortestMs,
-      open: async (offset, { signal, end, background = false, timeoutMs, anonymous, target }) => {
+      open: async (offset, { signal, end, background = false, timeoutMs, anonymous, target, ...more }) => {
+        const { expectedSize } = more;
         const range =
           end !== undefined ? { first: offset, last: end - 1 } : offset > 0 ? { first: offset } : undefined;
         // a transfer that had bytes has a backoff of its own: failures of other requests don't hold it up
-        const options = { signal, background, timeoutMs, ignoreBreaker: hasGiven, target };
+        const options = { signal, background, timeoutMs, ignoreBreaker: hasGiven, target, expectedSize };
         const opened = await this.#ask({ signal, anonymous }, ({ blobs }) =>
           blobs.open(repository, digest, range, options),
         );
@@ -236,7 +238,8 @@ export class UpstreamRegistry implements Origin {
   }
 
   tags(repository: Repository, options: PageOptions & UpstreamRead): Promise<TagsPage> {
-    return this.#run('tags', repository, options, ({ requester }, deadline) =>
+    const page = options.query ?? options.last ?? '';
+    return this.#run('tags', `${repository} ${page}`, options, ({ requester }, deadline) =>
       fetchTags(requester, repository, options, deadline),
     );
   }
@@ -248,7 +251,8 @@ export class UpstreamRegistry implements Origin {
     options: UpstreamRead & { readonly query?: string },
   ): Promise<ReferrersAnswer> {
     const query = { repository, digest, artifactType, query: options.query };
-    return this.#run('referrers', `${repository} ${digest}`, options, ({ requester, manifests }, deadline) =>
+    const subject = `${repository} ${digest} ${options.query ?? ''}`;
+    return this.#run('referrers', subject, options, ({ requester, manifests }, deadline) =>
       fetchReferrers(requester, manifests, query, deadline),
     );
   }

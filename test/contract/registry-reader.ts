@@ -7,7 +7,7 @@ import { digestOf } from '../../src/oci/digest.ts';
 import { ociIndex } from '../../src/oci/media-type.ts';
 import { parseRepository, parseTag } from '../../src/oci/name.ts';
 import { type ByteRange, resolveRange } from '../../src/oci/range.ts';
-import type { BlobAnswer, RegistryReader } from '../../src/registry/registry.ts';
+import type { BlobAnswer, PageOptions, RegistryReader, TagsPage } from '../../src/registry/registry.ts';
 import { type BlobContent, bytesBlob, patternBlob } from '../support/content.ts';
 import { answer } from '../support/faults.ts';
 import { buildArtifact, buildImage, buildIndex } from '../support/images.ts';
@@ -231,12 +231,11 @@ export function describeRegistryReader(name: string, create: CreateRegistryReade
       for (const tag of ['1', '2', '3']) upstream.tag(alpine, tag, image.digest);
       expect((await registry.tags(alpine, options())).tags).toEqual(['1', '2', '3', 'latest', 'list']);
       const first = await registry.tags(alpine, { ...options(), n: 2 });
-      expect(first).toMatchObject({ tags: ['1', '2'], next: { last: '2', n: 2 } });
-      const second = await registry.tags(alpine, { ...options(), ...first.next });
-      expect(second).toMatchObject({ tags: ['3', 'latest'], next: { last: 'latest', n: 2 } });
-      const third = await registry.tags(alpine, { ...options(), ...second.next });
-      expect(third.tags).toEqual(['list']);
-      expect(third.next).toBeUndefined();
+      expect([first.tags, wayOn(first)]).toEqual([['1', '2'], { last: '2', n: '2' }]);
+      const second = await registry.tags(alpine, { ...options(), ...first.next, ...queryOf(first) });
+      expect([second.tags, wayOn(second)]).toEqual([['3', 'latest'], { last: 'latest', n: '2' }]);
+      const third = await registry.tags(alpine, { ...options(), ...second.next, ...queryOf(second) });
+      expect([third.tags, wayOn(third)]).toEqual([['list'], {}]);
       await expect(registry.tags(nowhere, options())).rejects.toMatchObject({ code: 'NAME_UNKNOWN' });
     });
 
@@ -357,4 +356,14 @@ export function describeRegistryReader(name: string, create: CreateRegistryReade
       await expect(staying).resolves.toBeDefined();
     });
   });
+}
+
+/** The fields of the next page, whether it is the reader's own or its upstream's; none: it is the last one. */
+function wayOn({ next, nextQuery }: TagsPage): Readonly<Record<string, string>> {
+  const own = Object.entries(next ?? {}).map(([field, value]) => [field, String(value)] as const);
+  return Object.fromEntries([...own, ...new URLSearchParams(nextQuery ?? '')]);
+}
+
+function queryOf({ nextQuery }: TagsPage): Pick<PageOptions, 'query'> {
+  return nextQuery === undefined ? {} : { query: nextQuery };
 }

@@ -211,7 +211,7 @@ describe('many at once', () => {
     const parts: Span[] = [
       [megabyte, 2 * megabyte],
       [70 * megabyte, 71 * megabyte],
-      [30 * megabyte, 30 * megabyte + 99],
+      [30 * megabyte, 30 * megabyte + 99_999],
     ];
     const header = `bytes=${parts.map(([first, last]) => `${first}-${last}`).join(',')}`;
     for (let n = 0; n < 2; n += 1) {

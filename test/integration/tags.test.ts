@@ -243,3 +243,20 @@ test('If-None-Match with the digest: 304', async () => {
   const result = await get(mirror.url, tagPath, { headers: { 'If-None-Match': `"${first.digest}"` } });
   expect(result).toMatchObject({ status: 304, bytes: 0 });
 });
+
+test('tags.patterns: a tag with a rule goes out for its own ttl, with and without memory; the others for tags.ttl', async () => {
+  const patterns = [{ repositories: ['docker.io/library/*'], tags: ['v*.*.*'], ttl: '1d' }];
+  const { upstream, mirror, clock } = await start({ config: { tags: { patterns } } });
+  upstream.put('library/alpine', first, 'v1.2.3');
+  const versionPath = '/v2/library/alpine/manifests/v1.2.3';
+  for (const path of [tagPath, versionPath]) await get(mirror.url, path);
+  upstream.log.clear();
+  clock.ms += 86_400_000 - 1;
+  await get(mirror.url, versionPath);
+  await head(mirror.url, versionPath);
+  await get(mirror.url, tagPath);
+  expect(upstream.lines()).toEqual([manifestLine('latest', 'HEAD')]);
+  clock.ms += 1;
+  await get(mirror.url, versionPath);
+  expect(upstream.lines()).toEqual([manifestLine('latest', 'HEAD'), manifestLine('v1.2.3', 'HEAD')]);
+});

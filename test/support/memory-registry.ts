@@ -129,7 +129,8 @@ export class MemoryRegistry implements RegistryReader {
   }
 
   async tags(repository: Repository, options: PageOptions): Promise<TagsPage> {
-    await this.#note('tags', repository, options, options.n, options.last);
+    const { n, last, query } = options;
+    await this.#note('tags', repository, options, n, last, ...(query === undefined ? [] : [query]));
     const tags = [...this.#manifests.keys()].filter(key => !isDigest(key)).sort();
     return { ...this.answer, tags, ...this.tagsPage };
   }

@@ -88,7 +88,7 @@ export class LinkProofs {
     const { links } = this.#options;
     if (links.mayServe(record, digest)) return;
     try {
-      await this.ask(record, repository, digest, signal);
+      await this.ask(record, repository, digest, signal, true);
     } catch (error) {
       await links.loaded; // an upstream that is away decides nothing while the public links are still being read
       if (!(error instanceof UpstreamError) || error.failure === 'gone' || !links.mayServe(record, digest))
@@ -102,9 +102,12 @@ export class LinkProofs {
     repository: Repository,
     digest: Digest,
     signal: AbortSignal,
+    existenceOnly = false,
   ): Promise<number | undefined> {
-    const { value } = await this.#heads.run(`${record.name}@${digest}`, signal, async () => {
-      const { size } = await this.#options.origin.stat(repository, digest, { signal: this.#options.signal });
+    const key = `${record.name}@${digest}${existenceOnly ? '' : ' size'}`;
+    const { value } = await this.#heads.run(key, signal, async () => {
+      const asked = { signal: this.#options.signal, existenceOnly };
+      const { size } = await this.#options.origin.stat(repository, digest, asked);
       this.#options.links.link(record, digest, this.#options.isPublic(record));
       return size;
     });

@@ -24,6 +24,7 @@ import type { Observer } from '../../telemetry/observer.ts';
 import { LinkProofs, type Links } from '../access/links.ts';
 import type { Downloads } from '../download/downloads.ts';
 import { type BlobRequest, ColdBlob, type ColdBlobOptions, manifestAsBlob } from './cold-blob.ts';
+import type { HeldSizes } from './held-sizes.ts';
 import type { Passthrough } from './passthrough.ts';
 
 const maxTries = 4;
@@ -35,6 +36,7 @@ export interface CachedBlobOptions {
   readonly files: HeldFiles;
   readonly downloads: Downloads;
   readonly sizes: DescriptorSizes;
+  readonly heldSizes: HeldSizes;
   readonly guard: ManifestGuard;
   readonly passthrough: Passthrough;
   readonly links: Links;
@@ -44,6 +46,7 @@ export interface CachedBlobOptions {
   readonly signal: AbortSignal;
   isPublic(record: RepositoryRecord): boolean;
   readonly events: Pick<ContentEvents, 'touch'>;
+  readonly firstByteMs: number;
   readonly createDownload: ColdBlobOptions['createDownload'];
 }
 
@@ -54,23 +57,16 @@ export class CachedBlob {
   readonly #guard: ManifestGuard;
 
   constructor(options: CachedBlobOptions) {
-    const { origin, links, downloads, sizes, passthrough, observer, signal, createDownload } = options;
+    const { origin, links, downloads, sizes, passthrough, observer, signal } = options;
+    const { firstByteMs, createDownload } = options;
     const upstream = origin.key;
     this.#options = options;
     const proofs = new LinkProofs({ origin, links, signal, isPublic: record => options.isPublic(record) });
     this.#proofs = proofs;
     this.#guard = options.guard;
-    const { guard } = options;
-    this.#cold = new ColdBlob({
-      upstream,
-      downloads,
-      sizes,
-      guard,
-      passthrough,
-      proofs,
-      observer,
-      createDownload,
-    });
+    const { heldSizes, guard } = options;
+    const shared = { upstream, downloads, sizes, heldSizes, guard, passthrough, proofs, observer };
+    this.#cold = new ColdBlob({ ...shared, firstByteMs, createDownload });
   }
 
   /** HEAD: downloads nothing; at most one upstream HEAD. Errors: UpstreamError. */
@@ -92,10 +88,10 @@ export class CachedBlob {
         return { outcome: 'joined', size: opened.size };
       }
     }
-    const known = sizes.get(record.name, digest);
+    const known = sizes.get(record.name, digest) ?? (await this.#options.heldSizes.find(record, digest));
     if (known !== undefined) return { outcome: 'hit', size: known };
-    const size = await this.#proofs.ask(record, repository, digest, options.signal);
     const held = await files.sizeOf(digest);
+    const size = await this.#proofs.ask(record, repository, digest, options.signal, held !== undefined);
     if (held !== undefined) await this.#refuseManifest(record, digest, held);
     return { outcome: 'miss', size: size ?? held };
   }

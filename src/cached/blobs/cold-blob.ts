@@ -21,7 +21,9 @@ import type { Download } from '../download/download.ts';
 import type { Downloads } from '../download/downloads.ts';
 import { SourceList } from '../download/resume.ts';
 import type { RangeRequest } from '../download/waiters.ts';
+import { awaitFirstByte } from './first-byte.ts';
 import { FollowerReader, wrongBytes } from './follower-reader.ts';
+import type { HeldSizes } from './held-sizes.ts';
 import type { ClosedRange, Passthrough } from './passthrough.ts';
 
 /** What one client asks of one blob. */
@@ -39,10 +41,13 @@ export interface ColdBlobOptions {
   readonly upstream: string;
   readonly downloads: Downloads;
   readonly sizes: DescriptorSizes;
+  readonly heldSizes: HeldSizes;
   readonly guard: ManifestGuard;
   readonly passthrough: Passthrough;
   readonly proofs: LinkProofs;
   readonly observer: Observer;
+  /** How long a client waits for the first byte. */
+  readonly firstByteMs: number;
   createDownload(
     record: RepositoryRecord,
     digest: Digest,
@@ -56,6 +61,8 @@ interface Joined {
   readonly request: BlobRequest;
   readonly download: Download;
   readonly source: BlobSource;
+  /** When the first byte must be here: on the clock of `performance.now()`. */
+  readonly endsAtMs: number;
 }
 
 export class ColdBlob {
@@ -68,8 +75,9 @@ export class ColdBlob {
   /** Undefined: the download ended before this client could join it; look again. Errors: UpstreamError, RANGE_INVALID. */
   async answer(request: BlobRequest): Promise<BlobAnswer | undefined> {
     const { record, repository, digest, range, signal } = request;
-    const { downloads, proofs, upstream } = this.#options;
-    const known = this.#knownSize(request);
+    const { downloads, proofs, upstream, firstByteMs } = this.#options;
+    const endsAtMs = performance.now() + firstByteMs;
+    const known = this.#knownSize(request) ?? (await this.#options.heldSizes.find(record, digest));
     const closed = range !== undefined && isClosed(range) ? range : undefined;
     if (closed !== undefined && closed.last < closed.first) throw unsatisfiable(known);
     const isAlone = closed !== undefined && (known === undefined || !needsWhole(closed, known));
@@ -78,7 +86,7 @@ export class ColdBlob {
     if (!isProofUnderWay) await proofs.require(record, repository, digest, signal);
     const source = proofs.linkingSource(record, repository, digest);
     const download = await this.#enter(request, source, known);
-    const joined = { request, download, source };
+    const joined = { request, download, source, endsAtMs };
     const answer = await this.#join(joined, isAlone ? closed : undefined).finally(() => download.leave());
     if (answer === undefined && downloads.get(digest) === download)
       await waitFor(downloads.ended(digest), signal);
@@ -119,6 +127,11 @@ export class ColdBlob {
     if (!isJoinable(download, opened)) return undefined;
     const reader = this.#followWhole(joined, opened);
     try {
+      await awaitFirstByte(opened, firstOf(range), {
+        upstream: source.upstream,
+        endsAtMs: joined.endsAtMs,
+        signal,
+      });
       await waitFor(download.ready(opened), signal).catch(error => {
         if (!(error instanceof NoRoomError)) throw error; // the reader goes on by itself then
       });
@@ -164,6 +177,12 @@ export class ColdBlob {
     if (ranged === undefined) return undefined;
     const reader = this.#followRange(joined, range, ranged);
     try {
+      await awaitFirstByte(opened, range.first, {
+        upstream: source.upstream,
+        endsAtMs: joined.endsAtMs,
+        signal,
+        hasFailed: () => ranged.failure !== undefined,
+      });
       await waitFor(ranged.ready(), signal);
       const answer = await this.#answerRange(request, range, opened, reader);
       if (answer === 'whole') await reader.close();
@@ -247,6 +266,10 @@ export class ColdBlob {
 
 function isClosed(range: ByteRange): range is ClosedRange {
   return 'first' in range && range.last !== undefined;
+}
+
+function firstOf(range: ByteRange | undefined): number {
+  return range !== undefined && 'first' in range ? range.first : 0;
 }
 
 function isJoinable(download: Download, ingest: Ingest): boolean {

@@ -100,6 +100,7 @@ export class PassthroughReader implements BlobReader {
   readonly #options: PassthroughReaderOptions;
   readonly #ready: Chunk[] = [];
   #held: Chunk[] = [];
+  #hasBegun = false;
   #ended = false;
   #closed = false;
 
@@ -110,6 +111,11 @@ export class PassthroughReader implements BlobReader {
   /** Of the whole blob, in bytes; undefined while unknown. */
   get size(): number | undefined {
     return this.#options.size();
+  }
+
+  /** A byte has come from the source, whether it may be given out yet or not. */
+  get hasBegun(): boolean {
+    return this.#hasBegun;
   }
 
   /** Waits for the first bytes that may be given out, so that errors come before any header does. */
@@ -146,6 +152,7 @@ export class PassthroughReader implements BlobReader {
   async #pull(): Promise<void> {
     const { digest, chunks, hash } = this.#options;
     const { done, value } = await chunks.next();
+    this.#hasBegun = true;
     if (done === true) {
       if (hash !== undefined && finishDigest(algorithmOf(digest), hash) !== digest) {
         const error = new MismatchError(digest);

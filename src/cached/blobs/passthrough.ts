@@ -15,10 +15,11 @@ import type { MismatchError, NoRoomError } from '../../store/store-error.ts';
 import type { Observer } from '../../telemetry/observer.ts';
 import type { Transfer } from '../download/reserved-room.ts';
 import { resumeTransfer, SourceList, type TransferPolicy } from '../download/resume.ts';
+import { silent } from './first-byte.ts';
 import { PassthroughReader, wrongBytes } from './follower-reader.ts';
 
 export interface PassthroughOptions {
-  readonly policy: TransferPolicy;
+  readonly policy: TransferPolicy & { readonly firstByteMs: number };
   readonly recentMismatches: RecentMismatches;
   readonly observer: Observer;
   /** Aborted at shutdown. */
@@ -56,7 +57,7 @@ export class Passthrough {
   ): Promise<BlobAnswer> {
     const hash = createDigester(algorithmOf(digest));
     const reader = this.#open(digest, source, { from: 0, expectedSize: undefined, hash });
-    await primed(reader, signal);
+    await this.#prime(reader, digest, source, signal);
     const { size } = reader;
     const outcome = 'passthrough';
     if (size === undefined) return { outcome, size, start: 0, end: undefined, partial: false, reader };
@@ -82,7 +83,7 @@ export class Passthrough {
     if (last < first) throw unsatisfiable(expectedSize);
     const reader = this.restOfRange(digest, source, first, last + 1, expectedSize);
     try {
-      await primed(reader, signal);
+      await this.#prime(reader, digest, source, signal);
     } catch (error) {
       const refusal = error instanceof UpstreamError && error.failure === 'range' ? error : undefined;
       const total = reader.size ?? refusal?.size;
@@ -161,19 +162,31 @@ export class Passthrough {
     return new PassthroughReader({ digest, chunks, hash, size: () => size, abort, onMismatch });
   }
 
+  /** Waits for the first bytes; without one within `first_byte` the client may ask its next source. */
+  async #prime(
+    reader: PassthroughReader,
+    digest: Digest,
+    { upstream }: BlobSource,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const late = new AbortController();
+    const timer = setTimeout(() => {
+      if (!reader.hasBegun) late.abort(silent(upstream, digest));
+    }, this.#options.policy.firstByteMs);
+    try {
+      await waitFor(reader.prime(), AbortSignal.any([signal, late.signal]));
+    } catch (error) {
+      await reader.close();
+      throw error;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   #onMismatch(digest: Digest, upstream: string): (error: MismatchError) => UpstreamError {
     return error => {
       this.#options.recentMismatches.add(digest);
       return wrongBytes(upstream, error); // a range near the end may not have given a byte out yet
     };
-  }
-}
-
-async function primed(reader: PassthroughReader, signal: AbortSignal): Promise<void> {
-  try {
-    await waitFor(reader.prime(), signal);
-  } catch (error) {
-    await reader.close();
-    throw error;
   }
 }

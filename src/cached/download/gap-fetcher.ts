@@ -3,10 +3,10 @@
  * disk or in flight is fetched again: a request is cut into the gaps that are left, and each gap is one transfer.
  */
 
-import { Notifier, waitFor } from '../../lib/wait.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Ingest } from '../../store/ingest/ingest.ts';
 import type { Observer } from '../../telemetry/observer.ts';
+import { type InFlightRange, InFlightRanges, isOpenEnded } from './in-flight-ranges.ts';
 import type { ReservedRoom } from './reserved-room.ts';
 import { type Chunk, resumeTransfer, type SourceList, type TransferPolicy } from './resume.ts';
 
@@ -14,6 +14,10 @@ import { type Chunk, resumeTransfer, type SourceList, type TransferPolicy } from
 const nearBytes = 8 * 1024 * 1024;
 /** An open-ended transfer ends at so many bytes that are here already; fewer are read and dropped. */
 const skipBytes = 1024 * 1024;
+/** So few bytes between two gaps are fetched again rather than asked around. */
+const joinBytes = 64 * 1024;
+/** More gaps than that are fetched as one. */
+const maxGaps = 32;
 
 export interface GapFetcherOptions {
   readonly ingest: Ingest;
@@ -125,10 +129,27 @@ export class GapFetcher {
     return range === undefined || (isOpenEnded(range) && offset > range.at + nearBytes);
   }
 
-  /** From `gap` to `limit`, to the next byte on disk, or to the next range in flight: the nearest of them. */
+  /** From `gap` to `limit`, to where more than a few bytes are on disk, or to the next range in flight: the nearest of them. */
   #addRange(gap: number, limit: number): InFlightRange {
-    const held = this.#options.ingest.gapFrom(gap).end ?? Infinity;
-    return this.#inFlight.add(gap, Math.min(held, this.#inFlight.nextStart(gap), limit));
+    const stop = Math.min(this.#inFlight.nextStart(gap), limit);
+    return this.#inFlight.add(gap, this.#endOfJoined(gap, stop));
+  }
+
+  /** Near gaps are joined; when more than `maxGaps` would be left, they become their span. */
+  #endOfJoined(gap: number, stop: number): number {
+    const { ingest } = this.#options;
+    let first: number | undefined;
+    for (let at = gap, gaps = 1; ; ) {
+      const held = ingest.gapFrom(at).end;
+      if (held === undefined || held >= stop) return first ?? stop;
+      const after = ingest.gapFrom(held).start;
+      if (after >= Math.min(stop, ingest.size ?? stop)) return first ?? held;
+      at = after;
+      if (after - held <= joinBytes) continue;
+      first ??= held;
+      gaps += 1;
+      if (gaps > maxGaps) return stop;
+    }
   }
 
   async #transfer(
@@ -196,7 +217,8 @@ export class GapFetcher {
     const { ingest, room } = this.#options;
     if (isOpenEnded(range) && ingest.size !== undefined) return room.take(ingest.size, true);
     const open = isOpenEnded(range) ? moreBytes : 0;
-    return room.take(ingest.heldBytes + this.#inFlight.pendingBytes + open, !isOpenEnded(range));
+    const bytes = ingest.heldBytes + this.#inFlight.pendingBytes + open; // some of them twice, where gaps were joined
+    return room.take(Math.min(bytes, ingest.size ?? bytes), !isOpenEnded(range));
   }
 
   /** Writes the bytes of the chunk that are neither on disk nor in another closed range. False: the disk takes no more. */
@@ -227,72 +249,4 @@ export class GapFetcher {
       at = other.end;
     }
   }
-}
-
-/** Only its own transfer moves and widens it. */
-export interface InFlightRange {
-  /** The first byte that is still to come. */
-  at: number;
-  /** One past the last byte; `Infinity`: open-ended. */
-  end: number;
-}
-
-/**
- * What the transfers of one blob are bringing: each range reaches from the next byte of its transfer to its end. Closed
- * ranges are disjoint. A closed range ahead of an open-ended one takes its bytes out of the open-ended one.
- */
-export class InFlightRanges {
-  readonly #ranges = new Set<InFlightRange>();
-  readonly #dropped = new Notifier();
-
-  add(at: number, end: number): InFlightRange {
-    const range = { at, end };
-    this.#ranges.add(range);
-    return range;
-  }
-
-  /** Its transfer has ended, with or without all bytes. Idempotent. */
-  drop(range: InFlightRange): void {
-    this.#ranges.delete(range);
-    this.#dropped.ring();
-  }
-
-  /** The range that brings the byte at `offset`: a closed one before an open-ended one. */
-  covering(offset: number): InFlightRange | undefined {
-    return this.closedAt(offset) ?? [...this.#ranges].find(range => covers(range, offset));
-  }
-
-  closedAt(offset: number): InFlightRange | undefined {
-    return [...this.#ranges].find(range => !isOpenEnded(range) && covers(range, offset));
-  }
-
-  get hasOpenEnded(): boolean {
-    return [...this.#ranges].some(isOpenEnded);
-  }
-
-  /** Where the next range beyond `offset` begins; `Infinity`: there is none. */
-  nextStart(offset: number): number {
-    const ahead = [...this.#ranges].filter(range => range.at > offset);
-    return Math.min(...ahead.map(range => range.at));
-  }
-
-  /** Bytes that closed ranges have still to bring. */
-  get pendingBytes(): number {
-    const closed = [...this.#ranges].filter(range => !isOpenEnded(range));
-    return closed.reduce((sum, { at, end }) => sum + Math.max(0, end - at), 0);
-  }
-
-  /** Resolves when a range is dropped. Errors: the signal's reason. */
-  async nextDrop(signal: AbortSignal): Promise<void> {
-    const { changed, cancel } = this.#dropped.next();
-    await waitFor(changed, signal).finally(cancel);
-  }
-}
-
-export function isOpenEnded(range: InFlightRange): boolean {
-  return range.end === Number.POSITIVE_INFINITY;
-}
-
-function covers(range: InFlightRange, offset: number): boolean {
-  return range.at <= offset && offset < range.end;
 }

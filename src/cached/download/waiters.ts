@@ -109,6 +109,11 @@ export class RangeRequest {
     options.waiters.addRange(this.#fetch());
   }
 
+  /** Why its bytes don't come from its own source. */
+  get failure(): Error | undefined {
+    return this.#failure;
+  }
+
   /**
    * Resolves when headers may go out: a source has answered (the size is known then, if it ever is), or the first bytes are
    * here. Errors: why they don't come.

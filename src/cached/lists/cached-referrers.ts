@@ -2,7 +2,7 @@
  * Referrers: asked for without a filter and gathered, so that one held list answers every `artifactType`. An empty list, the
  * usual case, has a ttl of its own (`negative_ttl`). A list too long or too slow to gather is passed through.
  */
-import { type Digest, isDigest } from '../../oci/digest.ts';
+import { type Digest, digestOf, isDigest } from '../../oci/digest.ts';
 import type { Repository } from '../../oci/name.ts';
 import {
   filterReferrers,
@@ -16,6 +16,7 @@ import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { ListFiles } from '../../store/records/list-files.ts';
 import type { TagPolicy } from '../manifests/freshness.ts';
 import { createListMemory, HeldLists, type KeptLists, type ListMemory } from './held-lists.ts';
+import { PageTrail } from './page-trail.ts';
 import { type GatheringLimits, gatherPages, longListTtlMs, tooSlow } from './paginate.ts';
 
 /** A page that was passed through counts as `whole`. */
@@ -50,6 +51,7 @@ export class CachedReferrers {
   readonly #origin: Origin;
   readonly #options: CachedReferrersOptions;
   readonly #lists: HeldLists<HeldReferrers>;
+  readonly #trail = new PageTrail();
 
   constructor(origin: Origin, options: CachedReferrersOptions) {
     this.#origin = origin;
@@ -92,7 +94,10 @@ export class CachedReferrers {
       this.#pass(repository, digest, artifactType, page),
     );
     const { bytes, filtered, nextQuery } = passed.value;
-    return { ...passed.answer, bytes, filtered, ...(nextQuery !== undefined && { nextQuery }) };
+    const leadsOn =
+      nextQuery !== undefined &&
+      this.#trail.leadsOn(`${key} ${artifactType ?? ''}`, query ?? '', nextQuery, markOf(passed.value));
+    return { ...passed.answer, bytes, filtered, ...(leadsOn && { nextQuery }) };
   }
 
   #keptIn(files: Pick<ListFiles, 'read' | 'write' | 'remove'>): KeptLists<HeldReferrers> {
@@ -131,9 +136,9 @@ export class CachedReferrers {
       const options = { signal: asking, ...(query !== undefined && { query }) };
       return origin.referrers(repository, digest, undefined, options);
     };
-    const hasNext = (page: ReferrersAnswer) => page.nextQuery !== undefined;
+    const leadsTo = ({ nextQuery }: ReferrersAnswer) => nextQuery;
     const bytesOf = (page: ReferrersAnswer) => page.bytes.length;
-    const { pages, end } = await gatherPages({ ask, hasNext, bytesOf }, limits, signal);
+    const { pages, end } = await gatherPages({ ask, leadsTo, markOf, bytesOf }, limits, signal);
     if (end === 'slow' && held?.end === 'whole') throw tooSlow(origin.key, 'referrers', limits.maxMs);
     if (end !== 'whole') return { end, bytes: Buffer.alloc(0), isEmpty: false, filtered: false };
     const indexes = pages.map(({ bytes }) => this.#parse(digest, bytes));
@@ -177,6 +182,10 @@ function parseKey(key: string): { readonly recordName: string; readonly digest: 
 
 export function createReferrersMemory(): ListMemory<HeldReferrers> {
   return createListMemory(({ bytes }) => bytes.length);
+}
+
+function markOf({ bytes }: { readonly bytes: Buffer }): string {
+  return digestOf(bytes);
 }
 
 function filterBy(

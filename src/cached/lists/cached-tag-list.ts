@@ -8,13 +8,16 @@ import type { PageOptions, TagsPage } from '../../registry/registry.ts';
 import type { ListFiles } from '../../store/records/list-files.ts';
 import type { TagPolicy } from '../manifests/freshness.ts';
 import { createListMemory, HeldLists, type KeptLists, type ListMemory } from './held-lists.ts';
+import { PageTrail } from './page-trail.ts';
 import { byTag, cutPage, type GatheringLimits, gatherPages, longListTtlMs, tooSlow } from './paginate.ts';
+import { sortTags } from './sort-tags.ts';
 
 /** A page that was passed through counts as `whole`. */
 export interface HeldTags {
   readonly end: 'whole' | 'long' | 'slow';
   readonly tags: readonly string[];
-  readonly next?: NonNullable<TagsPage['next']>;
+  /** Of the page after one that was passed through. */
+  readonly nextQuery?: string;
 }
 
 export interface CachedTagListOptions {
@@ -31,11 +34,15 @@ export interface CachedTagListOptions {
 
 /** Registries accept this `n`; they may give less. */
 const pageSize = 1000;
+/** So many tags are megabytes from the upstream: within the ttl no client makes it send them again. */
+const largeList = 10_000;
+const memoryBytes = 64 * 1024 * 1024;
 
 export class CachedTagList {
   readonly #origin: Origin;
   readonly #options: CachedTagListOptions;
   readonly #lists: HeldLists<HeldTags>;
+  readonly #trail = new PageTrail();
 
   constructor(origin: Origin, options: CachedTagListOptions) {
     this.#origin = origin;
@@ -55,43 +62,60 @@ export class CachedTagList {
 
   /** One page. `recordName` is the canonical name. Errors: UpstreamError. */
   async tags(recordName: string, repository: Repository, options: PageOptions): Promise<TagsPage> {
-    const { n, last, ...read } = options;
-    const page = { ...(n !== undefined && { n }), ...(last !== undefined && { last }) };
-    const isLong = this.#lists.peek(recordName)?.end === 'long'; // no-cache must not gather all pages for each client
-    const reading = isLong ? { signal: read.signal } : read;
-    const list = await this.#lists.get(recordName, reading, held => this.#gather(repository, held));
+    const { n, last, query, ...read } = options;
+    const held = this.#lists.peek(recordName);
+    const isCostly = held?.end === 'long' || (held?.tags.length ?? 0) >= largeList;
+    const reading = isCostly ? { signal: read.signal } : read; // no-cache must not gather it anew for each client
+    const list = await this.#lists.get(recordName, reading, before => this.#gather(repository, before));
     if (list.value.end === 'whole') {
+      const page = { ...(n !== undefined && { n }), ...(last !== undefined && { last }) };
       const { entries, next } = cutPage(list.value.tags, byTag, page);
       return { ...list.answer, tags: entries, ...(next && { next }) };
     }
     if (n === 0) return { ...list.answer, tags: [] };
-    const key = `${recordName}?${new URLSearchParams({ n: String(n ?? ''), last: last ?? '' })}`;
-    const passed = await this.#lists.get(key, read, () => this.#pass(repository, page));
-    const { tags, next } = passed.value;
-    return { ...passed.answer, tags, ...(next && { next }) };
+    const asked = query ?? formatPage(n, last);
+    const passed = await this.#lists.get(`${recordName}?${asked}`, read, () => this.#pass(repository, asked));
+    const { tags, nextQuery } = passed.value;
+    const leadsOn =
+      nextQuery !== undefined && this.#trail.leadsOn(recordName, asked, nextQuery, markOf(passed.value));
+    return { ...passed.answer, tags, ...(leadsOn && { nextQuery }) };
   }
 
   async #gather(repository: Repository, held: HeldTags | undefined): Promise<HeldTags> {
     const origin = this.#origin;
     const { limits, signal } = this.#options;
     const ask = (after: TagsPage | undefined, asking: AbortSignal) => {
-      const last = after?.next?.last;
-      return origin.tags(repository, { signal: asking, n: pageSize, ...(last !== undefined && { last }) });
+      const query = after?.nextQuery;
+      return origin.tags(repository, {
+        signal: asking,
+        ...(query === undefined ? { n: pageSize } : { query }),
+      });
     };
-    const source = { ask, hasNext: (page: TagsPage) => page.next !== undefined, bytesOf: bytesOfTags };
+    const leadsTo = ({ nextQuery }: TagsPage) => nextQuery;
+    const source = { ask, leadsTo, markOf, bytesOf: bytesOfTags };
     const { pages, end } = await gatherPages(source, limits, signal);
-    if (end === 'whole') {
-      return { end, tags: [...new Set(pages.flatMap(({ tags }) => tags))].sort(byTag) };
-    }
+    if (end === 'whole') return { end, tags: await sortTags(pages.map(({ tags }) => tags)) };
     if (end === 'slow' && held?.end === 'whole') throw tooSlow(origin.key, 'tags', limits.maxMs);
     return { end, tags: [] };
   }
 
-  async #pass(repository: Repository, page: Pick<PageOptions, 'n' | 'last'>): Promise<HeldTags> {
+  async #pass(repository: Repository, query: string): Promise<HeldTags> {
     const { signal } = this.#options;
-    const { tags, next } = await this.#origin.tags(repository, { signal, ...page });
-    return { end: 'whole', tags, ...(next && { next }) };
+    const { tags, nextQuery } = await this.#origin.tags(repository, { signal, query });
+    return { end: 'whole', tags, ...(nextQuery !== undefined && { nextQuery }) };
   }
+}
+
+function formatPage(n: number | undefined, last: string | undefined): string {
+  return `${new URLSearchParams({
+    ...(n !== undefined && { n: String(n) }),
+    ...(last !== undefined && { last }),
+  })}`;
+}
+
+/** Which tags a page has, as far as pages of one list can be told apart by it. */
+function markOf({ tags }: { readonly tags: readonly string[] }): string {
+  return tags.length === 0 ? '' : `${tags.length} ${tags[0]} ${tags.at(-1)}`;
 }
 
 /** Whole lists; a page that was passed through is asked for again. */
@@ -113,7 +137,7 @@ function keptTags(files: Pick<ListFiles, 'read' | 'write' | 'remove'>): KeptList
 }
 
 export function createTagListMemory(): ListMemory<HeldTags> {
-  return createListMemory<HeldTags>(bytesOfTags);
+  return createListMemory<HeldTags>(bytesOfTags, memoryBytes);
 }
 
 /** A string's own cost and its characters. */

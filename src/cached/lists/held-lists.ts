@@ -40,9 +40,12 @@ const memoryBytes = 32 * 1024 * 1024;
 /** What an entry costs beside its key and value. */
 const entryBytes = 200;
 
-export function createListMemory<T>(bytesOf: (value: T) => number): ListMemory<T> {
+export function createListMemory<T>(
+  bytesOf: (value: T) => number,
+  maxBytes: number = memoryBytes,
+): ListMemory<T> {
   return new LRUCache({
-    maxSize: memoryBytes,
+    maxSize: maxBytes,
     sizeCalculation: ({ value }, key) => entryBytes + key.length + bytesOf(value),
   });
 }

@@ -7,7 +7,10 @@ import { UpstreamError } from '../../registry/upstream-error.ts';
 export interface PageSource<P> {
   /** The page after that one; without it the first. */
   ask(after: P | undefined, signal: AbortSignal): Promise<P>;
-  hasNext(page: P): boolean;
+  /** The query of the page after it; undefined: it is the last one. */
+  leadsTo(page: P): string | undefined;
+  /** The same for pages of the same entries; '' for one without entries. */
+  markOf(page: P): string;
   bytesOf(page: P): number;
 }
 
@@ -24,7 +27,7 @@ export interface Gathered<P> {
   readonly end: 'whole' | 'long' | 'slow';
 }
 
-export const gatheringLimits: GatheringLimits = { maxPages: 20, maxMs: 8000, maxBytes: 16 * 1024 * 1024 };
+export const gatheringLimits: GatheringLimits = { maxPages: 20, maxMs: 8000, maxBytes: 48 * 1024 * 1024 };
 
 /** A list that was too long isn't gathered again for that long. */
 export const longListTtlMs = 3_600_000;
@@ -35,7 +38,7 @@ export function tooSlow(upstream: string, kind: 'tags' | 'referrers', maxMs: num
   return new UpstreamError({ upstream, kind, failure: 'timeout', message });
 }
 
-/** Errors: those of `source.ask`, among them the signal's reason. */
+/** Pages that lead back to one of them end the list. Errors: those of `source.ask`, among them the signal's reason. */
 export async function gatherPages<P>(
   source: PageSource<P>,
   limits: GatheringLimits,
@@ -52,13 +55,20 @@ export async function gatherPages<P>(
     if (pages.length > 0) asking.abort(new Error(`the pages of a list took more than ${limits.maxMs} ms`));
   }, limits.maxMs);
   let bytes = 0;
+  const queries = new Set<string>();
+  const marks = new Set<string>();
   try {
     for (;;) {
       const page = await source.ask(pages.at(-1), asking.signal);
+      const mark = source.markOf(page);
+      if (mark !== '' && marks.has(mark)) return { pages, end: 'whole' }; // the registry has begun again
+      marks.add(mark);
       pages.push(page);
       bytes += source.bytesOf(page);
       if (bytes > limits.maxBytes) return { pages, end: 'long' };
-      if (!source.hasNext(page)) return { pages, end: 'whole' };
+      const query = source.leadsTo(page);
+      if (query === undefined || queries.has(query)) return { pages, end: 'whole' };
+      queries.add(query);
       if (pages.length >= limits.maxPages) return { pages, end: 'long' };
       if (isLate) return { pages, end: 'slow' };
     }

@@ -16,7 +16,7 @@ import type { RepositoryRecord, TagEntry } from '../../store/records/repository-
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Outcome } from '../../telemetry/observer.ts';
 import { type CachedManifest, type FetchedManifest, isRefusedByDigest } from './cached-manifest.ts';
-import { decide, isFresh, staleAfter, type TagPolicy } from './freshness.ts';
+import { decide, isFresh, staleAfter, type TagPolicy, TagTtls } from './freshness.ts';
 
 const maxMissingTags = 10_000;
 
@@ -46,6 +46,7 @@ export class CachedTag {
   readonly #origin: Origin;
   readonly #byDigest: CachedManifest;
   readonly #options: CachedTagOptions;
+  readonly #ttls: TagTtls;
   /** Discovery tags that the upstream lacked. An expired entry still answers while the upstream can't be asked. */
   readonly #missingTags: ExpiringMap<string, true>;
   readonly #checks = new SingleFlight<Checked>();
@@ -56,6 +57,7 @@ export class CachedTag {
     this.#byDigest = byDigest;
     this.#options = options;
     const { tags, now } = options;
+    this.#ttls = new TagTtls(tags);
     this.#missingTags = new ExpiringMap({ maxEntries: maxMissingTags, ttlMs: tags.negativeTtlMs, now });
   }
 
@@ -114,7 +116,8 @@ export class CachedTag {
     const health = this.#origin.health();
     const upstream = { offline, away: health.away, pausedUntil: health.pausedUntil('manifest') };
     const { mustCheck = false } = options;
-    const decision = decide(entry.checkedAt, this.#options.now(), tags, upstream, mustCheck);
+    const bounds = { ttlMs: this.#ttls.of(record.name, tag), staleIfErrorMs: tags.staleIfErrorMs };
+    const decision = decide(entry.checkedAt, this.#options.now(), bounds, upstream, mustCheck);
     if (decision.kind === 'ask') return undefined;
     const held = await this.#byDigest.held(record, entry.descriptor.digest);
     if (decision.kind === 'fresh') return { entry, held, outcome: 'hit' };

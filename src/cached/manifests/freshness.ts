@@ -2,11 +2,14 @@
  * Whether a held tag or list goes out as it is, is checked first, or goes out stale: pure functions of its age, the policy and
  * the upstream's state.
  */
+import { allowRepositories } from '../../oci/name.ts';
 import type { StaleReason } from '../../registry/registry.ts';
 import { isAccessRefusal, UpstreamError } from '../../registry/upstream-error.ts';
 
 export interface TagPolicy {
   readonly ttlMs: number;
+  /** Tags with a ttl of their own: the first that fits counts. */
+  readonly patterns?: readonly TagRule[];
   /** How long a client waits for a check before the held answer goes out stale. */
   readonly checkTimeoutMs: number;
   /** How old a held tag may be while the upstream can't be asked; Infinity: no limit. */
@@ -14,6 +17,42 @@ export interface TagPolicy {
   readonly on404: 'keep' | 'honour';
   /** How long it is remembered that a signature or a referrer is missing. */
   readonly negativeTtlMs: number;
+}
+
+export interface TagRule {
+  /** Patterns over canonical names (`docker.io/library/**`). */
+  readonly repositories: readonly string[];
+  /** `*` stands for any characters. */
+  readonly tags: readonly string[];
+  readonly ttlMs: number;
+}
+
+/** How long a tag goes out without a check. */
+export class TagTtls {
+  readonly #ttlMs: number;
+  readonly #rules: readonly { fits(name: string, tag: string): boolean; readonly ttlMs: number }[];
+
+  constructor({ ttlMs, patterns = [] }: Pick<TagPolicy, 'ttlMs' | 'patterns'>) {
+    this.#ttlMs = ttlMs;
+    this.#rules = patterns.map(rule => {
+      const hasRepository = allowRepositories(rule.repositories, []);
+      const tags = rule.tags.map(compileTagPattern);
+      const fits = (name: string, tag: string) =>
+        tags.some(pattern => pattern.test(tag)) && hasRepository(name);
+      return { fits, ttlMs: rule.ttlMs };
+    });
+  }
+
+  /** `name`: the canonical one of the repository. */
+  of(name: string, tag: string): number {
+    if (this.#rules.length === 0) return this.#ttlMs;
+    return this.#rules.find(rule => rule.fits(name, tag))?.ttlMs ?? this.#ttlMs;
+  }
+}
+
+function compileTagPattern(pattern: string): RegExp {
+  const parts = pattern.split(/\*+/).map(part => part.replace(/\./g, '\\.'));
+  return new RegExp(`^${parts.join('.*')}$`);
 }
 
 export interface UpstreamState {

@@ -1,6 +1,7 @@
 /**
  * Several ranges of one blob as one body (RFC 9110 14.6, `multipart/byteranges`), read like a blob: each part's framing, then
- * its bytes from its own reader, opened when the part before it ends. The length is known before anything is read.
+ * its bytes from a reader of the joined span that it lies in, so that many parts are few questions. The length is known before
+ * anything is read.
  */
 import { randomBytes } from 'node:crypto';
 import { formatContentRange, type Span } from '../../oci/range.ts';
@@ -11,10 +12,12 @@ export interface MultipartOptions {
   /** Of the whole blob, in bytes. */
   readonly size: number;
   readonly contentType: string;
-  /** Gives the first span's bytes. */
+  /** What readers give: each of `spans` lies in one of them. */
+  readonly joined: readonly Span[];
+  /** Gives the bytes of the joined span that the first one lies in. */
   readonly first: BlobReader;
-  /** A reader that gives the bytes of a later span. Errors end the body. */
-  open(span: Span): Promise<BlobReader>;
+  /** A reader that gives the bytes of a joined span. Errors end the body. */
+  open(joined: Span): Promise<BlobReader>;
 }
 
 /** Framing, or the bytes of a span. */
@@ -29,14 +32,17 @@ export class MultipartReader implements BlobReader {
   readonly #pieces: Piece[];
   /** How much of the first piece has been read. */
   #done = 0;
-  #reader: BlobReader | undefined;
+  readonly #joined: readonly Span[];
+  #current: OpenSpan;
   #closed = false;
 
   constructor(options: MultipartOptions) {
     const boundary = randomBytes(16).toString('hex');
     this.contentType = `multipart/byteranges; boundary=${boundary}`;
     this.#open = options.open;
-    this.#reader = options.first;
+    this.#joined = options.joined;
+    const [first = { start: 0, end: 0 }] = options.spans;
+    this.#current = { joined: this.#joinedOf(first), reader: options.first, at: first.start };
     this.#pieces = options.spans.flatMap((span, index): Piece[] => {
       const range = formatContentRange(span, options.size);
       const type = `Content-Type: ${options.contentType}\r\nContent-Range: ${range}\r\n\r\n`;
@@ -54,7 +60,7 @@ export class MultipartReader implements BlobReader {
       if (piece === undefined) return 0;
       const left = lengthOf(piece) - this.#done;
       if (left === 0) {
-        await this.#next();
+        this.#next();
         continue;
       }
       const count = await this.#readPiece(piece, into.subarray(0, Math.min(into.length, left)));
@@ -66,27 +72,47 @@ export class MultipartReader implements BlobReader {
 
   async close(): Promise<void> {
     this.#closed = true;
-    await this.#reader?.close();
+    await this.#current.reader.close();
   }
 
   async #readPiece(piece: Piece, into: Buffer): Promise<number> {
     if ('bytes' in piece) return piece.bytes.copy(into, 0, this.#done);
-    this.#reader ??= await this.#open(piece.span);
-    if (this.#closed) {
-      await this.#reader.close(); // closed while the part was being opened
-      throw new Error('the reader is closed');
-    }
-    return this.#reader.read(into, piece.span.start + this.#done);
+    const at = piece.span.start + this.#done;
+    const joined = this.#joinedOf(piece.span);
+    // readers go forward: an earlier part of the same span needs a new one
+    if (joined !== this.#current.joined || at < this.#current.at) await this.#change(joined);
+    const count = await this.#current.reader.read(into, at);
+    this.#current.at = at + count;
+    return count;
   }
 
-  async #next(): Promise<void> {
-    const piece = this.#pieces.shift();
-    this.#done = 0;
-    if (piece === undefined || 'bytes' in piece) return;
-    const reader = this.#reader;
-    this.#reader = undefined;
-    await reader?.close();
+  async #change(joined: Span): Promise<void> {
+    const before = this.#current.reader;
+    const reader = await this.#open(joined);
+    this.#current = { joined, reader, at: joined.start };
+    await before.close();
+    if (!this.#closed) return;
+    await reader.close(); // closed while the span was being opened
+    throw new Error('the reader is closed');
   }
+
+  #joinedOf(span: Span): Span {
+    const joined = this.#joined.find(({ start, end }) => start <= span.start && span.end <= end);
+    if (joined === undefined) throw new Error(`no joined span has the bytes from ${span.start} on`);
+    return joined;
+  }
+
+  #next(): void {
+    this.#pieces.shift();
+    this.#done = 0;
+  }
+}
+
+interface OpenSpan {
+  readonly joined: Span;
+  readonly reader: BlobReader;
+  /** Where the next read may begin. */
+  at: number;
 }
 
 function lengthOf(piece: Piece): number {

@@ -4,14 +4,24 @@
  */
 import type { Digest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';
-import { type ByteRange, formatContentRange, parseRange, resolveRange, type Span } from '../../oci/range.ts';
+import {
+  type ByteRange,
+  formatContentRange,
+  joinSpans,
+  parseRange,
+  resolveRange,
+  type Span,
+} from '../../oci/range.ts';
 import type { BlobAnswer } from '../../registry/registry.ts';
 import type { AppContext, PullRequest } from '../exchange.ts';
 import { isNotModified, isRangeCurrent, setContentNames, setFreshness } from './headers.ts';
 import { MultipartReader } from './multipart.ts';
 import { sendBlob } from './send-blob.ts';
 
-/** Milliseconds: well below the 30 s that containerd waits for headers. */
+/**
+ * For a range far ahead in a running download; a body from the start sends its head with its first byte. Milliseconds: well below
+ * the 30 s that containerd waits for headers.
+ */
 const headPatienceMs = 5000;
 
 export async function answerBlob(pull: PullRequest, digest: Digest): Promise<void> {
@@ -45,7 +55,7 @@ export async function answerBlob(pull: PullRequest, digest: Digest): Promise<voi
   await sendBlob(context.res, {
     ...answer,
     signal: options.signal,
-    headPatienceMs: answer.outcome === 'hit' ? undefined : headPatienceMs,
+    headPatienceMs: answer.outcome === 'hit' || answer.start === 0 ? undefined : headPatienceMs,
     setHead: () => {
       setSpan(context, answer);
       setFreshness(context, answer, nowMs);
@@ -80,7 +90,7 @@ async function resolveAll(
   return { list: bytes > size ? [] : list, size };
 }
 
-/** 206 with the spans as parts. A part is opened when the one before it has been sent. */
+/** 206 with the spans as parts. A joined span is opened when the parts of the one before have been sent. */
 async function sendParts(
   pull: PullRequest,
   digest: Digest,
@@ -97,13 +107,16 @@ async function sendParts(
       message: 'the registry cannot give parts of this blob now, only the whole',
     });
   };
+  const joined = joinSpans(spans);
   const [firstSpan] = spans;
-  if (firstSpan === undefined) throw new Error('expected a span, got none');
-  const first = await open(firstSpan); // a blob that is not there is an ordinary error answer
+  const firstJoined = joined.find(({ end }) => firstSpan !== undefined && firstSpan.end <= end);
+  if (firstJoined === undefined) throw new Error('expected a span, got none');
+  const first = await open(firstJoined); // a blob that is not there is an ordinary error answer
   const reader = new MultipartReader({
     spans,
     size,
     contentType: 'application/octet-stream',
+    joined,
     first: first.reader,
     open: async span => (await open(span)).reader,
   });

@@ -1,6 +1,6 @@
 /**
  * One blob that is being filled: a growing file that any number of followers read meanwhile. A download writes into it. Followers see the
- * bytes on disk, but get the last byte (of a small blob: the first) only after the digest is verified (release-policy.ts). The journal keeps
+ * bytes on disk, but get the last byte (of a small blob: the first) only after the digest is verified (follower.ts). The journal keeps
  * the bytes across a crash. Order at the end: digest, last byte to the followers, fsync, rename.
  */
 import { constants } from 'node:fs';

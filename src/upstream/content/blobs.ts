@@ -2,18 +2,22 @@
  * Blobs of one upstream (OCI distribution-spec end-2): whether one is there, and transfers of all or a part of it.
  * Every opening asks the registry anew, so that a signed URL is always a fresh one.
  */
+import { pipeline, type Transform } from 'node:stream';
+import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
 import { Limit } from '../../lib/limit.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { buildEndpoint, parseEndpoint } from '../../oci/endpoint.ts';
 import { isManifestType, octetStream } from '../../oci/media-type.ts';
 import type { Repository } from '../../oci/name.ts';
 import { type ByteRange, formatRange } from '../../oci/range.ts';
+import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Observer } from '../../telemetry/observer.ts';
-import type { Operations } from '../request/deadline.ts';
+import type { Deadline, Operations } from '../request/deadline.ts';
 import { isRedirect, type RegistryRequest, type Reply } from '../request/redirects.ts';
 import type { Requester } from '../request/requester.ts';
-import { drain } from '../transport/body.ts';
+import { drain, encodingOf } from '../transport/body.ts';
 import { headerOf } from '../transport/transport.ts';
+import type { Body } from '../transport/undici-parts.ts';
 import {
   type Extent,
   extentOf,
@@ -41,6 +45,8 @@ export interface OpenOptions {
   readonly ignoreBreaker?: boolean;
   /** See `OpenedSource.target`. */
   readonly target?: URL | undefined;
+  /** Of the whole blob, in bytes. A body of another length is decoded where the answer calls it compressed. */
+  readonly expectedSize?: number | undefined;
 }
 
 export class Blobs {
@@ -53,26 +59,51 @@ export class Blobs {
     this.#backgroundLimit = new Limit({ maxRunning: Math.max(1, Math.floor(options.maxTransfers / 8)) });
   }
 
-  /** HEAD. The size; undefined when a redirect to a store proves the blob's existence. Errors: `UpstreamError`. */
+  /**
+   * HEAD. A redirect to a store proves that the blob exists; its size is the store's to say, in its answer to a HEAD or, where it refuses
+   * that (a URL may be signed for GET), to a GET of byte 0. Undefined: nothing says it. Errors: `UpstreamError`.
+   */
   stat(
     repository: Repository,
     digest: Digest,
-    { signal, timeoutMs }: Pick<OpenOptions, 'signal' | 'timeoutMs'>,
+    options: Pick<OpenOptions, 'signal' | 'timeoutMs'> & { readonly existenceOnly?: boolean },
   ): Promise<number | undefined> {
+    const { signal, timeoutMs, existenceOnly = false } = options;
     return this.#options.operations.run(
       { kind: 'blob', subject: `HEAD ${repository} ${digest}`, signal, timeoutMs },
       async deadline => {
-        const request: RegistryRequest = {
-          ...this.#request('HEAD', repository, digest),
-          accepts: isRedirect,
-          follows: isRegistry,
-        };
-        const reply = await this.#options.requester.send(request, deadline);
+        const request = this.#request('HEAD', repository, digest);
+        const reply = await this.#options.requester.send(
+          existenceOnly
+            ? { ...request, accepts: isRedirect, follows: isRegistry }
+            : { ...request, acceptsElsewhere: (_status, url) => !isRegistry(url) },
+          deadline,
+        );
         drain(reply.body);
         this.#refuseManifest(reply, digest);
-        return isRedirect(reply.status) ? undefined : lengthOf(reply);
+        if (isRedirect(reply.status)) return undefined;
+        if (reply.status >= 200 && reply.status < 300) return lengthOf(reply);
+        return this.#sizeByGet(repository, digest, deadline);
       },
     );
+  }
+
+  /** The store has refused a HEAD. Errors: `UpstreamError`. */
+  async #sizeByGet(repository: Repository, digest: Digest, deadline: Deadline): Promise<number | undefined> {
+    const range = { first: 0, last: 0 };
+    const request: RegistryRequest = {
+      ...this.#request('GET', repository, digest),
+      headers: { range: formatRange(range) },
+      acceptsElsewhere: (status, url) => status !== 404 && !isRegistry(url),
+    };
+    const reply = await this.#options.requester.send(request, deadline);
+    this.#refuseManifest(reply, digest);
+    const size = sizeOf(reply, range);
+    if (reply.status === 206) drain(reply.body);
+    else reply.body.destroy(); // a store that knows no ranges sends all of it
+    if (reply.status === 404)
+      throw this.#options.requester.fail('blob', 'gone', `the store has no ${digest}`);
+    return size;
   }
 
   /** GET of all or of one range. Errors: `UpstreamError`, of it `UnsatisfiableRange`; the signal's reason. */
@@ -82,7 +113,7 @@ export class Blobs {
     range: ByteRange | undefined,
     options: OpenOptions,
   ): Promise<OpenedTransfer> {
-    const { signal, timeoutMs, ignoreBreaker = false, target } = options;
+    const { signal, timeoutMs, ignoreBreaker = false, target, expectedSize } = options;
     const { key, observer, requester, operations } = this.#options;
     const release = options.background === true ? await this.#backgroundLimit.acquire(signal) : undefined;
     const operation = {
@@ -105,7 +136,12 @@ export class Blobs {
         };
         const reply = await requester.send(request, deadline);
         this.#refuseManifest(reply, digest);
-        const extent = this.#readExtent(reply, range, digest);
+        const sent = this.#readExtent(reply, range, digest);
+        const isOther = expectedSize !== undefined && sent.size !== expectedSize;
+        const encoding = isOther ? encodingOf(reply) : undefined;
+        const decoder = encoding === undefined ? undefined : this.#decoderFor(encoding, reply, digest);
+        // the length that was sent is that of the compressed form
+        const extent = decoder === undefined ? sent : { start: 0, end: undefined, size: undefined };
         deadline.settle();
         reply.body.once('close', () => {
           deadline.dispose();
@@ -115,7 +151,7 @@ export class Blobs {
           ...extent,
           isPartial: reply.status === 206,
           ...(reply.isOwnHost ? {} : { target: reply.url }),
-          stream: streamBody(reply.body, {
+          stream: streamBody(decoder === undefined ? reply.body : pipeTo(decoder, reply.body), {
             extent,
             onBytes: count => observer.upstreamBytes(key, count),
             explain: error => requester.explainCut(request, error, deadline),
@@ -126,6 +162,18 @@ export class Blobs {
       release?.();
       throw error;
     }
+  }
+
+  /** For a body that is compressed although `identity` was asked. Errors: `UpstreamError`. */
+  #decoderFor(encoding: string, reply: Reply, digest: Digest): Transform {
+    const { key, requester } = this.#options;
+    const decoder = reply.status === 200 ? createDecoder(encoding) : undefined;
+    if (decoder !== undefined) return decoder;
+    reply.body.destroy();
+    const form = `compressed (${encoding}), although that was not asked for`;
+    const message = `${reply.url.host} sent ${digest} ${form}`;
+    if (reply.status === 206) throw requester.fail('blob', 'range', `a range of ${message}`); // a range of the compressed form
+    throw new UpstreamError({ upstream: key, kind: 'blob', failure: 'mismatch', message });
   }
 
   #request(method: 'GET' | 'HEAD', repository: Repository, digest: Digest): RegistryRequest {
@@ -156,9 +204,30 @@ export class Blobs {
     const got = headerOf(reply.headers, 'content-range') ?? 'no Content-Range';
     const message = `${reply.url.host} answered ${reply.status} with ${got} to a request for ${asked} of ${digest}`;
     if (reply.status !== 416) throw requester.fail('blob', 'range', message);
-    const size = /^bytes \*\/(\d{1,15})$/i.exec(got)?.[1];
-    throw new UnsatisfiableRange(key, message, size === undefined ? undefined : Number(size));
+    throw new UnsatisfiableRange(key, message, unsatisfiedSize(reply));
   }
+}
+
+function createDecoder(encoding: string): Transform | undefined {
+  if (encoding === 'gzip' || encoding === 'x-gzip') return createGunzip();
+  if (encoding === 'deflate') return createInflate();
+  return encoding === 'br' ? createBrotliDecompress() : undefined;
+}
+
+/** The end of either ends the other; the reader gets the error of the one that failed. */
+function pipeTo(decoder: Transform, body: Body): Transform {
+  return pipeline(body, decoder, () => undefined);
+}
+
+/** What the answer to a GET of byte 0 says of the whole: nothing, unless it is one of success or an empty blob's 416. */
+function sizeOf(reply: Reply, range: ByteRange): number | undefined {
+  if (reply.status === 416) return unsatisfiedSize(reply);
+  return reply.status === 200 || reply.status === 206 ? extentOf(reply, range)?.size : undefined;
+}
+
+function unsatisfiedSize(reply: Reply): number | undefined {
+  const size = /^bytes \*\/(\d{1,15})$/i.exec(headerOf(reply.headers, 'content-range') ?? '')?.[1];
+  return size === undefined ? undefined : Number(size);
 }
 
 /**

@@ -20,8 +20,9 @@ import type { Kind, Observer } from '../../telemetry/observer.ts';
 import type { Deadline } from '../request/deadline.ts';
 import type { RegistryRequest } from '../request/redirects.ts';
 import type { Requester } from '../request/requester.ts';
-import { drain } from '../transport/body.ts';
+import { drain, encodingOf } from '../transport/body.ts';
 import { type Headers, headerOf, type Method } from '../transport/transport.ts';
+import { lengthOf } from './transfer.ts';
 
 export interface ManifestsOptions {
   readonly key: string;
@@ -106,7 +107,10 @@ export class Manifests {
       if (expected !== undefined && expected !== digest) observer.digestMismatch(key);
       logger.warn('wrong bytes for a manifest', { upstream: key, repository, reference, digest, type });
       if (attempt < attempts) continue;
-      const message = `${request.subject} came with wrong bytes, of digest ${digest}`;
+      const encoding = encodingOf(reply);
+      const encoded =
+        encoding === undefined ? '' : `, compressed (${encoding}) although that was not asked for`;
+      const message = `${request.subject} came with wrong bytes, of digest ${digest}${encoded}`;
       throw requester.fail(kind, 'mismatch', message);
     }
   }
@@ -151,7 +155,7 @@ function digestFor(reference: Reference, headers: Headers): Digest | undefined {
 /** Undefined: the headers don't say enough, or say something else than what was asked for. */
 function describe(headers: Headers, reference: Reference): Descriptor | undefined {
   const type = headerOf(headers, 'content-type') ?? '';
-  const size = Number(headerOf(headers, 'content-length') ?? 0);
+  const size = lengthOf({ headers }) ?? 0;
   const said = headerOf(headers, 'docker-content-digest');
   const digest = digestFor(reference, headers);
   if (digest === undefined || isGenericType(type) || !Number.isSafeInteger(size) || size <= 0)

@@ -4,14 +4,14 @@
  */
 import { algorithmOf, type Digest, hexOf } from '../../oci/digest.ts';
 import { buildEndpoint } from '../../oci/endpoint.ts';
-import { parseNextLink } from '../../oci/header-fields.ts';
 import { maxManifestBytes } from '../../oci/manifest.ts';
 import { isIndexType } from '../../oci/media-type.ts';
 import { parseTag, type Repository, type Tag } from '../../oci/name.ts';
+import { appendQuery, nextPageQuery, withoutFields } from '../../oci/page-query.ts';
 import { emptyReferrers, filterReferrers, parseReferrers } from '../../oci/referrer-list.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Deadline } from '../request/deadline.ts';
-import type { Reply } from '../request/redirects.ts';
+import type { RegistryRequest, Reply } from '../request/redirects.ts';
 import type { Requester } from '../request/requester.ts';
 import { drain } from '../transport/body.ts';
 import { headerOf } from '../transport/transport.ts';
@@ -32,6 +32,9 @@ export interface ReferrersQuery {
   readonly query: string | undefined;
 }
 
+/** What registries answer that don't know the endpoint, or not this form of it. */
+const unknownEndpoint: ReadonlySet<number> = new Set([400, 404, 405, 406, 501]);
+
 /** Errors: `UpstreamError` of kind `referrers`. */
 export async function fetchReferrers(
   requester: Requester,
@@ -40,6 +43,7 @@ export async function fetchReferrers(
   deadline: Deadline,
 ): Promise<ReferrersPage> {
   const { repository, digest, artifactType } = query;
+  const isFirst = query.query === undefined;
   const request = {
     kind: 'referrers',
     method: 'GET',
@@ -47,39 +51,50 @@ export async function fetchReferrers(
     repository,
     subject: `referrers of ${repository}@${digest}`,
     pool: 'control',
-    accepts: isNotFound,
+    accepts: (status: number) => isFirst && unknownEndpoint.has(status),
   } as const;
   const reply = await requester.send(request, deadline);
-  if (reply.status === 404 || !isIndexType(headerOf(reply.headers, 'content-type') ?? '')) {
-    drain(reply.body);
+  const bytes = await readIndex(requester, request, reply, deadline);
+  if (bytes === undefined && isFirst)
     return filterPage(await fetchByTag(manifests, repository, digest, deadline), artifactType);
-  }
-  const bytes = await requester.readBody(request, reply, maxManifestBytes, 'unreachable', deadline);
-  const nextQuery = nextQueryOf(reply);
+  if (bytes === undefined)
+    throw requester.fail('referrers', 'status', `a page of the ${request.subject} is no index`);
+  const nextQuery = nextQueryOf(requester, reply);
   const next = nextQuery === undefined ? {} : { nextQuery };
   const applied = (headerOf(reply.headers, 'oci-filters-applied') ?? '').split(/\s*,\s*/);
   if (applied.includes('artifactType')) return { bytes, filtered: true, ...next };
   return { ...filterPage(bytes, artifactType), ...next };
 }
 
-function isNotFound(status: number): boolean {
-  return status === 404;
+/** Undefined: another status, or a body that is no index. */
+async function readIndex(
+  requester: Requester,
+  request: RegistryRequest,
+  reply: Reply,
+  deadline: Deadline,
+): Promise<Buffer | undefined> {
+  if (unknownEndpoint.has(reply.status) || !isIndexType(headerOf(reply.headers, 'content-type') ?? '')) {
+    drain(reply.body);
+    return undefined;
+  }
+  const bytes = await requester.readBody(request, reply, maxManifestBytes, 'unreachable', deadline);
+  return parseReferrers(bytes) === undefined ? undefined : bytes;
 }
 
+/** A page's own query goes as it is; it has the filter already where the registry put it there. */
 function pathOf({ repository, digest, artifactType, query }: ReferrersQuery): string {
+  const page = query === undefined ? '' : withoutFields(query, ['ns']);
+  const isFiltered = artifactType !== undefined && !new URLSearchParams(page).has('artifactType');
   const path = buildEndpoint({
     kind: 'referrers',
     name: repository,
     digest,
-    ...(artifactType === undefined ? {} : { artifactType }),
+    ...(isFiltered && { artifactType }),
   });
-  if (query === undefined) return path;
-  const mark = path.indexOf('?');
-  const parameters = new URLSearchParams(mark === -1 ? '' : path.slice(mark));
-  for (const [name, value] of new URLSearchParams(query)) if (name !== 'ns') parameters.set(name, value);
-  return `${mark === -1 ? path : path.slice(0, mark)}?${parameters}`;
+  return appendQuery(path, page);
 }
 
+/** No tag, and a tag that leads to the subject itself or to no list, mean that nothing refers to it. */
 async function fetchByTag(
   manifests: Manifests,
   repository: Repository,
@@ -88,7 +103,9 @@ async function fetchByTag(
 ): Promise<Buffer> {
   try {
     const found = await manifests.fetch(repository, referrersTag(digest), deadline, 'referrers');
-    return isIndexType(found.descriptor.mediaType) ? found.bytes : emptyReferrers();
+    const { mediaType, digest: listed } = found.descriptor;
+    const isList = isIndexType(mediaType) && listed !== digest && parseReferrers(found.bytes) !== undefined;
+    return isList ? found.bytes : emptyReferrers();
   } catch (error) {
     if (error instanceof UpstreamError && error.failure === 'gone') return emptyReferrers();
     throw error;
@@ -100,15 +117,16 @@ export function referrersTag(digest: Digest): Tag {
   return parseTag(`${algorithmOf(digest)}-${hexOf(digest).slice(0, 64)}`);
 }
 
-/** A list that is no JSON goes on as it is: its reader reports it. */
 function filterPage(bytes: Buffer, artifactType: string | undefined): ReferrersPage {
   const index = artifactType === undefined ? undefined : parseReferrers(bytes);
   if (index === undefined || artifactType === undefined) return { bytes, filtered: false };
   return { bytes: filterReferrers(index, artifactType), filtered: true };
 }
 
-function nextQueryOf(reply: Reply): string | undefined {
-  const link = parseNextLink(headerOf(reply.headers, 'link'));
-  if (link === undefined || !URL.canParse(link, reply.url.href)) return undefined;
-  return new URL(link, reply.url).search.slice(1) || undefined;
+function nextQueryOf(requester: Requester, reply: Reply): string | undefined {
+  try {
+    return nextPageQuery(headerOf(reply.headers, 'link'), reply.url);
+  } catch (error) {
+    throw error instanceof RangeError ? requester.fail('referrers', 'status', error.message) : error;
+  }
 }

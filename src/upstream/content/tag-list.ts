@@ -1,68 +1,67 @@
 /** Lists of tags of one upstream (OCI distribution-spec end-8a, end-8b), a page at a time. */
 import { buildEndpoint } from '../../oci/endpoint.ts';
-import { parseNextLink } from '../../oci/header-fields.ts';
-import { isTag, type Repository } from '../../oci/name.ts';
+import type { Repository } from '../../oci/name.ts';
+import { appendQuery, nextPageQuery, withoutFields } from '../../oci/page-query.ts';
 import type { Deadline } from '../request/deadline.ts';
+import type { Reply } from '../request/redirects.ts';
 import type { Requester } from '../request/requester.ts';
 import { headerOf } from '../transport/transport.ts';
+import { parseTagNames } from './tag-names.ts';
 
 export interface TagPage {
   readonly tags: readonly string[];
-  readonly next?: { readonly last: string; readonly n?: number };
+  readonly nextQuery?: string;
 }
 
-/** Registries without pages send all at once: a hundred thousand tags. */
+export interface TagPageQuery {
+  readonly n?: number;
+  readonly last?: string;
+  /** The upstream's own, from an earlier page's `nextQuery`: goes instead of `n` and `last`. */
+  readonly query?: string;
+}
+
+/** Registries without pages send all at once: some hundred thousand tags. */
 const maxBytes = 16 * 1024 * 1024;
 
 /** Errors: `UpstreamError` of kind `tags`. */
 export async function fetchTags(
   requester: Requester,
   repository: Repository,
-  page: { readonly n?: number; readonly last?: string },
+  page: TagPageQuery,
   deadline: Deadline,
 ): Promise<TagPage> {
-  const path = buildEndpoint({
-    kind: 'tags',
-    name: repository,
-    ...(page.n === undefined ? {} : { n: page.n }),
-    ...(page.last === undefined ? {} : { last: page.last }),
-  });
   const request = {
     kind: 'tags',
     method: 'GET',
-    path,
+    path: pathOf(repository, page),
     repository,
     subject: `tags of ${repository}`,
     pool: 'control',
   } as const;
   const reply = await requester.send(request, deadline);
-  const tags = parseTags(await requester.readBody(request, reply, maxBytes, 'status', deadline));
+  const bytes = await requester.readBody(request, reply, maxBytes, 'status', deadline);
+  const tags = await parseTagNames(bytes);
   if (tags === undefined)
     throw requester.fail('tags', 'status', `the tags of ${repository} are no list in JSON`);
-  const next = nextOf(parseNextLink(headerOf(reply.headers, 'link')), reply.url, tags);
-  return { tags, ...(next === undefined ? {} : { next }) };
+  const nextQuery = nextQueryOf(requester, reply);
+  return { tags, ...(nextQuery === undefined ? {} : { nextQuery }) };
 }
 
-/** `"tags": null` is an empty list: Go's way to write one. */
-function parseTags(bytes: Buffer): string[] | undefined {
-  let body: unknown;
+function pathOf(name: Repository, { n, last, query }: TagPageQuery): string {
+  if (query !== undefined)
+    return appendQuery(buildEndpoint({ kind: 'tags', name }), withoutFields(query, ['ns']));
+  return buildEndpoint({
+    kind: 'tags',
+    name,
+    ...(n === undefined ? {} : { n }),
+    ...(last === undefined ? {} : { last }),
+  });
+}
+
+function nextQueryOf(requester: Requester, reply: Reply): string | undefined {
   try {
-    body = JSON.parse(bytes.toString('utf8'));
-  } catch {
-    return undefined;
+    return nextPageQuery(headerOf(reply.headers, 'link'), reply.url);
+  } catch (error) {
+    throw error instanceof RangeError ? requester.fail('tags', 'status', error.message) : error;
   }
-  if (typeof body !== 'object' || body === null || !('tags' in body)) return undefined;
-  if (body.tags === null) return [];
-  return Array.isArray(body.tags)
-    ? body.tags.filter((tag): tag is string => typeof tag === 'string' && isTag(tag))
-    : undefined;
-}
-
-/** An upstream that names its pages in its own way takes the last tag of this page as well. */
-function nextOf(link: string | undefined, url: URL, tags: readonly string[]): TagPage['next'] {
-  if (link === undefined || !URL.canParse(link, url.href)) return undefined;
-  const query = new URL(link, url).searchParams;
-  const last = query.get('last') ?? tags.at(-1);
-  const n = Number(query.get('n') ?? Number.NaN);
-  return last === undefined ? undefined : { last, ...(Number.isSafeInteger(n) && n > 0 ? { n } : {}) };
 }

@@ -6,8 +6,8 @@ import { RegistryError } from '../../oci/error.ts';
 import { type ByteRange, type ContentRange, parseContentRange, resolveRange } from '../../oci/range.ts';
 import type { BlobAnswer, BlobReader, OpenedSource } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
+import { encodingOf } from '../transport/body.ts';
 import { type HopAnswer, headerOf } from '../transport/transport.ts';
-import type { Body } from '../transport/undici-parts.ts';
 
 /** Half-open: offsets in the blob, in bytes. */
 export interface Extent {
@@ -35,7 +35,13 @@ export class UnsatisfiableRange extends UpstreamError {
 
 const lengthPattern = /^\d{1,15}$/;
 
+/** Undefined: not said, or said of the compressed form. */
 export function lengthOf(answer: Pick<HopAnswer, 'headers'>): number | undefined {
+  return encodingOf(answer) === undefined ? sentLength(answer) : undefined;
+}
+
+/** Of the bytes as they are sent, compressed or not. */
+export function sentLength(answer: Pick<HopAnswer, 'headers'>): number | undefined {
   const text = headerOf(answer.headers, 'content-length') ?? '';
   return lengthPattern.test(text) ? Number(text) : undefined;
 }
@@ -48,7 +54,7 @@ export function extentOf(
   answer: Pick<HopAnswer, 'status' | 'headers'>,
   asked: ByteRange | undefined,
 ): Extent | undefined {
-  const length = lengthOf(answer);
+  const length = sentLength(answer);
   if (answer.status !== 206) return { start: 0, end: length, size: length };
   const range = parseContentRange(headerOf(answer.headers, 'content-range'));
   if (range === undefined || !isAsked(range, asked)) return undefined;
@@ -71,7 +77,10 @@ export interface StreamOptions {
 }
 
 /** Network chunks. Errors: what `explain` makes of a cut, of missing and of surplus bytes. Leaving early ends the transfer. */
-export async function* streamBody(body: Body, options: StreamOptions): AsyncGenerator<Buffer, void, void> {
+export async function* streamBody(
+  body: AsyncIterable<unknown>,
+  options: StreamOptions,
+): AsyncGenerator<Buffer, void, void> {
   const { start, end } = options.extent;
   let at = start;
   try {

@@ -36,6 +36,8 @@ export interface RegistryRequest {
   readonly pool: PoolName;
   /** Statuses beside 2xx that the caller wants to see; others become errors. */
   accepts?(status: number): boolean;
+  /** The same for the answer of another host, which a redirect led to. */
+  acceptsElsewhere?(status: number, url: URL): boolean;
   /** Another request follows when it fails, so a status of it says nothing about the host, and it isn't sent twice for one. */
   readonly isHint?: boolean;
   /** Whether to follow a redirect there; absent: always. */

@@ -59,7 +59,9 @@ export class Requester {
     const attempt = startAttempt(request.isHint);
     try {
       const reply = await this.#sendAuthorized(request, attempt, deadline.signal);
-      if ((reply.status >= 200 && reply.status < 300) || request.accepts?.(reply.status)) return reply;
+      const { status, isOwnHost, url } = reply;
+      if ((status >= 200 && status < 300) || request.accepts?.(status)) return reply;
+      if (!isOwnHost && request.acceptsElsewhere?.(status, url)) return reply;
       throw await this.#failByStatus(request, reply);
     } catch (error) {
       throw this.#explain(error, request, attempt, deadline);

@@ -51,6 +51,13 @@ const soundConfig = z.object({
     defaultUpstream: z.string(),
     offline: z.boolean(),
     tags: z.strictObject({
+      patterns: z.array(
+        z.strictObject({
+          repositories: z.array(z.string()),
+          tags: z.array(z.string()),
+          ttlMs: z.number(),
+        }),
+      ),
       ttlMs: ms,
       checkTimeoutMs: ms,
       staleIfErrorMs: amount,

@@ -53,6 +53,7 @@ describe('without anything set', () => {
       offline: false,
       tags: {
         ttlMs: 60_000,
+        patterns: [],
         checkTimeoutMs: 2000,
         staleIfErrorMs: Number.POSITIVE_INFINITY,
         on404: 'keep',
@@ -135,7 +136,7 @@ http:
   drain: 0
 store: { path: /srv/x, max_size: 0, min_free: 0, low_watermark: 75%, partial_ttl: 12h, verify_after: 0 }
 offline: true
-tags: { ttl: 0, check_timeout: 500ms, stale_if_error: 2d, on_404: honour, negative_ttl: 0 }
+tags: { ttl: 0, check_timeout: 500ms, stale_if_error: 2d, on_404: honour, negative_ttl: 0, patterns: [{ tags: ['v*.*.*'], ttl: 1d }] }
 metrics: { path: /stats, listen: "127.0.0.1:9100" }
 log: { level: debug, format: text, access: false }
 `;
@@ -160,7 +161,14 @@ log: { level: debug, format: text, access: false }
         verifyAfterMs: 0,
       },
       offline: true,
-      tags: { ttlMs: 0, checkTimeoutMs: 500, staleIfErrorMs: 172_800_000, on404: 'honour', negativeTtlMs: 0 },
+      tags: {
+        ttlMs: 0,
+        patterns: [{ repositories: ['**'], tags: ['v*.*.*'], ttlMs: 86_400_000 }],
+        checkTimeoutMs: 500,
+        staleIfErrorMs: 172_800_000,
+        on404: 'honour',
+        negativeTtlMs: 0,
+      },
       metrics: { path: '/stats', listen: { host: '127.0.0.1', port: 9100 } },
       log: { level: 'debug', format: 'text', access: false },
     });

@@ -170,7 +170,6 @@ describe('a setting of a later version', () => {
       'http: { listen: [{ address: ":1", login: off }] }',
       '1:35: http.listen[0].login: this version has no logins yet',
     ],
-    ['tags: { patterns: [x] }', '1:9: tags.patterns: this version has no rules per tag yet'],
     [
       'hosted: { repositories: ["**"] }',
       '1:11: hosted.repositories: this version has no hosted repositories yet',
@@ -184,7 +183,6 @@ describe('a setting of a later version', () => {
     const text = `
 http: { listen: [{ address: ":1", tls: false }] }
 lru: { required: false }
-tags: { patterns: [] }
 hosted: { repositories: [], immutable: [] }
 `;
     expect((await folder.load(text)).config.http.listen).toEqual([{ host: '::', port: 1 }]);

@@ -134,11 +134,20 @@ test('pages are gathered into one list, whatever page the client asks for', asyn
 
 test('a list of more than twenty pages is passed through, filter and page query with it', async () => {
   const { origin, ask, asked } = setUp();
-  origin.referrersAnswer = { bytes: indexOf(one), nextQuery: 'page=n', filtered: true };
-  expect(await ask('a/x', 'page=3')).toMatchObject({ outcome: 'miss', filtered: true, nextQuery: 'page=n' });
+  let count = 0;
+  origin.before = () => {
+    count += 1;
+    const bytes = indexOf({ ...one, annotations: { count } });
+    origin.referrersAnswer = { bytes, nextQuery: `page=n${count}`, filtered: true };
+  };
+  expect(await ask('a/x', 'page=3')).toMatchObject({
+    outcome: 'miss',
+    filtered: true,
+    nextQuery: 'page=n21',
+  });
   expect(asked()).toHaveLength(21);
   expect(asked()[20]).toEqual([digest, 'a/x', 'page=3']);
-  expect(await ask('a/x', 'page=3')).toMatchObject({ outcome: 'hit', nextQuery: 'page=n' });
+  expect(await ask('a/x', 'page=3')).toMatchObject({ outcome: 'hit', nextQuery: 'page=n21' });
   expect(asked()).toHaveLength(21);
 });
 

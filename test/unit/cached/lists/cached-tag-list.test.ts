@@ -1,7 +1,7 @@
 /** Tags: gathered, sorted, held; passed through when there are too many. */
 import { expect, test } from 'vitest';
 import { CachedTagList, createTagListMemory } from '../../../../src/cached/lists/cached-tag-list.ts';
-import { gatheringLimits } from '../../../../src/cached/lists/paginate.ts';
+import { byTag, gatheringLimits } from '../../../../src/cached/lists/paginate.ts';
 import type { TagPolicy } from '../../../../src/cached/manifests/freshness.ts';
 import { parseRepository } from '../../../../src/oci/name.ts';
 import type { PageOptions } from '../../../../src/registry/registry.ts';
@@ -37,11 +37,15 @@ function setUp(overrides: Partial<TagPolicy> = {}) {
   return { origin, clock, memory, ask, asked: () => origin.asked.map(({ rest }) => rest) };
 }
 
+function pageOf(query: unknown): number {
+  return Number(new URLSearchParams(String(query ?? '')).get('token') ?? 0);
+}
+
 /** Each page has its number, and there is always one more. */
 function endless(origin: MemoryOrigin): void {
-  origin.before = ({ rest: [, last] }) => {
-    const page = String(Number(last ?? 0) + 1);
-    origin.tagsPage = { tags: [page], next: { last: page } };
+  origin.before = ({ rest: [, , query] }) => {
+    const page = pageOf(query) + 1;
+    origin.tagsPage = { tags: [String(page)], nextQuery: `token=${page}` };
   };
 }
 
@@ -152,32 +156,66 @@ test('stale_if_error bounds how old a list may go out', async () => {
 
 test('a list of twenty pages is gathered', async () => {
   const { origin, ask, asked } = setUp();
-  origin.before = ({ rest: [, last] }) => {
-    const page = Number(last ?? 0) + 1;
+  origin.before = ({ rest: [, , query] }) => {
+    const page = pageOf(query) + 1;
     const own = { tags: [String(page)] };
-    origin.tagsPage = page === 20 ? { ...own } : { ...own, next: { last: String(page) } };
+    origin.tagsPage = page === 20 ? { ...own } : { ...own, nextQuery: `token=${page}` };
   };
   expect((await ask()).tags).toHaveLength(20);
-  expect(asked()[19]).toEqual([1000, '19']);
+  expect(asked()[19]).toEqual([undefined, undefined, 'token=19']);
 });
 
 test('one of more is passed through as the client asked, each page held, and not gathered again for an hour', async () => {
   const { origin, clock, ask, asked } = setUp();
   endless(origin);
-  expect(await ask({ n: 5 })).toMatchObject({ outcome: 'miss', tags: ['1'], next: { last: '1' } });
+  expect(await ask({ n: 5 })).toMatchObject({ outcome: 'miss', tags: ['1'], nextQuery: 'token=1' });
   expect(asked()).toHaveLength(21);
-  expect(asked()[20]).toEqual([5, undefined]);
+  expect(asked()[20]).toEqual([undefined, undefined, 'n=5']);
   expect(await ask({ n: 5 })).toMatchObject({ outcome: 'hit', tags: ['1'] });
-  expect(await ask({ n: 5, last: '7', mustCheck: true })).toMatchObject({ tags: ['8'], next: { last: '8' } });
+  const later = { n: 5, query: 'token=7&n=5', mustCheck: true };
+  expect(await ask(later)).toMatchObject({ tags: ['8'], nextQuery: 'token=8' });
   expect(await ask({ n: 0 })).toMatchObject({ tags: [] });
   expect(asked()).toHaveLength(22);
   clock.advance(60_000);
   origin.away = true;
-  expect(await ask({ n: 5 })).toMatchObject({ stale: 'unreachable', tags: ['1'], next: { last: '1' } });
+  expect(await ask({ n: 5 })).toMatchObject({ stale: 'unreachable', tags: ['1'], nextQuery: 'token=1' });
   origin.away = false;
   clock.advance(3_540_000);
   await ask({ n: 5 });
   expect(asked()).toHaveLength(43);
+});
+
+test('a page that is passed through and leads to its own tags again has no next page', async () => {
+  const { origin, ask } = setUp();
+  endless(origin);
+  await ask();
+  const walked = await ask({ query: 'token=50' });
+  expect(walked).toMatchObject({ tags: ['51'], nextQuery: 'token=51' });
+  origin.before = () => {
+    origin.tagsPage = { tags: ['51'], nextQuery: 'token=fresh' };
+  };
+  expect(await ask({ query: 'token=51' })).not.toHaveProperty('nextQuery');
+  origin.before = () => {
+    origin.tagsPage = { tags: ['60'], nextQuery: 'n=5&token=60' };
+  };
+  expect(await ask({ query: 'token=60&n=5' })).not.toHaveProperty('nextQuery');
+});
+
+test('a large list is sorted in slices like a small one, and within its ttl no-cache does not ask for it again', async () => {
+  const { origin, clock, ask, asked } = setUp();
+  const tags = Array.from(
+    { length: 20_000 },
+    (_, index) => `${index % 2 === 0 ? 'V' : 'v'}${(index * 7919) % 15_000}`,
+  );
+  origin.tagsPage = { tags };
+  const { tags: sorted } = await ask();
+  expect(sorted).toEqual([...new Set(tags)].sort(byTag));
+  const storm = await Promise.all(Array.from({ length: 20 }, () => ask({ mustCheck: true, n: 1 })));
+  expect(storm.map(({ outcome }) => outcome)).toEqual(Array(20).fill('hit'));
+  expect(asked()).toHaveLength(1);
+  clock.advance(60_000);
+  await ask({ n: 1 });
+  expect(asked()).toHaveLength(2);
 });
 
 test('a client that leaves takes no other along: the request goes on for them', async () => {

@@ -22,7 +22,8 @@ function numbered(count: number, asked: (number | undefined)[] = []) {
       asked.push(after);
       return (after ?? 0) + 1;
     },
-    hasNext: (page: number) => page < count,
+    leadsTo: (page: number) => (page < count ? `page=${page + 1}` : undefined),
+    markOf: (page: number) => String(page),
     bytesOf: () => 10,
   };
 }
@@ -84,6 +85,23 @@ test('a failure is the caller’s, and so is the end of the signal', async () =>
   );
   stop.abort(reason);
   await expect(waiting).rejects.toBe(reason);
+});
+
+test('pages that lead back to one of them are a whole list', async () => {
+  const source = numbered(100);
+  const leadsTo = (page: number) => `page=${(page % 3) + 1}`;
+  expect(await gatherPages({ ...source, leadsTo }, { ...limits, maxPages: 20 }, open)).toEqual({
+    pages: [1, 2, 3, 4],
+    end: 'whole',
+  });
+  expect(source.asked).toHaveLength(4);
+});
+
+test('a page with the entries of an earlier one, under a new query, ends the list and is left out', async () => {
+  const source = numbered(100);
+  const markOf = (page: number) => String(page % 2);
+  expect(await gatherPages({ ...source, markOf }, limits, open)).toEqual({ pages: [1, 2], end: 'whole' });
+  expect(source.asked).toHaveLength(3);
 });
 
 const sorted = ['a', 'B', 'b', 'c'];

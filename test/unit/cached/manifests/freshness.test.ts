@@ -5,6 +5,7 @@ import {
   type Decision,
   decide,
   staleAfter,
+  TagTtls,
   type UpstreamState,
 } from '../../../../src/cached/manifests/freshness.ts';
 import type { StaleReason } from '../../../../src/registry/registry.ts';
@@ -148,4 +149,26 @@ test('a tag that is too old does not go out after a failure; one that is gone is
 
 test('a mistake of our own is no reason to give out something stale', () => {
   expect(staleAfter(new TypeError('oops'), now, now, { ...policy, on404: 'keep' })).toBeUndefined();
+});
+
+const ttls = new TagTtls({
+  ttlMs: 1,
+  patterns: [
+    { repositories: ['docker.io/team/**'], tags: ['latest', 'nightly-*'], ttlMs: 2 },
+    { repositories: ['**'], tags: ['v*.*.*'], ttlMs: 3 },
+    { repositories: ['docker.io/**'], tags: ['*'], ttlMs: 4 },
+  ],
+});
+
+test.each([
+  ['docker.io/team/a/b', 'latest', 2],
+  ['docker.io/team/a', 'nightly-', 2],
+  ['docker.io/team/a', 'nightly', 4],
+  ['docker.io/team/a', 'v1.2.3', 3],
+  ['ghcr.io/a/b', 'v1.2.3-rc.1', 3],
+  ['ghcr.io/a/b', 'v1x2x3', 1],
+  ['ghcr.io/a/b', 'rev1.2.3', 1],
+  ['docker.io/library/alpine', 'latest', 4],
+])('the first rule that fits says the ttl: %s:%s', (name, tag, ttlMs) => {
+  expect(ttls.of(name, tag)).toBe(ttlMs);
 });

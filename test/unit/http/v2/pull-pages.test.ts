@@ -28,6 +28,18 @@ describe('tags', () => {
   });
 });
 
+describe('pages of the upstream', () => {
+  it('are linked with its own query, which comes back character by character', async () => {
+    const { url, ghcr } = await serveApp();
+    ghcr.tagsPage = { tags: ['b'], nextQuery: '%7Eopaque+a%2Fb&last=b&ns=evil&=x' };
+    const answer = await get(url, '/v2/team/app/tags/list?ns=ghcr.io');
+    const next = parseNextLink(answer.headers.get('link')) ?? '';
+    expect(next).toBe('/v2/team/app/tags/list?ns=ghcr.io&%7Eopaque+a%2Fb&last=b&=x');
+    await get(url, next);
+    expect(ghcr.asked[1]?.rest).toEqual([undefined, 'b', '%7Eopaque+a%2Fb&last=b&=x']);
+  });
+});
+
 describe('the catalog', () => {
   it('is what the mirror holds, its next page linked with n, last and ns', async () => {
     const { url, catalog, ends, hub, ghcr } = await serveApp();

@@ -1,5 +1,6 @@
 /** Blobs: existence without a download, ranges held to what the headers promise, bodies held to their length. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import type { ByteRange } from '../../../../src/oci/range.ts';
 import type { BlobReader } from '../../../../src/registry/registry.ts';
@@ -41,10 +42,41 @@ test('a redirect to a store proves the blob and is not followed', async () => {
   const server = await serve((_request, response) => {
     response.writeHead(307, { location: `${store.url}/signed` }).end();
   });
-  expect(await connect(server.url).registry.stat(alpine, blobDigest, read)).toMatchObject({
+  const asked = { ...read, existenceOnly: true };
+  expect(await connect(server.url).registry.stat(alpine, blobDigest, asked)).toMatchObject({
     size: undefined,
   });
   expect(store.connections).toBe(0);
+});
+
+test.each([
+  ['answers a HEAD', [200], 1000, ['HEAD /signed']],
+  ['refuses a HEAD', [403, 206], 1000, ['HEAD /signed', 'GET /signed']],
+  ['knows no ranges', [403, 200], 1000, ['HEAD /signed', 'GET /signed']],
+  ['refuses everything', [403, 403], undefined, ['HEAD /signed', 'GET /signed']],
+])('the size is the store’s to say: one that %s', async (_name, statuses, size, lines) => {
+  const store = await serve((request, response, count) => {
+    const status = statuses[count] ?? 500;
+    if (status === 206) sendBlob(request, response);
+    else if (status !== 200) sendJson(response, {}, status);
+    else response.setHeader('content-length', 1000).end(request.method === 'HEAD' ? undefined : blobBytes);
+  });
+  const server = await serve((_request, response) => {
+    response.writeHead(307, { location: `${store.url}/signed` }).end();
+  });
+  expect(await connect(server.url).registry.stat(alpine, blobDigest, read)).toMatchObject({ size });
+  expect(store.lines).toEqual(lines);
+  expect(store.seen[1]?.headers.range).toBe(lines.length > 1 ? 'bytes=0-0' : undefined);
+  expect(server.lines).toEqual([`HEAD ${path}`, `GET ${path}`].slice(0, lines.length));
+});
+
+test('a store that has no such blob, neither by HEAD nor by GET: it is gone', async () => {
+  const store = await serve((_request, response) => sendJson(response, {}, 404));
+  const server = await serve((_request, response) => {
+    response.writeHead(307, { location: `${store.url}/signed` }).end();
+  });
+  const failure = failureOf(connect(server.url).registry.stat(alpine, blobDigest, read));
+  expect(await failure).toMatchObject({ failure: 'gone', code: 'BLOB_UNKNOWN' });
 });
 
 test('a redirect to another registry proves nothing and is followed', async () => {
@@ -251,4 +283,52 @@ test('reads go forward, skip what is not wanted, and end with the reader', async
   await expect(waiting).rejects.toThrow('closed');
   await reader.close();
   await expect(reader.read(into, 100)).rejects.toThrow('closed');
+});
+
+const zipped = gzipSync(blobBytes);
+const asGzip = { 'content-encoding': 'gzip' };
+
+async function read1000(server: { readonly url: string }, size: number | undefined): Promise<Buffer> {
+  const options = { signal: never, ...(size === undefined ? {} : { expectedSize: size }) };
+  const opened = await connect(server.url).registry.blobSource(alpine, blobDigest).open(0, options);
+  return collect(opened.stream);
+}
+
+test('a blob that comes compressed although identity was asked is decoded', async () => {
+  const chunked = await serve(answering(200, asGzip, zipped));
+  expect(await read1000(chunked, 1000)).toEqual(blobBytes);
+  const sized = await serve(answering(200, { ...asGzip, 'content-length': zipped.length }, zipped));
+  expect(await read1000(sized, 1000)).toEqual(blobBytes);
+  const brotli = await serve(answering(200, { 'content-encoding': 'br' }, brotliCompressSync(blobBytes)));
+  expect(await read1000(brotli, 1000)).toEqual(blobBytes);
+});
+
+test('a blob of the right length is taken as it is, whatever the answer calls it', async () => {
+  const server = await serve(answering(200, { ...asGzip, 'content-length': zipped.length }, zipped));
+  expect(await read1000(server, zipped.length)).toEqual(zipped);
+  expect(await read1000(server, undefined)).toEqual(zipped);
+});
+
+test.each([
+  ['an encoding that is not known', 200, { 'content-encoding': 'zstd' }, 'mismatch'],
+  ['a range of the compressed form', 206, { ...asGzip, 'content-range': 'bytes 0-9/99' }, 'range'],
+])('%s is an error that says so', async (_name, status, headers, failure) => {
+  const server = await serve(answering(status, headers, Buffer.alloc(10)));
+  const source = connect(server.url).registry.blobSource(alpine, blobDigest);
+  const failed = await failureOf(source.open(0, { signal: never, end: 10, expectedSize: 1000 }));
+  expect(failed).toMatchObject({
+    failure,
+    message: expect.stringContaining('although that was not asked for'),
+  });
+});
+
+test('bytes that are no gzip, and the compressed length in a HEAD', async () => {
+  const server = await serve((request, response) => {
+    response.writeHead(200, { ...asGzip, 'content-length': 10 });
+    response.end(request.method === 'HEAD' ? undefined : Buffer.alloc(10));
+  });
+  await expect(read1000(server, 1000)).rejects.toMatchObject({ failure: 'unreachable' });
+  expect(await connect(server.url).registry.stat(alpine, blobDigest, read)).toMatchObject({
+    size: undefined,
+  });
 });

@@ -1,5 +1,6 @@
 /** Manifests: what a HEAD is good for, what is verified, what is set aside. */
 import type { ServerResponse } from 'node:http';
+import { gzipSync } from 'node:zlib';
 import { expect, test } from 'vitest';
 import { digestOf, parseDigest } from '../../../../src/oci/digest.ts';
 import { dockerSchema1Signed, manifestAccept, ociManifest } from '../../../../src/oci/media-type.ts';
@@ -237,4 +238,35 @@ test.each([
     upstreamStatus: status,
   });
   expect(server.lines).toEqual([get]);
+});
+
+test('a manifest that comes compressed although identity was asked is decoded, its HEAD followed by a GET', async () => {
+  const server = await serve((request, response) => {
+    const zipped = gzipSync(manifestBytes);
+    const headers = { 'content-encoding': 'gzip', 'content-length': zipped.length };
+    response.writeHead(200, {
+      'content-type': ociManifest,
+      'docker-content-digest': manifestDigest,
+      ...headers,
+    });
+    response.end(request.method === 'HEAD' ? undefined : zipped);
+  });
+  const { registry } = connect(server.url);
+  const { descriptor } = await registry.resolve(alpine, latest, read);
+  expect(descriptor).toMatchObject({ digest: manifestDigest, size: manifestBytes.length });
+  expect((await registry.manifest(alpine, manifestDigest, read)).bytes).toEqual(manifestBytes);
+});
+
+test('one in an encoding that is not known fails with a message that says so', async () => {
+  const server = await serve((request, response) =>
+    sendManifest(request, response, {
+      'content-encoding': 'zstd',
+      'docker-content-digest': digestOf(Buffer.from('other')),
+    }),
+  );
+  const failure = await failureOf(connect(server.url).registry.manifest(alpine, latest, read));
+  expect(failure).toMatchObject({
+    failure: 'mismatch',
+    message: expect.stringContaining('compressed (zstd) although that was not asked for'),
+  });
 });

@@ -57,20 +57,23 @@ test('the filter is applied here when the upstream did not', async () => {
   expect(there.filtered).toBe(true);
 });
 
-test('a registry without the endpoint is asked for the tag', async () => {
-  const server = await serve((request, response) => {
-    if (request.url?.includes('/referrers/')) sendJson(response, {}, 404);
-    else sendJson(response, index, 200, asIndex);
-  });
-  const { registry, recorder } = connect(server.url);
-  const page = await registry.referrers(alpine, manifestDigest, 'b/y', read);
-  expect(JSON.parse(page.bytes.toString())).toEqual({ ...index, manifests: [entry('b/y')] });
-  expect(server.lines).toEqual([`GET ${path}?artifactType=b%2Fy`, `GET ${tagPath}`]);
-  expect(recorder.of('upstreamAnswered')).toEqual([
-    'upstreamAnswered up referrers GET 404',
-    'upstreamAnswered up referrers GET 200',
-  ]);
-});
+test.each([400, 404, 405, 406, 501])(
+  'a registry that says %i to the endpoint is asked for the tag',
+  async status => {
+    const server = await serve((request, response) => {
+      if (request.url?.includes('/referrers/')) sendJson(response, {}, status);
+      else sendJson(response, index, 200, asIndex);
+    });
+    const { registry, recorder } = connect(server.url);
+    const page = await registry.referrers(alpine, manifestDigest, 'b/y', read);
+    expect(JSON.parse(page.bytes.toString())).toEqual({ ...index, manifests: [entry('b/y')] });
+    expect(server.lines).toEqual([`GET ${path}?artifactType=b%2Fy`, `GET ${tagPath}`]);
+    expect(recorder.of('upstreamAnswered')).toEqual([
+      `upstreamAnswered up referrers GET ${status}`,
+      'upstreamAnswered up referrers GET 200',
+    ]);
+  },
+);
 
 test.each([
   ['nothing', 404],
@@ -96,6 +99,46 @@ test('a page that is no index counts as no endpoint; other refusals are failures
   const failing = await serve((_request, response) => sendJson(response, {}, 500));
   const failure = failureOf(connect(failing.url).registry.referrers(alpine, manifestDigest, undefined, read));
   expect(await failure).toMatchObject({ failure: 'status', code: 'UNAVAILABLE' });
+});
+
+const nested = `{"manifests":${'['.repeat(100_000)}${']'.repeat(100_000)}}`;
+
+test.each([
+  ['no JSON', '<html>'],
+  ['no list', '{"manifests":{}}'],
+  ['an image', manifestBytes.toString()],
+  ['nested without end', nested],
+])('an answer of the type of an index that is %s counts as no endpoint', async (_name, body) => {
+  const server = await serve((request, response) => {
+    if (request.url?.includes('/referrers/')) response.writeHead(200, asIndex).end(body);
+    else sendJson(response, index, 200, asIndex);
+  });
+  const page = await connect(server.url).registry.referrers(alpine, manifestDigest, 'b/y', read);
+  expect(JSON.parse(page.bytes.toString())).toEqual({ ...index, manifests: [entry('b/y')] });
+  expect(server.lines).toEqual([`GET ${path}?artifactType=b%2Fy`, `GET ${tagPath}`]);
+});
+
+test('a fallback tag that leads to the subject itself, or to something nested without end, is no list', async () => {
+  const subject = Buffer.from(JSON.stringify(index));
+  for (const body of [subject, Buffer.from(nested)]) {
+    const server = await serve((request, response) => {
+      if (request.url?.includes('/referrers/')) sendJson(response, {}, 404);
+      else response.writeHead(200, asIndex).end(body);
+    });
+    const page = await connect(server.url).registry.referrers(alpine, digestOf(subject), 'b/y', read);
+    expect(JSON.parse(page.bytes.toString())).toEqual(empty);
+    expect(server.seen).toHaveLength(2);
+  }
+});
+
+test('a later page that is refused is a failure, and no tag is asked for', async () => {
+  const server = await serve((_request, response) => sendJson(response, {}, 400));
+  const { registry } = connect(server.url);
+  const failure = failureOf(
+    registry.referrers(alpine, manifestDigest, undefined, { ...read, query: 'page=2' }),
+  );
+  expect(await failure).toMatchObject({ failure: 'status', code: 'UNAVAILABLE' });
+  expect(server.lines).toEqual([`GET ${path}?page=2`]);
 });
 
 test('the tag of a long digest is cut as the specification says', () => {
