@@ -31,7 +31,8 @@ export async function openUpstreams(
     const isPublic = !hasCredentials(upstream);
     const isGuarded = !isPublic && share === 'public';
     const seen = fleet?.origin(origin) ?? origin; // below the check of visibility: see fleet/fleet-origin.ts
-    const policy = { isPublic, isGuarded, finish, allow, deny, ...timeouts };
+    const firstByteMs = timeouts.firstByteMs + (fleet?.patienceMs ?? 0); // another node's silence isn't the upstream's
+    const policy = { isPublic, isGuarded, finish, allow, deny, ...timeouts, firstByteMs };
     const registry = cache.registry(seen, policy);
     entries.push({ key, aliases, registry, health: () => origin.health() });
   }

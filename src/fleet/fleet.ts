@@ -58,6 +58,8 @@ const restMs = 10_000;
 const maxCooldowns = 1000;
 
 export class Fleet {
+  /** How long a node may wait for others before it asks the upstream itself: a lease's life, and another one for the next node. */
+  readonly patienceMs: number;
   readonly redis: FleetRedis;
   readonly nodes: Nodes;
   readonly renewals: LeaseRenewals;
@@ -76,6 +78,7 @@ export class Fleet {
   constructor(options: FleetOptions) {
     const { name, secret, advertise, node, blobs, observer, logger, now, times = defaultTimes } = options;
     const { leaseMs, heartbeatMs } = times;
+    this.patienceMs = 2 * leaseMs;
     this.#heartbeatMs = heartbeatMs;
     const keys = new FleetKeys(name);
     const signedValues = new SignedValues(secret);

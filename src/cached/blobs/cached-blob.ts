@@ -147,6 +147,10 @@ export class CachedBlob {
       }
       const isManifest =
         this.#guard.known(record, digest, held.size) ?? (await this.#look(record, digest, held));
+      if (isManifest === 'unreadable') {
+        await held.close();
+        return undefined;
+      }
       if (isManifest) throw this.#isManifest(digest);
       const span = spanOf(range, held.size);
       this.#options.events.touch(digest);
@@ -165,14 +169,15 @@ export class CachedBlob {
     }
   }
 
-  /** Undefined in memory: its bytes are looked at, whose damage the check of the blob finds. */
-  async #look(record: RepositoryRecord, digest: Digest, held: HeldBlob): Promise<boolean> {
+  /** Looks at the bytes, whose damage the check of the blob finds. A file that can't be read is set aside. */
+  async #look(record: RepositoryRecord, digest: Digest, held: HeldBlob): Promise<boolean | 'unreadable'> {
     try {
       const read = (into: Buffer, at: number) => held.read(into, at);
       return await this.#guard.look(record, digest, { size: held.size, read });
     } catch (error) {
-      if (error instanceof StoreError) return false; // the reader meets it again and replaces the file
-      throw error;
+      if (!(error instanceof StoreError)) throw error;
+      await this.#options.files.bad.unreadable(digest, held.fileId, 'blob', error);
+      return 'unreadable';
     }
   }
 
@@ -184,7 +189,7 @@ export class CachedBlob {
     const held = await this.#options.files.open(digest);
     if (held === undefined) return;
     try {
-      if (await this.#look(record, digest, held)) throw this.#isManifest(digest);
+      if ((await this.#look(record, digest, held)) === true) throw this.#isManifest(digest);
     } finally {
       await held.close();
     }
