@@ -57,11 +57,13 @@ async function ask(
 ): Promise<UpstreamFinding> {
   const { key, username, password } = upstream;
   let tokenStatus: number | undefined;
+  let headStatus: number | undefined;
   let limit: RateLimit | undefined;
   const observer: Observer = {
     ...ignoring,
     upstreamAnswered: (_upstream, kind, _method, status) => {
       if (kind === 'token') tokenStatus = status;
+      if (kind === 'manifest') headStatus = status;
     },
     upstreamRateLimit: (_upstream, found) => {
       limit = found;
@@ -81,22 +83,27 @@ async function ask(
   const { repository, reference } = key === HUB ? hubPreview : anyImage;
   let failure: UpstreamError | undefined;
   try {
-    await origin.resolve(parseRepository(repository), parseReference(reference), { signal });
+    await origin.resolve(parseRepository(repository), parseReference(reference), { signal, headOnly: true });
   } catch (error) {
     if (!(error instanceof UpstreamError)) throw error;
     failure = error;
   } finally {
     await origin.close();
   }
-  const isReachable = failure === undefined || ['gone', 'denied', 'limited'].includes(failure.failure);
+  const refusal = failure?.failure === 'paused' ? headStatus : undefined; // its HEAD told nothing, and no GET follows
+  const isReachable =
+    failure === undefined ||
+    ['gone', 'denied', 'limited'].includes(failure.failure) ||
+    (refusal !== undefined && refusal < 500);
+  const isDenied = failure?.failure === 'denied' || refusal === 401 || refusal === 403;
   const isDirect = url.protocol === 'https:' && upstream.proxy === undefined;
   return {
     upstream: key,
     url,
     isReachable,
-    reason: isReachable ? undefined : describeFailure(failure),
+    reason: isReachable ? undefined : refusal !== undefined ? `status ${refusal}` : describeFailure(failure),
     tokenStatus,
-    areCredentialsRefused: hasCredentials && failure?.failure === 'denied' && tokenStatus !== 200,
+    areCredentialsRefused: hasCredentials && isDenied && tokenStatus !== 200,
     limit,
     validUntil: isReachable && isDirect ? await readValidity(url, upstream.timeouts.connectMs) : undefined,
   };
