@@ -2,7 +2,8 @@
  * The implementation of `telemetry/logger.ts` with pino: one JSON object or one line of text per entry. Every message and
  * field is redacted here. Lines are written in order without blocking; call `flush` before the process exits.
  */
-import { type DestinationStream, destination, type Logger as Pino, pino, stdTimeFunctions } from 'pino';
+import { type DestinationStream, type Logger as Pino, pino, stdTimeFunctions } from 'pino';
+import { openStandardOutput } from './log-sink.ts';
 import type { LogFields, Logger } from './telemetry/logger.ts';
 
 export interface LogOptions {
@@ -21,7 +22,7 @@ export interface RootLogger extends Logger {
 }
 
 export function createLogger(options: LogOptions): RootLogger {
-  const sink = options.write === undefined ? standardOutput() : { write: options.write, flush: () => {} };
+  const sink = options.write === undefined ? openStandardOutput() : { write: options.write, flush: () => {} };
   const stream: DestinationStream =
     options.format === 'text' ? { write: line => sink.write(formatTextLine(line, options.colour)) } : sink;
   const root = pino(
@@ -33,7 +34,10 @@ export function createLogger(options: LogOptions): RootLogger {
     },
     stream,
   );
-  return Object.assign(new PinoLogger(root), { flush: sink.flush, print: sink.write });
+  return Object.assign(new PinoLogger(root), {
+    flush: () => sink.flush(),
+    print: (text: string) => sink.write(text),
+  });
 }
 
 class PinoLogger implements Logger {
@@ -62,23 +66,6 @@ class PinoLogger implements Logger {
   child(fields: LogFields): Logger {
     return new PinoLogger(this.#pino.child(redactFields(fields)));
   }
-}
-
-/** When the reader of standard output goes away (`| head`), the daemon goes on. */
-function standardOutput(): { write(line: string): void; flush(): void } {
-  const output = destination({ fd: 1, sync: false });
-  let open = true;
-  output.on('error', () => {
-    open = false;
-  });
-  return {
-    write: line => {
-      if (open) output.write(line);
-    },
-    flush: () => {
-      if (open) output.flushSync();
-    },
-  };
 }
 
 const colours: ReadonlyMap<string, number> = new Map([

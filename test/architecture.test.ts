@@ -66,7 +66,8 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'oci telemetry lib admin config store commander app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/upstream-check.ts',
     because: 'commands call the daemon, not its rooms; without one, what app/store-admin.ts puts together',
   },
-  'log.ts': { may: 'telemetry pino', because: 'a logger knows no room' },
+  'log.ts': { may: 'telemetry pino log-sink.ts', because: 'a logger knows no room' },
+  'log-sink.ts': { may: '', because: 'it only writes lines to where the log goes' },
   metrics: { may: 'telemetry prom-client', because: 'metrics know events, not rooms' },
   redis: {
     may: 'telemetry config ioredis',
@@ -106,8 +107,13 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'it only chooses where credentials come from',
   },
   'app/listeners.ts': {
-    may: 'app/app-context.ts admin auth config http oci registry',
+    may: 'app/app-context.ts app/descriptor-limit.ts admin auth config http oci registry',
     because: 'listeners serve what is composed already, to those whom the configuration allows',
+  },
+  'app/descriptor-limit.ts': { may: '', because: 'it reads one line of /proc' },
+  'app/reload.ts': {
+    may: 'config telemetry',
+    because: 'it compares two configurations; what changes is handed to it as functions',
   },
   'app/daemon-admin.ts': {
     may: 'app/app-context.ts app/storage.ts app/upstreams.ts metrics version.ts admin cached',

@@ -6,7 +6,7 @@
 import type { Outcome } from '../telemetry/observer.ts';
 
 export interface Admin {
-  stats(): Promise<StatsReport>;
+  stats(wanted?: StatsWanted): Promise<StatsReport>;
   /** All held images, or those that match a pattern as clients write images (`busybox:*`, `ghcr.io/**`); sorted. */
   list(pattern: string | undefined, signal: AbortSignal): Promise<ListReport>;
   /** Checks a tag now. UNSUPPORTED where no upstream can be asked. */
@@ -71,6 +71,12 @@ export interface PinReport {
   readonly heldBytes: number;
 }
 
+/** Parts of `stats` that are read only when they are wanted. */
+export interface StatsWanted {
+  readonly clients?: boolean;
+  readonly next?: boolean;
+}
+
 export interface StatsReport {
   readonly version: string;
   readonly store: StoreReport;
@@ -109,6 +115,29 @@ export interface DaemonReport {
   /** Share of hits, joined and stale ones among all that were no errors, 0 … 1; null before the first. */
   readonly hitRatio: { readonly requests: number | null; readonly bytes: number | null };
   readonly evictions: { readonly blobs: number; readonly bytes: number };
+  /** With `--clients`: by address, first who cost most counted upstream requests. */
+  readonly clients?: readonly ClientReport[];
+  /** With `--next`: the blobs that an eviction takes next, coldest first. */
+  readonly next?: readonly NextReport[];
+}
+
+export interface ClientReport {
+  readonly address: string;
+  readonly hour: ClientUsageReport;
+  readonly day: ClientUsageReport;
+}
+
+export interface ClientUsageReport {
+  readonly pulls: number;
+  readonly bytes: number;
+  /** Manifests that an upstream was asked for on this client's behalf. */
+  readonly upstreamCounted: number;
+}
+
+export interface NextReport {
+  readonly digest: string;
+  readonly bytes: number;
+  readonly lastUsedAt: string;
 }
 
 export interface UpstreamReport {

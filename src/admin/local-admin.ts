@@ -11,7 +11,15 @@ import { readImageTree, readManifest, type TypedDigest } from '../store/records/
 import type { PinnedBlobs } from '../store/records/pinned-blobs.ts';
 import type { Records } from '../store/records/records.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import type { Admin, EvictReport, ListReport, PinReport, RefreshReport, StatsReport } from './admin.ts';
+import type {
+  Admin,
+  EvictReport,
+  ListReport,
+  PinReport,
+  RefreshReport,
+  StatsReport,
+  StatsWanted,
+} from './admin.ts';
 import { ImageEviction, notHeld, requireWritten } from './image-eviction.ts';
 import { formatImage, type ImageHosts, type ImageName, parseImage, parseImageOrBlob } from './image-name.ts';
 import { parseImagePattern } from './image-pattern.ts';
@@ -30,7 +38,7 @@ export interface LocalAdminOptions {
   /** Its file was removed: whatever counts or keeps it must forget it. */
   blobRemoved(digest: Digest, bytes: number): void;
   manifestRemoved(digest: Digest, bytes: number): void;
-  stats(): Promise<StatsReport>;
+  stats(wanted?: StatsWanted): Promise<StatsReport>;
   /** Writes what a listing reads from disk and is in memory only. Never throws. */
   flush(): Promise<void>;
   /** Resolves when the pins are known and the store was read. Never throws. */
@@ -56,8 +64,8 @@ export class LocalAdmin implements Admin {
     this.#eviction = new ImageEviction(options);
   }
 
-  stats(): Promise<StatsReport> {
-    return this.#options.stats();
+  stats(wanted?: StatsWanted): Promise<StatsReport> {
+    return this.#options.stats(wanted);
   }
 
   async list(pattern: string | undefined, signal: AbortSignal): Promise<ListReport> {

@@ -1,9 +1,10 @@
 /** The admin commands over the parts of a running daemon, and what its `stats` reports. */
-import type { DownloadReport, StatsReport, UpstreamReport } from '../admin/admin.ts';
+import type { DownloadReport, NextReport, StatsReport, StatsWanted, UpstreamReport } from '../admin/admin.ts';
 import { imageHostsOf } from '../admin/image-name.ts';
 import { LocalAdmin } from '../admin/local-admin.ts';
 import type { DownloadProgress } from '../cached/download/downloads.ts';
 import type { PullThroughCache } from '../cached/pull-through-cache.ts';
+import type { ClientUsage } from '../metrics/client-usage.ts';
 import type { ByOutcome, MetricTotals } from '../metrics/metric-totals.ts';
 import { readVersion } from '../version.ts';
 import type { AppContext } from './app-context.ts';
@@ -16,7 +17,7 @@ export interface DaemonParts {
   readonly upstreams: readonly OpenedUpstream[];
   /** Resolves when the store is scanned. */
   readonly scanned: Promise<void>;
-  stats(): Promise<StatsReport>;
+  stats(wanted?: StatsWanted): Promise<StatsReport>;
 }
 
 export function createAdmin(
@@ -50,13 +51,14 @@ export function createAdmin(
 export function createStats(
   storage: Storage,
   upstreams: readonly OpenedUpstream[],
+  clients: Pick<ClientUsage, 'report'>,
   { metrics, now }: Pick<AppContext, 'metrics' | 'now'>,
-): () => Promise<StatsReport> {
+): (wanted?: StatsWanted) => Promise<StatsReport> {
   const { layout, capacity, downloads, pins, lruState } = storage;
   const startedMs = now();
   const version = readVersion();
   version.catch(() => {}); // each report fails with it
-  return async () => {
+  return async (wanted = {}) => {
     const totals = await metrics.totals();
     const usage = capacity.usage();
     return {
@@ -84,9 +86,24 @@ export function createStats(
         upstreamBytes: totals.upstreamBytes,
         hitRatio: { requests: ratioOf(totals.requests), bytes: ratioOf(totals.servedBytes) },
         evictions: { blobs: totals.evictedBlobs, bytes: totals.evictedBytes },
+        ...(wanted.clients && { clients: clients.report() }),
+        ...(wanted.next && { next: await nextToGo(storage) }),
       },
     };
   };
+}
+
+const shownNext = 20;
+
+/** Pinned blobs are passed over, as an eviction does. Partials, which go before any blob, aren't among them. */
+async function nextToGo({ lru, pins }: Pick<Storage, 'lru' | 'pins'>): Promise<readonly NextReport[]> {
+  const next: NextReport[] = [];
+  for (const { digest, size, lastUseMs } of await lru.coldest(10 * shownNext)) {
+    if (next.length === shownNext) break;
+    if (await pins.isPinned(digest)) continue;
+    next.push({ digest, bytes: size, lastUsedAt: new Date(lastUseMs).toISOString() });
+  }
+  return next;
 }
 
 function reportUpstream({ key, health }: OpenedUpstream, totals: MetricTotals): UpstreamReport {

@@ -1,7 +1,8 @@
 /**
  * Ordered start and stop. Parts close in the reverse order of their start, each exactly once, even if others fail; a failed
  * start closes what had started. `runUntilSignal` ties that to the process: the first SIGTERM or SIGINT drains and exits with
- * 0, a second one or an uncaught error exits with 1 at once. A repeat within half a second is not a second signal.
+ * 0, a second one or an uncaught error exits with 1 at once. A repeat within half a second is not a second signal. SIGHUP
+ * reloads the configuration and never ends the process.
  */
 import type { Logger } from '../telemetry/logger.ts';
 
@@ -76,6 +77,8 @@ export interface RunOptions {
   /** Called once, at the first signal. */
   readonly close: Close;
   readonly drainMs: number;
+  /** For SIGHUP. Never rejects. */
+  readonly reload?: () => Promise<void>;
   /** Ends the process. */
   readonly exit: (code: number) => void;
   /** Milliseconds; a monotonic clock when left out. */
@@ -127,10 +130,16 @@ export function runUntilSignal(options: RunOptions): { stop(): void } {
     exit(1);
   }
 
+  function onHangUp(): void {
+    if (first === undefined) void options.reload?.();
+  }
+
+  process.on('SIGHUP', onHangUp);
   for (const signal of signals) process.on(signal, onSignal);
   for (const fault of faults) process.on(fault, onFault);
   return {
     stop: () => {
+      process.off('SIGHUP', onHangUp);
       for (const signal of signals) process.off(signal, onSignal);
       for (const fault of faults) process.off(fault, onFault);
     },

@@ -2,14 +2,16 @@
  * The HTTP apps over the composed rooms, who may use them, and the addresses they listen on. The lifecycle closes each
  * listener, with the drain.
  */
-import type { StatsReport } from '../admin/admin.ts';
-import { Access, Rules } from '../auth/access.ts';
+import type { IncomingMessage } from 'node:http';
+import { Access, type AccessOptions, Rules } from '../auth/access.ts';
 import { parseHtpasswd, Users } from '../auth/htpasswd.ts';
+import type { AccessConfig } from '../config/config.ts';
 import { WatchedFile } from '../config/watched-file.ts';
 import { type AppOptions, createApp, createOpsApp } from '../http/app.ts';
 import { Listener } from '../http/server/listener.ts';
 import { allowRepositories } from '../oci/name.ts';
 import type { AppContext } from './app-context.ts';
+import { maxConnectionsOf } from './descriptor-limit.ts';
 
 export interface Serving {
   readonly directory: AppOptions['directory'];
@@ -22,16 +24,25 @@ export interface Serving {
   isLruInRedis?(): boolean;
   /** Whether the fleet's Redis answers; absent: no fleet. */
   isFleetUp?(): boolean;
-  readStats(): Promise<StatsReport>;
+  readonly readStats: NonNullable<AppOptions['stats']>['read'];
+  readonly onClient: AppOptions['onClient'];
 }
 
-/** Resolves with the URLs of the main listener. Errors: those of `listen`. */
-export async function listen(serving: Serving, context: AppContext): Promise<readonly string[]> {
+/** The main listener, and what of it can change while it listens. */
+export interface Listening {
+  readonly urls: readonly string[];
+  setAccess(access: AccessConfig): void;
+  setMaxConnections(configured: number): Promise<void>;
+}
+
+/** Errors: those of `listen`. */
+export async function listen(serving: Serving, context: AppContext): Promise<Listening> {
   const { config, lifecycle, metrics, logger, now } = context;
   const { directory, catalog, peers, isLruInRedis, isFleetUp } = serving;
   const { path, listen: metricsAddress } = config.metrics;
-  const access = createAccess(context);
-  const stats = { access, read: () => serving.readStats() }; // served on the listener of the metrics
+  const access = new Access(readAccess(config.access, context));
+  const late = new WeakSet<IncomingMessage>();
+  const stats = { access, read: serving.readStats }; // served on the listener of the metrics
   const ops = {
     observer: metrics,
     logger,
@@ -55,6 +66,8 @@ export async function listen(serving: Serving, context: AppContext): Promise<rea
   }
   const handle = createApp({
     ...ops,
+    isLate: request => late.has(request),
+    onClient: serving.onClient,
     directory,
     catalog,
     ...(peers !== undefined && { peers }),
@@ -73,19 +86,31 @@ export async function listen(serving: Serving, context: AppContext): Promise<rea
     firstByteSeconds: 0,
   } as const;
   const onRefused = (status: number) => metrics.requestEnded({ ...refused, status });
-  const open = () => Listener.open({ addresses: config.http.listen, handle, logger, onRefused });
+  const maxConnections = await maxConnectionsOf(config.http.maxConnections);
+  const open = () =>
+    Listener.open({
+      addresses: config.http.listen,
+      handle,
+      logger,
+      onRefused,
+      onLate: request => late.add(request),
+      maxConnections,
+    });
   const listener = await lifecycle.start('listener', open, (part, closing) => part.close(closing));
-  return listener.urls;
+  return {
+    urls: listener.urls,
+    setAccess: changed => access.replace(readAccess(changed, context)),
+    setMaxConnections: async configured => listener.limit(await maxConnectionsOf(configured)),
+  };
 }
 
 /** The users of the htpasswd file, which is read again when it changes, and the rules over canonical names. */
-function createAccess(context: AppContext): Access {
-  const config = context.config.access;
+function readAccess(config: AccessConfig, context: AppContext): AccessOptions {
   const rules = config.rules?.map(rule => ({ ...rule, matches: allowRepositories(rule.repositories, []) }));
-  return new Access({
+  return {
     users: config.htpasswd === undefined ? undefined : openUsers(config.htpasswd, context),
     rules: new Rules(rules),
-  });
+  };
 }
 
 function openUsers(path: string, { logger, now }: AppContext): Users {

@@ -5,6 +5,7 @@
 import { PullThroughCache } from '../cached/pull-through-cache.ts';
 import type { Config } from '../config/config.ts';
 import { createAdminApp } from '../http/api/admin.ts';
+import { ClientUsage } from '../metrics/client-usage.ts';
 import { Metrics, type StoreSample } from '../metrics/metrics.ts';
 import { Directory } from '../registry/directory.ts';
 import { readBootId } from '../store/ingest/journal.ts';
@@ -17,6 +18,7 @@ import { setUpFleet } from './fleet-setup.ts';
 import { type CloseOptions, Lifecycle } from './lifecycle.ts';
 import { listen } from './listeners.ts';
 import { openRedis } from './open-lru.ts';
+import { Reload } from './reload.ts';
 import { openStorage, type Storage } from './storage.ts';
 import { StoreScan } from './store-scan.ts';
 import { openUpstreams } from './upstreams.ts';
@@ -34,6 +36,8 @@ export interface Mirror {
   readonly cacheLimit: { readonly bytes: number; readonly reason: string };
   /** Resolves when the scan of the store is done: recovery, the LRU index, public links. */
   readonly settled: Promise<void>;
+  /** Takes over what can change while the mirror runs, and logs what can't. */
+  reload(config: Config): Promise<void>;
   close(options: CloseOptions): Promise<void>;
 }
 
@@ -104,19 +108,21 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     () => new StoreScan(storage, cache, context),
     part => part.close(),
   );
-  const readStats = createStats(storage, upstreams, context);
+  const clients = new ClientUsage(now);
+  const readStats = createStats(storage, upstreams, clients, context);
   const admin = createAdmin({ storage, cache, upstreams, stats: readStats, scanned: scan.done }, context);
   await lifecycle.start(
     'admin socket',
     () => owner.serve(createAdminApp({ admin, logger })),
     () => owner.stopServing(),
   );
-  const urls = await listen(
+  const listening = await listen(
     {
       directory,
       catalog: cache.catalog,
       isScanned: () => capacity.usage().known,
       readStats,
+      onClient: (client, end) => clients.note(client, end),
       ...(redis !== undefined && { isLruInRedis: () => lruState().up }),
       ...(fleet !== undefined && {
         isFleetUp: () => fleet.redis.isUp,
@@ -125,9 +131,20 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     },
     context,
   );
+  const reload = new Reload(
+    config,
+    {
+      setAccess: access => listening.setAccess(access),
+      setMaxConnections: configured => listening.setMaxConnections(configured),
+      setStoreLimits: limits => capacity.limit(limits),
+      setUpstream: changed => upstreams.find(({ key }) => key === changed.key)?.reload(changed),
+    },
+    logger,
+  );
   const { limitBytes, limitReason } = capacity.usage();
   return {
-    urls,
+    urls: listening.urls,
+    reload: changed => reload.apply(changed),
     cacheLimit: { bytes: limitBytes, reason: limitReason },
     settled: scan.done,
     close: closing => lifecycle.close(closing),

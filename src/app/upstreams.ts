@@ -4,6 +4,7 @@ import type { UpstreamConfig } from '../config/config.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { DirectoryEntry } from '../registry/directory.ts';
 import { OfflineOrigin, type Origin, type OriginHealth } from '../registry/origin.ts';
+import { ReloadableOrigin } from '../registry/reloadable-origin.ts';
 import type { HealthObserver } from '../upstream/health/health.ts';
 import { openUpstream } from '../upstream/upstream-urls.ts';
 import type { AppContext } from './app-context.ts';
@@ -11,6 +12,8 @@ import { hasCredentials, openCredentials } from './upstream-credentials.ts';
 
 export interface OpenedUpstream extends DirectoryEntry {
   health(): OriginHealth;
+  /** Takes other credentials and certificates from now on. */
+  reload(upstream: UpstreamConfig): void;
 }
 
 /** Connects to nothing yet. The lifecycle closes each. */
@@ -24,7 +27,7 @@ export async function openUpstreams(
   for (const upstream of config.upstreams.values()) {
     const origin = await lifecycle.start(
       upstream.key,
-      () => openOrigin(upstream, fleet, context),
+      () => new ReloadableOrigin(openOrigin(upstream, fleet, context)),
       part => part.close(),
     );
     const { key, aliases, allow, deny, finish, share, timeouts } = upstream;
@@ -34,7 +37,13 @@ export async function openUpstreams(
     const firstByteMs = timeouts.firstByteMs + (fleet?.patienceMs ?? 0); // another node's silence isn't the upstream's
     const policy = { isPublic, isGuarded, finish, allow, deny, ...timeouts, firstByteMs };
     const registry = cache.registry(seen, policy);
-    entries.push({ key, aliases, registry, health: () => origin.health() });
+    entries.push({
+      key,
+      aliases,
+      registry,
+      health: () => origin.health(),
+      reload: changed => origin.replace(openOrigin(changed, fleet, context)),
+    });
   }
   return entries;
 }

@@ -28,10 +28,16 @@ export interface AccessOptions {
 }
 
 export class Access {
-  readonly #users: AccessOptions['users'];
-  readonly #rules: Rules;
+  #users: AccessOptions['users'];
+  #rules: Rules;
 
   constructor({ users, rules }: AccessOptions) {
+    this.#users = users;
+    this.#rules = rules;
+  }
+
+  /** For requests from now on. */
+  replace({ users, rules }: AccessOptions): void {
     this.#users = users;
     this.#rules = rules;
   }
@@ -41,7 +47,7 @@ export class Access {
    * log in at once.
    */
   async authenticate(authorization: string | undefined, address: string | undefined): Promise<RuledCaller> {
-    return new RuledCaller(this.#rules, await this.#userOf(authorization), address);
+    return new RuledCaller(this.#rules, await this.#userOf(authorization, address), address);
   }
 
   /** A caller without credentials. */
@@ -50,15 +56,15 @@ export class Access {
   }
 
   /** The client is logged in, or this mirror has no users. Errors: as `authenticate`. */
-  async isLoggedIn(authorization: string | undefined): Promise<boolean> {
-    return this.#users === undefined || (await this.#userOf(authorization)) !== undefined;
+  async isLoggedIn(authorization: string | undefined, address: string | undefined): Promise<boolean> {
+    return this.#users === undefined || (await this.#userOf(authorization, address)) !== undefined;
   }
 
-  async #userOf(authorization: string | undefined): Promise<string | undefined> {
+  async #userOf(authorization: string | undefined, address: string | undefined): Promise<string | undefined> {
     if (this.#users === undefined) return undefined;
     const credentials = parseBasic(authorization);
     if (credentials === undefined) return undefined;
-    if (credentials === 'malformed' || !(await this.#users.areRight(credentials)))
+    if (credentials === 'malformed' || !(await this.#users.areRight(credentials, address)))
       throw new WrongCredentials();
     return credentials.name;
   }

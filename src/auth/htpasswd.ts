@@ -1,11 +1,11 @@
 /**
- * Logins against an htpasswd file with bcrypt hashes (`htpasswd -B`). At most two hashes are computed at once. A right
- * password is remembered for a minute under a keyed hash of name, password and the file's own hash, never in clear.
+ * Logins against an htpasswd file with bcrypt hashes (`htpasswd -B`). At most two hashes are computed at once, and client
+ * addresses take turns: many wrong logins of one address don't keep the others waiting. A right password is remembered for a minute under a keyed hash of name, password and the file's own hash, never in clear.
  */
 import { createHmac, randomBytes } from 'node:crypto';
 import { compare } from 'bcrypt';
 import { ExpiringMap } from '../lib/expiring-map.ts';
-import { Limit, LimitExceeded } from '../lib/limit.ts';
+import { FairQueue } from '../lib/fair-queue.ts';
 import { RegistryError } from '../oci/error.ts';
 
 export interface Credentials {
@@ -58,7 +58,8 @@ export interface UsersOptions {
 
 const rememberMs = 60_000;
 const maxRemembered = 1000;
-const hashingLimit = { maxRunning: 2, maxWaiting: 64 };
+/** So many wait per address, and in all. */
+const hashingLimit = { maxRunning: 2, maxWaitingPerKey: 64, maxWaiting: 512 };
 /** Matches no password. */
 const unmatchedHash = `$2b$10$${'.'.repeat(53)}`;
 
@@ -68,39 +69,44 @@ export class Users {
   /** Keyed hashes of credentials that were right. */
   readonly #verified: ExpiringMap<string, true>;
   readonly #running = new Map<string, Promise<boolean>>();
-  readonly #hashing = new Limit(hashingLimit);
+  readonly #hashing = new FairQueue(hashingLimit);
 
   constructor(options: UsersOptions) {
     this.#options = options;
     this.#verified = new ExpiringMap({ maxEntries: maxRemembered, ttlMs: rememberMs, now: options.now });
   }
 
-  /** Errors: UNAVAILABLE when too many log in at once. */
-  async areRight({ name, password }: Credentials): Promise<boolean> {
+  /** `address`: the client's. Errors: UNAVAILABLE when too many log in at once, from there or in all. */
+  async areRight({ name, password }: Credentials, address = ''): Promise<boolean> {
     const { hashes } = await this.#options.load();
     const hash = hashes.get(name);
     const key = this.#keyedHash([name, password, hash ?? '']);
     if (this.#verified.has(key)) return true;
-    let running = this.#running.get(key);
+    const runningKey = `${address} ${key}`; // the same credentials from a busy address would have to wait in its line
+    let running = this.#running.get(runningKey);
     if (running === undefined) {
       const [anyHash = unmatchedHash] = hashes.values(); // an unknown name takes as long as a known one
-      running = this.#verify(password, hash, anyHash).finally(() => this.#running.delete(key));
-      this.#running.set(key, running);
+      running = this.#verify(address, password, hash, anyHash).finally(() =>
+        this.#running.delete(runningKey),
+      );
+      this.#running.set(runningKey, running);
     }
     const isRight = await running;
     if (isRight) this.#verified.set(key, true);
     return isRight;
   }
 
-  async #verify(password: string, hash: string | undefined, anyHash: string): Promise<boolean> {
+  async #verify(
+    address: string,
+    password: string,
+    hash: string | undefined,
+    anyHash: string,
+  ): Promise<boolean> {
     const check = this.#options.compare ?? compare;
-    try {
-      const isSame = await this.#hashing.run(() => check(password, hash ?? anyHash));
-      return isSame && hash !== undefined;
-    } catch (error) {
-      if (!(error instanceof LimitExceeded)) throw error;
+    const isSame = this.#hashing.run(address, () => check(password, hash ?? anyHash));
+    if (isSame === undefined)
       throw new RegistryError('UNAVAILABLE', { message: 'too many logins at once, try again in a moment' });
-    }
+    return (await isSame) && hash !== undefined;
   }
 
   #keyedHash(parts: readonly string[]): string {

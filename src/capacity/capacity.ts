@@ -47,7 +47,7 @@ const roomBytes = 16 * 1024 * 1024;
 const roomShare = 0.02;
 
 export class Capacity implements Room {
-  readonly #options: CapacityOptions;
+  #options: CapacityOptions;
   readonly #ledger: Ledger;
   readonly #queue: RoomQueue;
   readonly #evictor: Evictor;
@@ -112,6 +112,13 @@ export class Capacity implements Room {
     this.#isScanned = true;
     this.#scanGate.open();
     await this.enforce();
+  }
+
+  /** Other limits from now on. */
+  limit(limits: LimitOptions & Pick<CapacityOptions, 'lowWatermark'>): void {
+    const { maxBytes, minFreeBytes, lowWatermark } = limits;
+    this.#options = { ...this.#options, maxBytes, minFreeBytes, lowWatermark };
+    void this.enforce();
   }
 
   /** Partials that a sweep found. Those that a download fills, or that are known, are left out. */
@@ -235,6 +242,7 @@ export class Capacity implements Room {
     this.#queue.dismiss();
     this.#targetBytes = Infinity;
     this.#evicting = undefined;
+    await removals.return(); // its line in the log
   }
 
   /** The low watermark; where the fixed bytes are above it already, the limit, so that the rest isn't evicted in vain. */

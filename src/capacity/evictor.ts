@@ -48,6 +48,8 @@ export class Evictor {
   readonly #queue: RoomQueue;
   #removedBytes = 0;
   #failures = 0;
+  /** What the eviction that runs has removed. */
+  #run = { blobs: 0, partials: 0, bytes: 0 };
 
   /** Partials that a request in the `queue` will go on with are not removed. */
   constructor(options: EvictorOptions, partials: PartialList, queue: RoomQueue) {
@@ -62,16 +64,20 @@ export class Evictor {
   }
 
   /**
-   * Yields before each removal, so that the caller can stop there; ends when nothing more can be removed. Never throws. The
-   * caller runs one at a time.
+   * Yields before each removal, so that the caller can stop there and `return`; ends when nothing more can be removed, with one
+   * line in the log for all that went. Never throws. The caller runs one at a time.
    */
   async *removals(): AsyncGenerator<void, void> {
     this.#failures = 0;
+    const run = { blobs: 0, partials: 0, bytes: 0 };
+    this.#run = run;
     try {
       yield* this.#removePartials();
       yield* this.#removeBlobs();
     } catch (error) {
       this.#options.logger.warn('eviction failed', { error: describe(error) });
+    } finally {
+      if (run.blobs + run.partials > 0) this.#options.logger.info('evicted', run);
     }
   }
 
@@ -85,6 +91,8 @@ export class Evictor {
         await files.unlinkPartial(digest);
         partials.delete(digest);
         this.#removedBytes += bytes;
+        this.#run.partials += 1;
+        this.#run.bytes += bytes;
         logger.debug('partial evicted', { digest, bytes });
       } catch (error) {
         this.#logFailure(digest, error);
@@ -118,6 +126,8 @@ export class Evictor {
     }
     lru.remove(digest);
     this.#removedBytes += size;
+    this.#run.blobs += 1;
+    this.#run.bytes += size;
     const ageSeconds = Math.max(0, (this.#options.now() - lastUseMs) / 1000);
     observer.evicted(size, ageSeconds);
     logger.debug('blob evicted', { digest, bytes: size, ageSeconds });

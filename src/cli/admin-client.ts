@@ -10,6 +10,7 @@ import type {
   PinReport,
   RefreshReport,
   StatsReport,
+  StatsWanted,
 } from '../admin/admin.ts';
 import { type ImageHosts, imageHostsOf } from '../admin/image-name.ts';
 import type { Config } from '../config/config.ts';
@@ -137,8 +138,9 @@ class DaemonClient implements Admin {
     }
   }
 
-  stats(): Promise<StatsReport> {
-    return this.#ask('GET', '/api/v1/stats');
+  stats({ clients = false, next = false }: StatsWanted = {}): Promise<StatsReport> {
+    const wanted = [...(clients ? ['clients=1'] : []), ...(next ? ['next=1'] : [])].join('&');
+    return this.#ask('GET', `/api/v1/stats${wanted === '' ? '' : `?${wanted}`}`);
   }
 
   list(pattern: string | undefined): Promise<ListReport> {

@@ -13,6 +13,8 @@ interface AdminFlags extends ConfigFlags {
 }
 
 interface StatsFlags extends AdminFlags {
+  readonly clients?: true;
+  readonly next?: true;
   /** Seconds, or without a number. */
   readonly watch?: string | true;
 }
@@ -79,16 +81,20 @@ function defineCheck(line: CommandLine): void {
 function defineStats(line: CommandLine): void {
   line
     .add('stats', 'statistics of the running daemon, or of the store when no daemon runs')
+    .option('--clients', 'pulls, bytes and counted upstream requests per client address')
+    .option('--next', 'the blobs that are evicted next')
     .option(...jsonFlag)
     .option('--watch [seconds]', 'print them again every 2 (or so many) seconds, until Ctrl-C')
     .action((flags: StatsFlags) =>
       line.run(async () => {
         const { runStats, watchStats } = await import('./stats.ts');
         const options = adminOptionsOf(line, flags);
-        if (flags.watch === undefined) return runStats(options);
+        const { clients = false, next = false, watch } = flags;
+        const wanted = { clients, next };
+        if (watch === undefined) return runStats(options, wanted);
         const isTerminal = process.stdout.isTTY;
-        const seconds = flags.watch === true ? 2 : Number(flags.watch);
-        return watchStats(options, { seconds, isTerminal, until: untilClosed() });
+        const seconds = watch === true ? 2 : Number(watch);
+        return watchStats(options, { seconds, isTerminal, until: untilClosed(), wanted });
       }),
     );
 }

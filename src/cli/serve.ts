@@ -3,6 +3,7 @@
  * drain, 1 after a failure, 2 for a configuration that can't be used.
  */
 import { type ProcessEvents, runUntilSignal } from '../app/lifecycle.ts';
+import type { Mirror } from '../app/mirror.ts';
 import type { Config } from '../config/config.ts';
 import { type LoadOptions, loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
@@ -54,6 +55,7 @@ async function run(config: Config, logger: RootLogger, options: ServeOptions): P
       logger,
       drainMs: config.http.drainMs,
       close: async drain => (await starting).close(drain),
+      reload: () => reload(options, logger, starting),
       exit: resolve,
     });
     starting.then(
@@ -77,6 +79,18 @@ async function run(config: Config, logger: RootLogger, options: ServeOptions): P
       },
     );
   });
+}
+
+/** A configuration that can't be used changes nothing. Never rejects. */
+async function reload(options: LoadOptions, logger: RootLogger, starting: Promise<Mirror>): Promise<void> {
+  try {
+    const { config, warnings } = await loadConfig(options);
+    for (const warning of warnings) logger.warn(warning);
+    await (await starting).reload(config);
+  } catch (error) {
+    const problem = error instanceof ConfigError ? { problems: error.message } : { error };
+    logger.error('configuration not reloaded, the running one stays', problem);
+  }
 }
 
 function logFormatOf({ log }: Config, { terminal }: ServeOptions): 'json' | 'text' {

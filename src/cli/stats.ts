@@ -1,9 +1,12 @@
 /** `cistern stats`: the statistics of the running daemon, or of the store when no daemon runs; once, or again and again. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type {
+  ClientReport,
   DaemonReport,
   DownloadReport,
+  NextReport,
   StatsReport,
+  StatsWanted,
   StoreReport,
   UpstreamReport,
 } from '../admin/admin.ts';
@@ -11,11 +14,11 @@ import { formatBytes, formatShare, formatSpan, formatTable } from '../lib/format
 import { type AdminOptions, withAdmin, writeReport } from './admin-client.ts';
 
 /** Resolves with the exit code. */
-export function runStats(options: AdminOptions): Promise<number> {
+export function runStats(options: AdminOptions, wanted: StatsWanted = {}): Promise<number> {
   return withAdmin(options, {
     isChange: false,
     run: async admin => {
-      writeReport(options, await admin.stats(), renderStats);
+      writeReport(options, await admin.stats(wanted), renderStats);
       return 0;
     },
   });
@@ -26,6 +29,7 @@ export interface WatchOptions {
   /** Each report takes the place of the last one. */
   readonly isTerminal: boolean;
   readonly until: AbortSignal;
+  readonly wanted?: StatsWanted;
 }
 
 const clearScreen = '\u001b[H\u001b[2J\u001b[3J';
@@ -36,7 +40,7 @@ const clearScreen = '\u001b[H\u001b[2J\u001b[3J';
  */
 export async function watchStats(
   options: AdminOptions,
-  { seconds, isTerminal, until }: WatchOptions,
+  { seconds, isTerminal, until, wanted }: WatchOptions,
 ): Promise<number> {
   if (!(seconds >= 0.1 && seconds <= 86_400)) {
     options.writeError('error: expected --watch with a number of seconds from 0.1 to 86400\n');
@@ -46,7 +50,7 @@ export async function watchStats(
     const code = await withAdmin(options, {
       isChange: false,
       run: async admin => {
-        const report = await admin.stats();
+        const report = await admin.stats(wanted);
         const text = options.json === true ? `${JSON.stringify(report)}\n` : renderStats(report);
         options.write(options.json === true ? text : isTerminal ? `${clearScreen}${text}` : `${text}\n`);
         return 0;
@@ -74,13 +78,16 @@ export function renderStats({ version, store, daemon }: StatsReport): string {
     ...storeRows(store),
   ];
   if (daemon === null) return formatTable(head);
-  const { downloads, upstreams } = daemon;
+  const { downloads, upstreams, clients, next } = daemon;
   const parts = [
     formatTable([...head, ...countRows(daemon)]),
     formatTable([['UPSTREAM', 'STATE', 'PULL LIMIT'], ...upstreams.map(upstreamRow)]),
   ];
   if (downloads.length > 0)
     parts.push(formatTable([downloadHead, ...downloads.map(downloadRow)], [2, 3, 4, 5]));
+  if (clients !== undefined)
+    parts.push(formatTable([clientHead, ...clients.map(clientRow)], [1, 2, 3, 4, 5, 6]));
+  if (next !== undefined) parts.push(formatTable([nextHead, ...next.map(nextRow)], [1]));
   return parts.join('\n');
 }
 
@@ -142,4 +149,21 @@ function downloadRow(download: DownloadReport): string[] {
     String(download.followers),
     `${formatBytes(download.bytesPerSecond)}/s`,
   ];
+}
+
+const clientHead = ['CLIENT', 'PULLS/H', 'BYTES/H', 'COUNTED/H', 'PULLS/D', 'BYTES/D', 'COUNTED/D'];
+
+function clientRow({ address, hour, day }: ClientReport): string[] {
+  const cells = [hour, day].flatMap(({ pulls, bytes, upstreamCounted }) => [
+    String(pulls),
+    formatBytes(bytes),
+    String(upstreamCounted),
+  ]);
+  return [address, ...cells];
+}
+
+const nextHead = ['EVICTED NEXT', 'SIZE', 'LAST USED'];
+
+function nextRow({ digest, bytes, lastUsedAt }: NextReport): string[] {
+  return [digest.slice(0, 'sha256:'.length + 12), formatBytes(bytes), lastUsedAt];
 }

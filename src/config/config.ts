@@ -36,6 +36,8 @@ export interface HttpConfig {
   /** IP addresses and CIDR blocks, as `node:net` BlockList takes them. */
   readonly trustedProxies: readonly string[];
   readonly drainMs: number;
+  /** 0: as the descriptor limit of the process allows. */
+  readonly maxConnections: number;
 }
 
 export interface StoreConfig {

@@ -112,6 +112,7 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
       names: http.names,
       trustedProxies: http.trusted_proxies,
       drainMs: http.drain,
+      maxConnections: http.max_connections,
     },
     store: {
       path: resolve(baseOf(['store', 'path']), store.path),

@@ -66,6 +66,7 @@ const httpSchema = z.strictObject({
   trusted_proxies: z.array(parsed(parseAddressBlock)).prefault([]),
   tls: laterSection('TLS', ['certificate', 'key']),
   drain: duration({ longest: day }).prefault('30s'),
+  max_connections: z.int().min(0).max(1_000_000).prefault(0),
 });
 
 const storeSchema = z.strictObject({

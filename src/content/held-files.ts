@@ -101,7 +101,11 @@ export class HeldFiles {
   }
 
   async #size(digest: Digest): Promise<number | undefined> {
-    return this.bad.isStuck(digest) ? undefined : ifReadable(this.#store.sizeOf(digest));
+    if (!this.bad.isStuck(digest)) return ifReadable(this.#store.sizeOf(digest));
+    // It may only have been a moment without descriptors. To open it tells, and clears that.
+    const held = await this.open(digest);
+    await held?.close();
+    return held?.size;
   }
 }
 

@@ -2,7 +2,7 @@
  * The application: hot manifests first, then Koa with the access log outermost, the one error middleware, `/v2/`
  * (dispatched on the raw target, before the router) and the ops routes. `createOpsApp` has the ops routes alone.
  */
-import type { RequestListener } from 'node:http';
+import type { IncomingMessage, RequestListener } from 'node:http';
 import Koa from 'koa';
 import type { Access } from '../auth/access.ts';
 import { isApiTarget } from '../oci/endpoint.ts';
@@ -11,9 +11,11 @@ import { isPeerTarget } from '../registry/peer.ts';
 import type { RepositoryCatalog } from '../registry/registry.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
+import { admit, hasOneHost } from './admission.ts';
 import { answerStats, type StatsOptions } from './api/stats.ts';
 import { answerErrors } from './errors.ts';
-import { AccessLog, type AppState, clientAddressBehind } from './exchange.ts';
+import { AccessLog, type AccessLogOptions, type AppState, clientAddressBehind } from './exchange.ts';
+import { answerFrontPage } from './front-page.ts';
 import { type OpsOptions, opsRouter, refuseOther } from './ops.ts';
 import { answerPeer, type PeerService } from './peers.ts';
 import { dispatch } from './v2/dispatch.ts';
@@ -28,6 +30,10 @@ export interface OpsAppOptions extends OpsOptions {
   readonly stats?: StatsOptions | undefined;
   /** IP addresses and CIDR blocks whose `X-Forwarded-For` counts. */
   readonly trustedProxies?: readonly string[];
+  /** The request arrived during the drain: only ops routes answer it. Absent: none does. */
+  readonly isLate?: (request: IncomingMessage) => boolean;
+  /** Hears of each answer with the client's address, which is no metric label. */
+  readonly onClient?: AccessLogOptions['onClient'];
 }
 
 export interface AppOptions extends OpsAppOptions {
@@ -45,6 +51,7 @@ export function createApp(options: AppOptions): RequestListener {
   const log = openLog(options);
   const app = createKoa(log, options);
   app.use((context, next) => (isApiTarget(context.req.url ?? '') ? dispatch(context, options) : next()));
+  app.use(answerFrontPage(options.metricsPath));
   const { peers } = options;
   if (peers !== undefined)
     app.use((context, next) => (isPeerTarget(context.req.url ?? '') ? answerPeer(context, peers) : next()));
@@ -52,7 +59,7 @@ export function createApp(options: AppOptions): RequestListener {
   const { directory, access } = options;
   const hot = new HotManifests({ directory, access, log });
   return (request, response) => {
-    if (!hot.answer(request, response)) handle(request, response);
+    if (!hasOneHost(request) || !hot.answer(request, response)) handle(request, response);
   };
 }
 
@@ -61,28 +68,30 @@ export function createOpsApp(options: OpsAppOptions): RequestListener {
   return addOps(createKoa(openLog(options), options), options);
 }
 
-function openLog({ observer, logger, accessLog, trustedProxies = [] }: OpsAppOptions): AccessLog {
+function openLog({ observer, logger, accessLog, trustedProxies = [], onClient }: OpsAppOptions): AccessLog {
   const clientAddress = clientAddressBehind(trustedProxies);
-  return new AccessLog({ observer, logger, write: accessLog, clientAddress });
+  return new AccessLog({ observer, logger, write: accessLog, clientAddress, ...(onClient && { onClient }) });
 }
 
-function createKoa(log: AccessLog, { logger }: OpsAppOptions): Koa<AppState> {
+function createKoa(log: AccessLog, options: OpsAppOptions): Koa<AppState> {
+  const { logger, isLate } = options;
   const app = new Koa<AppState>();
   // Of broken connections alone: `answerErrors` catches every other error.
   app.on('error', (error: unknown) => logger.debug('connection error', { error }));
   app.use(log.middleware);
   app.use(answerErrors(logger));
+  app.use(admit({ opsPaths: opsPathsOf(options), ...(isLate && { isLate }) }));
   return app;
 }
 
+function opsPathsOf({ metricsPath }: OpsAppOptions): ReadonlySet<string> {
+  return new Set(['/healthz', '/readyz', ...(metricsPath === undefined ? [] : [metricsPath])]);
+}
+
 function addOps(app: Koa<AppState>, options: OpsAppOptions): RequestListener {
-  const paths = new Set([
-    '/healthz',
-    '/readyz',
-    ...(options.metricsPath === undefined ? [] : [options.metricsPath]),
-  ]);
   if (options.stats !== undefined) app.use(answerStats(options.stats));
   app.use(opsRouter(options).routes());
+  const paths = opsPathsOf(options);
   app.use(context => refuseOther(context, paths));
   return app.callback();
 }

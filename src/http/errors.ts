@@ -8,7 +8,7 @@ import { RegistryError } from '../oci/error.ts';
 import { formatUnsatisfiedRange } from '../oci/range.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { AppContext, AppState } from './exchange.ts';
-import { closeWithFin } from './server/listener.ts';
+import { closeWithFin } from './server/connections.ts';
 import { answerUnread, hasUnreadBody } from './server/request-body.ts';
 
 export function answerErrors(logger: Logger): Middleware<AppState> {

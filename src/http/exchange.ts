@@ -2,6 +2,7 @@
  * One request and its answer: what the access log and the metrics report of it, and the signal that aborts when the client
  * leaves. Label values come from closed tables or from the configuration, never from the client.
  */
+import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
 import type { Middleware, ParameterizedContext } from 'koa';
@@ -44,6 +45,10 @@ export class Exchange {
   ns: string | undefined;
   /** The client's address. */
   client: string | undefined;
+  /** The login name; undefined: anonymous, or not asked for. */
+  user: string | undefined;
+  /** The client's `X-Request-Id` if it is one, else made here: in the answer, the log, and the upstream's requests. */
+  readonly requestId: string;
   /** Set when the answer is an error or was cut. */
   failure: { readonly code: string; readonly message: string } | undefined;
   /** Health and metrics are polled all day: logged at debug level. */
@@ -58,6 +63,7 @@ export class Exchange {
 
   constructor(response: ServerResponse) {
     this.#response = response;
+    this.requestId = requestIdOf(response.req);
     response.once('close', () => {
       if (response.writableFinished) return;
       this.#hasLeft = true;
@@ -111,6 +117,16 @@ export class Exchange {
   }
 }
 
+export const requestIdHeader = 'X-Request-Id';
+
+/** Safe in a log line and in a header. */
+const requestIdPattern = /^[A-Za-z0-9._-]{1,128}$/;
+
+function requestIdOf({ headers }: IncomingMessage): string {
+  const given = headers['x-request-id'];
+  return typeof given === 'string' && requestIdPattern.test(given) ? given : randomUUID();
+}
+
 function wholeBodyBytes(request: IncomingMessage, response: ServerResponse): number {
   if (request.method === 'HEAD' || response.statusCode === 304 || !response.headersSent) return 0;
   const length = Number(response.getHeader('Content-Length'));
@@ -160,6 +176,8 @@ export interface AccessLogOptions {
   /** False: requests are reported to the observer alone. */
   readonly write: boolean;
   readonly clientAddress: ClientAddress;
+  /** Hears of each answer with the client's address. */
+  readonly onClient?: (client: string, end: RequestEnd) => void;
 }
 
 /** In characters. A request line may have 16 KiB. */
@@ -181,12 +199,13 @@ export class AccessLog {
 
   /** `client`: the client's address. */
   open(request: IncomingMessage, response: ServerResponse, client = this.clientAddress(request)): Exchange {
-    const { observer, logger, write } = this.#options;
+    const { observer, logger, write, onClient } = this.#options;
     const exchange = new Exchange(response);
     exchange.client = client;
     response.once('close', () => {
       const end = exchange.end(request);
       observer.requestEnded(end);
+      if (client !== undefined) onClient?.(client, end);
       if (write) writeLine(logger, exchange, end, request, response);
     });
     return exchange;
@@ -195,6 +214,7 @@ export class AccessLog {
   get middleware(): Middleware<AppState> {
     return (context, next) => {
       context.state.exchange = this.open(context.req, context.res);
+      context.set(requestIdHeader, context.state.exchange.requestId);
       return next();
     };
   }
@@ -214,12 +234,15 @@ function writeLine(
     status: end.status,
     bytes: end.bytes,
     ms: Math.round(end.seconds * 1e4) / 10,
+    firstByteMs: Math.round(end.firstByteSeconds * 1e4) / 10,
     kind: end.kind,
     outcome: end.outcome,
     upstream: end.upstream,
     ...(exchange.failure !== undefined && { code: exchange.failure.code, reason: exchange.failure.message }),
     ...(!response.writableFinished && { ended: 'early' }),
     client: exchange.client,
+    ...(exchange.user !== undefined && { user: exchange.user }),
+    requestId: exchange.requestId,
     userAgent: request.headers['user-agent']?.slice(0, maxTextLength),
   };
   if (exchange.isOps) logger.debug('request', line);

@@ -3,6 +3,7 @@
  * signature does not even learn whether content exists. No request here ever reaches an upstream.
  */
 import { RegistryError } from '../oci/error.ts';
+import { fitMediaType } from '../oci/media-type.ts';
 import { formatContentRange, parseRange, resolveRange } from '../oci/range.ts';
 import { type PeerContent, type PeerGate, type PeerRequest, parsePeerTarget } from '../registry/peer.ts';
 import type { AppContext } from './exchange.ts';
@@ -37,7 +38,7 @@ async function answerManifest(
   const found = await content.manifest(question);
   if (found === undefined) throw notHere(question);
   context.status = 200;
-  context.set('Content-Type', found.descriptor.mediaType);
+  context.set('Content-Type', fitMediaType(found.descriptor.mediaType));
   context.body = found.bytes;
 }
 

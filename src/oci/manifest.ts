@@ -5,7 +5,7 @@
 import { type Digest, isDigest, isForeignDigest } from './digest.ts';
 import { excerpt, RegistryError } from './error.ts';
 import {
-  bareMediaType,
+  fitMediaType,
   isGenericType,
   isIndexType,
   isManifestType,
@@ -118,9 +118,9 @@ export function parseOrKeep(bytes: Uint8Array, mediaType: string): ParsedManifes
   try {
     return parseManifest(bytes, mediaType);
   } catch (error) {
-    const bare = bareMediaType(mediaType);
-    if (!(error instanceof RegistryError) || isSchema1Type(bare) || isSchema1(readObject(bytes))) throw error;
-    return { kind: 'other', mediaType: bare === '' ? octetStream : bare, layers: [], manifests: [] };
+    const type = fitMediaType(mediaType);
+    if (!(error instanceof RegistryError) || isSchema1Type(type) || isSchema1(readObject(bytes))) throw error;
+    return { kind: 'other', mediaType: type, layers: [], manifests: [] };
   }
 }
 
@@ -196,14 +196,15 @@ function parseBody(bytes: Uint8Array): JsonObject {
  * A type that isn't in our table is kept, and the shape says what it is.
  */
 function typeOf(body: JsonObject, header: string): { mediaType: string; isIndex: boolean } {
-  const own = typeof body.mediaType === 'string' ? bareMediaType(body.mediaType) : '';
-  const said = isGenericType(header) ? own : bareMediaType(header);
+  const own = typeof body.mediaType === 'string' && body.mediaType !== '' ? fitMediaType(body.mediaType) : '';
+  const said = isGenericType(header) ? own : fitMediaType(header);
   if (isSchema1Type(said)) throw invalid('an index or an image manifest', said);
   if (isManifestType(said)) return { mediaType: said, isIndex: isIndexType(said) };
   const isIndex = isIndexType(own) || Array.isArray(body.manifests);
   if (!isIndex && !Array.isArray(body.layers) && !isObject(body.config)) {
     throw invalid('an index or an image manifest', said);
   }
+  if (said === octetStream && own === octetStream) return { mediaType: octetStream, isIndex };
   return { mediaType: isGenericType(said) ? (isIndex ? ociIndex : ociManifest) : said, isIndex };
 }
 
@@ -241,7 +242,12 @@ function namedAt(value: unknown, where: string) {
   const { digest, size, mediaType, data } = value;
   if (typeof digest === 'string' && isForeignDigest(digest)) return 'foreign';
   if (typeof digest !== 'string' || !isDigest(digest)) throw invalid(`a digest under ${where}`, digest);
-  return { mediaType: typeof mediaType === 'string' ? mediaType : octetStream, digest, size, data };
+  return {
+    mediaType: typeof mediaType === 'string' ? fitMediaType(mediaType) : octetStream,
+    digest,
+    size,
+    data,
+  };
 }
 
 function parseChild(value: unknown, where: string): ChildDescriptor | 'foreign' {

@@ -50,6 +50,17 @@ export function bareMediaType(mediaType: string): string {
   return (semicolon === -1 ? mediaType : mediaType.slice(0, semicolon)).trim().toLowerCase();
 }
 
+/** RFC 6838 4.2 allows 127 characters on each side. */
+const maxMediaTypeLength = 255;
+/** RFC 9110 8.3.1: token "/" token. */
+const mediaTypePattern = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+\/[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+
+/** A type as it may stand in a header: without parameters; `application/octet-stream` for text that is no media type. */
+export function fitMediaType(mediaType: string): string {
+  const bare = bareMediaType(mediaType);
+  return bare.length <= maxMediaTypeLength && mediaTypePattern.test(bare) ? bare : octetStream;
+}
+
 export function isIndexType(mediaType: string): boolean {
   const bare = bareMediaType(mediaType);
   return bare === ociIndex || bare === dockerManifestList;

@@ -39,6 +39,8 @@ export interface ReadOptions {
   readonly client?: string;
   /** Absent: anonymous, who gets what is public. */
   readonly caller?: Caller;
+  /** Of the client's request: an upstream that is asked for it gets the id along. */
+  readonly requestId?: string;
   /** Of an upstream: without its credentials, to see what is public. */
   readonly anonymous?: boolean;
   /** Of an upstream: a HEAD that it refuses is not followed by a GET, which may count in a pull limit. */

@@ -143,7 +143,7 @@ async function readIfThere(path: string): Promise<string | undefined> {
 /** By rename, so that a crash leaves no partial file. */
 async function place(data: string, name: string, text: string): Promise<void> {
   const temp = join(data, 'ingest-v1', `${tempPrefix}${basename(name)}-${randomBytes(6).toString('hex')}`);
-  await writeFile(temp, text, { flush: true });
+  await writeFile(temp, text, { mode: 0o640, flush: true });
   await rename(temp, join(data, name));
 }
 

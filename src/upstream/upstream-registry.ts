@@ -108,7 +108,7 @@ export class UpstreamRegistry implements Origin {
     const failures = new RecentFailures(now);
     const anonymousFailures = hasCredentials ? new RecentFailures(now) : failures;
     const dial = { url, ca, clientCertificate, insecure, ip, connectMs, lookup };
-    const transport = new Transport({ key, dial, proxy, maxTransfers, userAgent, observer });
+    const transport = new Transport({ key, dial, proxy, maxTransfers, userAgent, observer, logger });
     const pingUrl = urlOf(url, buildEndpoint({ kind: 'ping' }));
     const health = new Health({
       key,
@@ -270,10 +270,17 @@ export class UpstreamRegistry implements Origin {
     account: Account,
     kind: Kind,
     subject: string,
-    { signal, timeoutMs, decidedBy }: UpstreamRead & Pick<Operation, 'decidedBy'>,
+    { signal, timeoutMs, requestId, decidedBy }: UpstreamRead & Pick<Operation, 'decidedBy'>,
     work: (account: Account, deadline: Deadline) => Promise<Result>,
   ): Promise<Result & { readonly outcome: 'passthrough'; readonly checkedAt: number }> {
-    const operation = { kind, subject, signal, timeoutMs, ...(decidedBy !== undefined && { decidedBy }) };
+    const operation = {
+      kind,
+      subject,
+      signal,
+      timeoutMs,
+      requestId,
+      ...(decidedBy !== undefined && { decidedBy }),
+    };
     const result = await account.operations.run(operation, deadline => work(account, deadline));
     return { outcome: 'passthrough', checkedAt: this.#now(), ...result };
   }

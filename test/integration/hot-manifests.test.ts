@@ -63,11 +63,15 @@ async function start() {
       ...ask,
       headers: { ...ask.headers, ...more },
     }).done;
-    return { status, headers: [...headers].filter(([name]) => name !== 'date').sort(), body, end };
+    const compared = [...headers]
+      .filter(([name]) => name !== 'date')
+      .map(([name, value]) => [name, name === 'x-request-id' ? 'an id' : value]); // each request has its own
+    return { status, headers: compared.sort(), body, end };
   };
   const compare = async (ask: Ask): Promise<boolean> => {
     const before = answers.mock.results.length;
-    const quick = await observe(ask);
+    const first = await observe(ask);
+    const quick = first.status === 404 ? await observe(ask) : first; // a tag that is remembered as missing says so
     const isHot = answers.mock.results.slice(before).some(({ value }) => value !== undefined);
     const known = answers.mock.results.length;
     expect({ ask, ...quick }).toEqual({ ask, ...(await observe(ask, { 'If-None-Match': '"none"' })) });

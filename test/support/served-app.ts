@@ -1,4 +1,5 @@
 /** The HTTP side on a real port over memory registries: `docker.io` (the default) and `ghcr.io`. Closed with the test. */
+import type { IncomingMessage } from 'node:http';
 import { onTestFinished } from 'vitest';
 import { Access, Rules } from '../../src/auth/access.ts';
 import { createApp } from '../../src/http/app.ts';
@@ -38,6 +39,7 @@ export interface ServedAppOptions {
   readonly checkIntervalMs?: number;
   readonly ownNames?: readonly string[];
   readonly access?: Access;
+  readonly maxConnections?: number;
 }
 
 export async function serveApp(options: ServedAppOptions = {}): Promise<ServedApp> {
@@ -67,7 +69,9 @@ export async function serveApp(options: ServedAppOptions = {}): Promise<ServedAp
     defaultUpstream: 'docker.io',
     ownNames: options.ownNames ?? [],
   });
+  const late = new WeakSet<IncomingMessage>();
   const handle = createApp({
+    isLate: request => late.has(request),
     directory: {
       find: (name, ns, host) => {
         lookedUp.push(name);
@@ -94,6 +98,8 @@ export async function serveApp(options: ServedAppOptions = {}): Promise<ServedAp
     addresses: [{ host: '127.0.0.1', port: 0 }],
     handle,
     logger,
+    onLate: request => late.add(request),
+    ...(options.maxConnections !== undefined && { maxConnections: options.maxConnections }),
     onRefused: status => refused.push(status),
     ...(options.headersTimeoutMs !== undefined && { headersTimeoutMs: options.headersTimeoutMs }),
     ...(options.checkIntervalMs !== undefined && { checkIntervalMs: options.checkIntervalMs }),

@@ -61,7 +61,7 @@ export class CachedManifest {
       if (this.#origin.health().away) await this.requireComplete(record, held);
       return this.#answer(held, 'hit');
     }
-    const { held: fetched, outcome } = await this.#fetchOrByTag(record, repository, digest, options.signal);
+    const { held: fetched, outcome } = await this.#fetchOrByTag(record, repository, digest, options);
     return this.#answer(fetched, outcome);
   }
 
@@ -104,11 +104,11 @@ export class CachedManifest {
     record: RepositoryRecord,
     repository: Repository,
     reference: Reference,
-    signal: AbortSignal,
+    options: Pick<ReadOptions, 'signal' | 'requestId'>,
   ): Promise<FetchedManifest> {
     const key = `${record.name}@${reference}`;
-    const { value, joined } = await this.#fetches.run(key, signal, () =>
-      this.#fetch(record, repository, reference),
+    const { value, joined } = await this.#fetches.run(key, options.signal, () =>
+      this.#fetch(record, repository, reference, traceOf(options)),
     );
     return { ...value, outcome: joined ? 'joined' : 'miss' };
   }
@@ -141,21 +141,23 @@ export class CachedManifest {
     });
   }
 
-  async #fetch(record: RepositoryRecord, repository: Repository, reference: Reference): Promise<Fetched> {
+  async #fetch(
+    record: RepositoryRecord,
+    repository: Repository,
+    reference: Reference,
+    trace: Pick<ReadOptions, 'requestId'>,
+  ): Promise<Fetched> {
     const origin = this.#origin;
     const { manifests, signal } = this.#options;
+    const asked = { signal, ...trace };
     const bytes = isDigest(reference) ? manifests.peekBytes(reference) : undefined;
     if (isDigest(reference) && bytes !== undefined) {
       const held = await this.held(record, reference);
       if (held !== undefined) return { held, checkedAt: undefined };
-      const { descriptor } = await origin.resolve(repository, reference, { signal });
+      const { descriptor } = await origin.resolve(repository, reference, asked);
       return { held: await this.keep(record, descriptor, bytes), checkedAt: undefined };
     }
-    const {
-      descriptor,
-      bytes: fetched,
-      checkedAt,
-    } = await origin.manifest(repository, reference, { signal });
+    const { descriptor, bytes: fetched, checkedAt } = await origin.manifest(repository, reference, asked);
     return { held: await this.keep(record, descriptor, fetched), checkedAt };
   }
 
@@ -167,15 +169,15 @@ export class CachedManifest {
     record: RepositoryRecord,
     repository: Repository,
     digest: Digest,
-    signal: AbortSignal,
+    options: Pick<ReadOptions, 'signal' | 'requestId'>,
   ): Promise<FetchedManifest> {
     try {
-      return await this.fetch(record, repository, digest, signal);
+      return await this.fetch(record, repository, digest, options);
     } catch (error) {
       if (!isRefusedByDigest(error)) throw error;
       const [tag] = [...record.tags()].find(([, entry]) => entry.descriptor.digest === digest) ?? [];
       if (tag === undefined) throw error;
-      const fetched = await this.fetch(record, repository, tag, signal);
+      const fetched = await this.fetch(record, repository, tag, options);
       if (fetched.held.descriptor.digest === digest) return fetched;
       throw error;
     }
@@ -212,6 +214,11 @@ export class CachedManifest {
     this.#options.manifests.touch(held);
     return { outcome, descriptor: held.descriptor, bytes: held.bytes };
   }
+}
+
+/** The client's request id, for a question that outlives its client. Those who join it have ids of their own in the log alone. */
+export function traceOf({ requestId }: Pick<ReadOptions, 'requestId'>): Pick<ReadOptions, 'requestId'> {
+  return requestId === undefined ? {} : { requestId };
 }
 
 /** The upstream doesn't give it by that digest, whatever a tag would give. */

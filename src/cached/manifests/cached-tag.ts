@@ -15,7 +15,7 @@ import type { ManifestAnswer, ReadOptions, ResolveAnswer, StaleReason } from '..
 import type { RepositoryRecord, TagEntry } from '../../store/records/repository-record.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Outcome } from '../../telemetry/observer.ts';
-import { type CachedManifest, type FetchedManifest, isRefusedByDigest } from './cached-manifest.ts';
+import { type CachedManifest, type FetchedManifest, isRefusedByDigest, traceOf } from './cached-manifest.ts';
 import { decide, isFresh, staleAfter, type TagPolicy, TagTtls } from './freshness.ts';
 
 const maxMissingTags = 10_000;
@@ -47,7 +47,7 @@ export class CachedTag {
   readonly #byDigest: CachedManifest;
   readonly #options: CachedTagOptions;
   readonly #ttls: TagTtls;
-  /** Discovery tags that the upstream lacked. An expired entry still answers while the upstream can't be asked. */
+  /** Tags that the upstream lacked. Of a discovery tag an expired entry still answers while the upstream can't be asked. */
   readonly #missingTags: ExpiringMap<string, true>;
   readonly #checks = new SingleFlight<Checked>();
   readonly #resolves = new SingleFlight<TagEntry>();
@@ -74,6 +74,7 @@ export class CachedTag {
       this.#ask(record, tag, async () => {
         const { descriptor, checkedAt, bytes } = await this.#origin.resolve(repository, tag, {
           signal: this.#options.signal,
+          ...traceOf(options),
         });
         if (bytes !== undefined) await this.#byDigest.keep(record, descriptor, bytes);
         return this.#point(record, tag, descriptor, checkedAt);
@@ -93,7 +94,7 @@ export class CachedTag {
     if (known?.held !== undefined) return { ...this.#answer(known), bytes: known.held.bytes };
     const digest = known?.entry.descriptor.digest;
     const { held, outcome, checkedAt } = await this.#ask(record, tag, () =>
-      this.#fetch(record, repository, tag, digest, options.signal),
+      this.#fetch(record, repository, tag, digest, options),
     );
     const isKnown = held.descriptor.digest === digest;
     const entry =
@@ -138,7 +139,7 @@ export class CachedTag {
     const { now, tags } = this.#options;
     const waitMs = Math.max(0, tags.checkTimeoutMs - this.#checks.ageMs(key));
     const check = this.#checks.run(key, options.signal, () =>
-      this.#confirm(record, repository, tag, known, options.mustCheck),
+      this.#confirm(record, repository, tag, known, options),
     );
     if (known.held !== undefined && (await settleWithin(check, waitMs)) === 'late') {
       check.catch(() => {}); // it goes on: the next client gets its result
@@ -163,12 +164,13 @@ export class CachedTag {
     repository: Repository,
     tag: Tag,
     known: HeldTag,
-    mustCheck = false,
+    { mustCheck = false, ...asked }: ReadOptions,
   ): Promise<Checked> {
     const { logger, signal } = this.#options;
+    const trace = traceOf(asked);
     const headOnly = known.held !== undefined && this.#origin.health().quotaLow;
-    const asked = { signal, mustCheck, ...(headOnly && { headOnly }) };
-    const { descriptor, checkedAt, bytes } = await this.#origin.resolve(repository, tag, asked);
+    const question = { signal, mustCheck, ...(headOnly && { headOnly }), ...trace };
+    const { descriptor, checkedAt, bytes } = await this.#origin.resolve(repository, tag, question);
     const given = bytes === undefined ? undefined : await this.#byDigest.keep(record, descriptor, bytes);
     const point = () => this.#point(record, tag, descriptor, checkedAt);
     if (descriptor.digest === known.entry.descriptor.digest) {
@@ -178,7 +180,8 @@ export class CachedTag {
     if (already !== undefined) return { entry: point(), held: already, outcome: 'hit' };
     if (given === undefined && known.held !== undefined && this.#origin.health().quotaLow)
       return { ...known, outcome: 'stale', stale: 'pull-quota' };
-    const held = given ?? (await this.#fetch(record, repository, tag, descriptor.digest, signal)).held;
+    const fetching = { signal, ...trace };
+    const held = given ?? (await this.#fetch(record, repository, tag, descriptor.digest, fetching)).held;
     if (held.descriptor.digest === known.entry.descriptor.digest) {
       return { entry: this.#point(record, tag, held.descriptor, checkedAt), held, outcome: 'hit' };
     }
@@ -197,14 +200,14 @@ export class CachedTag {
     repository: Repository,
     tag: Tag,
     digest: Digest | undefined,
-    signal: AbortSignal,
+    options: Pick<ReadOptions, 'signal' | 'requestId'>,
   ): Promise<FetchedManifest> {
-    if (digest === undefined) return this.#byDigest.fetch(record, repository, tag, signal);
+    if (digest === undefined) return this.#byDigest.fetch(record, repository, tag, options);
     try {
-      return await this.#byDigest.fetch(record, repository, digest, signal);
+      return await this.#byDigest.fetch(record, repository, digest, options);
     } catch (error) {
       if (!isRefusedByDigest(error)) throw error;
-      return this.#byDigest.fetch(record, repository, tag, signal);
+      return this.#byDigest.fetch(record, repository, tag, options);
     }
   }
 
@@ -221,9 +224,8 @@ export class CachedTag {
     return { ...known, outcome: 'stale', stale: reason };
   }
 
-  /** `ask` for a tag that isn't held, unless it is a discovery tag that the upstream lacked within `negative_ttl`. */
+  /** `ask` for a tag that isn't held, unless the upstream lacked it within `negative_ttl`. */
   async #ask<T>(record: RepositoryRecord, tag: Tag, ask: () => Promise<T>): Promise<T> {
-    if (!isDiscoveryTag(tag)) return ask();
     const key = `${record.name}:${tag}`;
     const missing = this.#missingTags.getExpired(key) ?? this.#missBeforeRestart(record, tag);
     if (missing?.isFresh) throw missingError(tag, missing.setAtMs);
@@ -236,7 +238,7 @@ export class CachedTag {
         this.#missingTags.set(key, true);
         const subject = subjectOf(tag);
         if (subject !== undefined && record.knows(subject)) record.setMiss(tag, this.#options.now());
-      } else if (missing !== undefined && error instanceof RegistryError)
+      } else if (missing !== undefined && isDiscoveryTag(tag) && error instanceof RegistryError)
         throw missingError(tag, missing.setAtMs);
       throw error;
     }

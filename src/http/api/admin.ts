@@ -37,7 +37,11 @@ export function createAdminApp({
   });
   app.use(answerErrors(logger));
   const router = new Router<AppState>();
-  router.get('/api/v1/stats', async context => answer(context, await admin.stats()));
+  router.get('/api/v1/stats', async context => {
+    const { searchParams } = context.URL;
+    const wanted = { clients: searchParams.has('clients'), next: searchParams.has('next') };
+    answer(context, await admin.stats(wanted));
+  });
   router.get('/api/v1/images', async context => {
     const pattern = context.URL.searchParams.get('pattern') ?? undefined;
     answer(context, await admin.list(pattern, context.state.exchange.signal));

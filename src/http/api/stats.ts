@@ -10,7 +10,7 @@ import type { AppContext, AppState } from '../exchange.ts';
 
 export interface StatsOptions {
   readonly access: Pick<Access, 'isLoggedIn'>;
-  read(): Promise<StatsReport>;
+  readonly read: () => Promise<StatsReport>;
 }
 
 const statsPath = '/api/v1/stats';
@@ -31,7 +31,7 @@ async function answer(context: AppContext, { access, read }: StatsOptions): Prom
     context.set('Allow', 'GET, HEAD');
     throw new RegistryError('UNSUPPORTED', { message: `${method} is not supported here, only GET and HEAD` });
   }
-  if (!(await access.isLoggedIn(headers.authorization))) {
+  if (!(await access.isLoggedIn(headers.authorization, context.state.exchange.client))) {
     throw new RegistryError('DENIED', { message: 'log in with a user of access.htpasswd (Basic)' });
   }
   context.state.exchange.isOps = true;

@@ -1,20 +1,13 @@
 /**
- * One Node server per address over one set of connections. Starts on all addresses or on none; stops by draining: no new
- * connections, running answers finish until the drain ends, then the rest is cut. Bytes that Node's parser refuses are
- * answered here, on the bare socket.
+ * One Node server per address over one set of connections. Starts on all addresses or on none; stops by draining: running
+ * answers finish until the drain ends, then the rest is cut. The addresses stay open as long as an answer runs, so that a
+ * load balancer can see `/readyz` change; other requests of that time are late, and the application refuses them.
  */
-import {
-  createServer,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-  type ServerResponse,
-  STATUS_CODES,
-} from 'node:http';
+import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
 import { type AddressInfo, Server as NetServer, type Socket } from 'node:net';
-import { setImmediate as turn } from 'node:timers/promises';
-import { RegistryError } from '../../oci/error.ts';
 import type { Logger } from '../../telemetry/logger.ts';
+import { Connections } from './connections.ts';
+import { answerParserError, type ParserError } from './refused-request.ts';
 
 export interface ListenerOptions {
   /** At least one. `host` is an IP address or a name; `port` 0 asks for a free one. */
@@ -23,6 +16,10 @@ export interface ListenerOptions {
   readonly logger: Logger;
   /** Called with the status that a refused request was answered with. */
   readonly onRefused?: (status: number) => void;
+  /** Called before `handle` with each request that arrives during the drain. */
+  readonly onLate?: (request: IncomingMessage) => void;
+  /** Connections above it are closed at once. Absent: no limit. */
+  readonly maxConnections?: number;
   /** Until the headers of a request must be complete. Milliseconds. */
   readonly headersTimeoutMs?: number;
   /** How often that is looked at. Milliseconds. */
@@ -53,7 +50,14 @@ export class Listener {
 
   /** Errors: those of `listen` (EADDRINUSE, EACCES …), naming the address; nothing is left listening. */
   static async open(options: ListenerOptions): Promise<Listener> {
-    const connections = new Connections(options.handle);
+    const { handle, logger, maxConnections = Number.POSITIVE_INFINITY, onLate } = options;
+    const full = new FullLog(logger);
+    const connections = new Connections({
+      handle,
+      max: maxConnections,
+      onRefused: () => full.refused(connections.count),
+      ...(onLate !== undefined && { onLate }),
+    });
     const servers: Server[] = [];
     try {
       for (const address of options.addresses) {
@@ -66,6 +70,11 @@ export class Listener {
     return new Listener(servers, connections);
   }
 
+  /** Another `maxConnections`; connections that are open stay. */
+  limit(maxConnections: number): void {
+    this.#connections.limit(maxConnections);
+  }
+
   /** Idempotent. Resolves when every connection is closed. */
   close(options: { readonly drainMs: number }): Promise<void> {
     this.#closing ??= this.#close(options.drainMs);
@@ -73,13 +82,37 @@ export class Listener {
   }
 
   async #close(drainMs: number): Promise<void> {
+    const drained = AbortSignal.timeout(drainMs);
+    await this.#connections.drain();
+    await this.#connections.whenIdle(drained);
     // Not the http server's own `close`: it destroys connections whose answer is written but not yet flushed.
     for (const server of this.#servers) NetServer.prototype.close.call(server);
-    await this.#connections.drain();
-    await this.#connections.whenEmpty(AbortSignal.timeout(drainMs));
+    this.#connections.closeIdle();
+    await this.#connections.whenEmpty(drained);
     this.#connections.cut(cutMs);
     await this.#connections.whenEmpty(AbortSignal.timeout(2 * cutMs));
     for (const server of this.#servers) server.close(); // ends its timer
+  }
+}
+
+const fullLogMs = 60_000;
+
+/** One line a minute while connections are refused. */
+class FullLog {
+  readonly #logger: Logger;
+  #loggedAt = Number.NEGATIVE_INFINITY;
+  #refused = 0;
+
+  constructor(logger: Logger) {
+    this.#logger = logger;
+  }
+
+  refused(open: number): void {
+    this.#refused += 1;
+    const now = performance.now();
+    if (now - this.#loggedAt < fullLogMs) return;
+    this.#loggedAt = now;
+    this.#logger.warn('too many connections, closing new ones', { open, refused: this.#refused });
   }
 }
 
@@ -144,144 +177,4 @@ function formatUrl(address: AddressInfo | string | null): string {
   const { family, port } = address;
   if (address.address === '::' || address.address === '0.0.0.0') return `http://localhost:${port}`;
   return `http://${family === 'IPv6' ? `[${address.address}]` : address.address}:${port}`;
-}
-
-/** Node's `clientError`, as far as it is used. */
-interface ParserError extends Error {
-  readonly code?: string;
-  readonly rawPacket?: Buffer;
-}
-
-/** First byte of a TLS handshake record. */
-const tlsHandshake = 0x16;
-
-/**
- * Answers with the same JSON as other errors, and closes. A TLS hello on the plain port (podman tries one first) gets a
- * bare 400, which such clients take for "speaks no TLS". Returns the status; undefined when the connection was gone.
- */
-function answerParserError(error: ParserError, socket: Socket): number | undefined {
-  const isAnswerable = error.code?.startsWith('HPE_') === true || error.code === 'ERR_HTTP_REQUEST_TIMEOUT';
-  if (!socket.writable || !isAnswerable) {
-    socket.destroy();
-    return undefined;
-  }
-  const refusal = error.rawPacket?.[0] === tlsHandshake ? undefined : refusalOf(error);
-  const status = refusal?.status ?? 400;
-  socket.write(formatResponse(status, refusal));
-  closeWithFin(socket);
-  return status;
-}
-
-function refusalOf({ code }: ParserError): RegistryError {
-  const [status, message]: [number, string] =
-    code === 'HPE_HEADER_OVERFLOW'
-      ? [431, 'the request line or the headers are too long']
-      : code === 'ERR_HTTP_REQUEST_TIMEOUT'
-        ? [408, 'the request did not arrive in time']
-        : [400, 'this is not an HTTP/1.1 request'];
-  return new RegistryError('UNSUPPORTED', { status, message });
-}
-
-function formatResponse(status: number, refusal: RegistryError | undefined): string {
-  const body = refusal === undefined ? '' : JSON.stringify(refusal);
-  const head = [
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}`,
-    'Docker-Distribution-API-Version: registry/2.0',
-    ...(body === '' ? [] : ['Content-Type: application/json', 'Cache-Control: no-store']),
-    `Content-Length: ${Buffer.byteLength(body)}`,
-    'Connection: close',
-  ];
-  return `${head.join('\r\n')}\r\n\r\n${body}`;
-}
-
-/** How long a client has to close its side. */
-const lingerMs = 2_000;
-
-/**
- * Sends what is buffered and a FIN; a body that was being written stays visibly unfinished. A reset would make containerd
- * fail a pull, and could destroy an answer that is still on its way. What the client still sends is left unread.
- */
-export function closeWithFin(socket: Socket, waitMs = lingerMs): void {
-  if (socket.destroyed) return;
-  socket.end();
-  const timer = setTimeout(() => socket.destroy(), waitMs);
-  timer.unref();
-  socket.once('close', () => clearTimeout(timer));
-}
-
-export class Connections {
-  readonly #listener: RequestListener;
-  /** Count of unanswered requests by connection. */
-  readonly #open = new Map<Socket, number>();
-  #draining = false;
-  #onEmpty: (() => void) | undefined;
-
-  constructor(listener: RequestListener) {
-    this.#listener = listener;
-  }
-
-  get count(): number {
-    return this.#open.size;
-  }
-
-  /** For `connection` of every server. */
-  accept(socket: Socket): void {
-    this.#open.set(socket, 0);
-    socket.once('close', () => {
-      this.#open.delete(socket);
-      if (this.#open.size === 0) this.#onEmpty?.();
-    });
-  }
-
-  /** For `request` and `checkContinue`: a client gets `100 Continue` only when a route reads the body. */
-  handle(request: IncomingMessage, response: ServerResponse): void {
-    const { socket } = request;
-    this.#open.set(socket, this.unanswered(socket) + 1);
-    if (this.#draining) response.setHeader('Connection', 'close');
-    response.once('close', () => this.#answered(socket));
-    if (response.socket !== null) {
-      this.#listener(request, response);
-      return;
-    }
-    // Pipelined: handled when Node gives it the connection. If that breaks before, the request is dropped.
-    response.once('socket', () => process.nextTick(() => this.#listener(request, response)));
-  }
-
-  unanswered(socket: Socket): number {
-    return this.#open.get(socket) ?? 0;
-  }
-
-  /**
-   * From now on connections close as soon as they have nothing to answer. Requests that have reached this machine are
-   * still answered: one turn of the event loop accepts, the next one reads.
-   */
-  async drain(): Promise<void> {
-    this.#draining = true;
-    await turn();
-    await turn();
-    for (const [socket, unanswered] of this.#open) {
-      if (unanswered === 0) socket.destroy();
-    }
-  }
-
-  /** Resolves when no connection is open, at the latest when the signal aborts. */
-  whenEmpty(signal: AbortSignal): Promise<void> {
-    return new Promise(resolve => {
-      if (this.#open.size === 0 || signal.aborted) resolve();
-      this.#onEmpty = resolve;
-      signal.addEventListener('abort', () => resolve(), { once: true });
-    });
-  }
-
-  /** Ends the answers that are still being sent: visibly unfinished, with a FIN. */
-  cut(waitMs: number): void {
-    for (const socket of this.#open.keys()) closeWithFin(socket, waitMs);
-  }
-
-  #answered(socket: Socket): void {
-    const unanswered = this.#open.get(socket);
-    if (unanswered === undefined) return; // the connection closed first
-    this.#open.set(socket, unanswered - 1);
-    if (this.#draining && unanswered === 1) socket.destroySoon();
-  }
 }

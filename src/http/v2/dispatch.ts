@@ -54,6 +54,7 @@ export async function dispatch(context: AppContext, options: DispatchOptions): P
   exchange.ns = ns?.slice(0, 255);
   if (method !== 'GET' && method !== 'HEAD') throw refuseWrite(context, endpoint);
   const caller = await options.access.authenticate(headers.authorization, exchange.client);
+  exchange.user = caller.user;
   switch (endpoint.kind) {
     case 'ping':
       return answerPing(context);
@@ -90,10 +91,11 @@ function locate(
 }
 
 function readOptions(context: AppContext, caller: Caller): ReadOptions {
-  const { signal, client } = context.state.exchange;
+  const { signal, client, requestId } = context.state.exchange;
   return {
     signal,
     caller,
+    requestId,
     ...(client !== undefined && { client }),
     ...(mustCheck(context.req.headers['cache-control']) && { mustCheck: true }),
   };

@@ -6,10 +6,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Access } from '../../auth/access.ts';
 import { parseEndpoint } from '../../oci/endpoint.ts';
 import type { Descriptor } from '../../oci/manifest.ts';
+import { fitMediaType } from '../../oci/media-type.ts';
 import type { Reference } from '../../oci/name.ts';
 import type { Directory, Located } from '../../registry/directory.ts';
 import type { ManifestAnswer } from '../../registry/registry.ts';
-import type { AccessLog, AppContext, PullRequest } from '../exchange.ts';
+import { type AccessLog, type AppContext, type PullRequest, requestIdHeader } from '../exchange.ts';
 import {
   apiVersion,
   apiVersionHeader,
@@ -45,7 +46,7 @@ function setHead(context: AppContext, descriptor: Descriptor): boolean {
     return false;
   }
   context.status = 200;
-  context.set('Content-Type', descriptor.mediaType);
+  context.set('Content-Type', fitMediaType(descriptor.mediaType));
   return true;
 }
 
@@ -99,7 +100,14 @@ export class HotManifests {
     const { digest, mediaType, size } = answer.descriptor;
     const fields = [apiVersionHeader, apiVersion, digestHeader, digest, 'ETag', formatEntityTag(digest)];
     if (target.ns !== undefined && isFitForHeader(target.ns)) fields.push('OCI-Namespace', target.ns);
-    fields.push('Content-Type', mediaType, 'Content-Length', String(size));
+    fields.push(
+      'Content-Type',
+      mediaType,
+      'Content-Length',
+      String(size),
+      requestIdHeader,
+      exchange.requestId,
+    );
     response.writeHead(200, fields);
     if (request.method === 'GET') {
       exchange.sent(size);

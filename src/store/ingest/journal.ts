@@ -152,7 +152,7 @@ export interface JournalPaths {
 export async function writeJournal(paths: JournalPaths, state: JournalState, bootId: string): Promise<void> {
   const temporary = paths.tempPath();
   try {
-    await writeFile(temporary, JSON.stringify({ version: 1, bootId, ...state }));
+    await writeFile(temporary, JSON.stringify({ version: 1, bootId, ...state }), { mode: 0o640 });
     await rename(temporary, paths.journalPath);
   } catch (error) {
     await rm(temporary, { force: true });

@@ -6,7 +6,7 @@ import { readdir } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { StoreLayout } from '../layout.ts';
-import { guardDisk, ignoreMissing, type StoreObserver } from '../store-error.ts';
+import { guardDisk, ignoreMissing, StoreError, type StoreObserver } from '../store-error.ts';
 import { ListFiles } from './list-files.ts';
 import { RecordFile } from './record-file.ts';
 import { type OnEntry, RepositoryRecord } from './repository-record.ts';
@@ -37,7 +37,8 @@ export class Records {
   }
 
   /**
-   * By canonical name (`docker.io/library/alpine`). A record that can't be read counts as empty and is reported.
+   * By canonical name (`docker.io/library/alpine`). A record that can't be read counts as empty and is reported; where the
+   * process was short of descriptors or memory, for this caller alone.
    * Errors: NAME_INVALID.
    */
   open(canonicalName: string): Promise<RepositoryRecord> {
@@ -87,7 +88,8 @@ export class Records {
   }
 
   async #open(canonicalName: string): Promise<RepositoryRecord> {
-    const record = await this.#read(canonicalName);
+    const { record, isRead } = await this.#read(canonicalName);
+    if (!isRead) return record;
     this.#known.set(canonicalName, new WeakRef(record));
     this.#dead.register(record, canonicalName);
     this.#use(record);
@@ -106,7 +108,9 @@ export class Records {
     if (this.#known.get(name)?.deref() === undefined) this.#known.delete(name);
   }
 
-  async #read(canonicalName: string): Promise<RepositoryRecord> {
+  async #read(
+    canonicalName: string,
+  ): Promise<{ readonly record: RepositoryRecord; readonly isRead: boolean }> {
     const { layout, observer, logger, onEntry } = this.#options;
     const file = new RecordFile({
       path: layout.recordPath(canonicalName),
@@ -118,10 +122,11 @@ export class Records {
       const { entries, damaged } = await file.read();
       if (damaged > 0)
         logger.warn('skipped damaged lines of a record', { repository: canonicalName, damaged });
-      return new RepositoryRecord(canonicalName, file, entries, onEntry);
+      return { record: new RepositoryRecord(canonicalName, file, entries, onEntry), isRead: true };
     } catch (error) {
       logger.warn('a record could not be read', { repository: canonicalName, error });
-      return new RepositoryRecord(canonicalName, file, [], onEntry);
+      const isRead = !(error instanceof StoreError && error.isPassing);
+      return { record: new RepositoryRecord(canonicalName, file, [], onEntry), isRead };
     }
   }
 }

@@ -12,12 +12,15 @@ export interface DeadlineOptions {
   readonly timers: Timers;
   /** The caller's signal: its abort is passed on with its own reason. Absent: only the time ends it. */
   readonly caller?: AbortSignal;
+  /** Goes along with the requests to the upstream's own host. */
+  readonly requestId?: string | undefined;
   /** What the operation fails with when the time is over. */
   expired(): Error;
 }
 
 export class Deadline {
   readonly signal: AbortSignal;
+  readonly requestId: string | undefined;
   readonly #controller = new AbortController();
   readonly #caller: AbortSignal | undefined;
   readonly #stopClock: () => void;
@@ -27,6 +30,7 @@ export class Deadline {
   constructor(options: DeadlineOptions) {
     this.signal = this.#controller.signal;
     this.#caller = options.caller;
+    this.requestId = options.requestId;
     this.#stopClock = options.timers.after(options.timeoutMs, () => {
       this.#isExpired = !this.signal.aborted;
       this.abort(options.expired());
@@ -66,6 +70,8 @@ export interface Operation {
   readonly signal: AbortSignal;
   /** Less than the whole time: other URLs are to be asked too. */
   readonly timeoutMs?: number | undefined;
+  /** Of the client's request that this is for. */
+  readonly requestId?: string | undefined;
   /** See `RegistryRequest.ignoreBreaker`: not held up by remembered failures either. */
   readonly ignoreBreaker?: boolean;
   /** The work hands the deadline on with a body: it is not disposed of at the end unless the work fails. */
@@ -89,7 +95,7 @@ export class Operations {
 
   /** Errors: what `work` throws; the signal's reason; `UpstreamError` timeout when the time is over. */
   async run<T>(operation: Operation, work: (deadline: Deadline) => Promise<T>): Promise<T> {
-    const { kind, signal, ignoreBreaker = false, keepsDeadline = false } = operation;
+    const { kind, signal, requestId, ignoreBreaker = false, keepsDeadline = false } = operation;
     const { failures, timers, key } = this.#options;
     const timeoutMs = operation.timeoutMs ?? this.#options.timeoutMs;
     signal.throwIfAborted();
@@ -98,7 +104,7 @@ export class Operations {
       if (asked !== undefined) failures.throwIfFailed(`${kind} ${asked}`, kind);
     const message = `${key} did not answer within ${timeoutMs} ms`;
     const expired = (): Error => new UpstreamError({ upstream: key, kind, failure: 'timeout', message });
-    const deadline = new Deadline({ timeoutMs, timers, caller: signal, expired });
+    const deadline = new Deadline({ timeoutMs, timers, caller: signal, requestId, expired });
     let isKept = false;
     try {
       const result = await work(deadline);

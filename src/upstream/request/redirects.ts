@@ -74,7 +74,7 @@ export type Authorize = (url: URL, isOwnHost: boolean) => Promise<Authorization 
 const maxRedirects = 5;
 const redirectStatuses: ReadonlySet<number> = new Set([301, 302, 303, 307, 308]);
 /** Sent to the upstream's own host and port only. */
-const privateHeaders: ReadonlySet<string> = new Set(['authorization', 'cookie']);
+const privateHeaders: ReadonlySet<string> = new Set(['authorization', 'cookie', 'x-request-id']);
 
 export function isRedirect(status: number): boolean {
   return redirectStatuses.has(status);

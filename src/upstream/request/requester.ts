@@ -53,12 +53,17 @@ export class Requester {
   /** The answer, its body unread. Errors: `UpstreamError`; the caller's abort reason. */
   async send(request: RegistryRequest, deadline: Deadline): Promise<Reply> {
     const { kind, ignoreBreaker = false } = request;
+    const { requestId } = deadline;
+    const traced =
+      requestId === undefined
+        ? request
+        : { ...request, headers: { ...request.headers, 'x-request-id': requestId } };
     const { health } = this.#options;
     health.admit(kind, ignoreBreaker);
     const unwatch = ignoreBreaker ? undefined : health.watch(deadline, kind);
     const attempt = startAttempt(request.isHint);
     try {
-      const reply = await this.#sendAuthorized(request, attempt, deadline.signal);
+      const reply = await this.#sendAuthorized(traced, attempt, deadline.signal);
       const { status, isOwnHost, url } = reply;
       if ((status >= 200 && status < 300) || request.accepts?.(status)) return reply;
       if (!isOwnHost && request.acceptsElsewhere?.(status, url)) return reply;

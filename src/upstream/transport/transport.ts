@@ -4,6 +4,7 @@
  * minutes, have connections of their own, so that they never keep a manifest or a token waiting.
  */
 import { waitFor } from '../../lib/wait.ts';
+import type { Logger } from '../../telemetry/logger.ts';
 import type { Kind, Observer } from '../../telemetry/observer.ts';
 import {
   checkWrittenHost,
@@ -36,6 +37,9 @@ export interface TransportOptions {
   readonly maxTransfers: number;
   readonly userAgent: string;
   readonly observer: Observer;
+  readonly logger: Logger;
+  /** Milliseconds, monotonic; absent: the system's. */
+  readonly clock?: () => number;
 }
 
 export interface Hop {
@@ -79,6 +83,12 @@ const transferBufferBytes = 256 * 1024;
 const idleConnectionMs = 15_000;
 /** Of an answer: some registries set many cookies, or policies of many kilobytes. */
 const maxHeaderBytes = 64 * 1024;
+/** An answer that begins later than this is a line in the log. */
+const slowMs = 2000;
+
+function performanceNow(): number {
+  return performance.now();
+}
 
 export class Transport {
   readonly #options: TransportOptions;
@@ -101,8 +111,9 @@ export class Transport {
     const { observer, key, userAgent, dial } = this.#options;
     const { dispatcher, isProxied } = (hop.pool === 'transfer' ? this.#transfer : this.#control).to(hop.url);
     if (isProxied) checkWrittenHost(hop.url, dial.url);
+    const clock = this.#options.clock ?? performanceNow;
+    const sentAt = clock();
     try {
-      const sentAt = performance.now();
       const sent = dispatcher.request({
         origin: hop.url.origin,
         path: hop.url.pathname + hop.url.search,
@@ -116,14 +127,32 @@ export class Transport {
       const { statusCode, headers, body } = await waitFor(sent, hop.signal);
       body.on('error', () => undefined); // a reader gets it too; without a reader it must not end the process
       observer.upstreamAnswered(key, hop.kind, hop.method, statusCode);
-      this.roundTrip.add(hop.url, performance.now() - sentAt);
+      this.roundTrip.add(hop.url, clock() - sentAt);
+      this.#logIfSlow(hop, clock() - sentAt, statusCode);
       return { status: statusCode, headers, body };
     } catch (error) {
       if (error instanceof DialRefusal) throw error;
       observer.upstreamAnswered(key, hop.kind, hop.method, undefined);
+      this.#logIfSlow(hop, clock() - sentAt, undefined);
       hop.signal.throwIfAborted();
       throw this.explain(error);
     }
+  }
+
+  /** The logger hides the query, which may hold a signature. */
+  #logIfSlow({ url, method, kind }: Hop, ms: number, status: number | undefined): void {
+    if (ms <= slowMs) return;
+    const { key: upstream, logger } = this.#options;
+    const path = url.pathname.slice(0, 512);
+    logger.info('slow upstream', {
+      upstream,
+      host: url.host,
+      method,
+      path,
+      kind,
+      status,
+      ms: Math.round(ms),
+    });
   }
 
   /** An error of `send` or of a body as what this room throws. */

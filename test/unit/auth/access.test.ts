@@ -88,9 +88,9 @@ describe('a caller', () => {
   test('with wrong or malformed credentials is refused, and only a right login is one', async () => {
     for (const header of [login('alice', 'x'), 'Basic !!']) {
       await expect(access.authenticate(header, '10.1.1.1')).rejects.toThrow(WrongCredentials);
-      await expect(access.isLoggedIn(header)).rejects.toThrow(WrongCredentials);
+      await expect(access.isLoggedIn(header, undefined)).rejects.toThrow(WrongCredentials);
     }
-    expect(await access.isLoggedIn(login('alice'))).toBe(true);
-    expect(await access.isLoggedIn(undefined)).toBe(false);
+    expect(await access.isLoggedIn(login('alice'), undefined)).toBe(true);
+    expect(await access.isLoggedIn(undefined, undefined)).toBe(false);
   });
 });

@@ -93,3 +93,34 @@ describe('a login', () => {
     expect(asked.length).toBe(1);
   });
 });
+
+test('beside 80 wrong logins of one address, another address waits for one hash, not for eighty', async () => {
+  const asked: string[] = [];
+  const waiting: (() => void)[] = [];
+  const users = new Users({
+    load: async () => withHash('hash of p'),
+    now: () => 0,
+    compare: (password, stored) => {
+      asked.push(password);
+      return new Promise(resolve => waiting.push(() => resolve(stored === `hash of ${password}`)));
+    },
+  });
+  const wrong = Array.from({ length: 60 }, (_, n) =>
+    users.areRight({ name: 'alice', password: `wrong ${n}` }, '192.0.2.1'),
+  );
+  await expect.poll(() => asked.length).toBe(2);
+  const right = users.areRight({ name: 'alice', password: 'p' }, '192.0.2.2');
+  await Promise.resolve();
+  for (let n = 0; asked.at(-1) !== 'p' && n < 10; n += 1) {
+    waiting[n]?.();
+    await new Promise(resolve => setImmediate(resolve));
+  }
+  expect(asked.length).toBeLessThanOrEqual(5);
+  for (const answer of waiting) answer();
+  expect(await right).toBe(true);
+  for (let n = 0; n < 70; n += 1) {
+    for (const answer of waiting) answer();
+    await new Promise(resolve => setImmediate(resolve));
+  }
+  expect((await Promise.all(wrong)).some(Boolean)).toBe(false);
+});

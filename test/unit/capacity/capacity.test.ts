@@ -26,6 +26,8 @@ describe('room', () => {
     expect(rig.removed).toEqual(['blob b', 'blob c']);
     expect(rig.total).toBe(80);
     expect(rig.recorder.of('evicted')).toHaveLength(2);
+    const lines = () => rig.recorder.logged.filter(line => line.startsWith('info evicted'));
+    await expect.poll(lines).toEqual(['info evicted {"blobs":2,"partials":0,"bytes":60}']);
   });
 
   test('an eviction is reported with its bytes and the time since the last use', async () => {

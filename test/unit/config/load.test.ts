@@ -19,7 +19,13 @@ describe('without anything set', () => {
     expect(source).toBe('defaults');
     expect(warnings).toEqual([]);
     expect({ ...config, upstreams: [...config.upstreams] }).toEqual({
-      http: { listen: [{ host: '::', port: 5000 }], names: [], trustedProxies: [], drainMs: 30_000 },
+      http: {
+        listen: [{ host: '::', port: 5000 }],
+        names: [],
+        trustedProxies: [],
+        drainMs: 30_000,
+        maxConnections: 0,
+      },
       store: {
         path: join(folder.path, 'data'),
         maxBytes: 50 * 2 ** 30,

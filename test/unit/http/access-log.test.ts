@@ -10,7 +10,7 @@ describe('access log', () => {
     const digest = ghcr.addBlob(Buffer.alloc(700));
     ghcr.answer = { outcome: 'joined' };
     await get(url, `/v2/team/app/blobs/${digest}?ns=ghcr.io&X-Sig=hush`, {
-      headers: { 'User-Agent': 'containerd/2.1' },
+      headers: { 'User-Agent': 'containerd/2.1', 'X-Request-Id': 'req-1.a_B' },
     });
     await ended(1);
     expect(lines.filter(isRequest)).toEqual([
@@ -24,10 +24,12 @@ describe('access log', () => {
         status: 200,
         bytes: 700,
         ms: expect.any(Number),
+        firstByteMs: expect.any(Number),
         kind: 'blob',
         outcome: 'joined',
         upstream: 'ghcr.io',
         client: '127.0.0.1',
+        requestId: 'req-1.a_B',
         userAgent: 'containerd/2.1',
       },
     ]);

@@ -224,6 +224,28 @@ test('a descriptor of our own is read whole or not at all', () => {
   for (const value of [undefined, null, 'x', [descriptor]]) expect(parseDescriptor(value)).toBeUndefined();
 });
 
+describe('a media type from a body', () => {
+  test.each([
+    ['a line break', 'application/x\r\nX-Evil: 1'],
+    ['no subtype', 'application'],
+    ['characters beyond ASCII', 'application/ünïcode'],
+    ['256 characters', `application/${'x'.repeat(244)}`],
+    ['blanks', 'text/ plain'],
+  ])('with %s is application/octet-stream', (_what, mediaType) => {
+    const octets = 'application/octet-stream';
+    const body = { schemaVersion: 2, mediaType, layers: [{ ...layer, mediaType }] };
+    const parsed = parseManifest(bytesOf(body), '');
+    expect([parsed.mediaType, parsed.layers[0]?.mediaType]).toEqual([octets, octets]);
+  });
+
+  test('of 255 characters is kept', () => {
+    const mediaType = `application/${'x'.repeat(243)}`;
+    expect(parseManifest(bytesOf({ schemaVersion: 2, mediaType, layers: [layer] }), '').mediaType).toBe(
+      mediaType,
+    );
+  });
+});
+
 describe('a manifest that came under a digest', () => {
   const named = { mediaType: child.mediaType, digest: child.digest };
 

@@ -388,10 +388,13 @@ test('a signature that appears is found after the ttl', async () => {
   expect(await get(signature)).toMatchObject({ outcome: 'hit' });
 });
 
-test('that an ordinary tag is missing is asked each time, and only "gone" is remembered', async () => {
-  const { origin, get } = await setUp();
+test('that an ordinary tag is missing is remembered for negative_ttl too, and only "gone" is', async () => {
+  const { origin, get, clock } = await setUp();
   const error = failWith(origin, 'gone');
   await expect(get()).rejects.toBe(error);
+  await expect(get()).rejects.toMatchObject({ code: 'MANIFEST_UNKNOWN' });
+  expect(origin.lines).toHaveLength(1);
+  clock.advance(minuteMs);
   await expect(get()).rejects.toBe(error);
   expect(origin.lines).toHaveLength(2);
   const refused = failWith(origin, 'denied');

@@ -34,7 +34,13 @@ interface Asked {
 }
 
 function find(listen: readonly string[], { given, publicUrl, interfaces = machine }: Asked = {}) {
-  const http = { listen: listen.map(parseListenAddress), names: [], trustedProxies: [], drainMs: 0 };
+  const http = {
+    listen: listen.map(parseListenAddress),
+    names: [],
+    trustedProxies: [],
+    drainMs: 0,
+    maxConnections: 0,
+  };
   const { url, isGuess } = findMirrorUrl({
     given,
     http: publicUrl === undefined ? http : { ...http, publicUrl },

@@ -1,9 +1,14 @@
 /** The lines of a record: when they are written, and what a crash or a damaged disk can do to them. */
 import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
-import { formatChecksummedLine, parseChecksummedLine } from '../../../../src/store/records/record-file.ts';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import {
+  formatChecksummedLine,
+  parseChecksummedLine,
+  RecordFile,
+} from '../../../../src/store/records/record-file.ts';
 import type { RepositoryRecord } from '../../../../src/store/records/repository-record.ts';
+import { StoreError } from '../../../../src/store/store-error.ts';
 import { filesUnder } from '../../../support/temp-dir.ts';
 import { alpine, descriptor, digest, everything, latest, minuteMs, RecordsRig } from '../records-rig.ts';
 
@@ -248,4 +253,15 @@ test('a checksummed line gives back any value, and nothing for any other text', 
       expect(parseChecksummedLine(text)).toBeUndefined();
     }),
   );
+});
+
+test('a record that could not be read for want of descriptors is read the next time, with all it says', async () => {
+  const rig = await RecordsRig.create();
+  (await rig.open()).link(digest(1));
+  await rig.records.close();
+  const read = vi.spyOn(RecordFile.prototype, 'read');
+  onTestFinished(() => read.mockRestore());
+  read.mockRejectedValueOnce(new StoreError('record', 'EMFILE', 'injected'));
+  expect([...(await rig.reopen()).links()]).toEqual([]);
+  expect([...(await rig.open()).links()]).toEqual([digest(1)]);
 });

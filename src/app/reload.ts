@@ -1,0 +1,148 @@
+/**
+ * SIGHUP: what can change while the mirror runs is taken from a configuration that was read anew, and the log names the
+ * settings that changed and need a restart. Values are never logged: some are secrets.
+ */
+import type { AccessConfig, Config, StoreConfig, UpstreamConfig } from '../config/config.ts';
+import type { Logger } from '../telemetry/logger.ts';
+
+/** What takes new settings. */
+export interface ReloadTargets {
+  setAccess(access: AccessConfig): void;
+  setStoreLimits(limits: Pick<StoreConfig, 'maxBytes' | 'minFreeBytes' | 'lowWatermark'>): void;
+  setMaxConnections(configured: number): Promise<void>;
+  /** Another account or other certificates of an upstream. */
+  setUpstream(upstream: UpstreamConfig): void;
+}
+
+type Settings = Readonly<Record<string, unknown>>;
+
+/** Of one upstream. Without `username` on both sides: whether there is one decides about visibility. */
+const upstreamReloads: ReadonlySet<string> = new Set([
+  'password',
+  'passwordFile',
+  'clientCertificate',
+  'ca',
+  'insecure',
+  'proxy',
+  'ip',
+  'tokenHosts',
+  'maxTransfers',
+]);
+const storeReloads: ReadonlySet<string> = new Set(['maxBytes', 'minFreeBytes', 'lowWatermark']);
+const httpReloads: ReadonlySet<string> = new Set(['maxConnections']);
+
+export class Reload {
+  readonly #targets: ReloadTargets;
+  readonly #logger: Logger;
+  /** What the mirror runs with. */
+  #running: Config;
+
+  constructor(started: Config, targets: ReloadTargets, logger: Logger) {
+    this.#running = started;
+    this.#targets = targets;
+    this.#logger = logger;
+  }
+
+  async apply(next: Config): Promise<void> {
+    const running = this.#running;
+    const [http, store] = [changes(running.http, next.http), changes(running.store, next.store)];
+    const changed: string[] = [];
+    const restart: string[] = [];
+    const note = (section: string, keys: readonly string[], reloads: ReadonlySet<string>) => {
+      for (const key of keys) (reloads.has(key) ? changed : restart).push(`${section}.${key}`);
+    };
+    note('http', http, httpReloads);
+    note('store', store, storeReloads);
+    note('access', changes(running.access, next.access), new Set(['htpasswd', 'rules']));
+    for (const section of ['lru', 'defaultUpstream', 'offline', 'tags', 'fleet', 'metrics', 'log'] as const)
+      if (!isSame(running[section], next[section])) restart.push(section);
+    const upstreams = this.#applyUpstreams(next, note, restart);
+    if (http.includes('maxConnections')) await this.#targets.setMaxConnections(next.http.maxConnections);
+    if (store.some(key => storeReloads.has(key))) this.#targets.setStoreLimits(next.store);
+    this.#targets.setAccess(next.access);
+    this.#running = {
+      ...running,
+      http: { ...running.http, maxConnections: next.http.maxConnections },
+      store: {
+        ...running.store,
+        maxBytes: next.store.maxBytes,
+        minFreeBytes: next.store.minFreeBytes,
+        lowWatermark: next.store.lowWatermark,
+      },
+      access: next.access,
+      upstreams,
+    };
+    this.#logger.info('configuration reloaded', { changed });
+    if (restart.length > 0) this.#logger.warn('changed settings need a restart', { settings: restart });
+  }
+
+  #applyUpstreams(
+    next: Config,
+    note: (section: string, keys: readonly string[], reloads: ReadonlySet<string>) => void,
+    restart: string[],
+  ): ReadonlyMap<string, UpstreamConfig> {
+    const running = new Map(this.#running.upstreams);
+    for (const key of next.upstreams.keys()) if (!running.has(key)) restart.push(`upstreams.${key}`);
+    for (const [key, old] of this.#running.upstreams) {
+      const upstream = next.upstreams.get(key);
+      if (upstream === undefined) {
+        restart.push(`upstreams.${key}`);
+        continue;
+      }
+      const hadAndHasUser = old.username !== undefined && upstream.username !== undefined;
+      const reloads = hadAndHasUser ? new Set([...upstreamReloads, 'username']) : upstreamReloads;
+      const keys = changes(old, upstream);
+      note(`upstreams.${key}`, keys, reloads);
+      if (!keys.some(name => reloads.has(name))) continue;
+      const {
+        password,
+        passwordFile,
+        clientCertificate,
+        ca,
+        insecure,
+        proxy,
+        ip,
+        tokenHosts,
+        maxTransfers,
+        username,
+      } = upstream;
+      const {
+        password: _password,
+        passwordFile: _file,
+        clientCertificate: _certificate,
+        ca: _ca,
+        proxy: _proxy,
+        username: oldUser,
+        ...rest
+      } = old;
+      const user = hadAndHasUser ? username : oldUser;
+      const merged: UpstreamConfig = {
+        ...rest,
+        insecure,
+        ip,
+        tokenHosts,
+        maxTransfers,
+        ...(user !== undefined && { username: user }),
+        ...(password !== undefined && { password }),
+        ...(passwordFile !== undefined && { passwordFile }),
+        ...(clientCertificate !== undefined && { clientCertificate }),
+        ...(ca !== undefined && { ca }),
+        ...(proxy !== undefined && { proxy }),
+      };
+      this.#targets.setUpstream(merged);
+      running.set(key, merged);
+    }
+    return running;
+  }
+}
+
+/** Keys of either whose values differ. */
+function changes(old: object, next: object): string[] {
+  const [before, after]: Settings[] = [{ ...old }, { ...next }];
+  const keys = new Set([...Object.keys(before ?? {}), ...Object.keys(after ?? {})]);
+  return [...keys].filter(key => !isSame(before?.[key], after?.[key]));
+}
+
+function isSame(one: unknown, other: unknown): boolean {
+  return Object.is(one, other) || JSON.stringify(one) === JSON.stringify(other);
+}
