@@ -3,10 +3,10 @@
  * disk or in flight is fetched again: a request is cut into the gaps that are left, and each gap is one transfer.
  */
 
-import { Notifier, waitFor } from '../../lib/wait.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Ingest } from '../../store/ingest/ingest.ts';
 import type { Observer } from '../../telemetry/observer.ts';
+import { type InFlightRange, InFlightRanges, isOpenEnded } from './in-flight-ranges.ts';
 import type { ReservedRoom } from './reserved-room.ts';
 import { type Chunk, resumeTransfer, type SourceList, type TransferPolicy } from './resume.ts';
 
@@ -43,6 +43,10 @@ export class GapFetcher {
   readonly #inFlight = new InFlightRanges();
   #answered = false;
   #isContradicted = false;
+  /** As a source has said it, and not only a manifest. */
+  #confirmedSize: number | undefined;
+  /** Of chunks that are here and not on disk yet. */
+  #arrivedBytes = 0;
 
   constructor(options: GapFetcherOptions) {
     this.#options = options;
@@ -94,9 +98,7 @@ export class GapFetcher {
 
   /** The first piece that is not in flight, of at most `maxBytes`. `none`: there is none. Errors: as `fetch`. */
   async fetchPiece(request: FetchRequest, maxBytes: number): Promise<'fetched' | 'none' | 'no-room'> {
-    const { ingest, room } = this.#options;
-    const size = ingest.size ?? 0;
-    if (!(await room.take(size, true))) return 'no-room';
+    const size = this.#options.ingest.size ?? 0;
     const gap = this.#findGap(request.from, size, at => this.#inFlight.covering(at) === undefined);
     if (gap === undefined) return 'none';
     const range = this.#addRange(gap, Math.min(size, gap + maxBytes));
@@ -136,20 +138,21 @@ export class GapFetcher {
     request: FetchRequest,
     hasBegun: boolean,
   ): Promise<'source-ended' | 'met-held' | 'no-room'> {
-    const { ingest } = this.#options;
-    if (!isOpenEnded(range) && !(await this.#takeRoom(range, 0))) return 'no-room';
+    const { ingest, room } = this.#options;
+    const closedBytes = ingest.heldBytes + this.#inFlight.pendingBytes;
+    if (!isOpenEnded(range) && !room.couldHold(closedBytes)) return 'no-room'; // the client asks for it by itself
     const chunks = this.#open(range, request, hasBegun);
     let isHandedOn = false;
     try {
       for (;;) {
         const { done, value } = await chunks.next();
         if (done === true) return 'source-ended';
-        if (!(await this.#takeRoom(range, value.bytes.length))) {
-          isHandedOn = value.at === 0 && request.onHandoff !== undefined;
+        const kept = await this.#keep(range, value);
+        if (kept === 'no-room') {
+          isHandedOn = value.at === 0 && isOpenEnded(range) && request.onHandoff !== undefined;
           if (isHandedOn) request.onHandoff?.(value, chunks);
-          return 'no-room';
         }
-        if (!(await this.#store(range, value))) return 'no-room';
+        if (kept !== 'kept') return 'no-room';
         if (ingest.failure !== undefined) throw ingest.failure; // reading back failed: the rest is of no use
         range.at = value.at + value.bytes.length;
         request.onBytes?.(value.bytes.length);
@@ -175,8 +178,9 @@ export class GapFetcher {
       hasBegun,
       isOfWhole: request.end === Infinity,
       isBackground: request.isBackground,
-      onOpened: (_source, size) => {
+      onOpened: (_source, size, isConfirmed) => {
         this.#answered = true;
+        if (isConfirmed) this.#confirmedSize = size;
         if (size !== undefined) ingest.setSize(size);
         else ingest.wake();
         if (isClosed && size !== undefined) range.end = Math.min(range.end, size);
@@ -191,12 +195,28 @@ export class GapFetcher {
     });
   }
 
-  /** Room for the whole blob at once when it comes as a whole; else for what is on disk and in flight. */
-  #takeRoom(range: InFlightRange, moreBytes: number): Promise<boolean> {
+  /** `full`: there is room, but the disk takes no more. */
+  async #keep(range: InFlightRange, chunk: Chunk): Promise<'kept' | 'no-room' | 'full'> {
+    this.#arrivedBytes += chunk.bytes.length;
+    try {
+      if (!(await this.#takeRoom(range))) return 'no-room';
+      return (await this.#store(range, chunk)) ? 'kept' : 'full';
+    } finally {
+      this.#arrivedBytes -= chunk.bytes.length;
+    }
+  }
+
+  /** For the bytes that are here. A length that only a manifest claims promises nothing. */
+  #takeRoom(range: InFlightRange): Promise<boolean> {
     const { ingest, room } = this.#options;
-    if (isOpenEnded(range) && ingest.size !== undefined) return room.take(ingest.size, true);
-    const open = isOpenEnded(range) ? moreBytes : 0;
-    return room.take(ingest.heldBytes + this.#inFlight.pendingBytes + open, !isOpenEnded(range));
+    const isConfirmed = ingest.size !== undefined && ingest.size === this.#confirmedSize;
+    const here = ingest.heldBytes + this.#arrivedBytes;
+    if (!isConfirmed) return room.take(here, 'unknown');
+    const coming = ingest.heldBytes + this.#inFlight.pendingBytes;
+    return room.take(
+      here,
+      isOpenEnded(range) || this.#inFlight.hasOpenEnded ? ingest.size : Math.max(here, coming),
+    );
   }
 
   /** Writes the bytes of the chunk that are neither on disk nor in another closed range. False: the disk takes no more. */
@@ -227,72 +247,4 @@ export class GapFetcher {
       at = other.end;
     }
   }
-}
-
-/** Only its own transfer moves and widens it. */
-export interface InFlightRange {
-  /** The first byte that is still to come. */
-  at: number;
-  /** One past the last byte; `Infinity`: open-ended. */
-  end: number;
-}
-
-/**
- * What the transfers of one blob are bringing: each range reaches from the next byte of its transfer to its end. Closed
- * ranges are disjoint. A closed range ahead of an open-ended one takes its bytes out of the open-ended one.
- */
-export class InFlightRanges {
-  readonly #ranges = new Set<InFlightRange>();
-  readonly #dropped = new Notifier();
-
-  add(at: number, end: number): InFlightRange {
-    const range = { at, end };
-    this.#ranges.add(range);
-    return range;
-  }
-
-  /** Its transfer has ended, with or without all bytes. Idempotent. */
-  drop(range: InFlightRange): void {
-    this.#ranges.delete(range);
-    this.#dropped.ring();
-  }
-
-  /** The range that brings the byte at `offset`: a closed one before an open-ended one. */
-  covering(offset: number): InFlightRange | undefined {
-    return this.closedAt(offset) ?? [...this.#ranges].find(range => covers(range, offset));
-  }
-
-  closedAt(offset: number): InFlightRange | undefined {
-    return [...this.#ranges].find(range => !isOpenEnded(range) && covers(range, offset));
-  }
-
-  get hasOpenEnded(): boolean {
-    return [...this.#ranges].some(isOpenEnded);
-  }
-
-  /** Where the next range beyond `offset` begins; `Infinity`: there is none. */
-  nextStart(offset: number): number {
-    const ahead = [...this.#ranges].filter(range => range.at > offset);
-    return Math.min(...ahead.map(range => range.at));
-  }
-
-  /** Bytes that closed ranges have still to bring. */
-  get pendingBytes(): number {
-    const closed = [...this.#ranges].filter(range => !isOpenEnded(range));
-    return closed.reduce((sum, { at, end }) => sum + Math.max(0, end - at), 0);
-  }
-
-  /** Resolves when a range is dropped. Errors: the signal's reason. */
-  async nextDrop(signal: AbortSignal): Promise<void> {
-    const { changed, cancel } = this.#dropped.next();
-    await waitFor(changed, signal).finally(cancel);
-  }
-}
-
-export function isOpenEnded(range: InFlightRange): boolean {
-  return range.end === Number.POSITIVE_INFINITY;
-}
-
-function covers(range: InFlightRange, offset: number): boolean {
-  return range.at <= offset && offset < range.end;
 }

@@ -1,6 +1,6 @@
 /** Which transfer brings which bytes: closed ranges before open-ended ones; each dropped range ends the waits. */
 import { expect, test } from 'vitest';
-import { InFlightRanges, isOpenEnded } from '../../../../src/cached/download/gap-fetcher.ts';
+import { InFlightRanges, isOpenEnded } from '../../../../src/cached/download/in-flight-ranges.ts';
 
 test('a byte is brought by the range that covers it, by a closed one before an open-ended one', () => {
   const ranges = new InFlightRanges();
