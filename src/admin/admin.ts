@@ -155,7 +155,8 @@ export interface UpstreamReport {
 }
 
 export interface DownloadReport {
-  readonly digest: string;
+  /** As `repository`: what a private repository pulls stays private. */
+  readonly digest?: string;
   readonly upstream: string;
   /** Only for clients on this machine: names of private repositories stay private. */
   readonly repository?: string;

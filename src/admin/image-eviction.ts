@@ -96,8 +96,10 @@ export class ImageEviction {
       if (named !== undefined) roots.push(named);
     }
     const others = new Set<Digest>();
-    for (const other of roots)
+    for (const other of roots) {
+      if (others.has(other.digest)) continue; // and so is all below it
       for (const digest of (await this.#tree(other))?.manifests.keys() ?? []) others.add(digest);
+    }
     return others;
   }
 

@@ -56,8 +56,11 @@ async function listRepository(
     for (const child of (await read(manifest))?.parsed.manifests ?? []) named.add(child.digest);
 
   const images: ListedImage[] = [];
+  const described = new Map<Digest, ReturnType<typeof describe>>(); // many tags may name one image
   for (const [tag, { descriptor, checkedAt }] of tags) {
-    const { content } = await describe(descriptor, record, read, sizes);
+    const description = described.get(descriptor.digest) ?? describe(descriptor, record, read, sizes);
+    described.set(descriptor.digest, description);
+    const { content } = await description;
     const pinned = record.pins.has(tag) || record.pins.has(descriptor.digest);
     images.push({ repository: record.name, tag, ...content, checkedAt: isoOf(checkedAt), pinned });
   }

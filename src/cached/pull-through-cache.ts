@@ -92,7 +92,7 @@ export class PullThroughCache {
       now,
       indexedSize: options.indexedSize,
     });
-    this.#manifests = new HotManifests({ store, badBlobs: this.#files.bad, events, logger });
+    this.#manifests = new HotManifests({ store, badBlobs: this.#files.bad, events, logger, now });
     this.#served = new ServedRepositories(records);
     this.peers = new CachedPeerContent({
       downloads,

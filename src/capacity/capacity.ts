@@ -30,7 +30,9 @@ import {
   type ReservationBooks,
   type Room,
   RoomQueue,
+  restOf,
   ScanGate,
+  type WholeSize,
 } from './room.ts';
 
 export interface CapacityOptions extends LimitOptions, EvictorOptions {
@@ -45,6 +47,7 @@ const sampleMaxAgeMs = 1000;
 /** `makeRoom` frees at least so many bytes and such a share of what is held, but never more than half of it. */
 const roomBytes = 16 * 1024 * 1024;
 const roomShare = 0.02;
+const unknownFloorMs = 60 * 60_000;
 
 export class Capacity implements Room {
   #options: CapacityOptions;
@@ -57,6 +60,8 @@ export class Capacity implements Room {
   #evicting: Promise<void> | undefined;
   /** `makeRoom` wants the total at or below this. */
   #targetBytes = Infinity;
+  /** So much of what is evictable stays for bodies without a length. Undefined: none of them has evicted. */
+  #unknownFloor: { readonly bytes: number; readonly setAtMs: number } | undefined;
   #isScanned = false;
   #isClosed = false;
   #timer: NodeJS.Timeout | undefined;
@@ -76,9 +81,10 @@ export class Capacity implements Room {
       now: () => options.now(),
     });
     this.#books = {
-      book: bytes => this.#book({ bytes, digest: undefined }),
-      unbook: bytes => {
+      book: (request, isUnknown) => this.#book(request, isUnknown),
+      unbook: (bytes, restBytes) => {
         ledger.reservedBytes -= bytes;
+        ledger.promisedBytes -= restBytes;
       },
       keepBlob: (digest, size) => {
         ledger.keepBlob(digest, size);
@@ -135,8 +141,15 @@ export class Capacity implements Room {
     if (this.#ledger.totalBytes > this.#limit.bytes) void this.enforce();
   }
 
-  async reserve(bytes: number, digest?: Digest): Promise<Reservation | undefined> {
-    return (await this.#book({ bytes, digest })) ? new BookedReservation(bytes, this.#books) : undefined;
+  async reserve(bytes: number, digest?: Digest, whole?: WholeSize): Promise<Reservation | undefined> {
+    const request = { bytes, digest, restBytes: restOf(bytes, whole), formerRestBytes: 0 };
+    const isBooked = await this.#book(request, whole === 'unknown');
+    return isBooked ? new BookedReservation(request, this.#books) : undefined;
+  }
+
+  couldHold(bytes: number): boolean {
+    const request = { bytes, digest: undefined, restBytes: 0, formerRestBytes: 0 };
+    return this.#ledger.couldFit(request, this.#limit.bytes);
   }
 
   partialLeft(digest: Digest): void {
@@ -173,7 +186,7 @@ export class Capacity implements Room {
   }
 
   /** Nothing is awaited between the check that a request fits and its booking: that keeps the sum below the limit. */
-  async #book(request: RoomRequest): Promise<boolean> {
+  async #book(request: RoomRequest, isUnknown: boolean): Promise<boolean> {
     if (!this.#isScanned) await this.#scanGate.pass();
     await this.#disk.refresh(this.#isScanned ? sampleMaxAgeMs : 0);
     if (this.#isClosed) return false;
@@ -181,14 +194,31 @@ export class Capacity implements Room {
       ? this.#queue.isEmpty && this.#ledger.fits(request, this.#limit.bytes)
       : this.#fitsFreeDisk(request);
     if (fits) this.#ledger.book(request);
-    return fits || (this.#isScanned && this.#waitForRoom(request));
+    if (fits || !this.#isScanned) return fits;
+    return (!isUnknown || this.#mayEvictForUnknown(request)) && this.#waitForRoom(request);
+  }
+
+  /**
+   * Bodies without a length may be endless: all of them together leave half of what was evictable when the first of them
+   * evicted, an hour long.
+   */
+  #mayEvictForUnknown(request: RoomRequest): boolean {
+    const { evictableBytes, totalBytes } = this.#ledger;
+    const nowMs = this.#options.now();
+    const floor = this.#unknownFloor;
+    const isOver = floor === undefined || Math.abs(nowMs - floor.setAtMs) >= unknownFloorMs;
+    const { bytes } = isOver ? { bytes: evictableBytes / 2 } : floor;
+    if (isOver) this.#unknownFloor = { bytes, setAtMs: nowMs };
+    const goal = Math.floor(this.#limit.bytes * this.#options.lowWatermark);
+    const evicted = Math.max(0, totalBytes + this.#ledger.cost(request) + this.#queue.bytes - goal);
+    return evictableBytes - evicted >= bytes;
   }
 
   /** False at once when even an empty cache has no room for it. */
   async #waitForRoom(request: RoomRequest): Promise<boolean> {
     const limitBytes = this.#limit.bytes;
-    const wantedBytes = request.bytes + this.#queue.bytes;
-    if (!this.#ledger.couldFit(wantedBytes, limitBytes)) {
+    if (!this.#ledger.couldFit(request, limitBytes, this.#queue.bytes)) {
+      const wantedBytes = request.bytes + request.restBytes + this.#queue.bytes;
       this.#logPinnedBytes(this.#ledger.fixedBytes + wantedBytes, limitBytes);
       return false;
     }
@@ -198,13 +228,15 @@ export class Capacity implements Room {
   }
 
   /** Before the scan. A blob that can't be kept later isn't begun: evictions would not help. */
-  #fitsFreeDisk({ bytes }: RoomRequest): boolean {
+  #fitsFreeDisk(request: RoomRequest): boolean {
     const { maxBytes, minFreeBytes, files } = this.#options;
-    if (maxBytes > 0 && !this.#ledger.couldFit(bytes, maxBytes)) return false;
+    if (maxBytes > 0 && !this.#ledger.couldFit(request, maxBytes)) return false;
     const sample = this.#disk.sample;
     if (sample === undefined) return true; // a full disk fails the write
     const unwritten = Math.max(0, this.#ledger.reservedBytes - files.writtenBytes());
-    return bytes + unwritten <= sample.free - minFreeOn(sample.total, minFreeBytes);
+    return (
+      request.bytes + request.restBytes + unwritten <= sample.free - minFreeOn(sample.total, minFreeBytes)
+    );
   }
 
   /** Only when pins are the reason, and once for each amount. `leastBytes`: the total after evicting everything evictable. */

@@ -11,6 +11,10 @@ export interface RoomRequest {
   readonly bytes: number;
   /** A partial of that digest becomes part of the reservation. */
   readonly digest: Digest | undefined;
+  /** What follows these bytes: they are refused at once when the rest could never fit. It evicts nothing yet. */
+  readonly restBytes: number;
+  /** The rest that this one takes the place of: of the same reservation's request before. */
+  readonly formerRestBytes: number;
 }
 
 /** Pinned blobs, which are never evicted. */
@@ -52,6 +56,8 @@ export class Ledger {
   readonly #pins: Pins | undefined;
   manifestBytes = 0;
   reservedBytes = 0;
+  /** The rests of all reservations: eviction will have to find room for them as they come. */
+  promisedBytes = 0;
 
   constructor(lru: Pick<Lru, 'bytes' | 'add'>, pins?: Pins) {
     this.#lru = lru;
@@ -89,13 +95,18 @@ export class Ledger {
     return this.totalBytes + this.cost(request) <= limitBytes;
   }
 
-  /** Whether `bytes` would fit into an empty cache. If not, an eviction for them would be in vain. */
-  couldFit(bytes: number, limitBytes: number): boolean {
-    return this.fixedBytes + bytes <= limitBytes;
+  /**
+   * Whether the request and its rest would fit into an empty cache, beside `otherBytes`. If not, an eviction for them would be
+   * in vain.
+   */
+  couldFit({ bytes, restBytes, formerRestBytes }: RoomRequest, limitBytes: number, otherBytes = 0): boolean {
+    const promised = this.promisedBytes - formerRestBytes + restBytes;
+    return this.fixedBytes + promised + bytes + otherBytes <= limitBytes;
   }
 
-  book({ bytes, digest }: RoomRequest): void {
+  book({ bytes, digest, restBytes, formerRestBytes }: RoomRequest): void {
     this.reservedBytes += bytes;
+    this.promisedBytes += restBytes - formerRestBytes;
     if (digest !== undefined) this.partials.delete(digest);
   }
 

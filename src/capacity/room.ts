@@ -10,17 +10,25 @@ import type { Ledger, RoomRequest } from './ledger.ts';
 export interface Room {
   /**
    * Reserves `bytes`. With a `digest`, a partial of it stops counting by itself: its bytes are part of the reservation.
-   * Undefined: no room, although everything evictable was evicted; or `bytes` can't fit at all, and nothing was evicted.
+   * Undefined: no room, although everything that may go was evicted; or the bytes can't fit at all, and nothing was evicted.
    */
-  reserve(bytes: number, digest?: Digest): Promise<Reservation | undefined>;
+  reserve(bytes: number, digest?: Digest, whole?: WholeSize): Promise<Reservation | undefined>;
+  /** False: not even an empty cache has room for so many bytes beside what is reserved. Evicts and books nothing. */
+  couldHold(bytes: number): boolean;
   /** A reserved partial could not be opened and may still be on disk: it counts by itself again. */
   partialLeft(digest: Digest): void;
 }
 
+/**
+ * How many bytes it will be in all, when its source has said so; left out: these bytes are all. `unknown` (a body without a
+ * length) may evict, together with all others of that kind, at most half of what is held.
+ */
+export type WholeSize = number | 'unknown';
+
 export interface Reservation {
   readonly bytes: number;
-  /** For blobs of unknown size. False: no room for `extra` more bytes; what was reserved stays. */
-  grow(extra: number): Promise<boolean>;
+  /** As the bytes come. False: no room for `extra` more bytes; what was reserved stays. */
+  grow(extra: number, whole?: WholeSize): Promise<boolean>;
   /** The disk is full although the limit isn't reached: evicts some. False: nothing could be freed. */
   makeRoom(): Promise<boolean>;
   /** The blob is in the store: `size` bytes are held, and reserved bytes beyond them are given back. */
@@ -33,8 +41,9 @@ export interface Reservation {
 
 /** The books of `Capacity`. All but `book` and `makeRoom` take effect at once. */
 export interface ReservationBooks {
-  book(bytes: number): Promise<boolean>;
-  unbook(bytes: number): void;
+  book(request: RoomRequest, isUnknown: boolean): Promise<boolean>;
+  /** `restBytes` of them had only been promised. */
+  unbook(bytes: number, restBytes: number): void;
   keepBlob(digest: Digest, size: number): void;
   keepPartial(digest: Digest, bytes: number): void;
   makeRoom(): Promise<boolean>;
@@ -43,10 +52,12 @@ export interface ReservationBooks {
 export class BookedReservation implements Reservation {
   readonly #books: ReservationBooks;
   #bytes: number;
+  #restBytes: number;
   #isEnded = false;
 
-  constructor(bytes: number, books: ReservationBooks) {
+  constructor({ bytes, restBytes }: RoomRequest, books: ReservationBooks) {
     this.#bytes = bytes;
+    this.#restBytes = restBytes;
     this.#books = books;
   }
 
@@ -54,13 +65,17 @@ export class BookedReservation implements Reservation {
     return this.#bytes;
   }
 
-  async grow(extra: number): Promise<boolean> {
-    if (this.#isEnded || !(await this.#books.book(extra))) return false;
+  async grow(extra: number, whole?: WholeSize): Promise<boolean> {
+    if (this.#isEnded) return false;
+    const restBytes = restOf(this.#bytes + extra, whole);
+    const request = { bytes: extra, digest: undefined, restBytes, formerRestBytes: this.#restBytes };
+    if (!(await this.#books.book(request, whole === 'unknown'))) return false;
     if (this.#isEnded) {
-      this.#books.unbook(extra); // ended while it waited
+      this.#books.unbook(extra, restBytes - request.formerRestBytes); // ended while it waited
       return false;
     }
     this.#bytes += extra;
+    this.#restBytes = restBytes;
     return true;
   }
 
@@ -83,9 +98,14 @@ export class BookedReservation implements Reservation {
   #end(): boolean {
     if (this.#isEnded) return false;
     this.#isEnded = true;
-    this.#books.unbook(this.#bytes);
+    this.#books.unbook(this.#bytes, this.#restBytes);
     return true;
   }
+}
+
+/** What is still to come after `bytes`. */
+export function restOf(bytes: number, whole: WholeSize | undefined): number {
+  return typeof whole === 'number' ? Math.max(0, whole - bytes) : 0;
 }
 
 interface WaitingRequest extends RoomRequest {
@@ -130,7 +150,7 @@ export class RoomQueue {
   serve(): void {
     for (let first = this.#waiting[0]; first !== undefined; first = this.#waiting[0]) {
       const limitBytes = this.#limitBytes();
-      if (!this.#ledger.fits(first, limitBytes) && this.#ledger.couldFit(first.bytes, limitBytes)) return;
+      if (!this.#ledger.fits(first, limitBytes) && this.#ledger.couldFit(first, limitBytes)) return;
       this.#waiting.shift();
       this.#answer(first);
     }

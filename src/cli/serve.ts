@@ -10,6 +10,7 @@ import { ConfigError } from '../config/problem.ts';
 import { createLogger, type RootLogger } from '../log.ts';
 import { type BannerOptions, formatBanner } from './banner.ts';
 import { describeStartFailure } from './start-failure.ts';
+import { startWatchdog } from './watchdog.ts';
 
 export interface ServeOptions extends LoadOptions {
   readonly process: ProcessEvents & { readonly pid: number };
@@ -42,7 +43,8 @@ export async function serve(options: ServeOptions): Promise<number> {
     options.writeError(`${error.message}\n`);
     return 2;
   }
-  return run(config, logger, options);
+  const stopWatchdog = startWatchdog({ env: options.env, pid: options.process.pid, logger });
+  return run(config, logger, options).finally(stopWatchdog);
 }
 
 async function run(config: Config, logger: RootLogger, options: ServeOptions): Promise<number> {

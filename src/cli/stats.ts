@@ -142,7 +142,7 @@ const downloadHead = ['DOWNLOAD', 'FROM', 'FRONT', 'SIZE', 'FOLLOWERS', 'SPEED']
 
 function downloadRow(download: DownloadReport): string[] {
   return [
-    download.digest.slice(0, 'sha256:'.length + 12),
+    download.digest?.slice(0, 'sha256:'.length + 12) ?? '?',
     download.repository ?? download.upstream,
     formatBytes(download.frontBytes),
     download.sizeBytes === null ? '?' : formatBytes(download.sizeBytes),

@@ -5,7 +5,6 @@
 import { LRUCache } from 'lru-cache';
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
-import { isBlobChild } from '../oci/image-needs.ts';
 import {
   type Descriptor,
   looksLikeManifest,
@@ -21,11 +20,14 @@ import type { RepositoryRecord } from '../store/records/repository-record.ts';
 import { StoreError } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { BadBlobs, ContentEvents, ContentKind } from './bad-blobs.ts';
+import { ManifestTouches } from './manifest-touches.ts';
 
 const hotBytes = 32 * 1024 * 1024;
 /** What an entry costs beside its bytes: parsed descriptors. */
 const entryBytes = 2048;
 const maxSizes = 20_000;
+/** Learnt from one manifest: more would push out what others have said. A HEAD of any other blob asks the upstream. */
+const maxSizesOfOne = 1000;
 
 export interface HeldManifest {
   readonly descriptor: Descriptor;
@@ -38,6 +40,8 @@ export interface HotManifestsOptions {
   readonly badBlobs: Pick<BadBlobs, 'damaged' | 'unreadable'>;
   readonly events: Pick<ContentEvents, 'touch' | 'manifestStored'>;
   readonly logger: Logger;
+  /** Milliseconds since the epoch. */
+  now(): number;
 }
 
 /** The bytes belong to the digest, the media type and what is read of them to (repository, digest). */
@@ -56,9 +60,15 @@ export class HotManifests {
     sizeCalculation: ({ bytes }) => bytes.length + entryBytes,
   });
   readonly #options: HotManifestsOptions;
+  readonly #touches: ManifestTouches;
 
   constructor(options: HotManifestsOptions) {
     this.#options = options;
+    this.#touches = new ManifestTouches({
+      touch: digest => options.events.touch(digest),
+      peek: digest => this.#hot.peek(digest)?.byType.values().next().value?.parsed,
+      now: () => options.now(),
+    });
   }
 
   /** Only what is in memory: no I/O. `mediaType`: of that repository; undefined: its record knows none. */
@@ -101,17 +111,9 @@ export class HotManifests {
     return held;
   }
 
-  /** Marks what the manifest names as used; of an index, what its hot children name. Synchronous. */
+  /** Marks what the manifest names as used; of an index, what its hot children name. Takes no time worth speaking of. */
   touch(held: HeldManifest): void {
-    const { config, layers, manifests } = held.parsed;
-    const { events } = this.#options;
-    if (config !== undefined) events.touch(config.digest);
-    for (const layer of layers) events.touch(layer.digest);
-    for (const child of manifests) {
-      if (isBlobChild(child)) events.touch(child.digest);
-      const [hot] = this.#hot.peek(child.digest)?.byType.values() ?? [];
-      if (hot !== undefined && hot.parsed.kind === 'image') this.touch(hot);
-    }
+    this.#touches.touch(held.parsed);
   }
 
   /** Without a type from a record, a layer or a config may have been asked for as a manifest: that is none. */
@@ -180,9 +182,10 @@ export class DescriptorSizes {
   learn(recordName: string, manifest: ParsedManifest): void {
     const last = this.#learnt.get(manifest);
     if (last?.recordName === recordName && this.#count - last.at < maxSizes / 2) return;
-    const { config, layers, manifests } = manifest;
+    const { config, manifests } = manifest;
     for (const { digest, mediaType } of manifests)
       if (isManifestType(mediaType)) this.#children.set(`${recordName}@${digest}`, true);
+    const layers = manifest.layers.slice(0, maxSizesOfOne);
     for (const { digest, size } of config === undefined ? layers : [...layers, config]) {
       this.#sizes.set(`${recordName}@${digest}`, size);
       this.#count += 1;

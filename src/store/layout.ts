@@ -13,11 +13,12 @@
  * Paths are made of checked digests and checked names only, so none can leave DATA.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { basename, join, resolve } from 'node:path';
 import { algorithmOf, type Digest, hexOf, isDigest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
-import { ignoreMissing, StoreError } from './store-error.ts';
+import { isOdd, moveOdd, readRegular } from './regular-file.ts';
+import { StoreError } from './store-error.ts';
 
 const layoutVersion = 1;
 const idPattern = /^[a-f0-9]{16}$/;
@@ -48,7 +49,10 @@ export class StoreLayout {
    */
   static async open(path: string): Promise<StoreLayout> {
     const data = resolve(path);
-    const found = await readIfThere(join(data, 'layout'));
+    const found = await readRegular(join(data, 'layout')).catch(error => {
+      if (!isOdd(error)) throw error;
+      return ''; // as good as damaged
+    });
     if (found !== undefined) checkVersion(data, found); // before a folder is made in a path that may not be a store
     for (const folder of ['ingest-v1', 'blobs-v1', 'records-v1']) {
       // 0750: blobs of private repositories lie here
@@ -56,10 +60,12 @@ export class StoreLayout {
     }
     if (found === undefined) await place(data, 'layout', `${JSON.stringify({ version: layoutVersion })}\n`);
 
-    const id = (await readIfThere(join(data, 'id')))?.trim();
+    const idPath = join(data, 'id');
+    const id = (await readRegular(idPath).catch(() => undefined))?.trim();
     if (id !== undefined && idPattern.test(id)) return new StoreLayout(data, id);
     // a damaged id costs no more than a rebuilt LRU index
     const fresh = randomBytes(8).toString('hex');
+    await moveOdd(idPath, join(data, 'ingest-v1', `${tempPrefix}id-${fresh}`));
     await place(data, 'id', `${fresh}\n`);
     return new StoreLayout(data, fresh);
   }
@@ -136,10 +142,6 @@ export class StoreLayout {
   }
 }
 
-async function readIfThere(path: string): Promise<string | undefined> {
-  return readFile(path, 'utf8').catch(ignoreMissing);
-}
-
 /** By rename, so that a crash leaves no partial file. */
 async function place(data: string, name: string, text: string): Promise<void> {
   const temp = join(data, 'ingest-v1', `${tempPrefix}${basename(name)}-${randomBytes(6).toString('hex')}`);
@@ -150,10 +152,14 @@ async function place(data: string, name: string, text: string): Promise<void> {
 function checkVersion(data: string, text: string): void {
   const version = parseVersion(text);
   if (version === layoutVersion) return;
-  const got = version === undefined ? 'something else' : `version ${version}`;
-  const hint =
-    version === undefined ? 'is store.path the right folder?' : 'use a newer Cistern or another store.path';
-  const message = `the store at ${data} has a layout file with ${got}, expected version ${layoutVersion}: ${hint}`;
+  const file = join(data, 'layout');
+  const right = JSON.stringify({ version: layoutVersion });
+  const message =
+    version === undefined
+      ? `store.path: ${file} is damaged, it should say ${right}. If this folder is Cistern's store (it has blobs-v1), remove that ` +
+        'file and start again: nothing else is lost. If it is not, set store.path to another folder'
+      : `store.path: the store at ${data} has a layout of version ${version}, this Cistern knows version ${layoutVersion}: use a newer ` +
+        'Cistern or another store.path';
   throw new StoreError('open', 'LAYOUT', message);
 }
 

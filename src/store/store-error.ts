@@ -17,7 +17,7 @@ export class StoreError extends Error {
   /**
    * The system's code (`ENOSPC`, `EROFS`, `EIO` …), or one of ours: `TRUNCATED` (a held file is shorter than when it was
    * opened), `CLOSED` (read after or during close), `LAYOUT` (not a store that this version knows), `OWNED` (another
-   * process has the store).
+   * process has the store), `ODD` (no regular file).
    */
   readonly code: string;
 

@@ -50,6 +50,7 @@ describeRegistryReader('CachedRegistry', async upstream => {
     records,
     downloads,
     room: {
+      couldHold: () => true,
       reserve: (bytes, digest) => capacity.reserve(bytes, digest),
       partialLeft: () => {},
     },

@@ -162,7 +162,7 @@ describe('/api/v1/stats on the TCP port', () => {
   const alice = { Authorization: `Basic ${Buffer.from('alice:alices').toString('base64')}` };
 
   test.each([{ withUsers: false }, { withUsers: true }])(
-    'says figures, and no name of a repository, path or secret (users: $withUsers)',
+    'says figures, and no name of a repository, digest, path or secret (users: $withUsers)',
     async ({ withUsers }) => {
       const { upstream, mirror } = await start(withUsers);
       const headers = withUsers ? alice : {};
@@ -181,15 +181,15 @@ describe('/api/v1/stats on the TCP port', () => {
         store: { limitReason: 'max_size' },
         daemon: {
           upstreams: [{ upstream: 'docker.io', up: true }],
-          downloads: [{ digest: big.digest, upstream: 'docker.io', sizeBytes: 3_000_000, followers: 1 }],
+          downloads: [{ upstream: 'docker.io', sizeBytes: 3_000_000, followers: 1 }],
           requests: { error: 0 },
         },
       });
-      for (const name of ['secret', 'closed', mirror.storePath, 'alice'])
+      for (const name of ['secret', 'closed', big.digest, mirror.storePath, 'alice'])
         expect(body.toString()).not.toContain(name);
-      expect((await askSocket(mirror.storePath, 'GET', '/api/v1/stats')).body).toContain(
-        'docker.io/secret/closed',
-      );
+      const { body: full } = await askSocket(mirror.storePath, 'GET', '/api/v1/stats');
+      expect(full).toContain('docker.io/secret/closed');
+      expect(full).toContain(big.digest);
       gate.release();
       expect((await call.done).sha256).toBe(big.digest);
     },
@@ -309,7 +309,7 @@ describe('bad input', () => {
     const file = await configFor(storePath);
     expect(await run(file, options => runImageCommand('pin', options, ['app']))).toMatchObject({
       code: 1,
-      errors: expect.stringContaining('version 2, expected version 1'),
+      errors: expect.stringContaining('has a layout of version 2, this Cistern knows version 1'),
     });
   });
 

@@ -318,7 +318,7 @@ test.each([
   expect((await stat(rig.fileOf(large.digest))).size).toBe(large.size);
 });
 
-test('what the disk does not even let go costs a transfer each time, never a pull', async () => {
+test('a folder in the place of a blob gives way to the transfer, although the quarantine can not be used', async () => {
   const rig = await start();
   await rm(rig.fileOf(large.digest));
   await mkdir(rig.fileOf(large.digest));
@@ -327,7 +327,7 @@ test('what the disk does not even let go costs a transfer each time, never a pul
     expectWhole(await rig.blob(large), large.digest);
     await rig.stored();
   }
-  expect(rig.lines()).toEqual([blobLine(large.digest), blobLine(large.digest)]);
+  expect(rig.lines()).toEqual([blobLine(large.digest)]);
 });
 
 test('HEAD does not tell the length of a file that cannot be right', async () => {

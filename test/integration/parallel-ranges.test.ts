@@ -49,6 +49,7 @@ async function download({
     now: new HandClock().now,
     isHeld: async () => false,
     room: {
+      couldHold: () => true,
       reserve: async bytes => ({
         bytes,
         grow: async () => true,

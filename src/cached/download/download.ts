@@ -24,7 +24,7 @@ export interface DownloadOptions {
   readonly expectedSize: number | undefined;
   readonly sources: SourceList;
   readonly policy: TransferPolicy;
-  readonly room: Pick<Room, 'reserve'>;
+  readonly room: Pick<Room, 'reserve' | 'couldHold'>;
   /** `never`: the transfer ends with its last client; the partial is kept. */
   readonly finish: 'always' | 'never';
   readonly observer: Observer;
@@ -146,9 +146,6 @@ export class Download {
   async #run(): Promise<void> {
     const { expectedSize, logger, digest, policy, observer, now } = this.#options;
     if (await this.#options.isHeld()) return this.#resolveOpened('held');
-    if (expectedSize !== undefined && this.#waiters.isWhole) {
-      if (!(await this.#room.take(expectedSize, true))) return this.#resolveOpened('no-room');
-    }
     const opening = this.#options.openIngest(count => this.#followersChanged(count));
     const ingest = await opening.catch(
       error => void logger.warn('opening a partial failed, passing the blob through', { digest, error }),
@@ -185,18 +182,29 @@ export class Download {
       isBackground: () => this.#wasFollowed && ingest.followers === 0,
       onHandoff: (first, rest) => this.#handoff.offer(first, rest),
     };
+    let hasEarlierBytes = ingest.heldBytes > 0;
     ingest.hashFront();
     for (let tries = 1; ; tries += 1) {
       if (!(await fetchWhole(ingest, fetcher, request, now))) return ingest.overflow();
       const size = ingest.size ?? ingest.gapFrom(0).start;
       ingest.setSize(size);
       // a partial that was whole, and a blob without a byte, have taken no room yet
-      if (!(await this.#room.take(size, true))) return ingest.overflow();
+      if (!(await this.#room.take(size, size))) return ingest.overflow();
       await ingest.journalAll();
       if (await ingest.verify()) break;
+      this.#options.onMismatch();
+      if (hasEarlierBytes) {
+        // The disk had them before this download began: no source is to blame, and none loses a try.
+        hasEarlierBytes = false;
+        tries -= 1;
+        observer.storeError('verify');
+        logger.warn('a partial was damaged on disk, starting over', { digest });
+        await ingest.restart();
+        if (expectedSize !== undefined) ingest.setSize(expectedSize);
+        continue;
+      }
       const { upstream } = sources.current();
       observer.digestMismatch(upstream);
-      this.#options.onMismatch();
       const mayRepeat = tries < sources.count || ingest.hasUntouchedFollower || size <= verifyFirstBytes;
       logger.warn('digest mismatch', { digest, upstream, tries });
       if (tries >= 2 * sources.count || !mayRepeat) throw new MismatchError(digest);

@@ -47,6 +47,10 @@ export class GapFetcher {
   readonly #inFlight = new InFlightRanges();
   #answered = false;
   #isContradicted = false;
+  /** As a source has said it, and not only a manifest. */
+  #confirmedSize: number | undefined;
+  /** Of chunks that are here and not on disk yet. */
+  #arrivedBytes = 0;
 
   constructor(options: GapFetcherOptions) {
     this.#options = options;
@@ -98,9 +102,7 @@ export class GapFetcher {
 
   /** The first piece that is not in flight, of at most `maxBytes`. `none`: there is none. Errors: as `fetch`. */
   async fetchPiece(request: FetchRequest, maxBytes: number): Promise<'fetched' | 'none' | 'no-room'> {
-    const { ingest, room } = this.#options;
-    const size = ingest.size ?? 0;
-    if (!(await room.take(size, true))) return 'no-room';
+    const size = this.#options.ingest.size ?? 0;
     const gap = this.#findGap(request.from, size, at => this.#inFlight.covering(at) === undefined);
     if (gap === undefined) return 'none';
     const range = this.#addRange(gap, Math.min(size, gap + maxBytes));
@@ -157,20 +159,21 @@ export class GapFetcher {
     request: FetchRequest,
     hasBegun: boolean,
   ): Promise<'source-ended' | 'met-held' | 'no-room'> {
-    const { ingest } = this.#options;
-    if (!isOpenEnded(range) && !(await this.#takeRoom(range, 0))) return 'no-room';
+    const { ingest, room } = this.#options;
+    const closedBytes = ingest.heldBytes + this.#inFlight.pendingBytes;
+    if (!isOpenEnded(range) && !room.couldHold(closedBytes)) return 'no-room'; // the client asks for it by itself
     const chunks = this.#open(range, request, hasBegun);
     let isHandedOn = false;
     try {
       for (;;) {
         const { done, value } = await chunks.next();
         if (done === true) return 'source-ended';
-        if (!(await this.#takeRoom(range, value.bytes.length))) {
-          isHandedOn = value.at === 0 && request.onHandoff !== undefined;
+        const kept = await this.#keep(range, value);
+        if (kept === 'no-room') {
+          isHandedOn = value.at === 0 && isOpenEnded(range) && request.onHandoff !== undefined;
           if (isHandedOn) request.onHandoff?.(value, chunks);
-          return 'no-room';
         }
-        if (!(await this.#store(range, value))) return 'no-room';
+        if (kept !== 'kept') return 'no-room';
         if (ingest.failure !== undefined) throw ingest.failure; // reading back failed: the rest is of no use
         range.at = value.at + value.bytes.length;
         request.onBytes?.(value.bytes.length);
@@ -196,8 +199,9 @@ export class GapFetcher {
       hasBegun,
       isOfWhole: request.end === Infinity,
       isBackground: request.isBackground,
-      onOpened: (_source, size) => {
+      onOpened: (_source, size, isConfirmed) => {
         this.#answered = true;
+        if (isConfirmed) this.#confirmedSize = size;
         if (size !== undefined) ingest.setSize(size);
         else ingest.wake();
         if (isClosed && size !== undefined) range.end = Math.min(range.end, size);
@@ -212,13 +216,29 @@ export class GapFetcher {
     });
   }
 
-  /** Room for the whole blob at once when it comes as a whole; else for what is on disk and in flight. */
-  #takeRoom(range: InFlightRange, moreBytes: number): Promise<boolean> {
+  /** `full`: there is room, but the disk takes no more. */
+  async #keep(range: InFlightRange, chunk: Chunk): Promise<'kept' | 'no-room' | 'full'> {
+    this.#arrivedBytes += chunk.bytes.length;
+    try {
+      if (!(await this.#takeRoom(range))) return 'no-room';
+      return (await this.#store(range, chunk)) ? 'kept' : 'full';
+    } finally {
+      this.#arrivedBytes -= chunk.bytes.length;
+    }
+  }
+
+  /** For the bytes that are here. A length that only a manifest claims promises nothing. */
+  #takeRoom(range: InFlightRange): Promise<boolean> {
     const { ingest, room } = this.#options;
-    if (isOpenEnded(range) && ingest.size !== undefined) return room.take(ingest.size, true);
-    const open = isOpenEnded(range) ? moreBytes : 0;
-    const bytes = ingest.heldBytes + this.#inFlight.pendingBytes + open; // some of them twice, where gaps were joined
-    return room.take(Math.min(bytes, ingest.size ?? bytes), !isOpenEnded(range));
+    const isConfirmed = ingest.size !== undefined && ingest.size === this.#confirmedSize;
+    const here = ingest.heldBytes + this.#arrivedBytes;
+    if (!isConfirmed) return room.take(here, 'unknown');
+    // some bytes count twice, where gaps were joined
+    const coming = Math.min(ingest.heldBytes + this.#inFlight.pendingBytes, ingest.size);
+    return room.take(
+      here,
+      isOpenEnded(range) || this.#inFlight.hasOpenEnded ? ingest.size : Math.max(here, coming),
+    );
   }
 
   /** Writes the bytes of the chunk that are neither on disk nor in another closed range. False: the disk takes no more. */

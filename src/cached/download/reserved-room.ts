@@ -2,19 +2,19 @@
  * The room of one download in the store, taken when its size is known and in steps while it isn't. Without room for the
  * first byte, the transfer under way is handed to one client, so that its bytes don't come twice.
  */
-import type { Reservation, Room } from '../../capacity/room.ts';
+import type { Reservation, Room, WholeSize } from '../../capacity/room.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Ingest } from '../../store/ingest/ingest.ts';
 import { StoreError } from '../../store/store-error.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Chunk } from './resume.ts';
 
-/** Room is taken in such steps while the size is unknown. */
+/** Room is taken in such steps, so that evictions follow the bytes that come. */
 const growBytes = 16 * 1024 * 1024;
 
 export interface ReservedRoomOptions {
   readonly digest: Digest;
-  readonly room: Pick<Room, 'reserve'>;
+  readonly room: Pick<Room, 'reserve' | 'couldHold'>;
   readonly logger: Logger;
 }
 
@@ -28,12 +28,20 @@ export class ReservedRoom {
     this.#options = options;
   }
 
-  /** Room for `neededBytes` in all; not `isExact`: some more, for what follows. False: no room. Calls may overlap. */
-  async take(neededBytes: number, isExact: boolean): Promise<boolean> {
+  /**
+   * Room for `neededBytes` in all, of bytes that are here. `whole`: how many a source has said that it will be, which are
+   * promised but evict nothing yet. False: no room. Calls may overlap.
+   */
+  async take(neededBytes: number, whole: WholeSize): Promise<boolean> {
     if (neededBytes <= (this.#reservation?.bytes ?? -1)) return true;
-    const taken = this.#lastTake.then(() => this.#take(neededBytes, isExact));
+    const taken = this.#lastTake.then(() => this.#take(neededBytes, whole));
     this.#lastTake = taken.catch(() => undefined);
     return taken;
+  }
+
+  /** False: so many bytes can't be held whatever is evicted, and a transfer for them would be in vain. */
+  couldHold(bytes: number): boolean {
+    return this.#options.room.couldHold(bytes - (this.#reservation?.bytes ?? 0));
   }
 
   /** A full disk gets one more try after an eviction. False: the disk takes no more. */
@@ -67,15 +75,15 @@ export class ReservedRoom {
     this.#reservation?.release();
   }
 
-  async #take(neededBytes: number, isExact: boolean): Promise<boolean> {
+  async #take(neededBytes: number, whole: WholeSize): Promise<boolean> {
     const held = this.#reservation;
-    if (held === undefined) {
-      const bytes = isExact ? neededBytes : Math.max(growBytes, neededBytes);
-      this.#reservation = await this.#options.room.reserve(bytes, this.#options.digest);
-      return this.#reservation !== undefined;
-    }
-    const missing = neededBytes - held.bytes;
-    return missing <= 0 || held.grow(isExact ? missing : Math.max(growBytes, missing));
+    const missing = neededBytes - (held?.bytes ?? 0);
+    if (held !== undefined && missing <= 0) return true;
+    const left = whole === 'unknown' ? Infinity : Math.max(missing, whole - (held?.bytes ?? 0));
+    const bytes = Math.min(left, Math.max(growBytes, missing));
+    if (held !== undefined) return held.grow(bytes, whole);
+    this.#reservation = await this.#options.room.reserve(bytes, this.#options.digest, whole);
+    return this.#reservation !== undefined;
   }
 }
 

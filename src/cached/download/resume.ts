@@ -32,8 +32,8 @@ export interface ResumeOptions {
   onWhole?(start: number): boolean;
   /** No client waits for these bytes: the next request may queue until live transfers are done. */
   isBackground(): boolean;
-  /** A source answered; `size` of the whole blob, if the source says it. */
-  onOpened(source: BlobSource, size: number | undefined): void;
+  /** A source answered; `size` of the whole blob, if it is known, and whether this source says it too. */
+  onOpened(source: BlobSource, size: number | undefined, isConfirmed: boolean): void;
 }
 
 export interface Chunk {
@@ -74,7 +74,7 @@ export async function* resumeTransfer(options: ResumeOptions): AsyncGenerator<Ch
       wasOpened = true;
       if (cause !== undefined) options.observer.downloadResumed(source.upstream, cause);
       cause = undefined;
-      options.onOpened(source, size);
+      options.onOpened(source, size, opened.size !== undefined);
       const ignoresRange = opened.start < at || opened.isPartial === false;
       if (end !== undefined && ignoresRange && options.onWhole?.(opened.start) === true) {
         at = opened.start;

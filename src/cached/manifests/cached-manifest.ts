@@ -43,6 +43,8 @@ export class CachedManifest {
   readonly #options: CachedManifestOptions;
   readonly #fetches = new SingleFlight<Fetched>();
   readonly #resolves = new SingleFlight<Descriptor>();
+  /** Whether images are complete: many clients at once cost one look at the disk per blob. */
+  readonly #checks = new SingleFlight<boolean>();
 
   constructor(origin: Origin, options: CachedManifestOptions) {
     this.#origin = origin;
@@ -118,6 +120,12 @@ export class CachedManifest {
    * the source of the manifest, so a manifest without its layers is worse than none.
    */
   async isComplete(record: RepositoryRecord, held: HeldManifest): Promise<boolean> {
+    const key = `${record.name}@${held.descriptor.digest}`;
+    const { value } = await this.#checks.run(key, this.#options.signal, () => this.#isComplete(record, held));
+    return value;
+  }
+
+  async #isComplete(record: RepositoryRecord, held: HeldManifest): Promise<boolean> {
     const { manifests, isHeld } = this.#options;
     const missing = await findMissing(held.parsed, {
       manifest: async child => {

@@ -41,9 +41,11 @@ async function answer(context: AppContext, { access, read }: StatsOptions): Prom
   context.body = JSON.stringify(withoutNames(await read()));
 }
 
-/** Without repositories and without paths of this machine. */
+/** Without repositories, digests (which tell what a private repository pulls just now) and paths of this machine. */
 function withoutNames({ store, daemon, ...rest }: StatsReport): StatsReport {
   const { path: _path, ...figures } = store;
-  const downloads = (daemon?.downloads ?? []).map(({ repository: _repository, ...progress }) => progress);
+  const downloads = (daemon?.downloads ?? []).map(
+    ({ repository: _repository, digest: _digest, ...progress }) => progress,
+  );
   return { ...rest, store: figures, daemon: daemon && { ...daemon, downloads } };
 }

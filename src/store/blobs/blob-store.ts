@@ -3,11 +3,12 @@
  * right when it was stored. It knows no repository, no recency and no limit.
  */
 import { constants, type Stats } from 'node:fs';
-import { type FileHandle, open, readdir, stat, statfs, unlink, utimes } from 'node:fs/promises';
+import { type FileHandle, lstat, open, readdir, statfs, unlink, utimes } from 'node:fs/promises';
 import { join } from 'node:path';
 import { algorithmOf, type Digest, digestOf, isDigest } from '../../oci/digest.ts';
 import { renameDurably, writeDurably } from '../durable.ts';
 import type { StoreLayout } from '../layout.ts';
+import { isOdd, moveOdd } from '../regular-file.ts';
 import {
   guardDisk,
   ignoreMissing,
@@ -94,7 +95,8 @@ export class BlobStore {
   async commit(digest: Digest, handle: FileHandle): Promise<void> {
     await guardDisk(this.#observer, 'sync', () => handle.datasync());
     const path = this.#layout.blobPath(digest);
-    await renameDurably(this.#observer, this.#layout.partPath(digest), path).catch(ignoreFolderSync);
+    const name = () => renameDurably(this.#observer, this.#layout.partPath(digest), path);
+    await this.#overOdd(path, name).catch(ignoreFolderSync);
     // The next start sweeps a journal without a part: no reason to fail a commit that has happened.
     await this.#unlink(this.#layout.journalPath(digest)).catch(() => undefined);
   }
@@ -102,9 +104,9 @@ export class BlobStore {
   /** Resolves with the bytes freed: 0 when it was not held. Open readers go on. Errors: `StoreError` unlink. */
   async remove(digest: Digest): Promise<number> {
     const path = this.#layout.blobPath(digest);
-    const size = await guardDisk(this.#observer, 'unlink', () => sizeIfThere(path));
-    if (size === undefined) return 0;
-    return (await this.#unlink(path)) ? size : 0;
+    const found = await guardDisk(this.#observer, 'unlink', () => lstat(path).catch(ignoreMissing));
+    if (found === undefined) return 0;
+    return (await this.#unlink(path)) ? found.size : 0;
   }
 
   /**
@@ -144,12 +146,25 @@ export class BlobStore {
     if ((await this.sizeOf(digest)) === bytes.length) return false;
     for (const putSince of this.#scans) putSince.add(digest); // before the file has its name
     try {
-      await writeDurably(this.#observer, this.#layout.tempPath(), this.#layout.blobPath(digest), bytes);
+      const path = this.#layout.blobPath(digest);
+      const write = () => writeDurably(this.#observer, this.#layout.tempPath(), path, bytes);
+      await this.#overOdd(path, write);
     } catch (error) {
       // As with `commit`: a blob that has its name is held, and must be counted.
       if ((await this.sizeOf(digest).catch(() => undefined)) !== bytes.length) throw error;
     }
     return true;
+  }
+
+  /** A rename replaces a FIFO or a symlink in a blob's place, but not a folder: that is moved away first. */
+  async #overOdd(path: string, write: () => Promise<void>): Promise<void> {
+    try {
+      await write();
+    } catch (error) {
+      if (!isOdd(error)) throw error;
+      await guardDisk(this.#observer, 'rename', () => moveOdd(path, this.#layout.tempPath()));
+      await write();
+    }
   }
 
   async *#scanFolders(): AsyncGenerator<ScannedBlob> {
@@ -180,7 +195,7 @@ export class BlobStore {
   async #look(path: string, digest: string): Promise<ScannedBlob | undefined> {
     if (!isDigest(digest)) return undefined;
     try {
-      const found = await stat(path);
+      const found = await lstat(path);
       return found.isFile() ? { digest, size: found.size, mtimeMs: found.mtimeMs } : undefined;
     } catch (error) {
       if (!isMissing(error)) this.#observer.storeError('scan');
@@ -192,8 +207,8 @@ export class BlobStore {
   async #setTimes(digest: Digest, times: (found: Stats) => readonly [number, number]): Promise<void> {
     const path = this.#layout.blobPath(digest);
     await guardDisk(this.#observer, 'write', async () => {
-      const found = await stat(path).catch(ignoreMissing);
-      if (found !== undefined) await utimes(path, ...times(found)).catch(ignoreMissing);
+      const found = await lstat(path).catch(ignoreMissing);
+      if (found?.isFile() === true) await utimes(path, ...times(found)).catch(ignoreMissing);
     });
   }
 
@@ -219,16 +234,18 @@ function ignoreFolderSync(error: unknown): void {
 }
 
 /** Reading must not change the atime, which is our mark; the kernel allows that flag to the owner of a file only. */
-const quietly = constants.O_RDONLY | (constants.O_NOATIME ?? 0);
+const carefully = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+const quietly = carefully | (constants.O_NOATIME ?? 0);
 
 function openIfThere(path: string): Promise<FileHandle | undefined> {
   const opening = open(path, quietly).catch(error => {
     if (systemCodeOf(error) !== 'EPERM') throw error;
-    return open(path, 'r');
+    return open(path, carefully);
   });
   return opening.catch(ignoreMissing);
 }
 
 async function sizeIfThere(path: string): Promise<number | undefined> {
-  return (await stat(path).catch(ignoreMissing))?.size;
+  const found = await lstat(path).catch(ignoreMissing);
+  return found?.isFile() === true ? found.size : undefined;
 }

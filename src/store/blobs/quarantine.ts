@@ -2,7 +2,7 @@
  * Keeps files that did not match their digest, so that an operator can see what the disk did. Only the newest few stay, within a bound;
  * their bytes count in the limit of the store.
  */
-import { mkdir, readdir, rename, stat, unlink } from 'node:fs/promises';
+import { lstat, mkdir, readdir, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '../../oci/digest.ts';
 import type { StoreLayout } from '../layout.ts';
@@ -56,7 +56,7 @@ export class Quarantine {
   async #take(digest: Digest, fileId: string | undefined): Promise<SetAside | undefined> {
     const { layout, maxBytes, now } = this.#options;
     const path = layout.blobPath(digest);
-    const found = await stat(path).catch(ignoreMissing);
+    const found = await lstat(path).catch(ignoreMissing);
     if (found === undefined || (fileId !== undefined && fileIdOf(found) !== fileId)) return undefined;
     const bytes = found.isFile() ? found.size : 0;
     if (bytes > maxBytes()) {
@@ -98,7 +98,7 @@ export class Quarantine {
       const names = (await readdir(layout.quarantineFolder).catch(ignoreMissing)) ?? [];
       for (const name of names.sort()) {
         const path = join(layout.quarantineFolder, name);
-        const found = await stat(path).catch(ignoreMissing);
+        const found = await lstat(path).catch(ignoreMissing);
         if (found?.isFile() === true) files.set(path, found.size);
       }
     });

@@ -4,10 +4,11 @@
  * the bytes across a crash. Order at the end: digest, last byte to the followers, fsync, rename.
  */
 import { constants } from 'node:fs';
-import { type FileHandle, open, rm } from 'node:fs/promises';
+import { type FileHandle, rm } from 'node:fs/promises';
 import { Notifier, type Wait } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Observer } from '../../telemetry/observer.ts';
+import { isOdd, moveOdd, openRegular } from '../regular-file.ts';
 import { guardDisk, NoRoomError } from '../store-error.ts';
 import { Follower, IngestUsers, readableEnd, readableFront } from './follower.ts';
 import { GrowingFile } from './growing-file.ts';
@@ -63,7 +64,7 @@ export class Ingest {
   static async open(options: IngestOptions): Promise<Ingest> {
     return guardDisk(options.observer, 'open', async () => {
       const opened = await IngestJournal.open(options);
-      const handle = await open(options.partPath, constants.O_RDWR | constants.O_CREAT, 0o640);
+      const handle = await openPart(options);
       try {
         opened.segments.truncate((await handle.stat()).size);
         await handle.truncate(opened.segments.toJSON().at(-1)?.[1] ?? 0);
@@ -246,4 +247,16 @@ export class Ingest {
     await rm(this.#options.partPath, { force: true });
     await rm(this.#options.journalPath, { force: true });
   }
+}
+
+async function openPart({
+  partPath,
+  tempPath,
+}: Pick<IngestOptions, 'partPath' | 'tempPath'>): Promise<FileHandle> {
+  const flags = constants.O_RDWR | constants.O_CREAT;
+  return openRegular(partPath, flags).catch(async error => {
+    if (!isOdd(error)) throw error;
+    await moveOdd(partPath, tempPath());
+    return openRegular(partPath, flags);
+  });
 }

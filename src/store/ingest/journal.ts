@@ -3,10 +3,11 @@
  * crash of the process only (same boot: the page cache survived), `synced` always. Each write replaces the file by rename. The digest still
  * decides in the end: a journal that can't be believed costs bytes, never correctness.
  */
-import { type FileHandle, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { type FileHandle, readFile, rename, rm } from 'node:fs/promises';
 import type { Digest } from '../../oci/digest.ts';
 import type { Observer } from '../../telemetry/observer.ts';
-import { ignoreMissing } from '../store-error.ts';
+import { isOdd, moveOdd, openRegular, readRegular } from '../regular-file.ts';
 import { type Segment, Segments } from './growing-file.ts';
 
 const everyBytes = 1024 * 1024;
@@ -152,7 +153,8 @@ export interface JournalPaths {
 export async function writeJournal(paths: JournalPaths, state: JournalState, bootId: string): Promise<void> {
   const temporary = paths.tempPath();
   try {
-    await writeFile(temporary, JSON.stringify({ version: 1, bootId, ...state }), { mode: 0o640 });
+    const handle = await openRegular(temporary, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL);
+    await handle.writeFile(JSON.stringify({ version: 1, bootId, ...state })).finally(() => handle.close());
     await rename(temporary, paths.journalPath);
   } catch (error) {
     await rm(temporary, { force: true });
@@ -166,7 +168,10 @@ export async function readJournal(
   digest: Digest,
   bootId: string,
 ): Promise<BelievedPartial | undefined> {
-  const text = await readFile(paths.journalPath, 'utf8').catch(ignoreMissing);
+  const text = await readRegular(paths.journalPath).catch(async error => {
+    if (!isOdd(error)) throw error;
+    await moveOdd(paths.journalPath, paths.tempPath());
+  });
   return text === undefined ? undefined : parseJournal(text, digest, bootId);
 }
 

@@ -2,7 +2,7 @@
  * The partials in `ingest-v1/`: swept after a crash, found, counted, removed. The sweep runs while requests are served, so it doesn't touch
  * a blob that is being filled; it leaves partials with their journals and nothing else.
  */
-import { readdir, stat, unlink } from 'node:fs/promises';
+import { lstat, readdir, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Digest } from '../../oci/digest.ts';
 import type { StoreLayout } from '../layout.ts';
@@ -46,6 +46,10 @@ export async function sweepIngests(options: SweepOptions): Promise<readonly Foun
     if (found.kind === 'journal') continue;
     const part = await statIfThere(observer, join(layout.ingestFolder, name));
     if (part === undefined) continue;
+    if (!part.isFile()) {
+      await removeLitter(observer, join(layout.ingestFolder, name));
+      continue;
+    }
     const isExpired = now() - part.mtimeMs > partialTtlMs;
     if (isExpired && (await succeeds(removePartial(options, found.digest)))) continue;
     stays.push({ digest: found.digest, bytes: part.size, lastUseMs: part.mtimeMs });
@@ -59,7 +63,7 @@ export async function findPartial(
   digest: Digest,
 ): Promise<FoundPartial | undefined> {
   const part = await statIfThere(observer, layout.partPath(digest));
-  return part && { digest, bytes: part.size, lastUseMs: part.mtimeMs };
+  return part?.isFile() === true ? { digest, bytes: part.size, lastUseMs: part.mtimeMs } : undefined;
 }
 
 /** A partial and its journal. Resolves with the bytes freed. Errors: `StoreError` unlink. */
@@ -91,7 +95,7 @@ async function removeFile(observer: StoreObserver, path: string): Promise<void> 
 }
 
 async function statIfThere(observer: StoreObserver, path: string) {
-  return guardDisk(observer, 'scan', () => stat(path).catch(ignoreMissing));
+  return guardDisk(observer, 'scan', () => lstat(path).catch(ignoreMissing));
 }
 
 /** For a store without a daemon. Bytes of partials on disk. Errors: system errors of a folder that can't be read. */
@@ -99,7 +103,7 @@ export async function sumPartials(layout: StoreLayout): Promise<number> {
   let bytes = 0;
   for (const name of await readdir(layout.ingestFolder)) {
     if (layout.parseIngestName(name).kind !== 'part') continue;
-    bytes += (await stat(join(layout.ingestFolder, name)).catch(ignoreMissing))?.size ?? 0;
+    bytes += (await lstat(join(layout.ingestFolder, name)).catch(ignoreMissing))?.size ?? 0;
   }
   return bytes;
 }

@@ -6,6 +6,7 @@ import { algorithmOf, type Digest, digestOf } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';
 import { blobChildren, isBlobChild, neededBlobs } from '../../oci/image-needs.ts';
 import { type Descriptor, maxManifestBytes, type ParsedManifest, parseOrKeep } from '../../oci/manifest.ts';
+import { Turns, WalkBudget, walkManifests } from '../../oci/manifest-walk.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 
 /** A manifest in the store; `size` in bytes. */
@@ -34,17 +35,13 @@ export async function readImageTree(read: ReadManifest, root: TypedDigest): Prom
   const manifests = new Map<Digest, StoredManifest>();
   const missing = new Set<Digest>();
   const blobs = new Map<Digest, Descriptor>();
-  const open = [root];
-  for (let next = open.shift(); next !== undefined; next = open.shift()) {
-    if (manifests.has(next.digest) || missing.has(next.digest)) continue;
-    const found = await read(next);
+  for await (const { named, found } of walkManifests([root], read)) {
     if (found === undefined) {
-      missing.add(next.digest);
+      missing.add(named.digest);
       continue;
     }
-    manifests.set(next.digest, found);
+    manifests.set(named.digest, found);
     for (const blob of blobsOf(found.parsed)) blobs.set(blob.digest, blob);
-    open.push(...found.parsed.manifests.filter(child => !isBlobChild(child)));
   }
   const held = manifests.get(root.digest);
   return held && { root: held.parsed, manifests, missing, blobs };
@@ -75,7 +72,28 @@ export async function findMissing(
   content: ServableContent,
 ): Promise<MissingContent | undefined> {
   const missing = { manifests: new Set<Digest>(), blobs: new Map<Digest, Descriptor>() };
-  return (await addMissing(root, content, missing, new Set())) === 0 ? undefined : missing;
+  return (await addMissing(root, withinLimits(content), missing, new Set())) === 0 ? undefined : missing;
+}
+
+/** Beyond the limits of a walk nothing counts as held; no blob is looked at twice; other requests run in between. */
+function withinLimits(content: ServableContent): ServableContent {
+  const turns = new Turns();
+  const budget = new WalkBudget();
+  const blobs = new Map<Digest, Promise<boolean>>();
+  return {
+    ...content,
+    manifest: async child => {
+      await turns.pause();
+      const found = budget.hasRoom ? await content.manifest(child) : undefined;
+      return found !== undefined && budget.take(found) ? found : undefined;
+    },
+    hasBlob: async digest => {
+      await turns.pause();
+      const known = blobs.get(digest) ?? content.hasBlob(digest);
+      blobs.set(digest, known);
+      return known;
+    },
+  };
 }
 
 /** Resolves with how many parts are missing for this manifest; 0: it is complete, and so is any index above it. */

@@ -135,7 +135,8 @@ export class PinnedBlobs {
 
   async #replace(name: string, share: Share): Promise<void> {
     const before = this.#shares.get(name)?.digests ?? new Set<Digest>();
-    if (share.record.pins.size === 0) this.#shares.delete(name);
+    // not by the record's pins: they may have changed since the share was read, and it has to be taken back then
+    if (share.digests.size + share.awaited.size === 0) this.#shares.delete(name);
     else this.#shares.set(name, share);
     const added = [...share.digests].filter(digest => !before.has(digest) && this.#count(digest, 1) === 1);
     const removed = [...before].filter(digest => !share.digests.has(digest) && this.#count(digest, -1) === 0);

@@ -4,13 +4,15 @@
  */
 
 import { createHash } from 'node:crypto';
-import { appendFile, mkdir, readFile, rename, unlink, writeFile } from 'node:fs/promises';
+import { constants } from 'node:fs';
+import { mkdir, rename, unlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setImmediate as nextTick } from 'node:timers/promises';
 import { type Digest, isDigest } from '../../oci/digest.ts';
 import { type Descriptor, parseDescriptor } from '../../oci/manifest.ts';
 import { isTag, type Reference, type Tag } from '../../oci/name.ts';
-import { guardDisk, ignoreMissing, isMissing, StoreError, type StoreObserver } from '../store-error.ts';
+import { isOdd, moveOdd, openRegular, readRegular } from '../regular-file.ts';
+import { guardDisk, isMissing, StoreError, type StoreObserver } from '../store-error.ts';
 
 export type RecordEntry =
   | { readonly type: 'tag'; readonly tag: Tag; readonly descriptor: Descriptor; readonly checkedAt: number }
@@ -60,11 +62,15 @@ export class RecordFile {
     this.#options = options;
   }
 
-  /** Call once, first. A missing file has no entries. Errors: `StoreError` record. */
+  /** Call once, first. A missing file has no entries. What is no regular file is moved away. Errors: `StoreError`. */
   async read(): Promise<ReadRecord> {
     const { path, observer } = this.#options;
-    const text =
-      (await guardDisk(observer, 'record', () => readFile(path, 'utf8').catch(ignoreMissing))) ?? '';
+    const reading = guardDisk(observer, 'record', () => readRegular(path));
+    const read = await reading.catch(async error => {
+      if (isOdd(error)) await guardDisk(observer, 'record', () => moveOdd(path, this.#options.tempPath()));
+      throw error;
+    });
+    const text = read ?? '';
     const lines = text.split('\n');
     // A last line that lacks only its line feed counts: the next append ends it.
     this.#torn = lines.at(-1) !== '';
@@ -125,11 +131,11 @@ export class RecordFile {
   async #append(text: string): Promise<void> {
     const { path } = this.#options;
     try {
-      await appendFile(path, text, { mode: 0o640 });
+      await appendTo(path, text);
     } catch (error) {
       if (!isMissing(error)) throw error;
       await mkdir(dirname(path), { recursive: true, mode: 0o750 });
-      await appendFile(path, text, { mode: 0o640 });
+      await appendTo(path, text);
     }
   }
 
@@ -156,6 +162,11 @@ export class RecordFile {
     this.#bytes = Buffer.byteLength(text);
     this.#usefulBytes = this.#bytes;
   }
+}
+
+async function appendTo(path: string, text: string): Promise<void> {
+  const handle = await openRegular(path, constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT);
+  await handle.appendFile(text).finally(() => handle.close());
 }
 
 /** `foreign`: well-formed, of a type that this version doesn't know. Undefined: malformed. */

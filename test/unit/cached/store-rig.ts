@@ -71,6 +71,7 @@ export class StoreRig {
         manifestStored: (digest, bytes) => this.stored.push(`${digest} ${bytes}`),
       },
       logger: this.recorder.logger,
+      now: () => 1_000_000,
     });
   }
 

@@ -190,3 +190,34 @@ describe('closing', () => {
     expect(rig.removed).toEqual([]);
   });
 });
+
+describe('sizes that are not known for sure', () => {
+  test('a promised rest evicts nothing until its bytes come, and keeps others from promising the same room', async () => {
+    const rig = await CapacityRig.open();
+    await rig.hold(['a', 30], ['b', 30], ['c', 30]);
+    const first = await rig.capacity.reserve(10, rig.digest('x'), 90);
+    expect([first?.bytes, rig.removed]).toEqual([10, []]);
+    expect(await rig.capacity.reserve(10, rig.digest('y'), 20)).toBeUndefined();
+    expect(rig.removed).toEqual([]);
+    expect([await first?.grow(10, 90), rig.removed]).toEqual([true, ['blob a']]);
+    expect(await first?.grow(70, 90)).toBe(true);
+    first?.release();
+    expect(await rig.capacity.reserve(10, rig.digest('y'), 100)).toBeDefined();
+  });
+
+  test('bodies without a length leave half of what was held, one after the other and beside each other', async () => {
+    const rig = await CapacityRig.open();
+    await rig.hold(...Array.from({ length: 10 }, (_, index) => [`held ${index}`, 10] as const));
+    for (const name of ['x', 'y']) {
+      const [first, second] = await Promise.all(
+        ['1', '2'].map(part => rig.capacity.reserve(10, rig.digest(name + part), 'unknown')),
+      );
+      while ((await first?.grow(10, 'unknown')) || (await second?.grow(10, 'unknown'))) {
+        // until none gets more
+      }
+      expect(rig.blobs.size).toBe(5);
+      first?.release();
+      second?.release();
+    }
+  });
+});

@@ -14,7 +14,8 @@ describe('the queue for room', () => {
       add: () => {},
     });
     const queue = new RoomQueue(ledger, () => disk.limit);
-    const join = (bytes: number) => queue.join({ bytes, digest: undefined });
+    const join = (bytes: number) =>
+      queue.join({ bytes, digest: undefined, restBytes: 0, formerRestBytes: 0 });
     return { disk, ledger, queue, join };
   }
 

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 import { DescriptorSizes } from '../../../src/content/hot-manifests.ts';
 import { digestOf } from '../../../src/oci/digest.ts';
 import { parseManifest } from '../../../src/oci/manifest.ts';
-import { ociIndex, ociManifest } from '../../../src/oci/media-type.ts';
+import { ociIndex, ociManifest, octetStream } from '../../../src/oci/media-type.ts';
 import { buildImage, buildIndex } from '../../support/images.ts';
 import { StoreRig } from '../cached/store-rig.ts';
 
@@ -143,6 +143,21 @@ test('the others are forgotten when there are too many', () => {
   const others = manifestOf('other', 7);
   for (let at = 0; at < 10_000; at += 1) sizes.learn(`b${at}`, others);
   expect(sizes.get('a', digest)).toBeUndefined();
+});
+
+test('one manifest of many layers does not push out the sizes that others have said', () => {
+  const sizes = new DescriptorSizes();
+  const descriptorOf = (name: string) => ({
+    mediaType: octetStream,
+    digest: digestOf(Buffer.from(name)),
+    size: 7,
+  });
+  const others = parseManifest(image.bytes, ociManifest);
+  sizes.learn('docker.io/library/app', others);
+  const fat = Array.from({ length: 34_000 }, (_, at) => descriptorOf(`layer ${at}`));
+  sizes.learn('docker.io/library/fat', { kind: 'image', mediaType: ociManifest, layers: fat, manifests: [] });
+  const [layer] = others.layers;
+  expect(layer && sizes.get('docker.io/library/app', layer.digest)).toBe(layer?.size);
 });
 
 test("the type of the same bytes is each repository's own, in memory as after a restart, and the form follows it", async () => {

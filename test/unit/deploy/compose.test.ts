@@ -208,3 +208,14 @@ test('what has no login listens on this machine only', () => {
   for (const name of ['prometheus', 'grafana'])
     for (const port of file.services[name]?.ports ?? ['none']) expect(port).toMatch(/^127\.0\.0\.1:/);
 });
+
+test('a process that hangs is noticed: compose asks each mirror, systemd waits for its beats', () => {
+  for (const name of ['mirror', ...nodes])
+    expect([name, file.services[name]?.healthcheck?.test.join(' ')]).toEqual([
+      name,
+      expect.stringContaining('/healthz'),
+    ]);
+  const unit = read('deploy/cistern.service');
+  expect(unit).toMatch(/^WatchdogSec=60s$/m);
+  expect(unit).toMatch(/^NotifyAccess=all$/m);
+});

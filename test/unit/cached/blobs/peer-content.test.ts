@@ -39,7 +39,7 @@ test('a node that leaves before the upstream has answered leaves no follower beh
     policy: { stallMs: 60_000, giveUpMs: 60_000 },
     finish: 'always',
     isHeld: async () => false,
-    room: { reserve: async () => room },
+    room: { couldHold: () => true, reserve: async () => room },
     openIngest: onFollowers => rig.open(large.digest, 'boot-1', onFollowers),
     onMismatch: () => {},
   });

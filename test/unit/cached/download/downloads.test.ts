@@ -53,7 +53,7 @@ test('a download that ends for want of sources is told no more, and keeps nothin
         finish: 'always',
         signal: new AbortController().signal,
         isHeld: () => looked.promise,
-        room: { reserve: async () => undefined },
+        room: { couldHold: () => true, reserve: async () => undefined },
         openIngest: () => Promise.reject(new Error('never opened')),
         onMismatch: () => {},
       }),

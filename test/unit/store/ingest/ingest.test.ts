@@ -1,5 +1,5 @@
 /** One growing blob over real files: what followers may see and when, and how it ends in each of the ways it can. */
-import { mkdir, readFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
@@ -391,7 +391,7 @@ test('releasing a partial that is just being read back waits for that, and repor
 test('a store that cannot be written is a store error of opening', async () => {
   const rig = await IngestRig.create();
   const digest = digestOf(Buffer.from('x'));
-  await mkdir(rig.layout.partPath(digest));
+  await rm(rig.layout.ingestFolder, { recursive: true });
   await expect(rig.open(digest)).rejects.toMatchObject({ name: 'StoreError', operation: 'open' });
   expect(rig.recorder.events).toEqual(['storeError open']);
 });

@@ -79,6 +79,24 @@ test('each manifest of nested indexes is read once, however often they name it',
   expect(reads).toHaveLength(8);
 });
 
+test('a blob that many manifests name is looked at once', async () => {
+  const looks: string[] = [];
+  const images = ['a', 'b', 'c'].map(name => buildImage({ layers: [name, 'shared', 'shared'] }));
+  const index = indexOf(...images);
+  await findMissing(parseManifest(index.bytes, index.descriptor.mediaType), {
+    manifest: async digest => {
+      const found = images.find(child => child.digest === digest);
+      return found && parseManifest(found.bytes, found.mediaType);
+    },
+    hasBlob: async digest => {
+      looks.push(digest);
+      return false;
+    },
+    wasAsked: () => false,
+  });
+  expect(looks).toHaveLength(new Set(looks).size);
+});
+
 test('a build cache needs of what it lists only what was asked for', async () => {
   const [listed, other] = one.layers.map(layer => layer.descriptor);
   if (listed === undefined || other === undefined) throw new Error('expected two layers');
