@@ -273,14 +273,7 @@ export class UpstreamRegistry implements Origin {
     { signal, timeoutMs, requestId, decidedBy }: UpstreamRead & Pick<Operation, 'decidedBy'>,
     work: (account: Account, deadline: Deadline) => Promise<Result>,
   ): Promise<Result & { readonly outcome: 'passthrough'; readonly checkedAt: number }> {
-    const operation = {
-      kind,
-      subject,
-      signal,
-      timeoutMs,
-      requestId,
-      ...(decidedBy !== undefined && { decidedBy }),
-    };
+    const operation = { kind, subject, signal, timeoutMs, requestId, decidedBy };
     const result = await account.operations.run(operation, deadline => work(account, deadline));
     return { outcome: 'passthrough', checkedAt: this.#now(), ...result };
   }

@@ -66,7 +66,7 @@ export interface Operation {
   /** The question, method included: a failure is remembered for it alone. */
   readonly subject: string;
   /** A question whose failure answers this one too: what GET is refused, HEAD need not ask. */
-  readonly decidedBy?: string;
+  readonly decidedBy?: string | undefined;
   readonly signal: AbortSignal;
   /** Less than the whole time: other URLs are to be asked too. */
   readonly timeoutMs?: number | undefined;
