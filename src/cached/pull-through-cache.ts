@@ -21,7 +21,7 @@ import type { Records } from '../store/records/records.ts';
 import type { RepositoryRecord } from '../store/records/repository-record.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
-import { Links } from './access/links.ts';
+import type { Links } from './access/links.ts';
 import { RepositoryAccess } from './access/repository-access.ts';
 import { ServedRepositories } from './access/served-repositories.ts';
 import { KnownVisibility, VisibilityCheck } from './access/visibility.ts';
@@ -44,6 +44,8 @@ export interface PullThroughCacheOptions {
   readonly store: BlobStore;
   readonly quarantine: Pick<Quarantine, 'take'>;
   readonly records: Records;
+  /** The capacity forgets those of what it evicts. */
+  readonly links: Links;
   /** The capacity looks at them too. */
   readonly downloads: Downloads;
   readonly room: Room;
@@ -65,7 +67,7 @@ export interface PullThroughCacheOptions {
 export class PullThroughCache {
   readonly #options: PullThroughCacheOptions;
   readonly #stop = new AbortController();
-  readonly #links = new Links();
+  readonly #links: Links;
   readonly #sizes = new DescriptorSizes();
   readonly #manifestGuard = new ManifestGuard(this.#sizes);
   readonly #files: HeldFiles;
@@ -81,6 +83,7 @@ export class PullThroughCache {
     const { signal } = this.#stop;
     setMaxListeners(0, signal); // each running request listens: that is no leak
     this.#options = options;
+    this.#links = options.links;
     this.#files = new HeldFiles({
       store,
       quarantine,

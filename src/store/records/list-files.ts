@@ -3,7 +3,7 @@
  * checksummed line per file, replaced by rename; damage costs a question. Only repositories that have a record get such files.
  */
 import { createHash } from 'node:crypto';
-import { readFile, rename, unlink, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, stat, unlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Digest } from '../../oci/digest.ts';
 import type { Logger } from '../../telemetry/logger.ts';
@@ -21,6 +21,15 @@ export interface ListFilesOptions {
   readonly layout: StoreLayout;
   readonly observer: StoreObserver;
   readonly logger: Logger;
+  /** A repository's lists take so many bytes more, or less. */
+  onBytes?(repository: string, bytes: number): void;
+}
+
+const listPattern = /^(?:_tags|_referrers-.+)$/;
+
+/** A name in the folder of a record. */
+export function isListFile(name: string): boolean {
+  return listPattern.test(name);
 }
 
 /** A longer list costs its questions again after a restart. Characters. */
@@ -77,7 +86,7 @@ export class ListFiles {
   #queue(repository: string, path: string, list: StoredList | undefined): void {
     const before = this.#running.get(path) ?? Promise.resolve();
     const writing = before
-      .then(() => this.#replace(path, list))
+      .then(() => this.#replace(repository, path, list))
       .catch(error => this.#report(repository, error))
       .finally(() => {
         if (this.#running.get(path) === writing) this.#running.delete(path);
@@ -90,14 +99,33 @@ export class ListFiles {
     await Promise.all(this.#running.values());
   }
 
-  async #replace(path: string, list: StoredList | undefined): Promise<void> {
+  /** All lists of a repository go. A failure is reported. */
+  async removeAll(repository: string): Promise<void> {
+    const folder = dirname(this.#options.layout.recordPath(repository));
+    const names = await readdir(folder).catch(() => []); // the folder of a record that is gone
+    for (const name of names.filter(isListFile)) {
+      const path = join(folder, name);
+      this.#written.delete(path);
+      this.#queue(repository, path, undefined);
+    }
+    await Promise.all(names.map(name => this.#running.get(join(folder, name))));
+  }
+
+  async #replace(repository: string, path: string, list: StoredList | undefined): Promise<void> {
     const { layout, observer } = this.#options;
     const temp = layout.tempPath();
     await guardDisk(observer, 'record', async () => {
-      if (list === undefined || list.text.length > maxText) return unlink(path).catch(ignoreMissing);
+      const before = (await stat(path).catch(ignoreMissing))?.size ?? 0;
+      if (list === undefined || list.text.length > maxText) {
+        await unlink(path).catch(ignoreMissing);
+        this.#options.onBytes?.(repository, -before);
+        return;
+      }
+      const line = formatChecksummedLine(list);
       try {
-        await writeFile(temp, formatChecksummedLine(list), { mode: 0o640, flush: true });
+        await writeFile(temp, line, { mode: 0o640, flush: true });
         await rename(temp, path);
+        this.#options.onBytes?.(repository, Buffer.byteLength(line) - before);
       } catch (error) {
         await unlink(temp).catch(() => undefined); // the first error is thrown
         if (!isMissing(error)) throw error; // no record: nothing is held of that repository
