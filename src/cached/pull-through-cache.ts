@@ -21,6 +21,7 @@ import type { Records } from '../store/records/records.ts';
 import type { RepositoryRecord } from '../store/records/repository-record.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
+import { AnonymousQuestions } from './access/anonymous-questions.ts';
 import type { Links } from './access/links.ts';
 import { RepositoryAccess } from './access/repository-access.ts';
 import { ServedRepositories } from './access/served-repositories.ts';
@@ -133,6 +134,7 @@ export class PullThroughCache {
       records,
       tags,
       offline,
+      isGuarded,
       manifests: this.#manifests,
       links: this.#links,
       sizes: this.#sizes,
@@ -174,11 +176,17 @@ export class PullThroughCache {
   }
 
   #guard(upstream: Origin): { readonly origin: Origin; readonly access: RepositoryAccess } {
-    const { records, logger, now } = this.#options;
+    const { records, logger, now, tags } = this.#options;
+    const { signal } = this.#stop;
     const visibility = new KnownVisibility({ links: this.#links, logger, now });
     const open = (repository: Repository) => records.open(`${upstream.key}/${repository}`);
-    const origin = mapOrigin(upstream, new VisibilityCheck({ origin: upstream, visibility, open }));
-    return { origin, access: new RepositoryAccess({ origin, visibility, signal: this.#stop.signal }) };
+    const { negativeTtlMs } = tags;
+    const questions = new AnonymousQuestions({ origin: upstream, visibility, negativeTtlMs, signal, now });
+    const origin = mapOrigin(
+      upstream,
+      new VisibilityCheck({ origin: upstream, visibility, questions, open }),
+    );
+    return { origin, access: new RepositoryAccess({ origin, visibility, questions, signal }) };
   }
 
   #blobs(origin: Origin, policy: UpstreamPolicy): CachedBlob {
