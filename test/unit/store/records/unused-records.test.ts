@@ -52,7 +52,7 @@ class Rig {
       record.link(digest(n));
       record.setTag(latest, { descriptor: descriptor(n), checkedAt: this.clock.ms });
     }
-    this.records.lists.write(name, { checkedAt: this.clock.ms, text: 'latest' });
+    this.records.lists.write(name, { checkedAt: this.clock.ms, pieces: ['latest'] });
     await this.records.flush();
   }
 
@@ -126,7 +126,7 @@ test('bytes are those of the files, after writes, rewrites, a restart and remova
   expect([rig.records.bytes, rig.records.bytes > 500]).toEqual([await rig.bytesOnDisk(), true]);
   const record = await rig.records.open(alpine);
   for (let n = 0; n < 2000; n += 1) record.setTag(latest, { descriptor: descriptor(n), checkedAt: n });
-  rig.records.lists.write(alpine, { checkedAt: 5, text: 'other' }, digest(1));
+  rig.records.lists.write(alpine, { checkedAt: 5, pieces: ['other'] }, digest(1));
   await rig.records.flush();
   expect(rig.records.bytes).toBe(await rig.bytesOnDisk());
   await rig.restart();
