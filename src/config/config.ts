@@ -53,6 +53,8 @@ export interface StoreConfig {
   readonly partialTtlMs: number;
   /** 0: no age makes a held blob be verified again. */
   readonly verifyAfterMs: number;
+  /** 0: records never go. */
+  readonly recordsTtlMs: number;
 }
 
 export interface LruConfig {

@@ -76,6 +76,7 @@ const storeSchema = z.strictObject({
   low_watermark: parsed(parsePercentage).prefault('90%'),
   partial_ttl: duration().prefault('7d'),
   verify_after: duration().prefault('30d'),
+  records_ttl: duration().prefault('180d'),
 });
 
 const lruSchema = z.strictObject({
