@@ -149,6 +149,8 @@ export interface UpstreamTimeouts {
   readonly firstByteMs: number;
   readonly stallMs: number;
   readonly giveUpMs: number;
+  /** Bytes per second, over a minute; 0: none. */
+  readonly minRate: number;
 }
 
 export interface TagsConfig {

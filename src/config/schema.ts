@@ -127,6 +127,7 @@ export const upstreamSchema = z.strictObject({
       first_byte: timeout.prefault('8s'),
       stall: timeout.prefault('15s'),
       give_up: timeout.prefault('60s'),
+      min_rate: parsed(parseSize).prefault('1KiB'),
     })
     .prefault({}),
 });
