@@ -13,6 +13,7 @@ import {
   withLibrary,
 } from '../oci/name.ts';
 import type { RegistryReader } from './registry.ts';
+import type { RegistryDeleter, RegistryWriter } from './writer.ts';
 
 export interface DirectoryEntry {
   /** The configured key, canonical: `docker.io`, `registry.lan:5000`. */
@@ -28,11 +29,23 @@ export interface DirectoryOptions {
   readonly ownNames: readonly string[];
 }
 
+/** The metric label of hosted repositories. No upstream has that key: keys have a dot or a port, or are `localhost`. */
+export const HOSTED = 'hosted';
+
 export interface Located {
   readonly registry: RegistryReader;
   readonly repository: Repository;
-  /** A metric label: the configured key. */
+  /** A metric label: the configured key, or `hosted`. */
   readonly upstream: string;
+  /** Absent: nothing can be pushed there. */
+  readonly writer?: RegistryWriter;
+  /** Absent: nothing can be deleted there. */
+  readonly deleter?: RegistryDeleter;
+}
+
+/** What rules are about: `docker.io/library/alpine`; hosted names have no host. */
+export function canonicalNameOf({ upstream, repository }: Pick<Located, 'upstream' | 'repository'>): string {
+  return upstream === HOSTED ? repository : `${upstream}/${repository}`;
 }
 
 export class Directory {

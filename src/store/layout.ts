@@ -9,6 +9,7 @@
  *     DATA/ingest-v1/tmp-…                      files before their rename; swept after the next start
  *     DATA/quarantine-v1/TIME-INODE-sha256-abcdef… a few files that did not match their digest
  *     DATA/records-v1/HOST/REPOSITORY…/_record  one record per repository
+ *     DATA/uploads-v1/ID.part .json             upload sessions and their journals
  *
  * Paths are made of checked digests and checked names only, so none can leave DATA.
  */
@@ -76,6 +77,10 @@ export class StoreLayout {
 
   get recordsFolder(): string {
     return join(this.path, 'records-v1');
+  }
+
+  get uploadsFolder(): string {
+    return join(this.path, 'uploads-v1');
   }
 
   get quarantineFolder(): string {
