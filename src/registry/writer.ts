@@ -28,17 +28,18 @@ export interface StartUpload {
   readonly mount?: Mount;
 }
 
-/** As the directory has located it (`Located`). */
-export interface MountSource {
-  readonly registry: RegistryReader;
-  readonly repository: Repository;
-  readonly upstream: string;
-}
-
 export interface Mount {
   readonly digest: Digest;
   /** A repository from which the caller may pull by name. Absent: any such repository of this registry. */
   readonly from?: MountSource;
+}
+
+/** As `Directory.find` locates it. */
+export interface MountSource {
+  readonly registry: RegistryReader;
+  readonly repository: Repository;
+  /** The configured key, or `hosted`. */
+  readonly upstream: string;
 }
 
 /** The blob was linked: there is nothing to upload. */
