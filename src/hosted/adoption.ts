@@ -4,18 +4,20 @@
  */
 import type { Digest } from '../oci/digest.ts';
 import type { Repository } from '../oci/name.ts';
+import type { ReadOptions } from '../registry/registry.ts';
+import type { Logger } from '../telemetry/logger.ts';
 import type { BlobLinks } from './blob-links.ts';
-import type { HostedLog } from './log/hosted-log.ts';
+import type { HostedLink } from './log/hosted-log.ts';
 
 export interface AdoptionOptions {
-  readonly log: Pick<HostedLog, 'readRepository'>;
   readonly links: Pick<BlobLinks, 'linkHeld'>;
-  /** Bytes; undefined: not held, or known to be bad. */
-  readonly sizeOf: (digest: Digest) => Promise<number | undefined>;
-  /** The mirror's side holds it, and any client may pull it there. */
-  isPublic(digest: Digest): boolean;
-  /** A link younger than that is not written again: a push asks for each of its blobs. Shorter than `gc_grace`. Milliseconds. */
+  /** Of what the mirror's side holds and any client may pull there: bytes. */
+  publicSize(digest: Digest): Promise<number | undefined>;
+  /** Errors: any, while nothing may be written. */
+  requireWritable(): void;
+  /** A link younger than that is not renewed: a push asks for each of its blobs. Shorter than `gc_grace`. Milliseconds. */
   readonly freshMs: number;
+  readonly logger: Logger;
   /** Milliseconds since the epoch. */
   now(): number;
 }
@@ -27,16 +29,42 @@ export class Adoption {
     this.#options = options;
   }
 
-  /**
-   * For a caller who may push to `repository`. Links the blob, or makes its link young again, so that no collection drops it before its
-   * manifest comes. Resolves with the size in bytes; undefined: the repository hasn't got it, and it can't be adopted. Errors: those of
-   * the log; `StoreError`.
-   */
-  async adopt(repository: Repository, digest: Digest, user: string | undefined): Promise<number | undefined> {
-    const { log, links, sizeOf, isPublic, freshMs, now } = this.#options;
-    const link = (await log.readRepository(repository))?.link(digest);
-    if (link !== undefined && now() - link.at < freshMs) return sizeOf(digest);
-    if (link === undefined && !isPublic(digest)) return undefined;
-    return links.linkHeld({ repository, digest, user, how: 'adopt' });
+  /** Resolves with the size in bytes; undefined: the caller may not push, or there is nothing to adopt. Never throws for the disk or the log. */
+  async adopt(
+    repository: Repository,
+    digest: Digest,
+    { caller }: Pick<ReadOptions, 'caller'>,
+  ): Promise<number | undefined> {
+    if (caller?.mayPush(repository) !== true) return undefined;
+    if ((await this.#options.publicSize(digest)) === undefined) return undefined;
+    return this.#link(repository, digest, caller.user, 'adopt');
+  }
+
+  /** A pusher asks for a blob that the repository has: its link is made young again, so that no collection drops it before the manifest comes. */
+  async renew(
+    repository: Repository,
+    link: HostedLink,
+    { caller }: Pick<ReadOptions, 'caller'>,
+  ): Promise<void> {
+    const { now, freshMs } = this.#options;
+    if (caller?.mayPush(repository) !== true || now() - link.at < freshMs) return;
+    await this.#link(repository, link.digest, caller.user, 'push');
+  }
+
+  /** A HEAD is a question: where nothing can be written now, the answer is that the blob has to be pushed. */
+  async #link(
+    repository: Repository,
+    digest: Digest,
+    user: string | undefined,
+    how: 'adopt' | 'push',
+  ): Promise<number | undefined> {
+    const { links, requireWritable, logger } = this.#options;
+    try {
+      requireWritable();
+      return await links.linkHeld({ repository, digest, user, how });
+    } catch (error) {
+      logger.debug('a blob could not be linked', { repository, digest, error });
+      return undefined;
+    }
   }
 }

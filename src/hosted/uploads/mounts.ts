@@ -19,8 +19,8 @@ export interface MountsOptions {
   readonly links: Pick<BlobLinks, 'linkHeld'>;
   /** Bytes; undefined: not held, or known to be bad. */
   readonly sizeOf: (digest: Digest) => Promise<number | undefined>;
-  /** The mirror's side holds it, and any client may pull it there. */
-  isPublic(digest: Digest): boolean;
+  /** Of what the mirror's side holds and any client may pull there: bytes. */
+  publicSize(digest: Digest): Promise<number | undefined>;
   readonly logger: Logger;
 }
 
@@ -41,7 +41,7 @@ export class Mounts {
     if (size === undefined) return undefined;
     const may =
       from === undefined
-        ? this.#isReadableSomewhere(digest, caller)
+        ? await this.#isReadableSomewhere(digest, caller)
         : await this.#isReadable(from, digest, size, caller, signal);
     if (!may) return undefined;
     const linked = await this.#options.links.linkHeld({
@@ -53,9 +53,9 @@ export class Mounts {
     return linked === undefined ? undefined : { kind: 'mounted', digest, size: linked };
   }
 
-  #isReadableSomewhere(digest: Digest, caller: Caller): boolean {
-    const { log, isPublic } = this.#options;
-    if (isPublic(digest)) return true;
+  async #isReadableSomewhere(digest: Digest, caller: Caller): Promise<boolean> {
+    const { log, publicSize } = this.#options;
+    if ((await publicSize(digest)) !== undefined) return true;
     return log
       .names()
       .some(name => log.peek(name)?.link(digest) !== undefined && caller.mayPull(name, 'private'));

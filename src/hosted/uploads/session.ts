@@ -17,7 +17,7 @@ export interface HostedUploadOptions {
   readonly file: UploadFile;
   readonly room: UploadReservation;
   readonly store: Pick<BlobStore, 'commitUpload' | 'syncName'>;
-  readonly links: Pick<BlobLinks, 'link'>;
+  readonly links: Pick<BlobLinks, 'link' | 'requireQuota'>;
   readonly observer: Pick<UploadObserver, 'received'>;
   /** The blob is in its place, but could not be linked: nothing references it, and it may be evicted. */
   orphaned(digest: Digest, size: number): void;
@@ -79,6 +79,8 @@ export class HostedUpload implements UploadSession {
     return this.#inTurn(options.signal, async signal => {
       if (at !== undefined && at !== this.offset) throw outOfOrder(this.offset, at);
       const whole = options.bytes === undefined ? undefined : this.offset + options.bytes;
+      const { repository } = this.#file.record;
+      await this.#options.links.requireQuota(repository, this.expected, whole ?? this.offset);
       const chunks = body[Symbol.asyncIterator]();
       try {
         await this.#take(chunks, whole, signal);

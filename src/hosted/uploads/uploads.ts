@@ -63,7 +63,7 @@ export class Uploads {
   }
 
   /** Errors: UNAVAILABLE; those of the log for a repository that is closed. */
-  async start(
+  async startUpload(
     repository: Repository,
     { digest, algorithm, mount }: StartUpload,
     options: WriteOptions,
@@ -101,7 +101,7 @@ export class Uploads {
   }
 
   /** Errors: BLOB_UPLOAD_UNKNOWN. */
-  async get(repository: Repository, id: string, { caller }: WriteOptions): Promise<UploadSession> {
+  async upload(repository: Repository, id: string, { caller }: WriteOptions): Promise<UploadSession> {
     await this.#found;
     const place = this.#places.get(id);
     if (place?.session === undefined || place.repository !== repository || place.user !== caller.user)

@@ -101,7 +101,7 @@ export class UploadsRig {
   }
 
   async start(start: StartUpload = {}, caller = alice): Promise<UploadSession> {
-    const session = await this.uploads.start(app, start, options(caller));
+    const session = await this.uploads.startUpload(app, start, options(caller));
     if (session.kind === 'session') return session;
     throw new Error('expected a session, got a mount');
   }
@@ -126,7 +126,7 @@ export class UploadsRig {
         log,
         links,
         sizeOf: digest => store.sizeOf(digest),
-        isPublic: digest => this.publicBlobs.has(digest),
+        publicSize: async digest => (this.publicBlobs.has(digest) ? store.sizeOf(digest) : undefined),
         logger: recorder.logger,
       }),
       room,
@@ -155,11 +155,11 @@ export class BlobRegistry extends MemoryRegistry implements Pick<RegistryWriter,
     start: StartUpload,
     write: WriteOptions,
   ): Promise<UploadSession | Mounted> {
-    return this.#rig.uploads.start(repository, start, write);
+    return this.#rig.uploads.startUpload(repository, start, write);
   }
 
   upload(repository: Repository, id: string, write: WriteOptions): Promise<UploadSession> {
-    return this.#rig.uploads.get(repository, id, write);
+    return this.#rig.uploads.upload(repository, id, write);
   }
 
   async deleteBlob(repository: Repository, digest: Digest): Promise<void> {
