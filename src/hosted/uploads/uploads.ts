@@ -76,10 +76,8 @@ export class Uploads {
     }
     await this.#found;
     const { user } = options.caller;
-    await this.#makePlace(user);
-    const id = randomBytes(16).toString('hex');
     const place: Place = { user, repository, session: undefined };
-    this.#places.set(id, place);
+    const id = await this.#addPlace(place);
     try {
       const file = await this.#options.files.create({
         id,
@@ -164,15 +162,19 @@ export class Uploads {
     this.#options.observer.uploadEnded(result);
   }
 
-  /** Errors: UNAVAILABLE. */
-  async #makePlace(user: string | undefined): Promise<void> {
-    if (this.#hasPlace(user)) return;
+  /** Resolves with the id of the new session. Nothing is awaited between the count and the new place. Errors: UNAVAILABLE. */
+  async #addPlace(place: Place): Promise<string> {
     const { now } = this.#options;
-    await this.#expire(session => session.offset === 0 && session.idleMs(now()) >= emptyIdleMs);
-    if (this.#hasPlace(user)) return;
-    throw new RegistryError('UNAVAILABLE', {
-      message: `too many uploads are open: at most ${maxOpenPerUser} of one user and ${maxOpen} in all; finish or cancel some`,
-    });
+    if (!this.#hasPlace(place.user))
+      await this.#expire(session => session.offset === 0 && session.idleMs(now()) >= emptyIdleMs);
+    if (!this.#hasPlace(place.user)) {
+      throw new RegistryError('UNAVAILABLE', {
+        message: `too many uploads are open: at most ${maxOpenPerUser} of one user and ${maxOpen} in all; finish or cancel some`,
+      });
+    }
+    const id = randomBytes(16).toString('hex');
+    this.#places.set(id, place);
+    return id;
   }
 
   #hasPlace(user: string | undefined): boolean {

@@ -10,7 +10,7 @@ import type { Located } from '../../registry/directory.ts';
 import type { BlobStored, Mounted, StartUpload, UploadSession } from '../../registry/writer.ts';
 import type { PushRequest } from '../exchange.ts';
 import { readBody } from '../server/request-body.ts';
-import { digestHeader } from './headers.ts';
+import { answerEmpty, digestHeader } from './headers.ts';
 
 /** How long a client may send nothing within a body; the session stays. */
 const idleMs = 60_000;
@@ -40,7 +40,7 @@ export async function answerUpload(
     case 'upload-cancel':
       await session.cancel();
       dropSession(push);
-      push.context.status = 204;
+      answerEmpty(push.context, 204);
   }
 }
 
@@ -154,8 +154,7 @@ function setSession({ context, name, ns }: PushRequest, { id, offset }: UploadSe
 
 function accepted(push: PushRequest, session: UploadSession, status: 202 | 204): void {
   setSession(push, session);
-  push.context.status = status;
-  push.context.set('Content-Length', '0');
+  answerEmpty(push.context, status);
 }
 
 function dropSession({ context }: PushRequest): void {
@@ -165,8 +164,7 @@ function dropSession({ context }: PushRequest): void {
 function created(push: PushRequest, { digest }: BlobStored | Mounted): void {
   const { context, name, ns } = push;
   dropSession(push);
-  context.status = 201;
   context.set('Location', buildEndpoint({ kind: 'blob', name, digest }, { ns }));
   context.set(digestHeader, digest);
-  context.set('Content-Length', '0');
+  answerEmpty(context, 201);
 }

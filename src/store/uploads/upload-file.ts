@@ -108,15 +108,17 @@ export class UploadFile {
    */
   async handOver(place: (handle: FileHandle, path: string) => Promise<void>): Promise<void> {
     const { observer, partPath } = this.#options;
+    let isThere = false;
     try {
       await this.#use(async handle => {
         await guardDisk(observer, 'write', () => cut(handle, this.#written));
+        isThere = true;
         await place(handle, partPath);
       });
       this.#isHandedOver = true;
     } catch (error) {
       const part = await guardDisk(observer, 'open', () => lstat(partPath).catch(ignoreMissing));
-      this.#isHandedOver = part === undefined;
+      this.#isHandedOver = isThere && part === undefined;
       throw error;
     }
   }
