@@ -210,9 +210,8 @@ export class UpstreamRegistry implements Origin {
     range: ByteRange | undefined,
     options: UpstreamRead,
   ): Promise<BlobAnswer> {
-    const { timeoutMs } = options;
     const open = (signal: AbortSignal) =>
-      this.#ask(options, ({ blobs }) => blobs.open(repository, digest, range, { signal, timeoutMs }));
+      this.#ask(options, ({ blobs }) => blobs.open(repository, digest, range, { ...options, signal }));
     return { checkedAt: this.#now(), ...(await answerBlob(range, options.signal, open)) };
   }
 
@@ -222,12 +221,13 @@ export class UpstreamRegistry implements Origin {
       upstream: this.key,
       repository,
       roundTripMs: () => this.#transport.roundTrip.shortestMs,
-      open: async (offset, { signal, end, background = false, timeoutMs, anonymous, target, ...more }) => {
-        const { expectedSize } = more;
+      open: async (offset, { signal, end, background = false, timeoutMs, anonymous, ...more }) => {
+        const { expectedSize, target, requestId } = more;
         const range =
           end !== undefined ? { first: offset, last: end - 1 } : offset > 0 ? { first: offset } : undefined;
         // a transfer that had bytes has a backoff of its own: failures of other requests don't hold it up
-        const options = { signal, background, timeoutMs, ignoreBreaker: hasGiven, target, expectedSize };
+        const hints = { ignoreBreaker: hasGiven, target, expectedSize };
+        const options = { signal, background, timeoutMs, requestId, ...hints };
         const opened = await this.#ask({ signal, anonymous }, ({ blobs }) =>
           blobs.open(repository, digest, range, options),
         );

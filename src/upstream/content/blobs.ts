@@ -39,8 +39,9 @@ export interface OpenOptions {
   readonly signal: AbortSignal;
   /** No client waits for it: it may queue, and its deadline starts when it leaves the queue. */
   readonly background?: boolean;
-  /** See `Operation.timeoutMs`. */
+  /** See `Operation`. */
   readonly timeoutMs?: number | undefined;
+  readonly requestId?: string | undefined;
   /** See `RegistryRequest.ignoreBreaker`. */
   readonly ignoreBreaker?: boolean;
   /** See `OpenedSource.target`. */
@@ -66,11 +67,11 @@ export class Blobs {
   stat(
     repository: Repository,
     digest: Digest,
-    options: Pick<OpenOptions, 'signal' | 'timeoutMs'> & { readonly existenceOnly?: boolean },
+    options: Pick<OpenOptions, 'signal' | 'timeoutMs' | 'requestId'> & { readonly existenceOnly?: boolean },
   ): Promise<number | undefined> {
-    const { signal, timeoutMs, existenceOnly = false } = options;
+    const { signal, timeoutMs, requestId, existenceOnly = false } = options;
     return this.#options.operations.run(
-      { kind: 'blob', subject: `HEAD ${repository} ${digest}`, signal, timeoutMs },
+      { kind: 'blob', subject: `HEAD ${repository} ${digest}`, signal, timeoutMs, requestId },
       async deadline => {
         const request = this.#request('HEAD', repository, digest);
         const reply = await this.#options.requester.send(
@@ -113,7 +114,7 @@ export class Blobs {
     range: ByteRange | undefined,
     options: OpenOptions,
   ): Promise<OpenedTransfer> {
-    const { signal, timeoutMs, ignoreBreaker = false, target, expectedSize } = options;
+    const { signal, timeoutMs, requestId, ignoreBreaker = false, target, expectedSize } = options;
     const { key, observer, requester, operations } = this.#options;
     const release = options.background === true ? await this.#backgroundLimit.acquire(signal) : undefined;
     const operation = {
@@ -121,6 +122,7 @@ export class Blobs {
       subject: `GET ${repository} ${digest}`,
       signal,
       timeoutMs,
+      requestId,
       ignoreBreaker,
       keepsDeadline: true,
     } as const;
