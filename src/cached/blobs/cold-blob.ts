@@ -34,6 +34,8 @@ export interface BlobRequest {
   /** Undefined: the whole blob. */
   readonly range: ByteRange | undefined;
   readonly signal: AbortSignal;
+  /** See `ReadOptions`. */
+  readonly requestId?: string;
 }
 
 export interface ColdBlobOptions {
@@ -83,8 +85,8 @@ export class ColdBlob {
     const isAlone = closed !== undefined && (known === undefined || !needsWhole(closed, known));
     // A download that asks through this very repository is the proof under way: no HEAD beside it.
     const isProofUnderWay = downloads.get(digest)?.sources.has(upstream, repository) ?? true;
-    if (!isProofUnderWay) await proofs.require(record, repository, digest, signal);
-    const source = proofs.linkingSource(record, repository, digest);
+    if (!isProofUnderWay) await proofs.require(record, repository, digest, request);
+    const source = proofs.linkingSource(record, repository, digest, request);
     const download = await this.#enter(request, source, known);
     const joined = { request, download, source, endsAtMs };
     const answer = await this.#join(joined, isAlone ? closed : undefined).finally(() => download.leave());
@@ -136,7 +138,7 @@ export class ColdBlob {
       await waitFor(download.ready(opened), signal).catch(error => {
         if (!(error instanceof NoRoomError)) throw error; // the reader goes on by itself then
       });
-      await proofs.require(record, repository, digest, signal);
+      await proofs.require(record, repository, digest, request);
       const size = opened.size;
       if (await this.#isManifest(record, digest, opened)) throw manifestAsBlob(source.upstream, digest);
       if (size === undefined) return { outcome, size, start: 0, end: undefined, partial: false, reader };
@@ -207,12 +209,12 @@ export class ColdBlob {
   }
 
   async #answerRange(
-    { record, repository, digest, signal }: BlobRequest,
+    request: BlobRequest,
     { first, last }: ClosedRange,
     ingest: Ingest,
     reader: FollowerReader,
   ): Promise<Omit<BlobAnswer, 'outcome'> | 'whole'> {
-    await this.#options.proofs.require(record, repository, digest, signal);
+    await this.#options.proofs.require(request.record, request.repository, request.digest, request);
     const { size } = ingest;
     if (size !== undefined && first >= size) throw unsatisfiable(size);
     if (size === undefined || needsWhole({ first, last }, size)) return 'whole';
