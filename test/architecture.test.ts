@@ -79,7 +79,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
   },
   'app/lifecycle.ts': { may: 'telemetry', because: 'order of start and stop is told by app/mirror.ts' },
   'app/store-scan.ts': {
-    may: 'app/app-context.ts app/storage.ts oci lru store cached',
+    may: 'app/app-context.ts app/storage.ts lib oci lru store cached',
     because: 'it only fills after the start what lru and cached keep in memory',
   },
   'app/app-context.ts': {
@@ -90,8 +90,12 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'app/app-context.ts config oci lru redis',
     because: 'it only chooses where the LRU index is, and opens Redis for it and the fleet',
   },
+  'app/hosted-log.ts': {
+    may: 'app/app-context.ts content hosted oci store',
+    because: 'what is hosted is known before anything is evicted, whether or not the registry is on',
+  },
   'app/storage.ts': {
-    may: 'app/app-context.ts cached capacity content lru store app/open-lru.ts redis',
+    may: 'app/app-context.ts cached capacity content lru oci store app/hosted-log.ts app/open-lru.ts redis',
     because: 'what is held is put together without upstreams and doors',
   },
   'app/fleet-setup.ts': {
@@ -120,7 +124,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'commands are put together from what is composed already',
   },
   'app/store-admin.ts': {
-    may: 'oci telemetry config admin capacity store version.ts',
+    may: 'oci telemetry config admin capacity hosted store version.ts',
     because: 'the composition of a store without a daemon',
   },
   'app/upstream-check.ts': {
@@ -157,7 +161,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
     because: 'a node is one object, and none of its parts works alone',
   },
   hosted: {
-    files: '',
+    files: 'log/logged-repositories.ts log/reference-counts.ts',
     because: 'the private registry is one reader and writer; its log and its collection are its own business',
   },
   http: {

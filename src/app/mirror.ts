@@ -56,13 +56,14 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
 
   const redis = await openRedis(context);
   const storage = await openStorage(layout, redis, context);
-  const { capacity, lru, lruState, lastUses } = storage;
+  const { capacity, lru, lruState, lastUses, hosted, owners } = storage;
   metrics.sampleStore(() => sampleStore(storage));
   const fleet = await setUpFleet(storage, redis, context);
   const cache = new PullThroughCache({
     layout,
     store: storage.store,
     quarantine: storage.quarantine,
+    isHosted: digest => hosted.mayLink(digest),
     records: storage.records,
     downloads: storage.downloads,
     room: capacity,
@@ -74,12 +75,11 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       },
       verified: digest => lastUses.verified(digest),
       manifestStored: (digest, bytes) => {
-        capacity.account(bytes);
-        if (bytes > 0) fleet?.holders.note(digest);
+        owners.manifestStored(digest, bytes);
+        fleet?.holders.note(digest);
       },
-      removed: (digest, bytes, kind) => {
-        if (kind === 'manifest' && lru.sizeOf(digest) === undefined) capacity.account(-bytes);
-        lru.remove(digest);
+      removed: digest => {
+        owners.gone(digest);
         fleet?.holders.forget(digest);
       },
     },
@@ -90,7 +90,13 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     observer: metrics,
     logger,
     now,
-    indexedSize: digest => lru.sizeOf(digest),
+    indexedSize: digest => lru.sizeOf(digest) ?? hosted.references.sizeOf(digest),
+  });
+  owners.listen({
+    removed: digest => {
+      cache.forgetManifest(digest);
+      fleet?.holders.forget(digest);
+    },
   });
   const upstreams = await openUpstreams(cache, fleet, context);
   await lifecycle.start(
@@ -110,7 +116,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   );
   const clients = new ClientUsage(now);
   const readStats = createStats(storage, upstreams, clients, context);
-  const admin = createAdmin({ storage, cache, upstreams, stats: readStats, scanned: scan.done }, context);
+  const admin = createAdmin({ storage, upstreams, stats: readStats, scanned: scan.done }, context);
   await lifecycle.start(
     'admin socket',
     () => owner.serve(createAdminApp({ admin, logger })),
