@@ -124,7 +124,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'commands are put together from what is composed already',
   },
   'app/store-admin.ts': {
-    may: 'oci telemetry config admin capacity hosted store version.ts',
+    may: 'oci telemetry config admin capacity app/hosted-log.ts store version.ts',
     because: 'the composition of a store without a daemon',
   },
   'app/upstream-check.ts': {
@@ -161,7 +161,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
     because: 'a node is one object, and none of its parts works alone',
   },
   hosted: {
-    files: 'log/logged-repositories.ts log/reference-counts.ts',
+    files: 'log/logged-repositories.ts log/reference-counts.ts log/repair.ts',
     because: 'the private registry is one reader and writer; its log and its collection are its own business',
   },
   http: {

@@ -59,6 +59,7 @@ class EvictionRig {
       isHosted: digest => this.hosted.has(digest),
       blobRemoved: digest => void this.forgotten.push(digest),
       manifestRemoved: digest => void this.forgotten.push(digest),
+      repair: () => Promise.reject(new Error('not asked here')),
       stats: () => Promise.reject(new Error('not asked here')),
       flush: () => Promise.resolve(),
       ready: () => Promise.resolve(),
