@@ -85,7 +85,7 @@ export class HostedContent {
 /** What a repair looks through. */
 export interface StoredContent {
   readonly store: Pick<BlobStore, 'open' | 'sizeOf' | 'scan'>;
-  readonly records: Pick<Records, 'names' | 'open'>;
+  readonly records: Pick<Records, 'allNames' | 'look'>;
 }
 
 /** All that cached records know as a manifest or a blob. */
@@ -94,9 +94,9 @@ async function cachedDigests(
   signal: AbortSignal,
 ): Promise<ReadonlySet<Digest>> {
   const known = new Set<Digest>();
-  for await (const name of records.names()) {
+  for (const name of await records.allNames()) {
     signal.throwIfAborted();
-    const record = await records.open(name).catch(() => undefined); // a foreign folder, reported at the start
+    const record = await records.look(name).catch(() => undefined); // a foreign folder, reported at the start
     for (const { digest } of record?.manifests() ?? []) known.add(digest);
     for (const digest of record?.links() ?? []) known.add(digest);
   }

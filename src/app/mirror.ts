@@ -65,6 +65,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     quarantine: storage.quarantine,
     isHosted: digest => hosted.mayLink(digest),
     records: storage.records,
+    links: storage.links,
     downloads: storage.downloads,
     room: capacity,
     events: {
