@@ -72,7 +72,8 @@ export async function repairLog(
     if (line?.foreign !== undefined) foreign.push(line.foreign);
   }
   const found = isWhole ? [] : await findManifests(state, damaged, dropped, options, signal);
-  for (const manifest of found) state.apply(await changesOf(manifest, options));
+  for (const manifest of found) state.apply(manifestChanges(manifest, options.now()));
+  if (!isWhole) state.apply(await lostLinks(state, damaged, options, signal));
   const damagedLog = logs.damagedPath(name, now());
   const file = logs.open(name);
   await file.replace(
@@ -128,30 +129,48 @@ async function readFound(store: RepairOptions['store'], digest: Digest): Promise
   return { descriptor: { digest, mediaType, size: held.size }, parsed: held.parsed };
 }
 
-/** An image was taken only with its blobs, so it links them. The children of an index may never have been here. */
-async function changesOf(
-  { descriptor, parsed }: FoundManifest,
-  options: RepairOptions,
-): Promise<HostedChange[]> {
-  const cause = { at: options.now(), how: 'repair' } as const;
-  const { config, layers, subject, annotations } = parsed;
-  const changes: HostedChange[] = [];
-  for (const { digest, mediaType } of config === undefined ? layers : [config, ...layers]) {
-    const size = isDistributable(mediaType) ? await options.store.sizeOf(digest) : undefined;
-    if (size !== undefined) changes.push({ type: 'link', digest, size, ...cause });
-  }
+function manifestChanges({ descriptor, parsed }: FoundManifest, at: number): HostedChange[] {
+  const { config, subject, annotations } = parsed;
   const artifactType = parsed.artifactType ?? config?.mediaType;
-  changes.push({
-    type: 'manifest',
-    descriptor,
-    names: namesOf(parsed),
-    tags: [],
-    ...(artifactType !== undefined && { artifactType }),
-    ...(annotations && { annotations }),
-    ...(subject && { subject: subject.digest }),
-    ...cause,
-  });
-  return changes;
+  return [
+    {
+      type: 'manifest',
+      descriptor,
+      names: namesOf(parsed),
+      tags: [],
+      ...(artifactType !== undefined && { artifactType }),
+      ...(annotations && { annotations }),
+      ...(subject && { subject: subject.digest }),
+      at,
+      how: 'repair',
+    },
+  ];
+}
+
+/**
+ * Blobs whose links were in damaged lines: those that these lines say, and those of images, which were taken only with their blobs. The
+ * children of an index may never have been here, so they are not linked for it.
+ */
+async function lostLinks(
+  state: RepositoryState,
+  damaged: readonly string[],
+  { store, now }: RepairOptions,
+  signal: AbortSignal,
+): Promise<HostedChange[]> {
+  const wanted = new Set(damaged.flatMap(linksIn));
+  for (const digest of [...state.manifests.keys(), ...state.deleted.keys()]) {
+    signal.throwIfAborted();
+    wanted.add(digest);
+    const { config, layers = [] } = (await readFound(store, digest))?.parsed ?? {};
+    for (const layer of layers) if (isDistributable(layer.mediaType)) wanted.add(layer.digest);
+    if (config !== undefined) wanted.add(config.digest);
+  }
+  const links: HostedChange[] = [];
+  for (const digest of wanted) {
+    const size = state.links.has(digest) ? undefined : await store.sizeOf(digest);
+    if (size !== undefined) links.push({ type: 'link', digest, size, at: now(), how: 'repair' });
+  }
+  return links;
 }
 
 function namesOf({ config, layers, manifests }: ParsedManifest): readonly Digest[] {
@@ -167,6 +186,11 @@ function noteDropped(dropped: Set<Digest>, change: LoggedChange): void {
 
 function digestsIn(line: string): readonly Digest[] {
   return Array.from(line.matchAll(digestPattern), ([digest]) => digest).filter(isDigest);
+}
+
+function linksIn(line: string): readonly Digest[] {
+  const links = line.matchAll(/"type":"link","digest":"([^"]+)"/g);
+  return Array.from(links, ([, digest = '']) => digest).filter(isDigest);
 }
 
 /** In `"tag":"…"` and `"tags":["…"]`. */
