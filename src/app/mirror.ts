@@ -15,6 +15,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { AppContext } from './app-context.ts';
 import { createAdmin, createStats } from './daemon-admin.ts';
 import { setUpFleet } from './fleet-setup.ts';
+import { openHosted } from './hosted.ts';
 import { type CloseOptions, Lifecycle } from './lifecycle.ts';
 import { listen } from './listeners.ts';
 import { openRedis } from './open-lru.ts';
@@ -56,14 +57,14 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
 
   const redis = await openRedis(context);
   const storage = await openStorage(layout, redis, context);
-  const { capacity, lru, lruState, lastUses, hosted, owners } = storage;
+  const { capacity, lru, lruState, lastUses, owners } = storage;
   metrics.sampleStore(() => sampleStore(storage));
   const fleet = await setUpFleet(storage, redis, context);
   const cache = new PullThroughCache({
     layout,
     store: storage.store,
     quarantine: storage.quarantine,
-    isHosted: digest => hosted.mayLink(digest),
+    isHosted: digest => storage.hosted.mayLink(digest),
     records: storage.records,
     links: storage.links,
     downloads: storage.downloads,
@@ -91,7 +92,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     observer: metrics,
     logger,
     now,
-    indexedSize: digest => lru.sizeOf(digest) ?? hosted.references.sizeOf(digest),
+    indexedSize: digest => lru.sizeOf(digest) ?? storage.hosted.references.sizeOf(digest),
   });
   owners.listen({
     removed: digest => {
@@ -105,9 +106,11 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     () => cache,
     part => part.close(),
   );
+  const hosted = await openHosted(cache, storage, context);
   const directory = new Directory({
     upstreams,
-    defaultUpstream: config.defaultUpstream,
+    ...(config.defaultUpstream !== undefined && { defaultUpstream: config.defaultUpstream }),
+    ...(hosted !== undefined && { hosted }),
     ownNames: ownNamesOf(config),
   });
   const scan = await lifecycle.start(
