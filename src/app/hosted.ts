@@ -10,15 +10,18 @@ import { HostedManifests } from '../hosted/hosted-manifests.ts';
 import { HostedRegistry } from '../hosted/hosted-registry.ts';
 import { ImmutableTags } from '../hosted/immutable-tags.ts';
 import type { HostedLog } from '../hosted/log/hosted-log.ts';
+import { LoggedRepositories } from '../hosted/log/logged-repositories.ts';
+import { ReferenceCounts } from '../hosted/log/reference-counts.ts';
 import { ManifestPuts } from '../hosted/put-manifest.ts';
 import { RegistryError } from '../oci/error.ts';
 import { hostRepositories } from '../oci/name.ts';
 import type { HostedEntry } from '../registry/directory.ts';
+import { HostedLogs } from '../store/hosted/hosted-logs.ts';
 import type { AppContext } from './app-context.ts';
 import { openUploads } from './hosted-uploads.ts';
 import type { Storage } from './storage.ts';
 
-/** What other branches build: handed in until it is here. */
+/** A test may hand its own in. */
 export interface HostedParts {
   readonly log: HostedLog;
 }
@@ -38,8 +41,8 @@ export async function openHosted(
   const { config, logger, now } = context;
   const { store, lru, lastUses } = storage;
   const { repositories, immutable: immutablePatterns, readOnly } = config.hosted;
-  if (repositories.length === 0 || parts === undefined) return undefined;
-  const { log } = parts;
+  if (repositories.length === 0) return undefined;
+  const log = parts?.log ?? (await openLog(storage, context));
   const { files, manifests } = cache.content;
   const holds = new BlobHolds();
   const immutable = new ImmutableTags(immutablePatterns);
@@ -76,6 +79,17 @@ export async function openHosted(
     deletes: new HostedDeletes({ log, immutable, now }),
   });
   return { patterns: repositories, registry, log, holds };
+}
+
+/** Reads the logs in the background. */
+function openLog(
+  { layout }: Storage,
+  { lifecycle, metrics, logger, now }: AppContext,
+): Promise<LoggedRepositories> {
+  const logs = new HostedLogs({ layout, observer: metrics });
+  const references = new ReferenceCounts();
+  const open = () => new LoggedRepositories({ logs, references, logger, now });
+  return lifecycle.start('hosted repositories', open, part => part.close());
 }
 
 /** Errors: UNAVAILABLE. */

@@ -1,13 +1,13 @@
 /** What the contract's suite can't see: limits, expiry, room, restarts, a log that takes no line. */
 import { readdir, rm } from 'node:fs/promises';
 import { describe, expect, test } from 'vitest';
-import { digestOf } from '../../../src/oci/digest.ts';
-import { RegistryError } from '../../../src/oci/error.ts';
-import { anonymousCaller, type Caller, operatorCaller } from '../../../src/registry/caller.ts';
-import type { UploadSession } from '../../../src/registry/writer.ts';
-import { patternBlob } from '../../support/content.ts';
-import { deferred, Gate } from '../../support/gates.ts';
-import { filesUnder } from '../../support/temp-dir.ts';
+import { digestOf } from '../../../../src/oci/digest.ts';
+import { RegistryError } from '../../../../src/oci/error.ts';
+import { anonymousCaller, type Caller, operatorCaller } from '../../../../src/registry/caller.ts';
+import type { UploadSession } from '../../../../src/registry/writer.ts';
+import { patternBlob } from '../../../support/content.ts';
+import { deferred, Gate } from '../../../support/gates.ts';
+import { filesUnder } from '../../../support/temp-dir.ts';
 import { alice, app, bodyOf, options, UploadsRig } from './uploads-rig.ts';
 
 const mebibyte = 1024 * 1024;

@@ -3,32 +3,32 @@
  * find it. The log is in memory; the disk under the room is a number.
  */
 import { onTestFinished } from 'vitest';
-import { UploadRoom } from '../../../src/capacity/upload-room.ts';
-import { BlobHolds } from '../../../src/content/blob-holds.ts';
-import { BlobLinks } from '../../../src/hosted/blob-links.ts';
-import { Mounts } from '../../../src/hosted/uploads/mounts.ts';
-import { Uploads } from '../../../src/hosted/uploads/uploads.ts';
-import type { Digest } from '../../../src/oci/digest.ts';
-import { RegistryError } from '../../../src/oci/error.ts';
-import { parseRepository, type Repository } from '../../../src/oci/name.ts';
-import { type ByteRange, spanOf } from '../../../src/oci/range.ts';
-import { type Caller, operatorCaller } from '../../../src/registry/caller.ts';
-import type { BlobAnswer, StatAnswer } from '../../../src/registry/registry.ts';
+import { UploadRoom } from '../../../../src/capacity/upload-room.ts';
+import { BlobHolds } from '../../../../src/content/blob-holds.ts';
+import { BlobLinks } from '../../../../src/hosted/blob-links.ts';
+import { Mounts } from '../../../../src/hosted/uploads/mounts.ts';
+import { Uploads } from '../../../../src/hosted/uploads/uploads.ts';
+import type { Digest } from '../../../../src/oci/digest.ts';
+import { RegistryError } from '../../../../src/oci/error.ts';
+import { parseRepository, type Repository } from '../../../../src/oci/name.ts';
+import { type ByteRange, spanOf } from '../../../../src/oci/range.ts';
+import { type Caller, operatorCaller } from '../../../../src/registry/caller.ts';
+import type { BlobAnswer, StatAnswer } from '../../../../src/registry/registry.ts';
 import type {
   Mounted,
   RegistryWriter,
   StartUpload,
   UploadSession,
   WriteOptions,
-} from '../../../src/registry/writer.ts';
-import { BlobStore } from '../../../src/store/blobs/blob-store.ts';
-import { StoreLayout } from '../../../src/store/layout.ts';
-import { UploadFiles } from '../../../src/store/uploads/upload-files.ts';
-import type { UploadObserver } from '../../../src/telemetry/observer.ts';
-import { MemoryHostedLog } from '../../support/memory-hosted-log.ts';
-import { MemoryRegistry } from '../../support/memory-registry.ts';
-import { Recorder } from '../../support/recorder.ts';
-import { tempDir } from '../../support/temp-dir.ts';
+} from '../../../../src/registry/writer.ts';
+import { BlobStore } from '../../../../src/store/blobs/blob-store.ts';
+import { StoreLayout } from '../../../../src/store/layout.ts';
+import { UploadFiles } from '../../../../src/store/uploads/upload-files.ts';
+import type { UploadObserver } from '../../../../src/telemetry/observer.ts';
+import { MemoryHostedLog } from '../../../support/memory-hosted-log.ts';
+import { MemoryRegistry } from '../../../support/memory-registry.ts';
+import { Recorder } from '../../../support/recorder.ts';
+import { tempDir } from '../../../support/temp-dir.ts';
 
 export const app = parseRepository('team/app');
 export const other = parseRepository('team/other');
