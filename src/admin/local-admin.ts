@@ -35,6 +35,8 @@ export interface LocalAdminOptions {
   readonly registry: ((host: string) => Pick<RegistryReader, 'manifest'> | undefined) | undefined;
   /** That digest is being filled. */
   isActive(digest: Digest): boolean;
+  /** A hosted repository needs it, or may need it. */
+  isHosted(digest: Digest): boolean;
   /** Its file was removed: whatever counts or keeps it must forget it. */
   blobRemoved(digest: Digest, bytes: number): void;
   manifestRemoved(digest: Digest, bytes: number): void;

@@ -2,7 +2,7 @@
  * The private registry, put together over the store and what the cache holds. Absent where `hosted.repositories` names nothing.
  */
 import type { PullThroughCache } from '../cached/pull-through-cache.ts';
-import { BlobHolds } from '../content/blob-holds.ts';
+import type { BlobHolds } from '../content/blob-holds.ts';
 import { HostedBlobs } from '../hosted/hosted-blobs.ts';
 import { HostedDeletes } from '../hosted/hosted-deletes.ts';
 import { HostedLists } from '../hosted/hosted-lists.ts';
@@ -10,21 +10,13 @@ import { HostedManifests } from '../hosted/hosted-manifests.ts';
 import { HostedRegistry } from '../hosted/hosted-registry.ts';
 import { ImmutableTags } from '../hosted/immutable-tags.ts';
 import type { HostedLog } from '../hosted/log/hosted-log.ts';
-import { LoggedRepositories } from '../hosted/log/logged-repositories.ts';
-import { ReferenceCounts } from '../hosted/log/reference-counts.ts';
 import { ManifestPuts } from '../hosted/put-manifest.ts';
 import { RegistryError } from '../oci/error.ts';
 import { hostRepositories } from '../oci/name.ts';
 import type { HostedEntry } from '../registry/directory.ts';
-import { HostedLogs } from '../store/hosted/hosted-logs.ts';
 import type { AppContext } from './app-context.ts';
 import { openUploads } from './hosted-uploads.ts';
 import type { Storage } from './storage.ts';
-
-/** A test may hand its own in. */
-export interface HostedParts {
-  readonly log: HostedLog;
-}
 
 export interface OpenedHosted extends HostedEntry {
   readonly registry: HostedRegistry;
@@ -35,16 +27,14 @@ export interface OpenedHosted extends HostedEntry {
 export async function openHosted(
   cache: PullThroughCache,
   storage: Storage,
-  parts: HostedParts | undefined,
   context: AppContext,
 ): Promise<OpenedHosted | undefined> {
   const { config, logger, now } = context;
   const { store, lru, lastUses } = storage;
   const { repositories, immutable: immutablePatterns, readOnly } = config.hosted;
   if (repositories.length === 0) return undefined;
-  const log = parts?.log ?? (await openLog(storage, context));
+  const { log, holds } = storage.hosted;
   const { files, manifests } = cache.content;
-  const holds = new BlobHolds();
   const immutable = new ImmutableTags(immutablePatterns);
   const touch = (digest: Parameters<typeof lru.touch>[0]): void => {
     lru.touch(digest);
@@ -79,17 +69,6 @@ export async function openHosted(
     deletes: new HostedDeletes({ log, immutable, now }),
   });
   return { patterns: repositories, registry, log, holds };
-}
-
-/** Reads the logs in the background. */
-function openLog(
-  { layout }: Storage,
-  { lifecycle, metrics, logger, now }: AppContext,
-): Promise<LoggedRepositories> {
-  const logs = new HostedLogs({ layout, observer: metrics });
-  const references = new ReferenceCounts();
-  const open = () => new LoggedRepositories({ logs, references, logger, now });
-  return lifecycle.start('hosted repositories', open, part => part.close());
 }
 
 /** Errors: UNAVAILABLE. */

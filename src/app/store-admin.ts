@@ -9,8 +9,11 @@ import { imageHostsOf } from '../admin/image-name.ts';
 import { LocalAdmin } from '../admin/local-admin.ts';
 import { computeLimit } from '../capacity/ledger.ts';
 import type { Config } from '../config/config.ts';
+import { LoggedRepositories } from '../hosted/log/logged-repositories.ts';
+import { ReferenceCounts } from '../hosted/log/reference-counts.ts';
 import type { Digest } from '../oci/digest.ts';
 import { BlobStore } from '../store/blobs/blob-store.ts';
+import { HostedLogs } from '../store/hosted/hosted-logs.ts';
 import { sumPartials } from '../store/ingest/sweep.ts';
 import { StoreLayout } from '../store/layout.ts';
 import { StoreOwner } from '../store/owner.ts';
@@ -49,6 +52,9 @@ export async function openStoreAdmin(
       logger,
       onEntry: (entry, record) => pins.heard(entry, record),
     });
+    const references = new ReferenceCounts();
+    const logs = new HostedLogs({ layout, observer });
+    const hosted = new LoggedRepositories({ logs, references, logger, now: () => Date.now() });
     const admin = new LocalAdmin({
       records,
       store,
@@ -57,16 +63,24 @@ export async function openStoreAdmin(
       hosts: imageHostsOf(config),
       registry: undefined,
       isActive: () => false,
+      isHosted: digest => !hosted.isComplete || hosted.closed().size > 0 || references.has(digest),
       blobRemoved: () => {},
       manifestRemoved: () => {},
       flush: () => Promise.resolve(),
-      ready: () => loadPins(records, pins),
+      ready: async () => {
+        await Promise.all([loadPins(records, pins), hosted.complete]);
+      },
       stats: async () => {
         await loadPins(records, pins);
         return readStats(config, layout, store, records, pins);
       },
     });
-    return { admin, close: async () => await records.close().finally(() => owner?.release()) };
+    return {
+      admin,
+      close: async () => {
+        await Promise.all([records.close(), hosted.close()]).finally(() => owner?.release());
+      },
+    };
   } catch (error) {
     await owner?.release();
     throw error;

@@ -25,6 +25,15 @@ function basic(name: string): Record<string, string> {
   return { Authorization: `Basic ${Buffer.from(`${name}:password of ${name}`).toString('base64')}` };
 }
 
+/** Users alice and bob. */
+async function accessOf(...rules: readonly object[]): Promise<Record<string, unknown>> {
+  const htpasswd = join(await tempDir(), 'htpasswd');
+  const users = ['alice', 'bob'];
+  const lines = await Promise.all(users.map(async name => `${name}:${await hash(`password of ${name}`, 4)}`));
+  await writeFile(htpasswd, `${lines.join('\n')}\n`);
+  return { htpasswd, rules };
+}
+
 interface Rig {
   readonly upstream: FakeUpstream;
   readonly mirror: TestMirror;
@@ -140,17 +149,10 @@ test('a mirrored blob without a link there costs one HEAD; an upstream that does
 });
 
 test('a repository that the caller may not read is an upload, whether it has the blob or not', async () => {
-  const htpasswd = join(await tempDir(), 'htpasswd');
-  const users = ['alice', 'bob'];
-  const lines = await Promise.all(users.map(async name => `${name}:${await hash(`password of ${name}`, 4)}`));
-  await writeFile(htpasswd, `${lines.join('\n')}\n`);
-  const access = {
-    htpasswd,
-    rules: [
-      { repositories: ['secret/**'], users: ['alice'], actions: ['pull', 'push'] },
-      { repositories: ['team/**', 'docker.io/**'], users: ['*'], actions: ['pull', 'push'] },
-    ],
-  };
+  const access = await accessOf(
+    { repositories: ['secret/**'], users: ['alice'], actions: ['pull', 'push'] },
+    { repositories: ['team/**', 'docker.io/**'], users: ['*'], actions: ['pull', 'push'] },
+  );
   const { mirror } = await start({ access });
   const { url } = mirror;
   const start1 = await send(url, 'POST', `/v2/secret/app/blobs/uploads/?digest=${base.digest}`, {
@@ -189,9 +191,14 @@ test('adoption is for pushers, and never of a private upstream’s blobs', async
   const reader = await start({ access });
   await pullBase(reader);
   expect((await head(reader.mirror.url, `/v2/team/app/blobs/${base.digest}`)).status).toBe(404);
-  const secret = await start({}, 'private');
-  expect(await pushBlob(secret.mirror.url, 'secret/app', base)).toBe(201); // held, and linked there alone
-  expect((await head(secret.mirror.url, `/v2/team/app/blobs/${base.digest}`)).status).toBe(404);
+  const all = await accessOf({ repositories: ['**'], users: ['alice'], actions: ['pull', 'push'] });
+  const secret = await start({ access: all }, 'private');
+  const headers = basic('alice');
+  await pullBase(secret, headers);
+  expect((await head(secret.mirror.url, `/v2/team/app/blobs/${base.digest}`, { headers })).status).toBe(404);
+  // Named, it is a mount: this caller may read it there.
+  const { status } = await mount(secret.mirror.url, 'team/app', `${base.digest}&from=library/base`, headers);
+  expect(status).toBe(201);
 });
 
 test('an image over a base that was pulled: the bytes received are those of its own layer', async () => {

@@ -5,7 +5,6 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { type CallResult, get, head } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';
-import { MemoryHostedLog } from '../support/memory-hosted-log.ts';
 import { startTestMirror, type TestMirror } from '../support/mirror.ts';
 import { filesUnder } from '../support/temp-dir.ts';
 import { finish, open, pushBlob, send, startUpload } from '../support/upload-client.ts';
@@ -22,7 +21,6 @@ beforeEach(async () => {
   upstream = await startFakeUpstream();
   mirror = await startTestMirror({
     upstream,
-    hosted: { log: new MemoryHostedLog() },
     config: { hosted: { repositories: ['team/**'] } },
   });
 });

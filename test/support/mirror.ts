@@ -10,7 +10,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { stringify } from 'yaml';
-import { type MirrorOptions, startMirror } from '../../src/app/mirror.ts';
+import { startMirror } from '../../src/app/mirror.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { createLogger } from '../../src/log.ts';
 import { get } from './client.ts';
@@ -29,8 +29,6 @@ export interface TestMirrorOptions {
   readonly now?: () => number;
   /** Of a child: it kills itself after so many operations on files of the private registry (kill-at-disk-step.mjs). */
   readonly killAfterStep?: number;
-  /** With `config.hosted.repositories`. */
-  readonly hosted?: MirrorOptions['hosted'];
 }
 
 export interface TestMirror {
@@ -71,8 +69,7 @@ export async function startTestMirror(options: TestMirrorOptions = {}): Promise<
   const { config } = await loadConfig({ file, env: {}, cwd: '/' });
   const log: Record<string, unknown>[] = [];
   const logger = createLogger({ level: 'debug', format: 'json', write: line => log.push(JSON.parse(line)) });
-  const { now, hosted } = options;
-  const mirror = await startMirror(config, { logger, ...(now && { now }), ...(hosted && { hosted }) });
+  const mirror = await startMirror(config, { logger, ...(options.now && { now: options.now }) });
   let closed: Promise<void> | undefined;
   const close = (drainMs = 0) => {
     closed ??= mirror.close({ drainMs });
