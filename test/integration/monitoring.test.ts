@@ -36,7 +36,8 @@ async function scrape(): Promise<{ types: Map<string, string>; labels: Map<strin
     404,
   );
 
-  const text = (await get(mirror.url, '/metrics')).body.toString() + (await fleetMetrics()) + (await uploadMetrics());
+  const text =
+    (await get(mirror.url, '/metrics')).body.toString() + (await fleetMetrics()) + (await uploadMetrics());
   const types = new Map(
     [...text.matchAll(/^# TYPE (\w+) (\w+)$/gm)].map(([, name = '', type = '']) => [name, type]),
   );
