@@ -132,7 +132,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'commands are put together from what is composed already',
   },
   'app/store-admin.ts': {
-    may: 'oci telemetry config admin capacity hosted store version.ts',
+    may: 'oci telemetry config admin capacity app/hosted-log.ts store version.ts',
     because: 'the composition of a store without a daemon',
   },
   'app/upstream-check.ts': {
@@ -152,7 +152,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
  */
 const fronts: Readonly<Record<string, { readonly files: string; readonly because: string }>> = {
   cached: {
-    files: 'download/downloads.ts pull-through-cache.ts',
+    files: 'access/links.ts download/downloads.ts pull-through-cache.ts',
     because: 'the cache is one RegistryReader per upstream; what runs inside it is its own business',
   },
   cli: {
@@ -170,7 +170,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   hosted: {
     files:
-      'adoption.ts blob-links.ts hosted-blobs.ts hosted-deletes.ts hosted-lists.ts hosted-manifests.ts hosted-registry.ts immutable-tags.ts log/hosted-log.ts log/logged-repositories.ts log/reference-counts.ts put-manifest.ts uploads/mounts.ts uploads/uploads.ts',
+      'adoption.ts blob-links.ts hosted-blobs.ts hosted-deletes.ts hosted-lists.ts hosted-manifests.ts hosted-registry.ts immutable-tags.ts log/hosted-log.ts log/logged-repositories.ts log/reference-counts.ts log/repair.ts put-manifest.ts uploads/mounts.ts uploads/uploads.ts',
     because: 'the private registry is one reader and writer; its log and its collection are its own business',
   },
   http: {
@@ -183,7 +183,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   store: {
     files:
-      'blobs/blob-store.ts blobs/held-blob.ts blobs/last-use-writer.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts store-error.ts uploads/upload-file.ts uploads/upload-files.ts',
+      'blobs/blob-store.ts blobs/held-blob.ts blobs/last-use-writer.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/tag-history.ts records/unused-records.ts store-error.ts uploads/upload-file.ts uploads/upload-files.ts',
     because: 'content, cache and commands stand on bytes and records; how they are written is private',
   },
   upstream: {
