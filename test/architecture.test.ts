@@ -99,7 +99,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'what is held is put together without upstreams and doors',
   },
   'app/hosted.ts': {
-    may: 'app/app-context.ts app/hosted-uploads.ts app/storage.ts cached content hosted oci registry store',
+    may: 'app/app-context.ts app/hosted-uploads.ts app/storage.ts cached content hosted oci registry',
     because: 'the private registry is put together without upstreams and doors',
   },
   'app/hosted-uploads.ts': {
