@@ -15,7 +15,7 @@ import { Recorder } from '../support/recorder.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { describeRegistryReader } from './registry-reader.ts';
 
-const timeouts = { connectMs: 3000, firstByteMs: 8000, stallMs: 15_000, giveUpMs: 60_000 };
+const timeouts = { connectMs: 3000, firstByteMs: 8000, stallMs: 15_000, giveUpMs: 60_000, minRate: 1024 };
 
 describeRegistryReader('CachedRegistry', async upstream => {
   const { observer, logger } = new Recorder();

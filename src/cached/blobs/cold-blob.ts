@@ -11,7 +11,6 @@ import type { Repository } from '../../oci/name.ts';
 import { type ByteRange, spanOf, unsatisfiable } from '../../oci/range.ts';
 import type { BlobAnswer, BlobSource } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
-import { verifyFirstBytes } from '../../store/ingest/follower.ts';
 import type { Ingest } from '../../store/ingest/ingest.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
 import { MismatchError, NoRoomError, StoreError } from '../../store/store-error.ts';
@@ -21,11 +20,12 @@ import type { Download } from '../download/download.ts';
 import type { Downloads } from '../download/downloads.ts';
 import { SourceList } from '../download/resume.ts';
 import type { RangeRequest } from '../download/waiters.ts';
+import { type ClosedRange, firstOf, isClosed, needsWhole } from './asked-range.ts';
 import { awaitFirstByte } from './first-byte.ts';
 import { FollowerReader, wrongBytes } from './follower-reader.ts';
 import type { HeldSizes } from './held-sizes.ts';
-import type { ClosedRange, Passthrough } from './passthrough.ts';
-import { firstOf, isClosed, refuseManifest } from './small-passthrough.ts';
+import type { Passthrough } from './passthrough.ts';
+import { refuseManifest } from './small-passthrough.ts';
 
 /** What one client asks of one blob. */
 export interface BlobRequest {
@@ -133,6 +133,7 @@ export class ColdBlob {
       await awaitFirstByte(opened, firstOf(range), {
         upstream: source.upstream,
         endsAtMs: joined.endsAtMs,
+        queue: download.queue,
         signal,
       });
       await waitFor(download.ready(opened), signal).catch(error => {
@@ -187,6 +188,7 @@ export class ColdBlob {
       await awaitFirstByte(opened, range.first, {
         upstream: source.upstream,
         endsAtMs: joined.endsAtMs,
+        queue: download.queue,
         signal,
         hasFailed: () => ranged.failure !== undefined,
       });
@@ -287,11 +289,6 @@ export class ColdBlob {
 function isJoinable(download: Download, ingest: Ingest): boolean {
   const { isOpen, failure } = ingest;
   return isOpen && !download.isAbandoned && (failure === undefined || failure instanceof NoRoomError);
-}
-
-/** A small blob is verified first, and a last byte needs all before it: both are worth a whole download. */
-function needsWhole(range: ClosedRange, size: number): boolean {
-  return range.last >= size - 1 || size <= verifyFirstBytes;
 }
 
 export function manifestAsBlob(upstream: string, digest: Digest): UpstreamError {

@@ -5,10 +5,8 @@
 import type { ManifestGuard } from '../../content/hot-manifests.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { maxManifestBytes } from '../../oci/manifest.ts';
-import type { ByteRange } from '../../oci/range.ts';
 import type { BlobAnswer, BlobReader } from '../../registry/registry.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
-import type { ClosedRange } from './passthrough.ts';
 
 /** Reads from its beginning, as far as the look at it needs; then goes on where that ended. */
 class LookedAtReader implements BlobReader {
@@ -64,12 +62,4 @@ export async function refuseManifest(
     throw error;
   }
   return { ...answer, reader };
-}
-
-export function isClosed(range: ByteRange): range is ClosedRange {
-  return 'first' in range && range.last !== undefined;
-}
-
-export function firstOf(range: ByteRange | undefined): number {
-  return range !== undefined && 'first' in range ? range.first : 0;
 }
