@@ -1,4 +1,6 @@
-/** What a client's range means for a download: whether it ends, where it begins, and whether it needs the whole blob. */
+/**
+ * What a client's range means for a download: whether it ends, where it begins, and whether it needs the whole blob.
+ */
 import type { ByteRange } from '../../oci/range.ts';
 import { verifyFirstBytes } from '../../store/ingest/follower.ts';
 
@@ -13,6 +15,7 @@ export function isClosed(range: ByteRange): range is ClosedRange {
   return 'first' in range && range.last !== undefined;
 }
 
+/** Where it begins, as far as that is known without the size: a suffix counts as the whole. */
 export function firstOf(range: ByteRange | undefined): number {
   return range !== undefined && 'first' in range ? range.first : 0;
 }

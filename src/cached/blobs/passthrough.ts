@@ -16,6 +16,7 @@ import type { Observer } from '../../telemetry/observer.ts';
 import type { Transfer } from '../download/reserved-room.ts';
 import { resumeTransfer, SourceList, type TransferPolicy } from '../download/resume.ts';
 import { OwnQueue } from '../download/waiters.ts';
+import type { ClosedRange } from './asked-range.ts';
 import { FirstByteClock, silent } from './first-byte.ts';
 import { PassthroughReader, wrongBytes } from './follower-reader.ts';
 
