@@ -46,7 +46,7 @@ export class ImageEviction {
     for await (const name of records.names()) {
       signal.throwIfAborted();
       if ((await records.open(name)).manifest(digest) === undefined) continue;
-      const message = `expected the digest of a blob, got that of a manifest: evict it as ${name}@${digest}`;
+      const message = `this is the digest of a manifest and not of a blob: evict it as ${name}@${digest}`;
       throw new RegistryError('UNSUPPORTED', { message });
     }
     if (await pins.isPinned(digest)) throw pinned(digest);

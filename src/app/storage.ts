@@ -6,7 +6,7 @@ import { Downloads } from '../cached/download/downloads.ts';
 import { Capacity } from '../capacity/capacity.ts';
 import type { RedisConnection } from '../redis/redis-connection.ts';
 import { BlobStore } from '../store/blobs/blob-store.ts';
-import { LastUseWriter } from '../store/blobs/last-use-writer.ts';
+import { LastUseWriter } from '../store/blobs/held-blob.ts';
 import { Quarantine } from '../store/blobs/quarantine.ts';
 import { findPartial, removePartial } from '../store/ingest/sweep.ts';
 import type { StoreLayout } from '../store/layout.ts';
@@ -53,13 +53,13 @@ export async function openStorage(
         layout,
         observer: metrics,
         logger,
-        onEntry: (entry, record) => pins.heard(entry, record),
+        listener: pins,
       }),
     part => part.close(),
   );
   const lastUses = await lifecycle.start(
     'last uses',
-    () => new LastUseWriter({ store, logger, now }),
+    () => new LastUseWriter({ store, lru: index.lru, logger, now }),
     part => part.close(),
   );
   const downloads = new Downloads();
@@ -99,11 +99,10 @@ async function openCapacity(
     lowWatermark: config.store.lowWatermark,
     lru,
     files: {
-      freeBytes: () => store.freeBytes(),
-      writtenBytes: () => downloads.heldBytes,
+      disk: store,
+      downloads,
       mayEvict: async digest => !(await pins.isPinned(digest)),
       findPartial: digest => findPartial({ layout, observer: metrics }, digest),
-      isActive: digest => downloads.isActive(digest),
       unlinkBlob: digest => store.remove(digest),
       unlinkPartial: digest =>
         downloads.removePartial(digest, () => removePartial({ layout, observer: metrics }, digest)),

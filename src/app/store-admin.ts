@@ -47,7 +47,7 @@ export async function openStoreAdmin(
       layout,
       observer,
       logger,
-      onEntry: (entry, record) => pins.heard(entry, record),
+      listener: pins,
     });
     const admin = new LocalAdmin({
       records,

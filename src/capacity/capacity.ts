@@ -75,8 +75,8 @@ export class Capacity implements Room {
     this.#queue = new RoomQueue(ledger, () => this.#limit.bytes);
     this.#evictor = new Evictor(options, ledger.partials, this.#queue);
     this.#disk = new DiskWatch({
-      freeBytes: () => files.freeBytes(),
-      onDiskBytes: () => ledger.heldBytes + files.writtenBytes(),
+      freeBytes: () => files.disk.freeBytes(),
+      onDiskBytes: () => ledger.heldBytes + files.downloads.heldBytes,
       logger,
       now: () => options.now(),
     });
@@ -130,7 +130,10 @@ export class Capacity implements Room {
   /** Partials that a sweep found. Those that a download fills, or that are known, are left out. */
   addPartials(partials: readonly Partial[]): void {
     for (const partial of partials) {
-      if (!this.#options.files.isActive(partial.digest) && !this.#ledger.partials.has(partial.digest))
+      if (
+        !this.#options.files.downloads.isActive(partial.digest) &&
+        !this.#ledger.partials.has(partial.digest)
+      )
         this.#ledger.partials.set(partial);
     }
   }
@@ -233,7 +236,7 @@ export class Capacity implements Room {
     if (maxBytes > 0 && !this.#ledger.couldFit(request, maxBytes)) return false;
     const sample = this.#disk.sample;
     if (sample === undefined) return true; // a full disk fails the write
-    const unwritten = Math.max(0, this.#ledger.reservedBytes - files.writtenBytes());
+    const unwritten = Math.max(0, this.#ledger.reservedBytes - files.downloads.heldBytes);
     return (
       request.bytes + request.restBytes + unwritten <= sample.free - minFreeOn(sample.total, minFreeBytes)
     );

@@ -12,16 +12,17 @@ import type { RoomQueue } from './room.ts';
 
 /** The files of the store and of running downloads, as capacity needs them. */
 export interface StoredFiles {
-  /** Of the disk. */
-  freeBytes(): Promise<{ readonly free: number; readonly total: number }>;
-  /** Bytes that running reservations have on disk already; else `min_free` would count them twice. */
-  writtenBytes(): number;
+  readonly disk: { freeBytes(): Promise<{ readonly free: number; readonly total: number }> };
+  readonly downloads: {
+    /** On disk already, within reservations; else `min_free` would count them twice. */
+    readonly heldBytes: number;
+    /** One fills that digest. Asked right before a partial's unlink. */
+    isActive(digest: Digest): boolean;
+  };
   /** Asked right before a blob's unlink. It looks at the records, because the index is only a copy. */
   mayEvict(digest: Digest): boolean | Promise<boolean>;
   /** Undefined: there is no partial of it on disk. */
   findPartial(digest: Digest): Promise<Partial | undefined>;
-  /** A download fills that digest. Asked right before a partial's unlink. */
-  isActive(digest: Digest): boolean;
   /** Resolves with the bytes freed, 0 when the file was gone already. */
   unlinkBlob(digest: Digest): Promise<number>;
   /** The same for a partial and its journal. */
@@ -86,7 +87,7 @@ export class Evictor {
     const partials = this.#partials;
     for (const { digest, bytes } of partials.coldestFirst()) {
       yield;
-      if (files.isActive(digest) || this.#queue.has(digest) || !partials.has(digest)) continue;
+      if (files.downloads.isActive(digest) || this.#queue.has(digest) || !partials.has(digest)) continue;
       try {
         await files.unlinkPartial(digest);
         partials.delete(digest);

@@ -48,7 +48,7 @@ export class Directory {
     this.#ownNames = new Set(options.ownNames.map(name => name.toLowerCase()));
     const fallback = this.#byHost.get(canonicalHost(options.defaultUpstream));
     if (fallback === undefined)
-      throw new Error(`expected default_upstream to be configured, got ${options.defaultUpstream}`);
+      throw new Error(`default_upstream ${options.defaultUpstream} is not configured`);
     this.#default = fallback;
   }
 

@@ -71,7 +71,7 @@ export async function serveApp(options: ServedAppOptions = {}): Promise<ServedAp
   });
   const late = new WeakSet<IncomingMessage>();
   const handle = createApp({
-    isLate: request => late.has(request),
+    late,
     directory: {
       find: (name, ns, host) => {
         lookedUp.push(name);

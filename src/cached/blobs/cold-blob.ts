@@ -4,7 +4,8 @@
  * one that reaches the last byte, and any range of a small blob, is verified first and takes the whole download.
  */
 
-import type { DescriptorSizes, ManifestGuard } from '../../content/hot-manifests.ts';
+import type { ManifestGuard } from '../../content/held-files.ts';
+import type { DescriptorSizes } from '../../content/hot-manifests.ts';
 import { waitFor } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Repository } from '../../oci/name.ts';
@@ -21,8 +22,7 @@ import type { Download } from '../download/download.ts';
 import type { Downloads } from '../download/downloads.ts';
 import { SourceList } from '../download/resume.ts';
 import type { RangeRequest } from '../download/waiters.ts';
-import { awaitFirstByte } from './first-byte.ts';
-import { FollowerReader, wrongBytes } from './follower-reader.ts';
+import { awaitFirstByte, FollowerReader, wrongBytes } from './follower-reader.ts';
 import type { HeldSizes } from './held-sizes.ts';
 import type { ClosedRange, Passthrough } from './passthrough.ts';
 

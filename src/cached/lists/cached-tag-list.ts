@@ -8,8 +8,15 @@ import type { PageOptions, TagsPage } from '../../registry/registry.ts';
 import type { ListFiles } from '../../store/records/list-files.ts';
 import type { TagPolicy } from '../manifests/freshness.ts';
 import { createListMemory, HeldLists, type KeptLists, type ListMemory } from './held-lists.ts';
-import { PageTrail } from './page-trail.ts';
-import { byTag, cutPage, type GatheringLimits, gatherPages, longListTtlMs, tooSlow } from './paginate.ts';
+import {
+  byTag,
+  cutPage,
+  type GatheringLimits,
+  gatherPages,
+  longListTtlMs,
+  PageTrail,
+  tooSlow,
+} from './paginate.ts';
 import { sortTags } from './sort-tags.ts';
 
 /** A page that was passed through counts as `whole`. */

@@ -11,7 +11,7 @@ import { setImmediate as nextTick } from 'node:timers/promises';
 import { type Digest, isDigest } from '../../oci/digest.ts';
 import { type Descriptor, parseDescriptor } from '../../oci/manifest.ts';
 import { isTag, type Reference, type Tag } from '../../oci/name.ts';
-import { isOdd, moveOdd, openRegular, readRegular } from '../regular-file.ts';
+import { isOdd, moveOdd, openRegular, readRegular } from '../disk-files.ts';
 import { guardDisk, isMissing, StoreError, type StoreObserver } from '../store-error.ts';
 
 export type RecordEntry =

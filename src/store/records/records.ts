@@ -9,13 +9,13 @@ import type { StoreLayout } from '../layout.ts';
 import { guardDisk, ignoreMissing, StoreError, type StoreObserver } from '../store-error.ts';
 import { ListFiles } from './list-files.ts';
 import { RecordFile } from './record-file.ts';
-import { type OnEntry, RepositoryRecord } from './repository-record.ts';
+import { type RecordListener, RepositoryRecord } from './repository-record.ts';
 
 export interface RecordsOptions {
   readonly layout: StoreLayout;
   readonly observer: StoreObserver;
   readonly logger: Logger;
-  readonly onEntry?: OnEntry;
+  readonly listener?: RecordListener;
 }
 
 /** Records that stay in memory while they are not in use. */
@@ -111,7 +111,7 @@ export class Records {
   async #read(
     canonicalName: string,
   ): Promise<{ readonly record: RepositoryRecord; readonly isRead: boolean }> {
-    const { layout, observer, logger, onEntry } = this.#options;
+    const { layout, observer, logger, listener } = this.#options;
     const file = new RecordFile({
       path: layout.recordPath(canonicalName),
       tempPath: () => layout.tempPath(),
@@ -122,11 +122,11 @@ export class Records {
       const { entries, damaged } = await file.read();
       if (damaged > 0)
         logger.warn('skipped damaged lines of a record', { repository: canonicalName, damaged });
-      return { record: new RepositoryRecord(canonicalName, file, entries, onEntry), isRead: true };
+      return { record: new RepositoryRecord(canonicalName, file, entries, listener), isRead: true };
     } catch (error) {
       logger.warn('a record could not be read', { repository: canonicalName, error });
       const isRead = !(error instanceof StoreError && error.isPassing);
-      return { record: new RepositoryRecord(canonicalName, file, [], onEntry), isRead };
+      return { record: new RepositoryRecord(canonicalName, file, [], listener), isRead };
     }
   }
 }
