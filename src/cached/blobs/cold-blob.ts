@@ -160,8 +160,11 @@ export class ColdBlob {
     const reader = opened.follow();
     try {
       return await guard.look(record, digest, { size, read: (into, at) => reader.read(into, at) });
-    } catch {
-      return false; // no room, wrong bytes, an end without all bytes: the client's own reader meets the same and knows what to do
+    } catch (error) {
+      const isOfBytes =
+        error instanceof NoRoomError || error instanceof MismatchError || error instanceof StoreError;
+      if (!isOfBytes) throw error;
+      return false; // the client's own reader meets the same and knows what to do
     } finally {
       await reader.close();
     }
