@@ -1,5 +1,6 @@
 /** The cache before one upstream does what every registry reader must do. */
 import { onTestFinished } from 'vitest';
+import { Links } from '../../src/cached/access/links.ts';
 import { Downloads } from '../../src/cached/download/downloads.ts';
 import { PullThroughCache } from '../../src/cached/pull-through-cache.ts';
 import { Capacity } from '../../src/capacity/capacity.ts';
@@ -39,6 +40,8 @@ describeRegistryReader('CachedRegistry', async upstream => {
       unlinkPartial: digest => removePartial({ layout, observer }, digest),
       mayEvict: () => true,
       findPartial: () => Promise.resolve(undefined),
+      recordBytes: () => records.bytes,
+      unusedRecords: () => ({ isNextBefore: () => false, removeNext: async () => 0, end: () => {} }),
     },
   });
   await capacity.scanned();
@@ -47,6 +50,7 @@ describeRegistryReader('CachedRegistry', async upstream => {
     store,
     quarantine: new Quarantine({ layout, observer, now, maxBytes: () => 0, counted: () => {} }),
     records,
+    links: new Links(),
     downloads,
     room: {
       couldHold: () => true,

@@ -4,20 +4,13 @@
  */
 import type { Repository } from '../../oci/name.ts';
 import type { Origin } from '../../registry/origin.ts';
+import { byTag, cutPage } from '../../registry/page.ts';
 import type { PageOptions, TagsPage } from '../../registry/registry.ts';
+import { sortTags } from '../../registry/sort-tags.ts';
 import type { ListFiles } from '../../store/records/list-files.ts';
 import type { TagPolicy } from '../manifests/freshness.ts';
 import { createListMemory, HeldLists, type KeptLists, type ListMemory } from './held-lists.ts';
-import {
-  byTag,
-  cutPage,
-  type GatheringLimits,
-  gatherPages,
-  longListTtlMs,
-  PageTrail,
-  tooSlow,
-} from './paginate.ts';
-import { sortTags } from './sort-tags.ts';
+import { type GatheringLimits, gatherPages, longListTtlMs, PageTrail, tooSlow } from './paginate.ts';
 
 /** A page that was passed through counts as `whole`. */
 export interface HeldTags {
@@ -138,9 +131,17 @@ function keptTags(files: Pick<ListFiles, 'read' | 'write' | 'remove'>): KeptList
       if (!key.includes('?')) files.remove(key);
     },
     write: (key, { checkedAt, value: { end, tags } }) => {
-      if (end === 'whole' && !key.includes('?')) files.write(key, { checkedAt, text: tags.join('\n') });
+      if (end === 'whole' && !key.includes('?')) files.write(key, { checkedAt, pieces: joinTags(tags) });
     },
   };
+}
+
+const tagsPerPiece = 1000;
+
+/** One a line. */
+function* joinTags(tags: readonly string[]): Generator<string, void, void> {
+  for (let at = 0; at < tags.length; at += tagsPerPiece)
+    yield `${at === 0 ? '' : '\n'}${tags.slice(at, at + tagsPerPiece).join('\n')}`;
 }
 
 export function createTagListMemory(): ListMemory<HeldTags> {
