@@ -43,6 +43,8 @@ export interface PullThroughCacheOptions {
   readonly layout: StoreLayout;
   readonly store: BlobStore;
   readonly quarantine: Pick<Quarantine, 'take'>;
+  /** Whether the private registry has it: what is hosted is never set aside. Absent: there is none. */
+  readonly isHosted?: (digest: Digest) => boolean;
   readonly records: Records;
   /** The capacity looks at them too. */
   readonly downloads: Downloads;
@@ -84,6 +86,7 @@ export class PullThroughCache {
     this.#files = new HeldFiles({
       store,
       quarantine,
+      isHosted: options.isHosted,
       events,
       verifyAfterMs,
       observer,

@@ -50,6 +50,8 @@ export class RecentMismatches {
 
 export interface BadBlobsOptions {
   readonly quarantine: Pick<Quarantine, 'take'>;
+  /** It can't be fetched again: it stays where it is, and counts as not held until it is pushed again. Absent: none is. */
+  readonly isHosted?: ((digest: Digest) => boolean) | undefined;
   readonly mismatches: RecentMismatches;
   readonly events: Pick<ContentEvents, 'removed'>;
   readonly observer: Pick<Observer, 'storeError'>;
@@ -97,8 +99,13 @@ export class BadBlobs {
     kind: ContentKind,
     detail: string,
   ): Promise<boolean> {
-    const { quarantine, mismatches, logger, events } = this.#options;
+    const { quarantine, isHosted, mismatches, logger, events } = this.#options;
     if (fileId !== undefined) mismatches.add(digest); // it was open: a client may have its beginning
+    if (isHosted?.(digest) === true) {
+      this.#stuck.set(digest, fileId ?? '');
+      logger.error('hosted content is bad, push it again to heal it', { digest, kind, detail });
+      return true;
+    }
     try {
       const taken = await quarantine.take(digest, fileId);
       if (taken === undefined) return false;

@@ -20,6 +20,8 @@ const maxRequests = 20_000;
 export interface HeldFilesOptions {
   readonly store: BlobStore;
   readonly quarantine: Pick<Quarantine, 'take'>;
+  /** Hosted content is never set aside. Absent: nothing is hosted. */
+  readonly isHosted?: ((digest: Digest) => boolean) | undefined;
   readonly events: Pick<ContentEvents, 'verified' | 'removed'>;
   /** How long a verified file needs no check; 0: no age is too old. */
   readonly verifyAfterMs: number;
@@ -42,11 +44,11 @@ export class HeldFiles {
   readonly #requests: ExpiringMap<string, true>;
 
   constructor(options: HeldFilesOptions) {
-    const { store, quarantine, events, verifyAfterMs, observer, logger, signal, now } = options;
+    const { store, quarantine, isHosted, events, verifyAfterMs, observer, logger, signal, now } = options;
     this.#store = store;
     this.#indexedSize = options.indexedSize;
     this.mismatches = new RecentMismatches(now);
-    this.bad = new BadBlobs({ quarantine, mismatches: this.mismatches, events, observer, logger });
+    this.bad = new BadBlobs({ quarantine, isHosted, mismatches: this.mismatches, events, observer, logger });
     this.checks = new BlobChecks({ verifyAfterMs, badBlobs: this.bad, events, signal, now });
     const ttlMs = repeatWithinMs + 1; // a request after exactly a minute is a repeat
     this.#requests = new ExpiringMap({ maxEntries: maxRequests, ttlMs, now });
