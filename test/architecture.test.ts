@@ -95,8 +95,12 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'what is held is put together without upstreams and doors',
   },
   'app/hosted.ts': {
-    may: 'app/app-context.ts app/storage.ts cached content hosted oci registry store',
+    may: 'app/app-context.ts app/hosted-uploads.ts app/storage.ts cached content hosted oci registry store',
     because: 'the private registry is put together without upstreams and doors',
+  },
+  'app/hosted-uploads.ts': {
+    may: 'app/app-context.ts app/storage.ts cached content hosted metrics oci store',
+    because: 'uploads are put together without upstreams and doors',
   },
   'app/fleet-setup.ts': {
     may: 'app/app-context.ts app/storage.ts fleet metrics redis',
@@ -144,7 +148,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
  */
 const fronts: Readonly<Record<string, { readonly files: string; readonly because: string }>> = {
   cached: {
-    files: 'download/downloads.ts pull-through-cache.ts',
+    files: 'access/links.ts download/downloads.ts pull-through-cache.ts',
     because: 'the cache is one RegistryReader per upstream; what runs inside it is its own business',
   },
   cli: {
@@ -162,7 +166,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   hosted: {
     files:
-      'hosted-blobs.ts hosted-deletes.ts hosted-lists.ts hosted-manifests.ts hosted-registry.ts immutable-tags.ts log/hosted-log.ts put-manifest.ts',
+      'adoption.ts blob-links.ts hosted-blobs.ts hosted-deletes.ts hosted-lists.ts hosted-manifests.ts hosted-registry.ts immutable-tags.ts log/hosted-log.ts put-manifest.ts uploads/mounts.ts uploads/uploads.ts',
     because: 'the private registry is one reader and writer; its log and its collection are its own business',
   },
   http: {
@@ -175,7 +179,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   store: {
     files:
-      'blobs/blob-store.ts blobs/held-blob.ts blobs/last-use-writer.ts blobs/quarantine.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts store-error.ts',
+      'blobs/blob-store.ts blobs/held-blob.ts blobs/last-use-writer.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/unused-records.ts store-error.ts uploads/upload-file.ts uploads/upload-files.ts',
     because: 'content, cache and commands stand on bytes and records; how they are written is private',
   },
   upstream: {

@@ -1,7 +1,7 @@
 /**
  * Decides whether bytes may be written. At every moment
  *
- *     held blobs + manifests + partials + reservations ≤ limit
+ *     held blobs + manifests + records + partials + reservations ≤ limit
  *
  * unless the limit falls (other data fills the disk) or a manifest exceeds it: then an eviction starts at once. One eviction
  * runs at a time. It serves waiting requests in order, each as soon as it fits, and goes on down to the low watermark.
@@ -15,6 +15,7 @@ import {
   computeLimit,
   DiskWatch,
   describeMinFreeProblem,
+  diskLimit,
   Ledger,
   type Limit,
   type LimitOptions,
@@ -34,6 +35,7 @@ import {
   ScanGate,
   type WholeSize,
 } from './room.ts';
+import { UploadRoom } from './upload-room.ts';
 
 export interface CapacityOptions extends LimitOptions, EvictorOptions {
   /** 0 … 1: an eviction goes on until this share of the limit. */
@@ -57,6 +59,8 @@ export class Capacity implements Room {
   readonly #disk: DiskWatch;
   readonly #books: ReservationBooks;
   readonly #scanGate = new ScanGate(scanWaitMs);
+  /** For what is pushed. */
+  readonly uploads: UploadRoom;
   #evicting: Promise<void> | undefined;
   /** `makeRoom` wants the total at or below this. */
   #targetBytes = Infinity;
@@ -70,15 +74,22 @@ export class Capacity implements Room {
   constructor(options: CapacityOptions) {
     this.#options = options;
     const { lru, files, pins, logger } = options;
-    const ledger = new Ledger(lru, pins);
+    const ledger = new Ledger(lru, pins, () => files.recordBytes());
     this.#ledger = ledger;
     this.#queue = new RoomQueue(ledger, () => this.#limit.bytes);
-    this.#evictor = new Evictor(options, ledger.partials, this.#queue);
+    this.#evictor = new Evictor(options, ledger, this.#queue);
     this.#disk = new DiskWatch({
       freeBytes: () => files.freeBytes(),
-      onDiskBytes: () => ledger.heldBytes + files.writtenBytes(),
+      onDiskBytes: () => ledger.heldBytes + files.writtenBytes() + this.uploads.writtenBytes,
       logger,
       now: () => options.now(),
+    });
+    this.uploads = new UploadRoom({
+      refresh: () => this.#disk.refresh(0),
+      diskBytes: () => diskLimit(this.#options, this.#disk.sample),
+      cacheBytes: what => (what === 'all' ? ledger.totalBytes : ledger.fixedBytes),
+      evict: () => this.enforce(),
+      makeRoom: () => this.#makeRoom(),
     });
     this.#books = {
       book: (request, isUnknown) => this.#book(request, isUnknown),
@@ -135,7 +146,7 @@ export class Capacity implements Room {
     }
   }
 
-  /** Manifests were written (or, negative, removed): they are counted but never evicted. */
+  /** Manifests were written (or, negative, removed): they are counted, and go with the last record that names them. */
   account(bytes: number): void {
     this.#ledger.manifestBytes += bytes;
     if (this.#ledger.totalBytes > this.#limit.bytes) void this.enforce();
@@ -182,7 +193,7 @@ export class Capacity implements Room {
   }
 
   get #limit(): Limit {
-    return computeLimit(this.#options, this.#disk.sample);
+    return computeLimit(this.#options, this.#disk.sample, this.uploads.reservedBytes);
   }
 
   /** Nothing is awaited between the check that a request fits and its booking: that keeps the sum below the limit. */

@@ -34,7 +34,7 @@ export interface Partial {
   readonly lastUseMs: number;
 }
 
-/** A snapshot in bytes. `heldBytes`: blobs, manifests and partials; `freeBytes` of the disk, when it could be read. */
+/** A snapshot in bytes. `heldBytes`: blobs, manifests, partials and records; `freeBytes` of the disk, when it could be read. */
 export interface Usage {
   readonly heldBytes: number;
   /** Of `heldBytes`, those of partials that no download fills. */
@@ -54,14 +54,17 @@ export class Ledger {
   readonly partials = new PartialList();
   readonly #lru: Pick<Lru, 'bytes' | 'add'>;
   readonly #pins: Pins | undefined;
+  readonly #recordBytes: () => number;
   manifestBytes = 0;
   reservedBytes = 0;
   /** The rests of all reservations: eviction will have to find room for them as they come. */
   promisedBytes = 0;
 
-  constructor(lru: Pick<Lru, 'bytes' | 'add'>, pins?: Pins) {
+  /** `recordBytes`: of records and lists on disk now. */
+  constructor(lru: Pick<Lru, 'bytes' | 'add'>, pins?: Pins, recordBytes: () => number = () => 0) {
     this.#lru = lru;
     this.#pins = pins;
+    this.#recordBytes = recordBytes;
   }
 
   get pinnedBytes(): number {
@@ -79,7 +82,7 @@ export class Ledger {
   }
 
   get heldBytes(): number {
-    return this.#lru.bytes + this.partials.bytes + this.manifestBytes;
+    return this.#lru.bytes + this.partials.bytes + this.manifestBytes + this.#recordBytes();
   }
 
   get totalBytes(): number {
@@ -191,7 +194,17 @@ export function describeMinFreeProblem(
   return `store.min_free is ${wanted}, but the whole disk has ${total}: nothing can be kept; set it below the size of the disk`;
 }
 
-export function computeLimit(options: LimitOptions, sample: DiskSample | undefined): Limit {
+/** What the disk lets us have in all, in bytes; Infinity when it could not be read. */
+export function diskLimit(
+  { minFreeBytes }: Pick<LimitOptions, 'minFreeBytes'>,
+  sample: DiskSample | undefined,
+): number {
+  if (sample === undefined) return Infinity;
+  return sample.onDisk + sample.free - minFreeOn(sample.total, minFreeBytes);
+}
+
+/** `uploadBytes`: of the disk, they are not for the cache. */
+export function computeLimit(options: LimitOptions, sample: DiskSample | undefined, uploadBytes = 0): Limit {
   const maxBytes = options.maxBytes === 0 ? Infinity : options.maxBytes;
   if (sample === undefined) {
     return {
@@ -200,7 +213,7 @@ export function computeLimit(options: LimitOptions, sample: DiskSample | undefin
     };
   }
   const minFree = minFreeOn(sample.total, options.minFreeBytes);
-  const byDisk = Math.max(0, sample.onDisk + sample.free - minFree);
+  const byDisk = Math.max(0, diskLimit(options, sample) - uploadBytes);
   if (maxBytes <= byDisk) return { bytes: maxBytes, reason: 'max_size' };
   const free = `the disk has only ${formatBytes(sample.free)} free of ${formatBytes(sample.total)}`;
   return { bytes: byDisk, reason: `min_free: ${free}, and ${formatBytes(minFree)} stay free` };

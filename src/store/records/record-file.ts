@@ -2,8 +2,6 @@
  * The file of one record: append-only, a checksummed line per entry. Appends of one tick go out in one write, in order; a file that is mostly
  * outdated is rewritten by way of a temp file. Lines of types that this version doesn't know survive a rewrite. No error reaches a pull.
  */
-
-import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { mkdir, rename, unlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -11,8 +9,9 @@ import { setImmediate as nextTick } from 'node:timers/promises';
 import { type Digest, isDigest } from '../../oci/digest.ts';
 import { type Descriptor, parseDescriptor } from '../../oci/manifest.ts';
 import { isTag, type Reference, type Tag } from '../../oci/name.ts';
+import { formatChecksummedLine, parseChecksummedLine } from '../checksummed-line.ts';
 import { isOdd, moveOdd, openRegular, readRegular } from '../regular-file.ts';
-import { guardDisk, isMissing, StoreError, type StoreObserver } from '../store-error.ts';
+import { guardDisk, ignoreMissing, isMissing, StoreError, type StoreObserver } from '../store-error.ts';
 
 export type RecordEntry =
   | { readonly type: 'tag'; readonly tag: Tag; readonly descriptor: Descriptor; readonly checkedAt: number }
@@ -33,6 +32,8 @@ export interface RecordFileOptions {
   tempPath(): string;
   readonly observer: StoreObserver;
   onError(error: StoreError): void;
+  /** Of the file, after it was read or written; 0: there is none. */
+  onSize?(bytes: number): void;
 }
 
 export interface ReadRecord {
@@ -57,6 +58,8 @@ export class RecordFile {
   #torn = false;
   #running: Promise<void> | undefined;
   #failure: StoreError | undefined;
+  /** The file goes before anything more is written. */
+  #isRemoved = false;
 
   constructor(options: RecordFileOptions) {
     this.#options = options;
@@ -67,7 +70,10 @@ export class RecordFile {
     const { path, observer } = this.#options;
     const reading = guardDisk(observer, 'record', () => readRegular(path));
     const read = await reading.catch(async error => {
-      if (isOdd(error)) await guardDisk(observer, 'record', () => moveOdd(path, this.#options.tempPath()));
+      if (isOdd(error)) {
+        await guardDisk(observer, 'record', () => moveOdd(path, this.#options.tempPath()));
+        this.#setBytes(0);
+      }
       throw error;
     });
     const text = read ?? '';
@@ -84,7 +90,7 @@ export class RecordFile {
       else if (entry === 'foreign') this.#foreign.push(`${line}\n`);
       else entries.push(entry);
     }
-    this.#bytes = Buffer.byteLength(text);
+    this.#setBytes(Buffer.byteLength(text));
     this.#usefulBytes = this.#bytes / 2;
     return { entries, damaged };
   }
@@ -93,11 +99,15 @@ export class RecordFile {
   append(entry: RecordEntry, state: () => Iterable<RecordEntry>): void {
     this.#pending.push(formatChecksummedLine(entry));
     this.#compactTo = state;
-    this.#running ??= Promise.resolve()
-      .then(() => this.#writeAll())
-      .finally(() => {
-        this.#running = undefined;
-      });
+    this.#run();
+  }
+
+  /** The file goes, with what isn't written yet. What is appended later begins a new one. A failure is reported. */
+  remove(): void {
+    this.#pending = [];
+    this.#foreign.length = 0;
+    this.#isRemoved = true;
+    this.#run();
   }
 
   /** Of the last write; undefined when it went well. */
@@ -109,15 +119,30 @@ export class RecordFile {
     while (this.#running !== undefined) await this.#running;
   }
 
+  #run(): void {
+    this.#running ??= Promise.resolve()
+      .then(() => this.#writeAll())
+      .finally(() => {
+        this.#running = undefined;
+      });
+  }
+
+  #setBytes(bytes: number): void {
+    this.#bytes = bytes;
+    this.#options.onSize?.(bytes);
+  }
+
   async #writeAll(): Promise<void> {
-    while (this.#pending.length > 0) {
-      const text = (this.#torn ? '\n' : '') + this.#pending.join('');
-      this.#pending = [];
+    while (this.#isRemoved || this.#pending.length > 0) {
       try {
+        if (this.#isRemoved) await this.#unlink();
+        if (this.#pending.length === 0) continue;
+        const text = (this.#torn ? '\n' : '') + this.#pending.join('');
+        this.#pending = [];
         await guardDisk(this.#options.observer, 'record', () => this.#append(text));
         this.#torn = false;
         this.#failure = undefined;
-        this.#bytes += Buffer.byteLength(text);
+        this.#setBytes(this.#bytes + Buffer.byteLength(text));
         if (this.#bytes > compactAboveBytes && this.#bytes > 2 * this.#usefulBytes) await this.#compact();
       } catch (error) {
         if (!(error instanceof StoreError)) throw error;
@@ -126,6 +151,14 @@ export class RecordFile {
         this.#options.onError(error);
       }
     }
+  }
+
+  async #unlink(): Promise<void> {
+    this.#isRemoved = false;
+    const { path, observer } = this.#options;
+    await guardDisk(observer, 'record', () => unlink(path).catch(ignoreMissing));
+    this.#torn = false;
+    this.#setBytes(0);
   }
 
   async #append(text: string): Promise<void> {
@@ -154,12 +187,12 @@ export class RecordFile {
         await writeFile(temp, text, { mode: 0o640, flush: true });
         await rename(temp, this.#options.path);
       } catch (error) {
-        this.#pending = [...replaced, ...this.#pending];
+        if (!this.#isRemoved) this.#pending = [...replaced, ...this.#pending];
         await unlink(temp).catch(() => undefined); // the first error is thrown
         throw error;
       }
     });
-    this.#bytes = Buffer.byteLength(text);
+    this.#setBytes(Buffer.byteLength(text));
     this.#usefulBytes = this.#bytes;
   }
 }
@@ -221,28 +254,4 @@ interface LineObject {
 
 function isObject(value: unknown): value is LineObject {
   return typeof value === 'object' && value !== null;
-}
-
-/**
- * One line of an append-only file: eight hex digits of the SHA-256 of the rest, a space, JSON. A line that a crash tore or the disk damaged
- * does not match its checksum, so a reader can tell it from a whole one.
- */
-export function formatChecksummedLine(value: unknown): string {
-  const text = JSON.stringify(value);
-  return `${checksumOf(text)} ${text}\n`;
-}
-
-/** `line` without its line feed. Undefined: torn or damaged. */
-export function parseChecksummedLine(line: string): unknown {
-  const text = line.slice(9);
-  if (line[8] !== ' ' || line.slice(0, 8) !== checksumOf(text)) return undefined;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined; // the checksum matches by chance
-  }
-}
-
-function checksumOf(text: string): string {
-  return createHash('sha256').update(text).digest('hex').slice(0, 8);
 }

@@ -13,12 +13,15 @@ async function isComplete(rig: StoreRig, image: BuiltImage): Promise<boolean> {
   const { manifests, links } = rig;
   const cached = new CachedManifest(new MemoryOrigin(), {
     offline: false,
+    isGuarded: false,
     manifests,
     links,
     sizes: new DescriptorSizes(),
     isPublic: () => true,
     isHeld: async digest => rig.held.has(digest),
     signal: new AbortController().signal,
+    tags: { negativeTtlMs: 60_000 },
+    now: () => 0,
   });
   return cached.isComplete(await rig.record(), held);
 }

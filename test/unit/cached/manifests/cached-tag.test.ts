@@ -46,12 +46,15 @@ async function setUp(policy: Partial<TagPolicy> = {}, offline = false) {
   };
   const byDigest = new CachedManifest(origin, {
     offline: false,
+    isGuarded: false,
     manifests,
     links,
     sizes: new DescriptorSizes(),
     isPublic: () => true,
     isHeld: async digest => rig.held.has(digest),
     signal,
+    tags,
+    now: clock.now,
   });
   const cachedTag = new CachedTag(origin, byDigest, {
     tags,
