@@ -17,6 +17,7 @@ import type {
   ListReport,
   PinReport,
   RefreshReport,
+  RepairReport,
   StatsReport,
   StatsWanted,
 } from './admin.ts';
@@ -35,9 +36,13 @@ export interface LocalAdminOptions {
   readonly registry: ((host: string) => Pick<RegistryReader, 'manifest'> | undefined) | undefined;
   /** That digest is being filled. */
   isActive(digest: Digest): boolean;
+  /** A hosted repository needs it, or may need it. */
+  isHosted(digest: Digest): boolean;
   /** Its file was removed: whatever counts or keeps it must forget it. */
   blobRemoved(digest: Digest, bytes: number): void;
   manifestRemoved(digest: Digest, bytes: number): void;
+  /** As `Admin.repair`. */
+  repair(repository: string | undefined, signal: AbortSignal): Promise<RepairReport>;
   stats(wanted?: StatsWanted): Promise<StatsReport>;
   /** Writes what a listing reads from disk and is in memory only. Never throws. */
   flush(): Promise<void>;
@@ -96,6 +101,10 @@ export class LocalAdmin implements Admin {
 
   async unpin(text: string): Promise<PinReport> {
     return this.#log('unpin', await this.#unpin(parseImage(text, this.#options.hosts)));
+  }
+
+  async repair(repository: string | undefined, signal: AbortSignal): Promise<RepairReport> {
+    return this.#log('repair', await this.#options.repair(repository, signal));
   }
 
   /** Errors: MANIFEST_UNKNOWN when the tag isn't held, TAG_INVALID for a digest, DENIED. */

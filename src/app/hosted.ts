@@ -2,7 +2,7 @@
  * The private registry, put together over the store and what the cache holds. Absent where `hosted.repositories` names nothing.
  */
 import type { PullThroughCache } from '../cached/pull-through-cache.ts';
-import { BlobHolds } from '../content/blob-holds.ts';
+import type { BlobHolds } from '../content/blob-holds.ts';
 import { HostedBlobs } from '../hosted/hosted-blobs.ts';
 import { HostedDeletes } from '../hosted/hosted-deletes.ts';
 import { HostedLists } from '../hosted/hosted-lists.ts';
@@ -18,11 +18,6 @@ import type { AppContext } from './app-context.ts';
 import { openUploads } from './hosted-uploads.ts';
 import type { Storage } from './storage.ts';
 
-/** What other branches build: handed in until it is here. */
-export interface HostedParts {
-  readonly log: HostedLog;
-}
-
 export interface OpenedHosted extends HostedEntry {
   readonly registry: HostedRegistry;
   readonly log: HostedLog;
@@ -32,16 +27,14 @@ export interface OpenedHosted extends HostedEntry {
 export async function openHosted(
   cache: PullThroughCache,
   storage: Storage,
-  parts: HostedParts | undefined,
   context: AppContext,
 ): Promise<OpenedHosted | undefined> {
   const { config, logger, now } = context;
   const { store, lru, lastUses } = storage;
   const { repositories, immutable: immutablePatterns, readOnly } = config.hosted;
-  if (repositories.length === 0 || parts === undefined) return undefined;
-  const { log } = parts;
+  if (repositories.length === 0) return undefined;
+  const { log, holds } = storage.hosted;
   const { files, manifests } = cache.content;
-  const holds = new BlobHolds();
   const immutable = new ImmutableTags(immutablePatterns);
   const touch = (digest: Parameters<typeof lru.touch>[0]): void => {
     lru.touch(digest);

@@ -15,7 +15,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { AppContext } from './app-context.ts';
 import { createAdmin, createStats } from './daemon-admin.ts';
 import { setUpFleet } from './fleet-setup.ts';
-import { type HostedParts, openHosted } from './hosted.ts';
+import { openHosted } from './hosted.ts';
 import { type CloseOptions, Lifecycle } from './lifecycle.ts';
 import { listen } from './listeners.ts';
 import { openRedis } from './open-lru.ts';
@@ -28,7 +28,6 @@ export interface MirrorOptions {
   readonly logger: Logger;
   /** Milliseconds since the epoch; a test hands its own in. */
   readonly now?: () => number;
-  readonly hosted?: HostedParts;
 }
 
 export interface Mirror {
@@ -58,13 +57,14 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
 
   const redis = await openRedis(context);
   const storage = await openStorage(layout, redis, context);
-  const { capacity, lru, lruState, lastUses } = storage;
+  const { capacity, lru, lruState, lastUses, owners } = storage;
   metrics.sampleStore(() => sampleStore(storage));
   const fleet = await setUpFleet(storage, redis, context);
   const cache = new PullThroughCache({
     layout,
     store: storage.store,
     quarantine: storage.quarantine,
+    isHosted: digest => storage.hosted.mayLink(digest),
     records: storage.records,
     links: storage.links,
     downloads: storage.downloads,
@@ -77,12 +77,11 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       },
       verified: digest => lastUses.verified(digest),
       manifestStored: (digest, bytes) => {
-        capacity.account(bytes);
-        if (bytes > 0) fleet?.holders.note(digest);
+        owners.manifestStored(digest, bytes);
+        fleet?.holders.note(digest);
       },
-      removed: (digest, bytes, kind) => {
-        if (kind === 'manifest' && lru.sizeOf(digest) === undefined) capacity.account(-bytes);
-        lru.remove(digest);
+      removed: digest => {
+        owners.gone(digest);
         fleet?.holders.forget(digest);
       },
     },
@@ -93,7 +92,13 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     observer: metrics,
     logger,
     now,
-    indexedSize: digest => lru.sizeOf(digest),
+    indexedSize: digest => lru.sizeOf(digest) ?? storage.hosted.references.sizeOf(digest),
+  });
+  owners.listen({
+    removed: digest => {
+      cache.forgetManifest(digest);
+      fleet?.holders.forget(digest);
+    },
   });
   const upstreams = await openUpstreams(cache, fleet, context);
   await lifecycle.start(
@@ -101,7 +106,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     () => cache,
     part => part.close(),
   );
-  const hosted = await openHosted(cache, storage, options.hosted, context);
+  const hosted = await openHosted(cache, storage, context);
   const directory = new Directory({
     upstreams,
     ...(config.defaultUpstream !== undefined && { defaultUpstream: config.defaultUpstream }),
@@ -115,7 +120,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   );
   const clients = new ClientUsage(now);
   const readStats = createStats(storage, upstreams, clients, context);
-  const admin = createAdmin({ storage, cache, upstreams, stats: readStats, scanned: scan.done }, context);
+  const admin = createAdmin({ storage, upstreams, stats: readStats, scanned: scan.done }, context);
   await lifecycle.start(
     'admin socket',
     () => owner.serve(createAdminApp({ admin, logger })),

@@ -19,6 +19,7 @@ import { Records } from '../store/records/records.ts';
 import { isMissing, StoreError } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { readVersion } from '../version.ts';
+import { HostedContent } from './hosted-log.ts';
 
 export interface StoreAdmin {
   readonly admin: LocalAdmin;
@@ -49,6 +50,7 @@ export async function openStoreAdmin(
       logger,
       onEntry: (entry, record) => pins.heard(entry, record),
     });
+    const hosted = new HostedContent(layout, { metrics: observer, logger, now: () => Date.now() });
     const admin = new LocalAdmin({
       records,
       store,
@@ -57,16 +59,25 @@ export async function openStoreAdmin(
       hosts: imageHostsOf(config),
       registry: undefined,
       isActive: () => false,
+      isHosted: digest => hosted.mayLink(digest),
+      repair: (name, signal) => hosted.repair(name, { store, records }, signal),
       blobRemoved: () => {},
       manifestRemoved: () => {},
       flush: () => Promise.resolve(),
-      ready: () => loadPins(records, pins),
+      ready: async () => {
+        await Promise.all([loadPins(records, pins), hosted.log.complete]);
+      },
       stats: async () => {
         await loadPins(records, pins);
         return readStats(config, layout, store, records, pins);
       },
     });
-    return { admin, close: async () => await records.close().finally(() => owner?.release()) };
+    return {
+      admin,
+      close: async () => {
+        await Promise.all([records.close(), hosted.log.close()]).finally(() => owner?.release());
+      },
+    };
   } catch (error) {
     await owner?.release();
     throw error;

@@ -44,7 +44,7 @@ export interface PullThroughCacheOptions {
   readonly layout: StoreLayout;
   readonly store: BlobStore;
   readonly quarantine: Pick<Quarantine, 'take'>;
-  /** Whether the private registry has it: what is hosted is never set aside. Absent: there is none. */
+  /** A hosted repository links it, or may do so. */
   readonly isHosted?: (digest: Digest) => boolean;
   readonly records: Records;
   /** The capacity forgets those of what it evicts. */
@@ -63,7 +63,7 @@ export interface PullThroughCacheOptions {
   readonly logger: Logger;
   /** Milliseconds since the epoch. */
   now(): number;
-  /** The size of a blob in the LRU index, in bytes. */
+  /** The size of a blob in the LRU index, or of hosted content, in bytes. */
   readonly indexedSize: (digest: Digest) => number | undefined;
 }
 
@@ -90,7 +90,7 @@ export class PullThroughCache {
     this.#files = new HeldFiles({
       store,
       quarantine,
-      isHosted: options.isHosted,
+      ...(options.isHosted && { isHosted: options.isHosted }),
       events,
       verifyAfterMs,
       observer,

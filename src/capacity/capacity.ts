@@ -280,6 +280,7 @@ export class Capacity implements Room {
     for (let isExhausted = false; !isExhausted && !this.#isClosed; ) {
       this.#queue.serve();
       if (this.#ledger.totalBytes + this.#queue.bytes <= this.#goalBytes) break;
+      if (this.#options.files.isEvictionStopped?.() === true) break;
       isExhausted = (await removals.next()).done === true;
     }
     this.#queue.dismiss();

@@ -27,9 +27,14 @@ export interface StoredFiles {
   findPartial(digest: Digest): Promise<Partial | undefined>;
   /** A download fills that digest. Asked right before a partial's unlink. */
   isActive(digest: Digest): boolean;
-  /** Resolves with the bytes freed, 0 when the file was gone already. */
-  unlinkBlob(digest: Digest): Promise<number>;
-  /** The same for a partial and its journal. */
+  /** Nothing at all may be evicted now: what the hosted repositories need isn't known. */
+  isEvictionStopped?(): boolean;
+  /**
+   * Asks whether the blob may go in the turn in which its removal begins. Resolves with the bytes freed, 0 when the file was
+   * gone already; undefined: it may not go now.
+   */
+  unlinkBlob(digest: Digest): Promise<number | undefined>;
+  /** The same for a partial and its journal. It is always free to go. */
   unlinkPartial(digest: Digest): Promise<number>;
 }
 
@@ -37,8 +42,8 @@ export interface StoredFiles {
 export interface UnusedRecords {
   /** Whether one is due that was used before a blob that was used at `lastUseMs` (since the epoch). */
   isNextBefore(lastUseMs: number): boolean;
-  /** Removes it with manifests that no other record names. Resolves with the bytes of these; 0: it stays. Never throws. */
-  removeNext(): Promise<number>;
+  /** Removes it with manifests that no other record names, and takes both out of the books. Never throws. */
+  removeNext(): Promise<unknown>;
   /** The run is over. */
   end(): void;
 }
@@ -59,7 +64,7 @@ const maxFailures = 8;
 
 export class Evictor {
   readonly #options: EvictorOptions;
-  readonly #ledger: Pick<Ledger, 'partials' | 'manifestBytes'>;
+  readonly #ledger: Pick<Ledger, 'partials'>;
   readonly #queue: RoomQueue;
   #removedBytes = 0;
   #failures = 0;
@@ -67,7 +72,7 @@ export class Evictor {
   #run = { blobs: 0, partials: 0, bytes: 0 };
 
   /** Partials that a request in the `queue` will go on with are not removed. */
-  constructor(options: EvictorOptions, ledger: Pick<Ledger, 'partials' | 'manifestBytes'>, queue: RoomQueue) {
+  constructor(options: EvictorOptions, ledger: Pick<Ledger, 'partials'>, queue: RoomQueue) {
     this.#options = options;
     this.#ledger = ledger;
     this.#queue = queue;
@@ -121,7 +126,7 @@ export class Evictor {
   async *#removeRecords(records: UnusedRecords, beforeMs: number): AsyncGenerator<void, void> {
     while (records.isNextBefore(beforeMs)) {
       yield;
-      this.#ledger.manifestBytes -= await records.removeNext();
+      await records.removeNext();
     }
   }
 
@@ -145,7 +150,7 @@ export class Evictor {
     const { lru, files, observer, logger } = this.#options;
     try {
       if (!(await files.mayEvict(digest))) return false;
-      await files.unlinkBlob(digest);
+      if ((await files.unlinkBlob(digest)) === undefined) return false;
     } catch (error) {
       this.#logFailure(digest, error);
       return false;

@@ -9,6 +9,7 @@ import type {
   ListReport,
   PinReport,
   RefreshReport,
+  RepairReport,
   StatsReport,
   StatsWanted,
 } from '../admin/admin.ts';
@@ -164,6 +165,10 @@ class DaemonClient implements Admin {
 
   unpin(image: string): Promise<PinReport> {
     return this.#ask('POST', '/api/v1/unpin', { image });
+  }
+
+  repair(repository: string | undefined): Promise<RepairReport> {
+    return this.#ask('POST', '/api/v1/repair', repository === undefined ? {} : { repository });
   }
 
   close(): Promise<void> {

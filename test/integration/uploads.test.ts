@@ -1,13 +1,13 @@
 /** Uploads over HTTP: each form of the distribution-spec, what each answer says, and what bad requests get. */
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { type CallResult, get, head } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';
-import { MemoryHostedLog } from '../support/memory-hosted-log.ts';
 import { startTestMirror, type TestMirror } from '../support/mirror.ts';
-import { filesUnder } from '../support/temp-dir.ts';
+import { spawnProcess } from '../support/process.ts';
+import { filesUnder, tempDir } from '../support/temp-dir.ts';
 import { finish, open, pushBlob, send, startUpload } from '../support/upload-client.ts';
 import { type FakeUpstream, startFakeUpstream } from '../support/upstream.ts';
 
@@ -22,7 +22,6 @@ beforeEach(async () => {
   upstream = await startFakeUpstream();
   mirror = await startTestMirror({
     upstream,
-    hosted: { log: new MemoryHostedLog() },
     config: { hosted: { repositories: ['team/**'] } },
   });
 });
@@ -313,6 +312,29 @@ describe('a connection that breaks', () => {
     expect([status, body]).toEqual([400, expect.stringContaining('BLOB_UPLOAD_INVALID')]);
     await first.closed;
     expect((await finish(mirror.url, location, blob.digest)).status).toBe(201);
+    await expectHeld();
+  });
+
+  test('a client that is stopped (SIGSTOP) is taken over, from what it had sent', async () => {
+    const { location, id } = await startUpload(mirror.url, 'team/app');
+    const { hostname, port, host } = new URL(mirror.url);
+    const half = join(await tempDir(), 'half');
+    await writeFile(half, bytes.subarray(0, 150_000));
+    const head = `PATCH ${location} HTTP/1.1\\r\\nHost: ${host}\\r\\nContent-Length: ${bytes.length}\\r\\n\\r\\n`;
+    const script = `const socket = require('net').connect(${port}, '${hostname}');
+      socket.write('${head}'); socket.write(require('fs').readFileSync('${half}'));`;
+    const client = spawnProcess(process.execPath, ['-e', script]);
+    await written(id, 150_000);
+    process.kill(client.pid, 'SIGSTOP');
+    const status = await get(mirror.url, location);
+    expect(status.headers.get('range')).toBe('0-149999');
+    const rest = await send(mirror.url, 'PATCH', location, {
+      body: bytes.subarray(150_000),
+      headers: { 'Content-Range': '150000-299999' },
+    });
+    expect(rest.status).toBe(202);
+    expect((await finish(mirror.url, location, blob.digest)).status).toBe(201);
+    process.kill(client.pid, 'SIGCONT');
     await expectHeld();
   });
 

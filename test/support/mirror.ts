@@ -10,7 +10,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { stringify } from 'yaml';
-import { type MirrorOptions, startMirror } from '../../src/app/mirror.ts';
+import { startMirror } from '../../src/app/mirror.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { createLogger } from '../../src/log.ts';
 import { get } from './client.ts';
@@ -27,8 +27,8 @@ export interface TestMirrorOptions {
   /** To start again on a store that is there already. */
   readonly storePath?: string;
   readonly now?: () => number;
-  /** With `config.hosted.repositories`. */
-  readonly hosted?: MirrorOptions['hosted'];
+  /** Of a child: it kills itself after so many operations on files of the private registry (kill-at-disk-step.mjs). */
+  readonly killAfterStep?: number;
 }
 
 export interface TestMirror {
@@ -69,8 +69,8 @@ export async function startTestMirror(options: TestMirrorOptions = {}): Promise<
   const { config } = await loadConfig({ file, env: {}, cwd: '/' });
   const log: Record<string, unknown>[] = [];
   const logger = createLogger({ level: 'debug', format: 'json', write: line => log.push(JSON.parse(line)) });
-  const { now, hosted } = options;
-  const mirror = await startMirror(config, { logger, ...(now && { now }), ...(hosted && { hosted }) });
+  const { now } = options;
+  const mirror = await startMirror(config, { logger, ...(now && { now }) });
   let closed: Promise<void> | undefined;
   const close = (drainMs = 0) => {
     closed ??= mirror.close({ drainMs });
@@ -99,7 +99,11 @@ export async function spawnTestMirror(options: TestMirrorOptions = {}): Promise<
   metric(series: string): Promise<number>;
 }> {
   const { file, storePath } = await writeConfig(options);
-  const child = spawnProcess(process.execPath, ['dist/main.js', 'serve', '--config', file]);
+  const { killAfterStep } = options;
+  const preload = killAfterStep === undefined ? [] : ['--import', './test/support/kill-at-disk-step.mjs'];
+  const env = { ...process.env, CISTERN_TEST_KILL_AFTER: String(killAfterStep) };
+  const args = [...preload, 'dist/main.js', 'serve', '--config', file];
+  const child = spawnProcess(process.execPath, args, killAfterStep === undefined ? {} : { env });
   const ready = await child.waitForMessage('listening');
   const url = String(ready['url']);
   return { url, file, storePath, process: child, metric: series => readMetric(url, series) };

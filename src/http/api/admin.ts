@@ -53,6 +53,11 @@ export function createAdminApp({
       answer(context, await admin[command](image, context.state.exchange.signal));
     });
   }
+  router.post('/api/v1/repair', async context => {
+    const { repository } = await readJsonObject(context.req, context.res);
+    const name = typeof repository === 'string' ? repository : undefined;
+    answer(context, await admin.repair(name, context.state.exchange.signal));
+  });
   app.use(router.routes());
   app.use(() => {
     throw new RegistryError('UNSUPPORTED', {

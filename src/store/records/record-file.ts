@@ -12,10 +12,14 @@ import { isTag, type Reference, type Tag } from '../../oci/name.ts';
 import { formatChecksummedLine, parseChecksummedLine } from '../checksummed-line.ts';
 import { isOdd, moveOdd, openRegular, readRegular } from '../regular-file.ts';
 import { guardDisk, ignoreMissing, isMissing, StoreError, type StoreObserver } from '../store-error.ts';
+import type { PastTag } from './tag-history.ts';
 
 export type RecordEntry =
   | { readonly type: 'tag'; readonly tag: Tag; readonly descriptor: Descriptor; readonly checkedAt: number }
-  | { readonly type: 'untag'; readonly tag: Tag }
+  /** `at`: the upstream has it no longer since then. */
+  | { readonly type: 'untag'; readonly tag: Tag; readonly at?: number }
+  /** A rewrite keeps with it where the tag pointed to. */
+  | { readonly type: 'moves'; readonly tag: Tag; readonly moves: readonly PastTag[] }
   | { readonly type: 'miss'; readonly tag: Tag; readonly checkedAt: number }
   | { readonly type: 'manifest'; readonly descriptor: Descriptor }
   | { readonly type: 'forget'; readonly digest: Digest }
@@ -217,7 +221,12 @@ export function parseRecordEntry(value: unknown): RecordEntry | 'foreign' | unde
       if (typeof tag !== 'string' || !isTag(tag) || typeof checkedAt !== 'number') return undefined;
       return { type, tag, checkedAt };
     case 'untag':
-      return typeof tag === 'string' && isTag(tag) ? { type, tag } : undefined;
+      if (typeof tag !== 'string' || !isTag(tag)) return undefined;
+      return { type, tag, ...(typeof value.at === 'number' && { at: value.at }) };
+    case 'moves': {
+      const moves = parseMoves(value.moves);
+      return typeof tag === 'string' && isTag(tag) && moves !== undefined ? { type, tag, moves } : undefined;
+    }
     case 'manifest':
       return descriptor === undefined ? undefined : { type, descriptor };
     case 'forget':
@@ -237,6 +246,17 @@ export function parseRecordEntry(value: unknown): RecordEntry | 'foreign' | unde
   }
 }
 
+function parseMoves(value: unknown): readonly PastTag[] | undefined {
+  if (!Array.isArray(value)) return undefined;
+  const moves: PastTag[] = [];
+  for (const item of value) {
+    if (!isObject(item) || typeof item.at !== 'number') return undefined;
+    const { at, to } = item;
+    moves.push({ at, ...(typeof to === 'string' && isDigest(to) && { to }) });
+  }
+  return moves;
+}
+
 function isReference(value: unknown): value is Reference {
   return typeof value === 'string' && (isDigest(value) || isTag(value));
 }
@@ -250,6 +270,9 @@ interface LineObject {
   readonly checkedAt?: unknown;
   readonly verdict?: unknown;
   readonly descriptor?: unknown;
+  readonly moves?: unknown;
+  readonly at?: unknown;
+  readonly to?: unknown;
 }
 
 function isObject(value: unknown): value is LineObject {

@@ -1,12 +1,12 @@
 /**
  * The folder `uploads-v1/`: makes the files of a session, and finds those of an earlier process. Whatever else lies there is removed at the
- * start: a part without a journal, a journal that can't be read, foreign files, sessions that nobody has used for too long.
+ * start: a part without a journal, a journal that can't be read, foreign files, sessions that no request has used for too long.
  */
 import { lstat, mkdir, readdir, rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { StoreLayout } from '../layout.ts';
-import { readRegular } from '../regular-file.ts';
-import { guardDisk, ignoreMissing, type StoreObserver } from '../store-error.ts';
+import { isOdd, readRegular } from '../regular-file.ts';
+import { guardDisk, ignoreMissing, StoreError, type StoreObserver } from '../store-error.ts';
 import { UploadFile } from './upload-file.ts';
 import {
   isUploadId,
@@ -56,7 +56,8 @@ export class UploadFiles {
     for (const name of names) {
       const id = name.endsWith('.json') ? name.slice(0, -5) : '';
       const upload = isUploadId(id) ? await this.#find(id) : undefined;
-      if (upload === undefined) continue;
+      if (upload === 'unreadable') stays.add(`${id}.json`).add(`${id}.part`);
+      if (upload === undefined || upload === 'unreadable') continue;
       if (upload.lastUseMs < expiredBeforeMs) {
         expired += 1;
         continue;
@@ -68,13 +69,13 @@ export class UploadFiles {
     return { found, expired };
   }
 
-  /** Undefined: its journal can't be used. */
-  async #find(id: string): Promise<FoundUpload | undefined> {
+  /** Undefined: its journal is of no use. What can't be read now stays for the next start. */
+  async #find(id: string): Promise<FoundUpload | 'unreadable' | undefined> {
     const { observer } = this.#options;
     try {
       return await guardDisk(observer, 'scan', () => this.#read(id));
-    } catch {
-      return undefined; // reported; the client has to start again
+    } catch (error) {
+      return isOdd(error instanceof StoreError ? error.cause : error) ? undefined : 'unreadable'; // reported
     }
   }
 

@@ -150,7 +150,7 @@ export class CapacityRig {
         const next = this.unused.shift();
         if (next === undefined) throw new Error('expected an unused record, got none');
         this.removed.push(`record ${next.name}`);
-        return next.bytes;
+        this.capacity.account(-next.bytes);
       },
       end: () => {},
     };
