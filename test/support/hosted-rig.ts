@@ -1,37 +1,48 @@
-/** A hosted registry over a real store in a temporary folder, with a log in memory whose commits a test can hold. */
+/** A hosted registry with all its parts over a store in a temporary folder. A test can run something before each commit. */
 
+import { onTestFinished } from 'vitest';
+import { UploadRoom } from '../../src/capacity/upload-room.ts';
 import { BlobHolds } from '../../src/content/blob-holds.ts';
 import { HeldFiles } from '../../src/content/held-files.ts';
 import { HotManifests } from '../../src/content/hot-manifests.ts';
+import { BlobLinks } from '../../src/hosted/blob-links.ts';
 import { HostedBlobs } from '../../src/hosted/hosted-blobs.ts';
 import { HostedDeletes } from '../../src/hosted/hosted-deletes.ts';
 import { HostedLists } from '../../src/hosted/hosted-lists.ts';
 import { HostedManifests } from '../../src/hosted/hosted-manifests.ts';
-import { HostedRegistry, type Uploads } from '../../src/hosted/hosted-registry.ts';
+import { HostedRegistry } from '../../src/hosted/hosted-registry.ts';
 import { ImmutableTags } from '../../src/hosted/immutable-tags.ts';
+import type { HostedLog } from '../../src/hosted/log/hosted-log.ts';
+import { LoggedRepositories } from '../../src/hosted/log/logged-repositories.ts';
+import { ReferenceCounts } from '../../src/hosted/log/reference-counts.ts';
 import { ManifestPuts, type ManifestPutsOptions } from '../../src/hosted/put-manifest.ts';
+import { Mounts } from '../../src/hosted/uploads/mounts.ts';
+import { Uploads } from '../../src/hosted/uploads/uploads.ts';
+import type { Digest } from '../../src/oci/digest.ts';
 import { hostRepositories, parseTag, type Repository } from '../../src/oci/name.ts';
 import { operatorCaller } from '../../src/registry/caller.ts';
 import type { WriteOptions } from '../../src/registry/writer.ts';
 import { BlobStore } from '../../src/store/blobs/blob-store.ts';
+import { HostedLogs } from '../../src/store/hosted/hosted-logs.ts';
 import { StoreLayout } from '../../src/store/layout.ts';
+import { UploadFiles } from '../../src/store/uploads/upload-files.ts';
 import type { Logger } from '../../src/telemetry/logger.ts';
 import type { BlobContent } from './content.ts';
 import type { BuiltImage } from './images.ts';
-import { MemoryHostedLog } from './memory-hosted-log.ts';
 import { tempDir } from './temp-dir.ts';
 
 export interface HostedRigOptions {
   readonly immutable?: readonly string[];
   readonly quotas?: ManifestPutsOptions['quotas'];
   readonly publicSize?: ManifestPutsOptions['publicSize'];
-  readonly uploads?: Uploads;
   readonly requireWritable?: () => void;
 }
 
 export interface HostedRig {
   readonly registry: HostedRegistry;
-  readonly log: MemoryHostedLog;
+  readonly log: LoggedRepositories;
+  /** Runs before a commit is handed to the log, of the registry's own use cases alone. */
+  beforeCommit: (name: Repository) => Promise<void>;
   readonly store: BlobStore;
   readonly layout: StoreLayout;
   readonly holds: BlobHolds;
@@ -50,17 +61,11 @@ export function writing(user = 'alice'): WriteOptions {
   return { caller: { ...operatorCaller, user }, signal: new AbortController().signal };
 }
 
-export const refuseUploads: Uploads = {
-  startUpload: () => Promise.reject(new Error('no uploads in this test')),
-  upload: () => Promise.reject(new Error('no uploads in this test')),
-};
-
 export async function createHostedRig(options: HostedRigOptions = {}): Promise<HostedRig> {
-  const { immutable = [], quotas, publicSize, uploads = refuseUploads } = options;
+  const { immutable = [], quotas, publicSize = async () => undefined } = options;
   const layout = await StoreLayout.open(await tempDir());
   const observer = { storeError: () => {} };
   const store = new BlobStore({ layout, observer });
-  const log = new MemoryHostedLog();
   const holds = new BlobHolds();
   const errors: string[] = [];
   const logger: Logger = {
@@ -71,12 +76,32 @@ export async function createHostedRig(options: HostedRigOptions = {}): Promise<H
     error: (message: string) => errors.push(message),
   };
   const events = { touch: () => {}, verified: () => {}, manifestStored: () => {}, removed: () => {} };
-  const clock = { nowMs: 1_700_000_000_000 };
+  const clock: Pick<HostedRig, 'nowMs' | 'beforeCommit'> = {
+    nowMs: 1_700_000_000_000,
+    beforeCommit: async () => {},
+  };
   const now = () => clock.nowMs;
+  const references = new ReferenceCounts();
+  const logs = new HostedLogs({ layout, observer });
+  const real = new LoggedRepositories({ logs, references, logger, now });
+  onTestFinished(() => real.close());
+  const log: HostedLog = {
+    get isComplete() {
+      return real.isComplete;
+    },
+    names: () => real.names(),
+    readRepository: name => real.readRepository(name),
+    peek: name => real.peek(name),
+    closed: () => real.closed(),
+    commit: async (name, changes, expectedGeneration) => {
+      await clock.beforeCommit(name);
+      return real.commit(name, changes, expectedGeneration);
+    },
+  };
   const files = new HeldFiles({
     store,
     quarantine: { take: async () => undefined },
-    isHosted: digest => log.names().some(name => log.peek(name)?.link(digest) !== undefined),
+    isHosted: digest => references.has(digest),
     events,
     verifyAfterMs: 1,
     observer,
@@ -87,6 +112,28 @@ export async function createHostedRig(options: HostedRigOptions = {}): Promise<H
   });
   const manifests = new HotManifests({ store, badBlobs: files.bad, events, logger, now });
   const tags = new ImmutableTags(immutable);
+  const sizeOf = (digest: Digest) => files.sizeOf(digest);
+  const links = new BlobLinks({ log, holds, store, sizeOf, now });
+  const uploads = new Uploads({
+    files: new UploadFiles({ layout, observer, bootId: 'boot' }),
+    store,
+    log,
+    links,
+    mounts: new Mounts({ log, links, sizeOf, publicSize, logger }),
+    room: new UploadRoom({
+      refresh: async () => {},
+      diskBytes: () => Number.POSITIVE_INFINITY,
+      cacheBytes: () => 0,
+      evict: async () => {},
+      makeRoom: async () => false,
+    }),
+    ttlMs: 86_400_000,
+    observer: { received: () => {}, uploadsOpen: () => {}, uploadEnded: () => {} },
+    logger,
+    orphaned: () => {},
+    now,
+  });
+  onTestFinished(() => uploads.close());
   const registry = new HostedRegistry({
     isHosted: hostRepositories(['team/**']),
     requireWritable: options.requireWritable ?? (() => {}),
@@ -102,7 +149,7 @@ export async function createHostedRig(options: HostedRigOptions = {}): Promise<H
       holds,
       immutable: tags,
       ...(quotas && { quotas }),
-      ...(publicSize && { publicSize }),
+      publicSize,
       now,
     }),
     deletes: new HostedDeletes({ log, immutable: tags, now }),
@@ -116,7 +163,7 @@ export async function createHostedRig(options: HostedRigOptions = {}): Promise<H
   };
   return Object.assign(clock, {
     registry,
-    log,
+    log: real,
     store,
     layout,
     holds,
