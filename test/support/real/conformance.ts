@@ -43,7 +43,11 @@ export class Conformance {
   }
 
   /** `settings`: variables of the program, without `OCI_`. `folder`: for its results. */
-  async run(url: string, folder: string, settings: Readonly<Record<string, string>>): Promise<ConformanceReport> {
+  async run(
+    url: string,
+    folder: string,
+    settings: Readonly<Record<string, string>>,
+  ): Promise<ConformanceReport> {
     const given = Object.entries({
       VERSION: 'dev',
       REGISTRY: new URL(url).host,
