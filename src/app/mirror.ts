@@ -131,7 +131,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   const listening = await listen(
     {
       directory,
-      catalog: cache.catalog,
+      catalog: hosted?.catalog ?? cache.catalog,
       isScanned: () => capacity.usage().known,
       readStats,
       clients,
