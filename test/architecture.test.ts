@@ -52,7 +52,10 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'oci lib bcrypt jose ldapts lru-cache',
     because: 'it decides over names, before anything is looked up',
   },
-  bundle: { may: 'oci registry store tar-stream', because: 'it walks images of any registry' },
+  bundle: {
+    may: 'oci tar-stream',
+    because: 'it reads images from files that the user named, and sends nothing',
+  },
   admin: {
     may: 'oci telemetry registry store',
     because: 'commands work on the store alone too: what a daemon knows beside it is handed in',
@@ -63,7 +66,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
   },
   ui: { may: '', because: 'the page runs in a browser' },
   cli: {
-    may: 'oci telemetry lib admin config store commander app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/upstream-check.ts',
+    may: 'oci telemetry lib admin bundle config store commander undici app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/upstream-check.ts',
     because: 'commands call the daemon, not its rooms; without one, what app/store-admin.ts puts together',
   },
   'log.ts': { may: 'telemetry pino log-sink.ts', because: 'a logger knows no room' },
@@ -180,8 +183,8 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
 };
 
-/** Rooms that may touch files beside the files of src itself; `cli` and `config` read only what the user named. */
-const fileRooms = /^(?:store|config|cli|.*\.ts)$/;
+/** Rooms that may touch files beside the files of src itself; `bundle`, `cli` and `config` read only what the user named. */
+const fileRooms = /^(?:store|bundle|config|cli|.*\.ts)$/;
 
 const root = join(import.meta.dirname, '..', 'src');
 const sources = new Map(

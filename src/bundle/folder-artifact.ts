@@ -32,7 +32,7 @@ export async function readFolderArtifact(
     (error: unknown) => tar.destroy(error instanceof Error ? error : new Error(String(error))),
   );
   const [layer] = await Promise.all([packing.pack(Readable.from(tar)), written]);
-  const config = Buffer.from('{}');
+  const config = Buffer.from(JSON.stringify({}));
   const configBlob = { mediaType: emptyConfigType, digest: digestOf(config), size: config.length };
   const layerBlob = { mediaType: layerType, digest: layer.digest, size: layer.size };
   const annotations = {

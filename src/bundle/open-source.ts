@@ -21,7 +21,7 @@ export interface OpenSource {
 const compressions = [
   ['xz', Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a])],
   ['zstd', Buffer.from([0x28, 0xb5, 0x2f, 0xfd])],
-  ['bzip2', Buffer.from('BZh')],
+  ['bzip2', Buffer.from([0x42, 0x5a, 0x68])],
 ] as const;
 const gzipMagic = Buffer.from([0x1f, 0x8b]);
 

@@ -7,6 +7,7 @@ import { suggestCommand } from './command-words.ts';
 import { formatCompletion, type Shell, shells } from './completion.ts';
 import type { ImageCommand } from './image-commands.ts';
 import type { LsOrder } from './ls.ts';
+import { definePush } from './push/define-push.ts';
 
 interface AdminFlags extends ConfigFlags {
   readonly json?: true;
@@ -45,6 +46,7 @@ export function defineCommands(line: CommandLine): void {
   );
   defineImageCommand(line, 'pin', 'protect a held image from eviction');
   defineImageCommand(line, 'unpin', 'remove the pin of an image');
+  definePush(line);
   defineClient(line);
   defineCompletion(line);
 }
