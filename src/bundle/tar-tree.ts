@@ -35,6 +35,7 @@ export class TarTree implements FileTree {
     const links = new Map<string, string>();
     const archive = extract();
     archive.on('entry', (header, stream, next) => {
+      stream.on('error', () => {}); // the archive's own error, which the pipeline reports
       stream.on('end', () => next());
       stream.resume();
       const name = posix.normalize(header.name);
