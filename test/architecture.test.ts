@@ -97,6 +97,10 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'app/app-context.ts cached capacity content lru store app/open-lru.ts redis',
     because: 'what is held is put together without upstreams and doors',
   },
+  'app/hosted.ts': {
+    may: 'app/app-context.ts app/storage.ts cached content hosted oci registry store',
+    because: 'the private registry is put together without upstreams and doors',
+  },
   'app/fleet-setup.ts': {
     may: 'app/app-context.ts app/storage.ts fleet metrics redis',
     because: 'a mirror that stands alone loads nothing of it',
@@ -160,7 +164,8 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
     because: 'a node is one object, and none of its parts works alone',
   },
   hosted: {
-    files: '',
+    files:
+      'hosted-blobs.ts hosted-deletes.ts hosted-lists.ts hosted-manifests.ts hosted-registry.ts immutable-tags.ts log/hosted-log.ts put-manifest.ts',
     because: 'the private registry is one reader and writer; its log and its collection are its own business',
   },
   http: {

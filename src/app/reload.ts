@@ -57,7 +57,16 @@ export class Reload {
     note('http', http, httpReloads);
     note('store', store, storeReloads);
     note('access', changes(running.access, next.access), new Set(['htpasswd', 'rules']));
-    for (const section of ['lru', 'defaultUpstream', 'offline', 'tags', 'fleet', 'metrics', 'log'] as const)
+    for (const section of [
+      'lru',
+      'defaultUpstream',
+      'offline',
+      'tags',
+      'hosted',
+      'fleet',
+      'metrics',
+      'log',
+    ] as const)
       if (!isSame(running[section], next[section])) restart.push(settingName(section));
     const upstreams = this.#applyUpstreams(next, note, restart);
     if (http.includes('maxConnections')) await this.#targets.setMaxConnections(next.http.maxConnections);

@@ -5,10 +5,10 @@
 import { SingleFlight } from '../../lib/single-flight.ts';
 import { isRepository, type RepositoryPredicate } from '../../oci/name.ts';
 import { anonymousCaller, type Caller } from '../../registry/caller.ts';
+import { byText, cutPage } from '../../registry/page.ts';
 import type { PageOptions, RepositoriesPage, RepositoryCatalog } from '../../registry/registry.ts';
 import type { Records } from '../../store/records/records.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
-import { byText, cutPage } from '../lists/paginate.ts';
 import { isKnownPublic } from './visibility.ts';
 
 export interface ServedUpstream {
