@@ -178,7 +178,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   store: {
     files:
-      'blobs/blob-store.ts blobs/held-blob.ts blobs/last-use-writer.ts blobs/quarantine.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts store-error.ts',
+      'blobs/blob-store.ts blobs/held-blob.ts blobs/last-use-writer.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts store-error.ts',
     because: 'content, cache and commands stand on bytes and records; how they are written is private',
   },
   upstream: {

@@ -7,9 +7,9 @@ import { readFile, rename, unlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Digest } from '../../oci/digest.ts';
 import type { Logger } from '../../telemetry/logger.ts';
+import { formatChecksummedLine, parseChecksummedLine } from '../checksummed-line.ts';
 import type { StoreLayout } from '../layout.ts';
 import { guardDisk, ignoreMissing, isMissing, StoreError, type StoreObserver } from '../store-error.ts';
-import { formatChecksummedLine, parseChecksummedLine } from './record-file.ts';
 
 export interface StoredList {
   readonly checkedAt: number;
