@@ -27,6 +27,8 @@ export interface OpenedHosted extends HostedEntry {
   readonly registry: HostedRegistry;
   readonly log: HostedLog;
   readonly holds: BlobHolds;
+  isHosted(name: string): boolean;
+  requireWritable(): void;
 }
 
 export async function openHosted(
@@ -64,7 +66,14 @@ export async function openHosted(
     }),
     deletes: new HostedDeletes({ log, immutable, now }),
   });
-  return { patterns: repositories, registry, log, holds };
+  return {
+    patterns: repositories,
+    registry,
+    log,
+    holds,
+    isHosted: hostRepositories(repositories),
+    requireWritable: () => requireWritable(readOnly),
+  };
 }
 
 /** Errors: UNAVAILABLE. */

@@ -4,13 +4,18 @@
  */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { StatsReport } from '../admin/admin.ts';
+import type { ImportReport, ImportRequest, StatsReport } from '../admin/admin.ts';
 import { imageHostsOf } from '../admin/image-name.ts';
-import { LocalAdmin } from '../admin/local-admin.ts';
+import { LocalAdmin, nothingHosted } from '../admin/local-admin.ts';
 import { computeLimit } from '../capacity/ledger.ts';
 import type { Config } from '../config/config.ts';
+import { BlobHolds } from '../content/blob-holds.ts';
+import { LoggedRepositories } from '../hosted/log/logged-repositories.ts';
+import { ReferenceCounts } from '../hosted/log/reference-counts.ts';
 import type { Digest } from '../oci/digest.ts';
+import { hostRepositories } from '../oci/name.ts';
 import { BlobStore } from '../store/blobs/blob-store.ts';
+import { HostedLogs } from '../store/hosted/hosted-logs.ts';
 import { sumPartials } from '../store/ingest/sweep.ts';
 import { StoreLayout } from '../store/layout.ts';
 import { StoreOwner } from '../store/owner.ts';
@@ -19,6 +24,7 @@ import { Records } from '../store/records/records.ts';
 import { isMissing, StoreError } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { readVersion } from '../version.ts';
+import { createFolderImport, type FolderImportParts } from './folder-import.ts';
 
 export interface StoreAdmin {
   readonly admin: LocalAdmin;
@@ -29,14 +35,16 @@ export interface StoreAdminOptions {
   readonly logger: Logger;
   /** The command changes the store. */
   readonly isChange: boolean;
+  /** Where there is no store yet, one is made. */
+  readonly makesStore?: boolean;
 }
 
 /** Errors: `StoreError` MISSING, FOREIGN, LAYOUT, OWNED; system errors as they are. */
 export async function openStoreAdmin(
   config: Config,
-  { logger, isChange }: StoreAdminOptions,
+  { logger, isChange, makesStore = false }: StoreAdminOptions,
 ): Promise<StoreAdmin> {
-  await requireStore(config.store.path, isChange);
+  await requireStore(config.store.path, isChange, makesStore);
   const owner = isChange ? await StoreOwner.acquire(config.store.path) : undefined;
   try {
     const layout = await StoreLayout.open(config.store.path);
@@ -55,6 +63,8 @@ export async function openStoreAdmin(
       pins,
       logger,
       hosts: imageHostsOf(config),
+      importFolder: (request, signal) =>
+        importAlone(config, { layout, store, observer, logger }, request, signal),
       registry: undefined,
       isActive: () => false,
       blobRemoved: () => {},
@@ -70,6 +80,36 @@ export async function openStoreAdmin(
   } catch (error) {
     await owner?.release();
     throw error;
+  }
+}
+
+/** The logs are opened for this alone. Errors: UNSUPPORTED where nothing is hosted; those of the import. */
+async function importAlone(
+  { hosted }: Config,
+  parts: Pick<FolderImportParts, 'layout' | 'store' | 'observer' | 'logger'>,
+  request: ImportRequest,
+  signal: AbortSignal,
+): Promise<ImportReport> {
+  if (hosted.repositories.length === 0) throw nothingHosted();
+  const logs = new HostedLogs(parts);
+  const log = new LoggedRepositories({
+    logs,
+    references: new ReferenceCounts(),
+    logger: parts.logger,
+    now: Date.now,
+  });
+  try {
+    const importFolder = createFolderImport({
+      ...parts,
+      log,
+      holds: new BlobHolds(),
+      isHosted: hostRepositories(hosted.repositories),
+      requireWritable: () => {}, // the operator's own command
+      now: Date.now,
+    });
+    return await importFolder(request, signal);
+  } finally {
+    await log.close();
   }
 }
 
@@ -115,12 +155,13 @@ async function loadPins(records: Records, pins: PinnedBlobs): Promise<void> {
 }
 
 /** Opening a layout would create a store where there is none. */
-async function requireStore(path: string, isChange: boolean): Promise<void> {
+async function requireStore(path: string, isChange: boolean, makesStore: boolean): Promise<void> {
   let uid: number;
   try {
     ({ uid } = await stat(join(path, 'layout')));
   } catch (error) {
     if (!isMissing(error)) throw error;
+    if (makesStore) return;
     const message = `there is no store at ${path} (store.path): no daemon has run there yet`;
     throw new StoreError('open', 'MISSING', message);
   }

@@ -62,6 +62,10 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   evict: ['cistern evict node:20', 'cistern evict ghcr.io/owner/app@sha256:DIGEST'],
   pin: ['cistern pin busybox', 'cistern pin alpine:3.20 ghcr.io/owner/app:v1'],
   unpin: ['cistern unpin busybox'],
+  import: [
+    'cistern import --from /var/lib/registry',
+    'cistern import --from /var/lib/registry --into old --from-url http://registry.lan:5000',
+  ],
   push: [
     'cistern push app.tar registry.lan:5000/team/app:1       what docker save wrote',
     'cistern push ./layout registry.lan:5000/team/app:1      an OCI layout',

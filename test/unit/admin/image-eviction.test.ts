@@ -54,6 +54,7 @@ class EvictionRig {
       logger,
       hosts: { keys: new Map([['docker.io', 'docker.io']]), fallback: 'docker.io' },
       registry: undefined,
+      importFolder: undefined,
       isActive: () => false,
       blobRemoved: digest => void this.forgotten.push(digest),
       manifestRemoved: digest => void this.forgotten.push(digest),
