@@ -82,7 +82,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
   },
   'app/lifecycle.ts': { may: 'telemetry', because: 'order of start and stop is told by app/mirror.ts' },
   'app/store-scan.ts': {
-    may: 'app/app-context.ts app/storage.ts oci lru store cached',
+    may: 'app/app-context.ts app/storage.ts lib oci lru store cached',
     because: 'it only fills after the start what lru and cached keep in memory',
   },
   'app/app-context.ts': {
@@ -93,13 +93,21 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'app/app-context.ts config oci lru redis',
     because: 'it only chooses where the LRU index is, and opens Redis for it and the fleet',
   },
+  'app/hosted-log.ts': {
+    may: 'app/app-context.ts content hosted oci store',
+    because: 'what is hosted is known before anything is evicted, whether or not the registry is on',
+  },
   'app/storage.ts': {
-    may: 'app/app-context.ts cached capacity content lru store app/open-lru.ts redis',
+    may: 'app/app-context.ts cached capacity content lru oci store app/hosted-log.ts app/open-lru.ts redis',
     because: 'what is held is put together without upstreams and doors',
   },
   'app/hosted.ts': {
-    may: 'app/app-context.ts app/storage.ts cached content hosted oci registry store',
+    may: 'app/app-context.ts app/hosted-uploads.ts app/storage.ts cached content hosted oci registry',
     because: 'the private registry is put together without upstreams and doors',
+  },
+  'app/hosted-uploads.ts': {
+    may: 'app/app-context.ts app/storage.ts cached content hosted metrics oci store',
+    because: 'uploads are put together without upstreams and doors',
   },
   'app/fleet-setup.ts': {
     may: 'app/app-context.ts app/storage.ts fleet metrics redis',
@@ -114,10 +122,9 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'it only chooses where credentials come from',
   },
   'app/listeners.ts': {
-    may: 'app/app-context.ts app/descriptor-limit.ts admin auth config http oci registry',
+    may: 'app/app-context.ts admin auth config http oci registry',
     because: 'listeners serve what is composed already, to those whom the configuration allows',
   },
-  'app/descriptor-limit.ts': { may: '', because: 'it reads one line of /proc' },
   'app/reload.ts': {
     may: 'config telemetry',
     because: 'it compares two configurations; what changes is handed to it as functions',
@@ -131,7 +138,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'an import is the same in a daemon and without one',
   },
   'app/store-admin.ts': {
-    may: 'app/folder-import.ts content hosted oci telemetry config admin capacity store version.ts',
+    may: 'app/folder-import.ts oci telemetry config admin capacity content hosted store version.ts',
     because: 'the composition of a store without a daemon',
   },
   'app/upstream-check.ts': {
@@ -169,7 +176,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   hosted: {
     files:
-      'hosted-blobs.ts hosted-deletes.ts hosted-lists.ts hosted-manifests.ts hosted-registry.ts immutable-tags.ts import/import-report.ts import/import.ts log/hosted-log.ts log/logged-repositories.ts log/reference-counts.ts put-manifest.ts',
+      'adoption.ts blob-links.ts hosted-blobs.ts hosted-deletes.ts hosted-lists.ts hosted-manifests.ts hosted-registry.ts immutable-tags.ts import/import-report.ts import/import.ts log/hosted-log.ts log/logged-repositories.ts log/reference-counts.ts put-manifest.ts uploads/mounts.ts uploads/uploads.ts',
     because: 'the private registry is one reader and writer; its log and its collection are its own business',
   },
   http: {
@@ -182,7 +189,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   store: {
     files:
-      'blobs/blob-store.ts blobs/held-blob.ts blobs/last-use-writer.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts import/distribution-folder.ts import/file-adoption.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts store-error.ts',
+      'blobs/blob-store.ts blobs/held-blob.ts blobs/last-use-writer.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts import/distribution-folder.ts import/file-adoption.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts store-error.ts uploads/upload-file.ts uploads/upload-files.ts',
     because: 'content, cache and commands stand on bytes and records; how they are written is private',
   },
   upstream: {

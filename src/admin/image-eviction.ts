@@ -26,6 +26,8 @@ export interface EvictionOptions {
   readonly pins: Pick<PinnedBlobs, 'isPinned'>;
   /** That digest is being filled. */
   isActive(digest: Digest): boolean;
+  /** A hosted repository needs it, or may need it. */
+  isHosted(digest: Digest): boolean;
   /** Its file was removed: whatever counts or keeps it must forget it. */
   blobRemoved(digest: Digest, bytes: number): void;
   manifestRemoved(digest: Digest, bytes: number): void;
@@ -42,7 +44,7 @@ export class ImageEviction {
 
   /** A blob of any repository; images that need it fetch it again. Errors: BLOB_UNKNOWN, DENIED. */
   async evictBlob(digest: Digest, signal: AbortSignal): Promise<EvictReport> {
-    const { pins, records, isActive } = this.#options;
+    const { pins, records, isActive, isHosted } = this.#options;
     for await (const name of records.names()) {
       signal.throwIfAborted();
       if ((await records.open(name)).manifest(digest) === undefined) continue;
@@ -52,6 +54,8 @@ export class ImageEviction {
     if (await pins.isPinned(digest)) throw pinned(digest);
     if (isActive(digest))
       throw new RegistryError('DENIED', { message: `${digest} is being downloaded, it stays` });
+    if (isHosted(digest))
+      throw new RegistryError('DENIED', { message: `a hosted repository needs ${digest}, it stays` });
     const removed = await this.#remove({ manifests: [], blobs: [digest] }, signal);
     if (removed.blobs === 0) throw notHeld('BLOB_UNKNOWN', digest);
     return { image: digest, tags: [], ...removed };
@@ -128,12 +132,12 @@ export class ImageEviction {
     candidates: { readonly manifests: Iterable<Digest>; readonly blobs: Iterable<Digest> },
     signal: AbortSignal,
   ): Promise<Removed> {
-    const { store, pins, isActive, blobRemoved, manifestRemoved } = this.#options;
+    const { store, pins, isActive, isHosted, blobRemoved, manifestRemoved } = this.#options;
     const sum = { freedBytes: 0, manifests: 0, blobs: 0, kept: 0 };
     for (const kind of ['blobs', 'manifests'] as const) {
       for (const digest of candidates[kind]) {
         signal.throwIfAborted();
-        if ((await pins.isPinned(digest)) || isActive(digest)) {
+        if ((await pins.isPinned(digest)) || isActive(digest) || isHosted(digest)) {
           sum.kept += 1;
           continue;
         }

@@ -40,6 +40,8 @@ export interface LocalAdminOptions {
   readonly importFolder: ImportFolder | undefined;
   /** That digest is being filled. */
   isActive(digest: Digest): boolean;
+  /** A hosted repository needs it, or may need it. */
+  isHosted(digest: Digest): boolean;
   /** Its file was removed: whatever counts or keeps it must forget it. */
   blobRemoved(digest: Digest, bytes: number): void;
   manifestRemoved(digest: Digest, bytes: number): void;
@@ -60,7 +62,7 @@ const reasons: Readonly<Record<StaleReason, string>> = {
   'pull-quota': 'it has moved, but little is left of the upstream pull limit',
 };
 
-export function nothingHosted(): RegistryError {
+function nothingHosted(): RegistryError {
   return new RegistryError('UNSUPPORTED', {
     message: 'nothing is hosted here: set hosted.repositories first, such as ["**"]',
   });

@@ -10,7 +10,6 @@ import type {
 import { imageHostsOf } from '../admin/image-name.ts';
 import { LocalAdmin } from '../admin/local-admin.ts';
 import type { DownloadProgress } from '../cached/download/downloads.ts';
-import type { PullThroughCache } from '../cached/pull-through-cache.ts';
 import type { ClientUsage } from '../metrics/client-usage.ts';
 import type { ByOutcome, MetricTotals } from '../metrics/metric-totals.ts';
 import { readVersion } from '../version.ts';
@@ -20,7 +19,6 @@ import type { OpenedUpstream } from './upstreams.ts';
 
 export interface DaemonParts {
   readonly storage: Storage;
-  readonly cache: PullThroughCache;
   readonly upstreams: readonly OpenedUpstream[];
   /** Resolves when the store is scanned. */
   readonly scanned: Promise<void>;
@@ -30,14 +28,18 @@ export interface DaemonParts {
 }
 
 export function createAdmin(
-  { storage, cache, upstreams, scanned, stats, importFolder }: DaemonParts,
+  { storage, upstreams, scanned, stats, importFolder }: DaemonParts,
   { config, logger }: Pick<AppContext, 'config' | 'logger'>,
 ): LocalAdmin {
-  const { capacity, downloads, lastUses, lru, pins, records, store } = storage;
+  const { downloads, hosted, lastUses, owners, pins, records, store } = storage;
   const registries = new Map(upstreams.map(({ key, registry }) => [key, registry]));
   return new LocalAdmin({
     records,
-    store,
+    store: {
+      open: digest => store.open(digest),
+      sizeOf: digest => store.sizeOf(digest),
+      remove: async digest => (await owners.removeFree(digest)) ?? 0,
+    },
     pins,
     logger,
     stats,
@@ -45,11 +47,9 @@ export function createAdmin(
     importFolder,
     registry: host => registries.get(host),
     isActive: digest => downloads.isActive(digest),
-    blobRemoved: digest => lru.remove(digest),
-    manifestRemoved: (digest, bytes) => {
-      cache.forgetManifest(digest);
-      capacity.account(-bytes);
-    },
+    isHosted: digest => hosted.mayLink(digest) || hosted.holds.isHeld(digest),
+    blobRemoved: () => {}, // `removeFree` has told everything that must forget it
+    manifestRemoved: () => {},
     flush: async () => {
       await Promise.all([lastUses.flush(), records.flush()]);
     },

@@ -2,12 +2,12 @@
  * The private registry, put together over the store and what the cache holds. Absent where `hosted.repositories` names nothing.
  */
 import type { PullThroughCache } from '../cached/pull-through-cache.ts';
-import { BlobHolds } from '../content/blob-holds.ts';
+import type { BlobHolds } from '../content/blob-holds.ts';
 import { HostedBlobs } from '../hosted/hosted-blobs.ts';
 import { HostedDeletes } from '../hosted/hosted-deletes.ts';
 import { HostedLists } from '../hosted/hosted-lists.ts';
 import { HostedManifests } from '../hosted/hosted-manifests.ts';
-import { HostedRegistry, type Uploads } from '../hosted/hosted-registry.ts';
+import { HostedRegistry } from '../hosted/hosted-registry.ts';
 import { ImmutableTags } from '../hosted/immutable-tags.ts';
 import type { HostedLog } from '../hosted/log/hosted-log.ts';
 import { ManifestPuts } from '../hosted/put-manifest.ts';
@@ -15,13 +15,8 @@ import { RegistryError } from '../oci/error.ts';
 import { hostRepositories } from '../oci/name.ts';
 import type { HostedEntry } from '../registry/directory.ts';
 import type { AppContext } from './app-context.ts';
+import { openUploads } from './hosted-uploads.ts';
 import type { Storage } from './storage.ts';
-
-/** What other branches build: handed in until it is here. */
-export interface HostedParts {
-  readonly log: HostedLog;
-  readonly uploads: Uploads;
-}
 
 export interface OpenedHosted extends HostedEntry {
   readonly registry: HostedRegistry;
@@ -33,25 +28,34 @@ export interface OpenedHosted extends HostedEntry {
 
 export async function openHosted(
   cache: PullThroughCache,
-  { store, lru, lastUses }: Storage,
-  parts: HostedParts | undefined,
-  { config, logger, now }: AppContext,
+  storage: Storage,
+  context: AppContext,
 ): Promise<OpenedHosted | undefined> {
+  const { config, logger, now } = context;
+  const { store, lru, lastUses } = storage;
   const { repositories, immutable: immutablePatterns, readOnly } = config.hosted;
-  if (repositories.length === 0 || parts === undefined) return undefined;
-  const { log, uploads } = parts;
+  if (repositories.length === 0) return undefined;
+  const { log, holds } = storage.hosted;
   const { files, manifests } = cache.content;
-  const holds = new BlobHolds();
   const immutable = new ImmutableTags(immutablePatterns);
   const touch = (digest: Parameters<typeof lru.touch>[0]): void => {
     lru.touch(digest);
     lastUses.touch(digest);
   };
+  const writable = () => requireWritable(readOnly);
+  const uploadParts = { log, holds, requireWritable: writable };
+  const { uploads, adoption } = await openUploads(cache, storage, uploadParts, context);
   const registry = new HostedRegistry({
     isHosted: hostRepositories(repositories),
-    requireWritable: () => requireWritable(readOnly),
+    requireWritable: writable,
     manifests: new HostedManifests({ log, manifests, logger, now }),
-    blobs: new HostedBlobs({ log, files, touch }),
+    blobs: new HostedBlobs({
+      log,
+      files,
+      touch,
+      adopt: (name, digest, options) => adoption.adopt(name, digest, options),
+      renew: (name, link, options) => adoption.renew(name, link, options),
+    }),
     lists: new HostedLists(log),
     uploads,
     puts: new ManifestPuts({

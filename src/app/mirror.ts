@@ -16,7 +16,7 @@ import type { AppContext } from './app-context.ts';
 import { createAdmin, createStats } from './daemon-admin.ts';
 import { setUpFleet } from './fleet-setup.ts';
 import { createFolderImport } from './folder-import.ts';
-import { type HostedParts, openHosted } from './hosted.ts';
+import { openHosted } from './hosted.ts';
 import { type CloseOptions, Lifecycle } from './lifecycle.ts';
 import { listen } from './listeners.ts';
 import { openRedis } from './open-lru.ts';
@@ -29,7 +29,6 @@ export interface MirrorOptions {
   readonly logger: Logger;
   /** Milliseconds since the epoch; a test hands its own in. */
   readonly now?: () => number;
-  readonly hosted?: HostedParts;
 }
 
 export interface Mirror {
@@ -59,13 +58,14 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
 
   const redis = await openRedis(context);
   const storage = await openStorage(layout, redis, context);
-  const { capacity, lru, lruState, lastUses } = storage;
+  const { capacity, lru, lruState, lastUses, hosted, owners } = storage;
   metrics.sampleStore(() => sampleStore(storage));
   const fleet = await setUpFleet(storage, redis, context);
   const cache = new PullThroughCache({
     layout,
     store: storage.store,
     quarantine: storage.quarantine,
+    isHosted: digest => hosted.mayLink(digest),
     records: storage.records,
     downloads: storage.downloads,
     room: capacity,
@@ -77,12 +77,11 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       },
       verified: digest => lastUses.verified(digest),
       manifestStored: (digest, bytes) => {
-        capacity.account(bytes);
-        if (bytes > 0) fleet?.holders.note(digest);
+        owners.manifestStored(digest, bytes);
+        fleet?.holders.note(digest);
       },
-      removed: (digest, bytes, kind) => {
-        if (kind === 'manifest' && lru.sizeOf(digest) === undefined) capacity.account(-bytes);
-        lru.remove(digest);
+      removed: digest => {
+        owners.gone(digest);
         fleet?.holders.forget(digest);
       },
     },
@@ -93,7 +92,13 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     observer: metrics,
     logger,
     now,
-    indexedSize: digest => lru.sizeOf(digest),
+    indexedSize: digest => lru.sizeOf(digest) ?? hosted.references.sizeOf(digest),
+  });
+  owners.listen({
+    removed: digest => {
+      cache.forgetManifest(digest);
+      fleet?.holders.forget(digest);
+    },
   });
   const upstreams = await openUpstreams(cache, fleet, context);
   await lifecycle.start(
@@ -101,11 +106,11 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     () => cache,
     part => part.close(),
   );
-  const hosted = await openHosted(cache, storage, options.hosted, context);
+  const registry = await openHosted(cache, storage, context);
   const directory = new Directory({
     upstreams,
     ...(config.defaultUpstream !== undefined && { defaultUpstream: config.defaultUpstream }),
-    ...(hosted !== undefined && { hosted }),
+    ...(registry !== undefined && { hosted: registry }),
     ownNames: ownNamesOf(config),
   });
   const scan = await lifecycle.start(
@@ -118,11 +123,12 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   const admin = createAdmin(
     {
       storage,
-      cache,
       upstreams,
       stats: readStats,
       scanned: scan.done,
-      importFolder: hosted && createFolderImport({ ...hosted, ...storage, observer: metrics, logger, now }),
+      importFolder:
+        registry &&
+        createFolderImport({ ...registry, layout, store: storage.store, observer: metrics, logger, now }),
     },
     context,
   );

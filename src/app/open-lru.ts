@@ -45,15 +45,19 @@ export async function openRedis(context: AppContext): Promise<RedisConnection | 
   );
 }
 
-/** `redis`: the mirror's connection, when Redis is configured. Errors: `ConfigError`, required and not usable. */
+/**
+ * `redis`: the mirror's connection, when Redis is configured. `mayHold` says no for hosted content. Errors: `ConfigError`,
+ * required and not usable.
+ */
 export async function openLru(
   storeId: string,
   redis: RedisConnection | undefined,
+  mayHold: (digest: Digest) => boolean,
   { config, lifecycle, logger, now }: AppContext,
 ): Promise<OpenedLru> {
   if (redis === undefined) {
     return {
-      lru: new EmbeddedLru({ now }),
+      lru: new EmbeddedLru({ now, mayHold }),
       state: () => ({ backend: 'embedded', up: true }),
       setPins: () => {},
       pinsChanged: () => {},
@@ -72,7 +76,7 @@ export async function openLru(
   const isReachable = (): boolean => redis.problem === undefined;
   const lru = await lifecycle.start(
     'LRU index',
-    () => new RedisLru({ index, isReachable, logger, now }),
+    () => new RedisLru({ index, isReachable, mayHold, logger, now }),
     part => part.close(),
   );
   redis.watch(() => lru.reachabilityChanged());

@@ -4,6 +4,8 @@
  */
 import { Downloads } from '../cached/download/downloads.ts';
 import { Capacity } from '../capacity/capacity.ts';
+import { ContentOwners } from '../content/content-owners.ts';
+import type { Digest } from '../oci/digest.ts';
 import type { RedisConnection } from '../redis/redis-connection.ts';
 import { BlobStore } from '../store/blobs/blob-store.ts';
 import { LastUseWriter } from '../store/blobs/last-use-writer.ts';
@@ -13,6 +15,7 @@ import type { StoreLayout } from '../store/layout.ts';
 import { PinnedBlobs } from '../store/records/pinned-blobs.ts';
 import { Records } from '../store/records/records.ts';
 import type { AppContext } from './app-context.ts';
+import { HostedContent } from './hosted-log.ts';
 import { type OpenedLru, openLru } from './open-lru.ts';
 
 export interface Storage {
@@ -26,6 +29,9 @@ export interface Storage {
   readonly pins: PinnedBlobs;
   readonly lastUses: LastUseWriter;
   readonly capacity: Capacity;
+  readonly hosted: HostedContent;
+  /** Whether the cache or the private registry counts a file. */
+  readonly owners: ContentOwners;
 }
 
 /** Bad files kept for inspection may take so much of the limit. */
@@ -33,7 +39,7 @@ const maxQuarantineBytes = 256 * 1024 * 1024;
 const maxQuarantineShare = 1 / 16;
 
 /**
- * Reads nothing of the store yet. `redis`: the mirror's connection, when Redis is configured. Errors: `ConfigError` for a
+ * Of the store, reads the logs of hosted repositories in the background, and nothing else yet. `redis`: the mirror's connection, when Redis is configured. Errors: `ConfigError` for a
  * required Redis that can't hold the index.
  */
 export async function openStorage(
@@ -43,7 +49,13 @@ export async function openStorage(
 ): Promise<Storage> {
   const { logger, lifecycle, metrics, now } = context;
   const store = new BlobStore({ layout, observer: metrics });
-  const index = await openLru(layout.id, redis, context);
+  const hosted = await lifecycle.start(
+    'hosted repositories',
+    () => new HostedContent(layout, context),
+    part => part.log.close(),
+  );
+  const isHosted = (digest: Digest) => hosted.references.has(digest);
+  const index = await openLru(layout.id, redis, digest => !isHosted(digest), context);
   const pins = new PinnedBlobs({ store, logger, onChange: () => index.pinsChanged() });
   index.setPins(pins);
   const records = await lifecycle.start(
@@ -63,11 +75,25 @@ export async function openStorage(
     part => part.close(),
   );
   const downloads = new Downloads();
+  const owners: ContentOwners = new ContentOwners({
+    lru: index.lru,
+    holds: hosted.holds,
+    store,
+    records,
+    logger,
+    isHosted,
+    mayRemove: digest => hosted.isKnown && pins.isPinned(digest) === false && !downloads.isActive(digest),
+    account: bytes => capacity.account(bytes),
+  });
   const capacity = await lifecycle.start(
     'capacity',
-    () => openCapacity({ layout, store, lru: index.lru, downloads, pins }, context),
+    () => openCapacity({ layout, store, lru: index.lru, downloads, pins, hosted, owners }, context),
     part => part.close(),
   );
+  hosted.references.listen({
+    gained: digest => owners.gained(digest),
+    lost: (digest, size) => owners.lost(digest, size),
+  });
   const quarantine = new Quarantine({
     layout,
     observer: metrics,
@@ -86,11 +112,21 @@ export async function openStorage(
     pins,
     lastUses,
     capacity,
+    hosted,
+    owners,
   };
 }
 
 async function openCapacity(
-  { layout, store, lru, downloads, pins }: Pick<Storage, 'layout' | 'store' | 'lru' | 'downloads' | 'pins'>,
+  {
+    layout,
+    store,
+    lru,
+    downloads,
+    pins,
+    hosted,
+    owners,
+  }: Pick<Storage, 'layout' | 'store' | 'lru' | 'downloads' | 'pins' | 'hosted' | 'owners'>,
   { config, logger, metrics, now }: AppContext,
 ): Promise<Capacity> {
   const capacity = new Capacity({
@@ -104,7 +140,8 @@ async function openCapacity(
       mayEvict: async digest => !(await pins.isPinned(digest)),
       findPartial: digest => findPartial({ layout, observer: metrics }, digest),
       isActive: digest => downloads.isActive(digest),
-      unlinkBlob: digest => store.remove(digest),
+      isEvictionStopped: () => !hosted.isKnown,
+      unlinkBlob: digest => owners.removeFree(digest),
       unlinkPartial: digest =>
         downloads.removePartial(digest, () => removePartial({ layout, observer: metrics }, digest)),
     },

@@ -4,9 +4,9 @@
  */
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { ImportReport, ImportRequest, StatsReport } from '../admin/admin.ts';
+import type { StatsReport } from '../admin/admin.ts';
 import { imageHostsOf } from '../admin/image-name.ts';
-import { LocalAdmin, nothingHosted } from '../admin/local-admin.ts';
+import { LocalAdmin } from '../admin/local-admin.ts';
 import { computeLimit } from '../capacity/ledger.ts';
 import type { Config } from '../config/config.ts';
 import { BlobHolds } from '../content/blob-holds.ts';
@@ -24,7 +24,7 @@ import { Records } from '../store/records/records.ts';
 import { isMissing, StoreError } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { readVersion } from '../version.ts';
-import { createFolderImport, type FolderImportParts } from './folder-import.ts';
+import { createFolderImport } from './folder-import.ts';
 
 export interface StoreAdmin {
   readonly admin: LocalAdmin;
@@ -57,59 +57,51 @@ export async function openStoreAdmin(
       logger,
       onEntry: (entry, record) => pins.heard(entry, record),
     });
+    const references = new ReferenceCounts();
+    const logs = new HostedLogs({ layout, observer });
+    const hosted = new LoggedRepositories({ logs, references, logger, now: () => Date.now() });
+    const { repositories } = config.hosted;
+    const importFolder = createFolderImport({
+      layout,
+      store,
+      observer,
+      logger,
+      log: hosted,
+      holds: new BlobHolds(),
+      isHosted: hostRepositories(repositories),
+      requireWritable: () => {}, // the operator's own command
+      now: () => Date.now(),
+    });
     const admin = new LocalAdmin({
       records,
       store,
       pins,
       logger,
       hosts: imageHostsOf(config),
-      importFolder: (request, signal) =>
-        importAlone(config, { layout, store, observer, logger }, request, signal),
+      importFolder: repositories.length === 0 ? undefined : importFolder,
       registry: undefined,
       isActive: () => false,
+      isHosted: digest => !hosted.isComplete || hosted.closed().size > 0 || references.has(digest),
       blobRemoved: () => {},
       manifestRemoved: () => {},
       flush: () => Promise.resolve(),
-      ready: () => loadPins(records, pins),
+      ready: async () => {
+        await Promise.all([loadPins(records, pins), hosted.complete]);
+      },
       stats: async () => {
         await loadPins(records, pins);
         return readStats(config, layout, store, records, pins);
       },
     });
-    return { admin, close: async () => await records.close().finally(() => owner?.release()) };
+    return {
+      admin,
+      close: async () => {
+        await Promise.all([records.close(), hosted.close()]).finally(() => owner?.release());
+      },
+    };
   } catch (error) {
     await owner?.release();
     throw error;
-  }
-}
-
-/** The logs are opened for this alone. Errors: UNSUPPORTED where nothing is hosted; those of the import. */
-async function importAlone(
-  { hosted }: Config,
-  parts: Pick<FolderImportParts, 'layout' | 'store' | 'observer' | 'logger'>,
-  request: ImportRequest,
-  signal: AbortSignal,
-): Promise<ImportReport> {
-  if (hosted.repositories.length === 0) throw nothingHosted();
-  const logs = new HostedLogs(parts);
-  const log = new LoggedRepositories({
-    logs,
-    references: new ReferenceCounts(),
-    logger: parts.logger,
-    now: Date.now,
-  });
-  try {
-    const importFolder = createFolderImport({
-      ...parts,
-      log,
-      holds: new BlobHolds(),
-      isHosted: hostRepositories(hosted.repositories),
-      requireWritable: () => {}, // the operator's own command
-      now: Date.now,
-    });
-    return await importFolder(request, signal);
-  } finally {
-    await log.close();
   }
 }
 

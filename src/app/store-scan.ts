@@ -3,7 +3,8 @@
  * and the LRU index. It ends by itself; `close` ends it early.
  */
 import type { PullThroughCache } from '../cached/pull-through-cache.ts';
-import { rebuildLru } from '../lru/index/rebuild.ts';
+import { waitFor } from '../lib/wait.ts';
+import { type FoundBlob, rebuildLru } from '../lru/index/rebuild.ts';
 import type { Digest } from '../oci/digest.ts';
 import { sweepIngests } from '../store/ingest/sweep.ts';
 import type { RepositoryRecord } from '../store/records/repository-record.ts';
@@ -35,11 +36,19 @@ export class StoreScan {
   }
 
   async #run(): Promise<void> {
-    const { layout, capacity, downloads, lru, quarantine, store } = this.#storage;
+    const { layout, capacity, downloads, hosted, lru, quarantine, store } = this.#storage;
     const { config, logger, metrics, now } = this.#context;
     const rebuilding = rebuildLru({
-      scan: store.scan(this.#cache.loadLinks(this.#publicRecords())), // the records say which blobs are manifests
-      isManifest: digest => this.#manifests.has(digest),
+      scan: this.#cachedBlobs(
+        // The records say which blobs are manifests, the logs which are hosted.
+        store.scan(
+          Promise.all([
+            this.#cache.loadLinks(this.#publicRecords()),
+            waitFor(hosted.log.complete, this.#controller.signal),
+          ]),
+        ),
+      ),
+      isManifest: () => false, // they are counted on the way
       lru,
       now: () => performance.now(),
       signal: this.#controller.signal,
@@ -56,9 +65,18 @@ export class StoreScan {
     const counting = quarantine
       .load()
       .catch((error: unknown) => logger.warn('quarantined files could not be counted', { error }));
-    const [{ manifestBytes }] = await Promise.all([rebuilding, sweeping, counting]);
-    capacity.account(manifestBytes);
+    await Promise.all([rebuilding, sweeping, counting]);
     await capacity.scanned();
+  }
+
+  /** Leaves out what is hosted, and counts manifests. */
+  async *#cachedBlobs(found: AsyncIterable<FoundBlob>): AsyncGenerator<FoundBlob> {
+    const { hosted, owners } = this.#storage;
+    for await (const blob of found) {
+      if (hosted.references.has(blob.digest)) continue;
+      if (this.#manifests.has(blob.digest)) owners.manifestStored(blob.digest, blob.size);
+      else yield blob;
+    }
   }
 
   /** Reads all records, for the manifests among the blobs, and yields those of public repositories. */

@@ -43,6 +43,8 @@ export interface PullThroughCacheOptions {
   readonly layout: StoreLayout;
   readonly store: BlobStore;
   readonly quarantine: Pick<Quarantine, 'take'>;
+  /** A hosted repository links it, or may do so. */
+  readonly isHosted?: (digest: Digest) => boolean;
   readonly records: Records;
   /** The capacity looks at them too. */
   readonly downloads: Downloads;
@@ -58,7 +60,7 @@ export interface PullThroughCacheOptions {
   readonly logger: Logger;
   /** Milliseconds since the epoch. */
   now(): number;
-  /** The size of a blob in the LRU index, in bytes. */
+  /** The size of a blob in the LRU index, or of hosted content, in bytes. */
   readonly indexedSize: (digest: Digest) => number | undefined;
 }
 
@@ -84,6 +86,7 @@ export class PullThroughCache {
     this.#files = new HeldFiles({
       store,
       quarantine,
+      ...(options.isHosted && { isHosted: options.isHosted }),
       events,
       verifyAfterMs,
       observer,

@@ -22,9 +22,14 @@ export interface StoredFiles {
   findPartial(digest: Digest): Promise<Partial | undefined>;
   /** A download fills that digest. Asked right before a partial's unlink. */
   isActive(digest: Digest): boolean;
-  /** Resolves with the bytes freed, 0 when the file was gone already. */
-  unlinkBlob(digest: Digest): Promise<number>;
-  /** The same for a partial and its journal. */
+  /** Nothing at all may be evicted now: what the hosted repositories need isn't known. */
+  isEvictionStopped?(): boolean;
+  /**
+   * Asks whether the blob may go in the turn in which its removal begins. Resolves with the bytes freed, 0 when the file was
+   * gone already; undefined: it may not go now.
+   */
+  unlinkBlob(digest: Digest): Promise<number | undefined>;
+  /** The same for a partial and its journal. It is always free to go. */
   unlinkPartial(digest: Digest): Promise<number>;
 }
 
@@ -119,7 +124,7 @@ export class Evictor {
     const { lru, files, observer, logger } = this.#options;
     try {
       if (!(await files.mayEvict(digest))) return false;
-      await files.unlinkBlob(digest);
+      if ((await files.unlinkBlob(digest)) === undefined) return false;
     } catch (error) {
       this.#logFailure(digest, error);
       return false;

@@ -1,6 +1,6 @@
 /**
  * A held file with wrong bytes, or one that can't be read, leaves the store and the count, so that the next request fetches
- * it again. A file that the disk can't move is remembered as bad, and counts as not held.
+ * it again. A file that the disk can't move, or that was pushed, stays: it is remembered as bad, and counts as not held.
  */
 import { LRUCache } from 'lru-cache';
 import { ExpiringMap } from '../lib/expiring-map.ts';
@@ -50,6 +50,8 @@ export class RecentMismatches {
 
 export interface BadBlobsOptions {
   readonly quarantine: Pick<Quarantine, 'take'>;
+  /** A hosted repository links it, or may do so: its file is never moved. */
+  isHosted?(digest: Digest): boolean;
   readonly mismatches: RecentMismatches;
   readonly events: Pick<ContentEvents, 'removed'>;
   readonly observer: Pick<Observer, 'storeError'>;
@@ -90,6 +92,19 @@ export class BadBlobs {
     else await this.#setAside(digest, fileId, kind, error.message);
   }
 
+  /**
+   * What was pushed can't be fetched again, and half of it may be worth more than nothing. It counts as not held, so its client
+   * pushes it again, which replaces the file. False: this file was found before.
+   */
+  #keepHosted(digest: Digest, fileId: string | undefined, detail: string): boolean {
+    const id = fileId ?? '';
+    if (this.#stuck.get(digest) === id) return false;
+    this.#stuck.set(digest, id);
+    const message = 'a pushed file is bad, it stays in its place: push the image again';
+    this.#options.logger.error(message, { digest, detail });
+    return true;
+  }
+
   /** False: it was set aside or evicted before. */
   async #setAside(
     digest: Digest,
@@ -97,8 +112,9 @@ export class BadBlobs {
     kind: ContentKind,
     detail: string,
   ): Promise<boolean> {
-    const { quarantine, mismatches, logger, events } = this.#options;
+    const { quarantine, mismatches, logger, events, isHosted } = this.#options;
     if (fileId !== undefined) mismatches.add(digest); // it was open: a client may have its beginning
+    if (isHosted?.(digest) === true) return this.#keepHosted(digest, fileId, detail);
     try {
       const taken = await quarantine.take(digest, fileId);
       if (taken === undefined) return false;

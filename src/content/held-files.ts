@@ -20,6 +20,8 @@ const maxRequests = 20_000;
 export interface HeldFilesOptions {
   readonly store: BlobStore;
   readonly quarantine: Pick<Quarantine, 'take'>;
+  /** As `BadBlobsOptions.isHosted`. */
+  readonly isHosted?: (digest: Digest) => boolean;
   readonly events: Pick<ContentEvents, 'verified' | 'removed'>;
   /** How long a verified file needs no check; 0: no age is too old. */
   readonly verifyAfterMs: number;
@@ -29,7 +31,7 @@ export interface HeldFilesOptions {
   readonly signal: AbortSignal;
   /** Milliseconds since the epoch. */
   now(): number;
-  /** The size in the LRU index, in bytes. */
+  /** The size in the LRU index, or of hosted content, in bytes. */
   readonly indexedSize: (digest: Digest) => number | undefined;
 }
 
@@ -42,11 +44,18 @@ export class HeldFiles {
   readonly #requests: ExpiringMap<string, true>;
 
   constructor(options: HeldFilesOptions) {
-    const { store, quarantine, events, verifyAfterMs, observer, logger, signal, now } = options;
+    const { store, quarantine, isHosted, events, verifyAfterMs, observer, logger, signal, now } = options;
     this.#store = store;
     this.#indexedSize = options.indexedSize;
     this.mismatches = new RecentMismatches(now);
-    this.bad = new BadBlobs({ quarantine, mismatches: this.mismatches, events, observer, logger });
+    this.bad = new BadBlobs({
+      quarantine,
+      ...(isHosted && { isHosted }),
+      mismatches: this.mismatches,
+      events,
+      observer,
+      logger,
+    });
     this.checks = new BlobChecks({ verifyAfterMs, badBlobs: this.bad, events, signal, now });
     const ttlMs = repeatWithinMs + 1; // a request after exactly a minute is a repeat
     this.#requests = new ExpiringMap({ maxEntries: maxRequests, ttlMs, now });

@@ -24,6 +24,8 @@ export interface HostedBlobsOptions {
    * size; undefined: there is none.
    */
   adopt?(repository: Repository, digest: Digest, options: StatOptions): Promise<number | undefined>;
+  /** For a pusher: the link is in use again. */
+  renew?(repository: Repository, link: HostedLink, options: StatOptions): Promise<void>;
 }
 
 /** A blob that clients ask for again and again is not compared more often than that. */
@@ -47,7 +49,10 @@ export class HostedBlobs {
   async stat(name: Repository, digest: Digest, options: StatOptions): Promise<StatAnswer> {
     const link = await this.#link(name, digest);
     const held = link && (await this.#options.files.sizeOf(digest));
-    if (link !== undefined && held === link.size) return { outcome: 'hit', size: held };
+    if (link !== undefined && held === link.size) {
+      await this.#options.renew?.(name, link, options);
+      return { outcome: 'hit', size: held };
+    }
     const adopted = await this.#options.adopt?.(name, digest, options);
     if (adopted === undefined) throw unknownBlob(name, digest);
     return { outcome: 'hit', size: adopted };

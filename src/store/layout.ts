@@ -9,7 +9,11 @@
  *     DATA/ingest-v1/tmp-…                      files before their rename; swept after the next start
  *     DATA/quarantine-v1/TIME-INODE-sha256-abcdef… a few files that did not match their digest
  *     DATA/records-v1/HOST/REPOSITORY…/_record  one record per repository
+<<<<<<< HEAD
+ *     DATA/uploads-v1/ID.part .json             upload sessions and their journals
+=======
  *     DATA/hosted-v1/REPOSITORY…/_repository    the log of a hosted repository; beside it `_length`, and `_damaged-TIME` after a repair
+>>>>>>> i9-log
  *
  * Paths are made of checked digests and checked names only, so none can leave DATA.
  */
@@ -77,6 +81,10 @@ export class StoreLayout {
 
   get recordsFolder(): string {
     return join(this.path, 'records-v1');
+  }
+
+  get uploadsFolder(): string {
+    return join(this.path, 'uploads-v1');
   }
 
   get hostedFolder(): string {

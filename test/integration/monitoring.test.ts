@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Registry } from 'prom-client';
 import { describe, expect, test } from 'vitest';
 import { FleetMetrics } from '../../src/metrics/fleet-metrics.ts';
+import { UploadMetrics } from '../../src/metrics/upload-metrics.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { get } from '../support/client.ts';
 import { buildImage } from '../support/images.ts';
@@ -35,7 +36,8 @@ async function scrape(): Promise<{ types: Map<string, string>; labels: Map<strin
     404,
   );
 
-  const text = (await get(mirror.url, '/metrics')).body.toString() + (await fleetMetrics());
+  const text =
+    (await get(mirror.url, '/metrics')).body.toString() + (await fleetMetrics()) + (await uploadMetrics());
   const types = new Map(
     [...text.matchAll(/^# TYPE (\w+) (\w+)$/gm)].map(([, name = '', type = '']) => [name, type]),
   );
@@ -57,6 +59,16 @@ async function fleetMetrics(): Promise<string> {
   fleet.sampleFleet(() => ({ isUp: true, nodes: 3, leases: 0 }));
   fleet.peerAnswered('blob', 'given');
   fleet.peerBytes('docker.io', 1);
+  return `${await registry.metrics()}\n`;
+}
+
+/** What a mirror that hosts repositories exports beside that. */
+async function uploadMetrics(): Promise<string> {
+  const registry = new Registry();
+  const uploads = new UploadMetrics(registry);
+  uploads.received(1);
+  uploads.uploadsOpen(1);
+  uploads.uploadEnded('committed');
   return `${await registry.metrics()}\n`;
 }
 

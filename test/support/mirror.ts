@@ -27,6 +27,8 @@ export interface TestMirrorOptions {
   /** To start again on a store that is there already. */
   readonly storePath?: string;
   readonly now?: () => number;
+  /** Of a child: it kills itself after so many operations on files of the private registry (kill-at-disk-step.mjs). */
+  readonly killAfterStep?: number;
 }
 
 export interface TestMirror {
@@ -96,7 +98,11 @@ export async function spawnTestMirror(options: TestMirrorOptions = {}): Promise<
   metric(series: string): Promise<number>;
 }> {
   const { file, storePath } = await writeConfig(options);
-  const child = spawnProcess(process.execPath, ['dist/main.js', 'serve', '--config', file]);
+  const { killAfterStep } = options;
+  const preload = killAfterStep === undefined ? [] : ['--import', './test/support/kill-at-disk-step.mjs'];
+  const env = { ...process.env, CISTERN_TEST_KILL_AFTER: String(killAfterStep) };
+  const args = [...preload, 'dist/main.js', 'serve', '--config', file];
+  const child = spawnProcess(process.execPath, args, killAfterStep === undefined ? {} : { env });
   const ready = await child.waitForMessage('listening');
   const url = String(ready['url']);
   return { url, file, storePath, process: child, metric: series => readMetric(url, series) };

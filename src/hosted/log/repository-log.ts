@@ -37,6 +37,7 @@ export class RepositoryLog {
   readonly #state: RepositoryState;
   readonly #foreign: unknown[];
   readonly #problem: string | undefined;
+  #view: HostedRepository;
   #queue: Commit[] = [];
   /** Queued or being written: they come before any commit that is decided now. */
   #pending = 0;
@@ -69,6 +70,7 @@ export class RepositoryLog {
   private constructor(options: RepositoryLogOptions, found: ReadState) {
     this.#options = options;
     this.#state = found.state;
+    this.#view = new RepositoryView(options.name, found.state);
     this.#foreign = found.foreign;
     this.#problem = found.problem;
     this.#usefulBytes = options.file.bytes / 2;
@@ -89,8 +91,11 @@ export class RepositoryLog {
     return this.#problem !== undefined || this.#state.isThere;
   }
 
+  /** One object per generation. */
   view(): HostedRepository {
-    return new RepositoryView(this.#options.name, this.#state);
+    if (this.#view.generation !== this.#state.generation)
+      this.#view = new RepositoryView(this.#options.name, this.#state);
+    return this.#view;
   }
 
   /** Errors: UNAVAILABLE; `GenerationConflict`. */

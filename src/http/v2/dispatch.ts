@@ -6,7 +6,7 @@ import type { Access } from '../../auth/access.ts';
 import { type Endpoint, type ParsedTarget, parseEndpoint } from '../../oci/endpoint.ts';
 import { RegistryError } from '../../oci/error.ts';
 import type { Caller } from '../../registry/caller.ts';
-import { canonicalNameOf, type Directory } from '../../registry/directory.ts';
+import { canonicalNameOf, type Directory, type Located } from '../../registry/directory.ts';
 import type { ReadOptions, RepositoryCatalog } from '../../registry/registry.ts';
 import type { Kind } from '../../telemetry/observer.ts';
 import type { AppContext, PullRequest, PushRequest } from '../exchange.ts';
@@ -14,6 +14,7 @@ import { apiVersion, apiVersionHeader, isFitForHeader, mustCheck } from './heade
 import { answerBlob } from './pull-blob.ts';
 import { answerManifest } from './pull-manifest.ts';
 import { answerCatalog, answerReferrers, answerTags } from './pull-pages.ts';
+import { answerUpload } from './push-blob.ts';
 import { answerBlobDelete, answerManifestDelete, answerManifestPut } from './push-manifest.ts';
 
 export interface DispatchOptions {
@@ -32,12 +33,12 @@ const labels: Readonly<Record<Exclude<Endpoint['kind'], 'unsupported'> | 'upload
   'manifest-delete': 'manifest',
   blob: 'blob',
   'blob-delete': 'blob',
-  upload: 'other',
-  'upload-start': 'other',
-  'upload-status': 'other',
-  'upload-chunk': 'other',
-  'upload-commit': 'other',
-  'upload-cancel': 'other',
+  upload: 'upload',
+  'upload-start': 'upload',
+  'upload-status': 'upload',
+  'upload-chunk': 'upload',
+  'upload-commit': 'upload',
+  'upload-cancel': 'upload',
   tags: 'tags',
   referrers: 'referrers',
   catalog: 'catalog',
@@ -81,7 +82,25 @@ export async function dispatch(context: AppContext, options: DispatchOptions): P
     case 'blob-delete':
       return answerBlobDelete(locateWrite(context, options, caller, target, endpoint), endpoint.digest);
     default:
-      throw refuseMethod(context, options, endpoint);
+      if (options.directory.hostedPatterns.length === 0) throw refuseMethod(context, options, endpoint);
+      return answerUpload(locateWrite(context, options, caller, target, endpoint), endpoint, name =>
+        findSource(context, options, target, name),
+      );
+  }
+}
+
+/** Where a blob is mounted from. Undefined: the directory knows no such repository. */
+function findSource(
+  context: AppContext,
+  { directory }: DispatchOptions,
+  { ns }: ParsedTarget,
+  name: string,
+): Located | undefined {
+  try {
+    return directory.find(name, ns, context.req.headers.host);
+  } catch (error) {
+    if (error instanceof RegistryError) return undefined;
+    throw error;
   }
 }
 

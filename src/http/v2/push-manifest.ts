@@ -10,7 +10,7 @@ import { manifestTooLarge, maxManifestBytes } from '../../oci/manifest.ts';
 import { parseTag, type Reference, type Tag } from '../../oci/name.ts';
 import type { PushRequest } from '../exchange.ts';
 import { readWholeBody } from '../server/request-body.ts';
-import { digestHeader } from './headers.ts';
+import { answerEmpty, digestHeader } from './headers.ts';
 
 const bodyLimits = { max: { bytes: maxManifestBytes, error: manifestTooLarge }, idleMs: 60_000 };
 /** Of one request (`?tag=`). */
@@ -23,12 +23,11 @@ export async function answerManifestPut(push: PushRequest, reference: Reference)
   const bytes = await readWholeBody(context.req, context.res, bodyLimits);
   const answer = await writer.putManifest(repository, reference, { bytes, mediaType, tags }, options);
   const { digest } = answer.descriptor;
-  context.status = 201;
   context.set('Location', buildEndpoint({ kind: 'manifest', name, reference: digest }, { ns }));
   context.set(digestHeader, digest);
   if (answer.subject !== undefined) context.set('OCI-Subject', answer.subject);
   if (answer.tags.length > 0) context.set('OCI-Tag', [...answer.tags]);
-  context.set('Content-Length', '0');
+  answerEmpty(context, 201);
 }
 
 export async function answerManifestDelete(push: PushRequest, reference: Reference): Promise<void> {
@@ -45,8 +44,7 @@ export async function answerBlobDelete(push: PushRequest, digest: Digest): Promi
 
 /** It is gone for clients at once; the disk gets its room back later. */
 function accept({ context }: PushRequest): void {
-  context.status = 202;
-  context.set('Content-Length', '0');
+  answerEmpty(context, 202);
 }
 
 /** Errors: TAG_INVALID. */

@@ -11,18 +11,27 @@ import { UseTable } from './use-table.ts';
 /** Times are multiples of it, so that a use in the same millisecond is later than the one before. */
 const tickMs = 1 / 1024;
 
+export interface EmbeddedLruOptions {
+  /** Milliseconds since the epoch. */
+  readonly now: () => number;
+  /** False: that digest belongs to no cache, and never gets into the index. */
+  readonly mayHold?: (digest: Digest) => boolean;
+}
+
 export class EmbeddedLru implements Lru, LoadableLru {
   /** Read by the copy in Redis. */
   readonly table = new UseTable();
   readonly #now: () => number;
+  readonly #mayHold: (digest: Digest) => boolean;
   readonly #queue = new ColdQueue(this.table);
   /** Digests removed while loading, because the scan may have seen their files before. Undefined: not loading. */
   #removed: Set<Digest> | undefined;
   #loadedBeforeMs = Infinity;
   #lastUseMs = -Infinity;
 
-  constructor(options: { readonly now: () => number }) {
+  constructor(options: EmbeddedLruOptions) {
     this.#now = options.now;
+    this.#mayHold = options.mayHold ?? (() => true);
   }
 
   get bytes(): number {
@@ -40,6 +49,7 @@ export class EmbeddedLru implements Lru, LoadableLru {
   }
 
   add(digest: Digest, size: number): void {
+    if (!this.#mayHold(digest)) return;
     this.#removed?.delete(digest);
     this.table.set(digest, size, this.#use());
   }
@@ -64,7 +74,7 @@ export class EmbeddedLru implements Lru, LoadableLru {
 
   load(entries: readonly LruEntry[]): void {
     for (const { digest, size, lastUseMs } of entries) {
-      if (this.#removed?.has(digest) === true) continue;
+      if (this.#removed?.has(digest) === true || !this.#mayHold(digest)) continue;
       const known = this.table.get(digest);
       if (known?.size !== undefined) continue;
       // What was used meanwhile keeps the time of that use; a file from the future is no hotter than that.

@@ -3,7 +3,7 @@
  * sums and counts need none, and eviction goes on while Redis is away. `RedisCopy` sends the uses once a second.
  */
 import { type Digest, digestOfKey } from '../../oci/digest.ts';
-import { EmbeddedLru } from '../index/embedded-lru.ts';
+import { EmbeddedLru, type EmbeddedLruOptions } from '../index/embedded-lru.ts';
 import type { LruEntry } from '../lru.ts';
 import { type PinSource, RedisCopy, type RedisCopyOptions } from './redis-copy.ts';
 import type { RedisEntries } from './redis-entries.ts';
@@ -16,7 +16,7 @@ export class RedisLru extends EmbeddedLru {
   readonly #index: RedisEntries;
   readonly #copy: RedisCopy;
 
-  constructor(options: RedisCopyOptions) {
+  constructor(options: RedisCopyOptions & Pick<EmbeddedLruOptions, 'mayHold'>) {
     super(options);
     this.#index = options.index;
     this.#copy = new RedisCopy(this, options);

@@ -4,9 +4,9 @@
  */
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, lstat, open, readdir, statfs, unlink, utimes } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { algorithmOf, type Digest, digestOf, isDigest } from '../../oci/digest.ts';
-import { renameDurably, writeDurably } from '../durable.ts';
+import { renameDurably, syncFolder, writeDurably } from '../durable.ts';
 import type { StoreLayout } from '../layout.ts';
 import { isOdd, moveOdd } from '../regular-file.ts';
 import {
@@ -100,6 +100,21 @@ export class BlobStore {
     await this.#overOdd(path, name).catch(ignoreFolderSync);
     // The next start sweeps a journal without a part: no reason to fail a commit that has happened.
     await this.#unlink(this.#layout.journalPath(digest)).catch(() => undefined);
+  }
+
+  /**
+   * The file of an upload gets its name, as in `commit`; but an answer promises it, so a folder that can't be synced is an error. The blob is
+   * in its place then, and `syncName` may be tried again. The caller has verified it. Errors: `StoreError` sync or rename.
+   */
+  async commitUpload(digest: Digest, handle: FileHandle, uploadPath: string): Promise<void> {
+    await guardDisk(this.#observer, 'sync', () => handle.datasync());
+    const path = this.#layout.blobPath(digest);
+    await this.#overOdd(path, () => renameDurably(this.#observer, uploadPath, path));
+  }
+
+  /** Makes the name of a held blob durable, before a link promises it. Errors: `StoreError` sync. */
+  async syncName(digest: Digest): Promise<void> {
+    await guardDisk(this.#observer, 'sync', () => syncFolder(dirname(this.#layout.blobPath(digest))));
   }
 
   /** Resolves with the bytes freed: 0 when it was not held. Open readers go on. Errors: `StoreError` unlink. */

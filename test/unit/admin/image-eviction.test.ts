@@ -14,7 +14,7 @@ import { PinnedBlobs } from '../../../src/store/records/pinned-blobs.ts';
 import { Records } from '../../../src/store/records/records.ts';
 import { type BuiltImage, buildImage, buildIndex } from '../../support/images.ts';
 import { Recorder } from '../../support/recorder.ts';
-import { filesUnder, makeTempDir } from '../../support/temp-dir.ts';
+import { filesUnder, makeTempDir, tempDir } from '../../support/temp-dir.ts';
 
 const images = [['a', 'b'], ['a', 'c'], ['b', 'c', 'd'], ['d']].map(layers => buildImage({ layers }));
 const [first = buildImage(), second = buildImage(), third = buildImage()] = images;
@@ -34,6 +34,7 @@ class EvictionRig {
   readonly records: Records;
   readonly admin: LocalAdmin;
   readonly forgotten: Digest[] = [];
+  readonly hosted = new Set<Digest>();
 
   constructor(layout: StoreLayout) {
     const { observer, logger } = this.recorder;
@@ -56,6 +57,7 @@ class EvictionRig {
       registry: undefined,
       importFolder: undefined,
       isActive: () => false,
+      isHosted: digest => this.hosted.has(digest),
       blobRemoved: digest => void this.forgotten.push(digest),
       manifestRemoved: digest => void this.forgotten.push(digest),
       stats: () => Promise.reject(new Error('not asked here')),
@@ -164,3 +166,17 @@ async function sizes(rig: EvictionRig): Promise<Map<string, number>> {
 function sum(numbers: ReadonlyMap<string, number>): number {
   return [...numbers.values()].reduce((total, number) => total + number, 0);
 }
+
+test('what a hosted repository needs stays in the store, by image and by digest', async () => {
+  const rig = new EvictionRig(await StoreLayout.open(await tempDir()));
+  const image = images[0];
+  if (image === undefined) throw new Error('expected an image');
+  await rig.hold('docker.io/library/x', 'one', image);
+  const layer = image.blobs[0]?.descriptor.digest;
+  if (layer === undefined) throw new Error('expected a blob');
+  rig.hosted.add(layer);
+  const { signal } = new AbortController();
+  await expect(rig.admin.evict(layer, signal)).rejects.toMatchObject({ code: 'DENIED' });
+  expect((await rig.admin.evict('docker.io/library/x:one', signal)).kept).toBe(1);
+  expect(await rig.store.sizeOf(layer)).toBe(image.blobs[0]?.content.size);
+});
