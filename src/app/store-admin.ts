@@ -153,7 +153,10 @@ async function requireStore(path: string, isChange: boolean, makesStore: boolean
     ({ uid } = await stat(join(path, 'layout')));
   } catch (error) {
     if (!isMissing(error)) throw error;
-    if (makesStore) return;
+    if (makesStore) {
+      await StoreLayout.open(path);
+      return;
+    }
     const message = `there is no store at ${path} (store.path): no daemon has run there yet`;
     throw new StoreError('open', 'MISSING', message);
   }

@@ -112,6 +112,7 @@ export class RepositoryImport {
       for (const named of [digest, ...pushed.names]) releases.push(await this.#options.holds.hold(named));
       const links = await this.#bringBlobs(pushed);
       await this.#options.store.put(digest, bytes);
+      tally.tags.imported += this.#tagChanges(digest, here).length;
       await commitDecided(
         log,
         this.#target,
@@ -176,16 +177,15 @@ export class RepositoryImport {
 
   async #moveTags(digest: Digest, here: HostedRepository): Promise<void> {
     const { log, signal, tally } = this.#options;
-    if (this.#tagChanges(digest, here).length === 0) {
-      tally.tags.present += this.#tags.get(digest)?.length ?? 0;
-      return;
-    }
+    const moves = this.#tagChanges(digest, here).length;
+    tally.tags.present += (this.#tags.get(digest)?.length ?? 0) - moves;
+    tally.tags.imported += moves;
+    if (moves === 0) return;
     await commitDecided(log, this.#target, repository => this.#tagChanges(digest, repository), signal);
   }
 
   /** One whose last move here was no import was pushed, restored or deleted here: the source doesn't know better. */
   #tagChanges(digest: Digest, here: HostedRepository | undefined): readonly HostedChange[] {
-    const { tally } = this.#options;
     const changes: HostedChange[] = [];
     for (const { tag, movedMs } of this.#tags.get(digest) ?? []) {
       const [last] = here?.history(tag) ?? [];
@@ -193,7 +193,6 @@ export class RepositoryImport {
       if (last !== undefined && last.how !== 'import') continue;
       changes.push({ type: 'tag', tag, digest, ...this.#cause(movedMs) });
     }
-    tally.tags.imported += changes.length;
     return changes;
   }
 
