@@ -138,7 +138,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'an import is the same in a daemon and without one',
   },
   'app/store-admin.ts': {
-    may: 'app/folder-import.ts oci telemetry config admin capacity content hosted store version.ts',
+    may: 'app/folder-import.ts app/hosted-log.ts oci telemetry config admin capacity store version.ts',
     because: 'the composition of a store without a daemon',
   },
   'app/upstream-check.ts': {
@@ -158,7 +158,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
  */
 const fronts: Readonly<Record<string, { readonly files: string; readonly because: string }>> = {
   cached: {
-    files: 'download/downloads.ts pull-through-cache.ts',
+    files: 'access/links.ts download/downloads.ts pull-through-cache.ts',
     because: 'the cache is one RegistryReader per upstream; what runs inside it is its own business',
   },
   cli: {
@@ -176,7 +176,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   hosted: {
     files:
-      'adoption.ts blob-links.ts hosted-blobs.ts hosted-deletes.ts hosted-lists.ts hosted-manifests.ts hosted-registry.ts immutable-tags.ts import/import-report.ts import/import.ts log/hosted-log.ts log/logged-repositories.ts log/reference-counts.ts put-manifest.ts uploads/mounts.ts uploads/uploads.ts',
+      'adoption.ts blob-links.ts hosted-blobs.ts hosted-deletes.ts hosted-lists.ts hosted-manifests.ts hosted-registry.ts immutable-tags.ts import/import-report.ts import/import.ts log/hosted-log.ts log/logged-repositories.ts log/reference-counts.ts log/repair.ts put-manifest.ts uploads/mounts.ts uploads/uploads.ts',
     because: 'the private registry is one reader and writer; its log and its collection are its own business',
   },
   http: {
@@ -189,7 +189,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   store: {
     files:
-      'blobs/blob-store.ts blobs/held-blob.ts blobs/last-use-writer.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts import/distribution-folder.ts import/file-adoption.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts store-error.ts uploads/upload-file.ts uploads/upload-files.ts',
+      'blobs/blob-store.ts blobs/held-blob.ts blobs/last-use-writer.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts import/distribution-folder.ts import/file-adoption.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/tag-history.ts records/unused-records.ts store-error.ts uploads/upload-file.ts uploads/upload-files.ts',
     because: 'content, cache and commands stand on bytes and records; how they are written is private',
   },
   upstream: {

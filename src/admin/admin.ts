@@ -16,6 +16,29 @@ export interface Admin {
   unpin(image: string, signal: AbortSignal): Promise<PinReport>;
   /** NAME_UNKNOWN for a folder without repositories; UNSUPPORTED where nothing is hosted. */
   importFolder: ImportFolder;
+  /** Rebuilds the damaged log of a hosted repository, or of all whose log is damaged. UNSUPPORTED for one that is in order. */
+  repair(repository: string | undefined, signal: AbortSignal): Promise<RepairReport>;
+}
+
+export interface RepairReport {
+  readonly repairs: readonly RepositoryRepair[];
+}
+
+export interface RepositoryRepair {
+  readonly repository: string;
+  /** All that it has now. */
+  readonly manifests: number;
+  readonly tags: number;
+  /** Manifests whose lines were lost, found in the store; by digest. */
+  readonly found: readonly string[];
+  /** Tags that damaged lines name, and that exist no longer. */
+  readonly lostTags: readonly string[];
+  /** Tags that damaged lines name, and that may have pointed elsewhere. */
+  readonly doubtfulTags: readonly string[];
+  /** Lines are lost that name nothing: there may have been further tags. */
+  readonly mayMissTags: boolean;
+  /** Where the damaged log is. */
+  readonly damagedLog: string;
 }
 
 export type ImportFolder = (request: ImportRequest, signal: AbortSignal) => Promise<ImportReport>;

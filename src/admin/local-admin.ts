@@ -20,6 +20,7 @@ import type {
   ListReport,
   PinReport,
   RefreshReport,
+  RepairReport,
   StatsReport,
   StatsWanted,
 } from './admin.ts';
@@ -29,7 +30,7 @@ import { parseImagePattern } from './image-pattern.ts';
 import { listImages } from './inventory.ts';
 
 export interface LocalAdminOptions {
-  readonly records: Pick<Records, 'names' | 'open'>;
+  readonly records: Pick<Records, 'allNames' | 'look' | 'open'>;
   readonly store: Pick<BlobStore, 'open' | 'remove' | 'sizeOf'>;
   readonly pins: Pick<PinnedBlobs, 'isPinned' | 'settled'>;
   readonly hosts: ImageHosts;
@@ -45,6 +46,8 @@ export interface LocalAdminOptions {
   /** Its file was removed: whatever counts or keeps it must forget it. */
   blobRemoved(digest: Digest, bytes: number): void;
   manifestRemoved(digest: Digest, bytes: number): void;
+  /** As `Admin.repair`. */
+  repair(repository: string | undefined, signal: AbortSignal): Promise<RepairReport>;
   stats(wanted?: StatsWanted): Promise<StatsReport>;
   /** Writes what a listing reads from disk and is in memory only. Never throws. */
   flush(): Promise<void>;
@@ -115,6 +118,10 @@ export class LocalAdmin implements Admin {
 
   async unpin(text: string): Promise<PinReport> {
     return this.#log('unpin', await this.#unpin(parseImage(text, this.#options.hosts)));
+  }
+
+  async repair(repository: string | undefined, signal: AbortSignal): Promise<RepairReport> {
+    return this.#log('repair', await this.#options.repair(repository, signal));
   }
 
   /** Errors: MANIFEST_UNKNOWN when the tag isn't held, TAG_INVALID for a digest, DENIED. */

@@ -48,6 +48,7 @@ export function createAdmin(
     registry: host => registries.get(host),
     isActive: digest => downloads.isActive(digest),
     isHosted: digest => hosted.mayLink(digest) || hosted.holds.isHeld(digest),
+    repair: (name, signal) => hosted.repair(name, { store, records }, signal),
     blobRemoved: () => {}, // `removeFree` has told everything that must forget it
     manifestRemoved: () => {},
     flush: async () => {

@@ -58,15 +58,16 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
 
   const redis = await openRedis(context);
   const storage = await openStorage(layout, redis, context);
-  const { capacity, lru, lruState, lastUses, hosted, owners } = storage;
+  const { capacity, lru, lruState, lastUses, owners } = storage;
   metrics.sampleStore(() => sampleStore(storage));
   const fleet = await setUpFleet(storage, redis, context);
   const cache = new PullThroughCache({
     layout,
     store: storage.store,
     quarantine: storage.quarantine,
-    isHosted: digest => hosted.mayLink(digest),
+    isHosted: digest => storage.hosted.mayLink(digest),
     records: storage.records,
+    links: storage.links,
     downloads: storage.downloads,
     room: capacity,
     events: {
@@ -92,7 +93,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     observer: metrics,
     logger,
     now,
-    indexedSize: digest => lru.sizeOf(digest) ?? hosted.references.sizeOf(digest),
+    indexedSize: digest => lru.sizeOf(digest) ?? storage.hosted.references.sizeOf(digest),
   });
   owners.listen({
     removed: digest => {
@@ -106,11 +107,11 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     () => cache,
     part => part.close(),
   );
-  const registry = await openHosted(cache, storage, context);
+  const hosted = await openHosted(cache, storage, context);
   const directory = new Directory({
     upstreams,
     ...(config.defaultUpstream !== undefined && { defaultUpstream: config.defaultUpstream }),
-    ...(registry !== undefined && { hosted: registry }),
+    ...(hosted !== undefined && { hosted }),
     ownNames: ownNamesOf(config),
   });
   const scan = await lifecycle.start(
@@ -127,8 +128,8 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       stats: readStats,
       scanned: scan.done,
       importFolder:
-        registry &&
-        createFolderImport({ ...registry, layout, store: storage.store, observer: metrics, logger, now }),
+        hosted &&
+        createFolderImport({ ...hosted, layout, store: storage.store, observer: metrics, logger, now }),
     },
     context,
   );

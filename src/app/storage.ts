@@ -2,6 +2,7 @@
  * What the mirror holds and how much it may hold: the store on disk, its records, the LRU index and the capacity. The
  * lifecycle closes each part in the reverse order.
  */
+import { Links } from '../cached/access/links.ts';
 import { Downloads } from '../cached/download/downloads.ts';
 import { Capacity } from '../capacity/capacity.ts';
 import { ContentOwners } from '../content/content-owners.ts';
@@ -14,6 +15,7 @@ import { findPartial, removePartial } from '../store/ingest/sweep.ts';
 import type { StoreLayout } from '../store/layout.ts';
 import { PinnedBlobs } from '../store/records/pinned-blobs.ts';
 import { Records } from '../store/records/records.ts';
+import { UnusedRecords } from '../store/records/unused-records.ts';
 import type { AppContext } from './app-context.ts';
 import { HostedContent } from './hosted-log.ts';
 import { type OpenedLru, openLru } from './open-lru.ts';
@@ -27,6 +29,7 @@ export interface Storage {
   readonly downloads: Downloads;
   readonly records: Records;
   readonly pins: PinnedBlobs;
+  readonly links: Links;
   readonly lastUses: LastUseWriter;
   readonly capacity: Capacity;
   readonly hosted: HostedContent;
@@ -65,6 +68,7 @@ export async function openStorage(
         layout,
         observer: metrics,
         logger,
+        now,
         onEntry: (entry, record) => pins.heard(entry, record),
       }),
     part => part.close(),
@@ -75,6 +79,7 @@ export async function openStorage(
     part => part.close(),
   );
   const downloads = new Downloads();
+  const links = new Links();
   const owners: ContentOwners = new ContentOwners({
     lru: index.lru,
     holds: hosted.holds,
@@ -84,10 +89,15 @@ export async function openStorage(
     isHosted,
     mayRemove: digest => hosted.isKnown && pins.isPinned(digest) === false && !downloads.isActive(digest),
     account: bytes => capacity.account(bytes),
+    onRemove: digest => links.forget(digest),
   });
   const capacity = await lifecycle.start(
     'capacity',
-    () => openCapacity({ layout, store, lru: index.lru, downloads, pins, hosted, owners }, context),
+    () =>
+      openCapacity(
+        { layout, store, lru: index.lru, downloads, pins, records, links, hosted, owners },
+        context,
+      ),
     part => part.close(),
   );
   hosted.references.listen({
@@ -110,6 +120,7 @@ export async function openStorage(
     downloads,
     records,
     pins,
+    links,
     lastUses,
     capacity,
     hosted,
@@ -118,17 +129,22 @@ export async function openStorage(
 }
 
 async function openCapacity(
-  {
-    layout,
-    store,
-    lru,
-    downloads,
-    pins,
-    hosted,
-    owners,
-  }: Pick<Storage, 'layout' | 'store' | 'lru' | 'downloads' | 'pins' | 'hosted' | 'owners'>,
+  parts: Pick<
+    Storage,
+    'layout' | 'store' | 'lru' | 'downloads' | 'pins' | 'records' | 'links' | 'hosted' | 'owners'
+  >,
   { config, logger, metrics, now }: AppContext,
 ): Promise<Capacity> {
+  const { layout, store, lru, downloads, pins, records, links, hosted, owners } = parts;
+  const unused = new UnusedRecords({
+    records,
+    store: { remove: async digest => (await owners.removeFree(digest)) ?? 0 },
+    pins,
+    logger,
+    ttlMs: config.store.recordsTtlMs,
+    now,
+    onRemove: record => links.withdraw(record),
+  });
   const capacity = new Capacity({
     maxBytes: config.store.maxBytes,
     minFreeBytes: config.store.minFreeBytes,
@@ -142,6 +158,8 @@ async function openCapacity(
       isActive: digest => downloads.isActive(digest),
       isEvictionStopped: () => !hosted.isKnown,
       unlinkBlob: digest => owners.removeFree(digest),
+      recordBytes: () => records.bytes,
+      unusedRecords: () => unused.begin(),
       unlinkPartial: digest =>
         downloads.removePartial(digest, () => removePartial({ layout, observer: metrics }, digest)),
     },

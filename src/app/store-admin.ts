@@ -9,13 +9,9 @@ import { imageHostsOf } from '../admin/image-name.ts';
 import { LocalAdmin } from '../admin/local-admin.ts';
 import { computeLimit } from '../capacity/ledger.ts';
 import type { Config } from '../config/config.ts';
-import { BlobHolds } from '../content/blob-holds.ts';
-import { LoggedRepositories } from '../hosted/log/logged-repositories.ts';
-import { ReferenceCounts } from '../hosted/log/reference-counts.ts';
 import type { Digest } from '../oci/digest.ts';
 import { hostRepositories } from '../oci/name.ts';
 import { BlobStore } from '../store/blobs/blob-store.ts';
-import { HostedLogs } from '../store/hosted/hosted-logs.ts';
 import { sumPartials } from '../store/ingest/sweep.ts';
 import { StoreLayout } from '../store/layout.ts';
 import { StoreOwner } from '../store/owner.ts';
@@ -25,6 +21,7 @@ import { isMissing, StoreError } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { readVersion } from '../version.ts';
 import { createFolderImport } from './folder-import.ts';
+import { HostedContent } from './hosted-log.ts';
 
 export interface StoreAdmin {
   readonly admin: LocalAdmin;
@@ -57,17 +54,15 @@ export async function openStoreAdmin(
       logger,
       onEntry: (entry, record) => pins.heard(entry, record),
     });
-    const references = new ReferenceCounts();
-    const logs = new HostedLogs({ layout, observer });
-    const hosted = new LoggedRepositories({ logs, references, logger, now: () => Date.now() });
+    const hosted = new HostedContent(layout, { metrics: observer, logger, now: () => Date.now() });
     const { repositories } = config.hosted;
     const importFolder = createFolderImport({
       layout,
       store,
       observer,
       logger,
-      log: hosted,
-      holds: new BlobHolds(),
+      log: hosted.log,
+      holds: hosted.holds,
       isHosted: hostRepositories(repositories),
       requireWritable: () => {}, // the operator's own command
       now: () => Date.now(),
@@ -81,12 +76,13 @@ export async function openStoreAdmin(
       importFolder: repositories.length === 0 ? undefined : importFolder,
       registry: undefined,
       isActive: () => false,
-      isHosted: digest => !hosted.isComplete || hosted.closed().size > 0 || references.has(digest),
+      isHosted: digest => hosted.mayLink(digest),
+      repair: (name, signal) => hosted.repair(name, { store, records }, signal),
       blobRemoved: () => {},
       manifestRemoved: () => {},
       flush: () => Promise.resolve(),
       ready: async () => {
-        await Promise.all([loadPins(records, pins), hosted.complete]);
+        await Promise.all([loadPins(records, pins), hosted.log.complete]);
       },
       stats: async () => {
         await loadPins(records, pins);
@@ -96,7 +92,7 @@ export async function openStoreAdmin(
     return {
       admin,
       close: async () => {
-        await Promise.all([records.close(), hosted.close()]).finally(() => owner?.release());
+        await Promise.all([records.close(), hosted.log.close()]).finally(() => owner?.release());
       },
     };
   } catch (error) {
@@ -114,10 +110,10 @@ async function readStats(
   pins: PinnedBlobs,
 ): Promise<StatsReport> {
   const manifests = new Set<Digest>();
-  for await (const name of records.names())
-    for (const { digest } of (await records.open(name)).manifests()) manifests.add(digest);
+  for (const name of await records.allNames())
+    for (const { digest } of (await records.look(name)).manifests()) manifests.add(digest);
   const partialBytes = await sumPartials(layout);
-  let [bytes, blobs] = [partialBytes, 0];
+  let [bytes, blobs] = [partialBytes + records.bytes, 0];
   for await (const { digest, size } of store.scan()) {
     bytes += size;
     if (!manifests.has(digest)) blobs += 1;
@@ -142,7 +138,7 @@ async function readStats(
 }
 
 async function loadPins(records: Records, pins: PinnedBlobs): Promise<void> {
-  for await (const name of records.names()) await pins.load(await records.open(name));
+  for (const name of await records.allNames()) await pins.load(await records.look(name));
   pins.loaded();
 }
 

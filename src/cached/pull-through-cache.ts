@@ -21,7 +21,8 @@ import type { Records } from '../store/records/records.ts';
 import type { RepositoryRecord } from '../store/records/repository-record.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
-import { Links } from './access/links.ts';
+import { AnonymousQuestions } from './access/anonymous-questions.ts';
+import type { Links } from './access/links.ts';
 import { RepositoryAccess } from './access/repository-access.ts';
 import { ServedRepositories } from './access/served-repositories.ts';
 import { KnownVisibility, VisibilityCheck } from './access/visibility.ts';
@@ -46,6 +47,8 @@ export interface PullThroughCacheOptions {
   /** A hosted repository links it, or may do so. */
   readonly isHosted?: (digest: Digest) => boolean;
   readonly records: Records;
+  /** The capacity forgets those of what it evicts. */
+  readonly links: Links;
   /** The capacity looks at them too. */
   readonly downloads: Downloads;
   readonly room: Room;
@@ -67,7 +70,7 @@ export interface PullThroughCacheOptions {
 export class PullThroughCache {
   readonly #options: PullThroughCacheOptions;
   readonly #stop = new AbortController();
-  readonly #links = new Links();
+  readonly #links: Links;
   readonly #sizes = new DescriptorSizes();
   readonly #manifestGuard = new ManifestGuard(this.#sizes);
   readonly #files: HeldFiles;
@@ -83,6 +86,7 @@ export class PullThroughCache {
     const { signal } = this.#stop;
     setMaxListeners(0, signal); // each running request listens: that is no leak
     this.#options = options;
+    this.#links = options.links;
     this.#files = new HeldFiles({
       store,
       quarantine,
@@ -143,6 +147,7 @@ export class PullThroughCache {
       records,
       tags,
       offline,
+      isGuarded,
       manifests: this.#manifests,
       links: this.#links,
       sizes: this.#sizes,
@@ -184,11 +189,17 @@ export class PullThroughCache {
   }
 
   #guard(upstream: Origin): { readonly origin: Origin; readonly access: RepositoryAccess } {
-    const { records, logger, now } = this.#options;
+    const { records, logger, now, tags } = this.#options;
+    const { signal } = this.#stop;
     const visibility = new KnownVisibility({ links: this.#links, logger, now });
     const open = (repository: Repository) => records.open(`${upstream.key}/${repository}`);
-    const origin = mapOrigin(upstream, new VisibilityCheck({ origin: upstream, visibility, open }));
-    return { origin, access: new RepositoryAccess({ origin, visibility, signal: this.#stop.signal }) };
+    const { negativeTtlMs } = tags;
+    const questions = new AnonymousQuestions({ origin: upstream, visibility, negativeTtlMs, signal, now });
+    const origin = mapOrigin(
+      upstream,
+      new VisibilityCheck({ origin: upstream, visibility, questions, open }),
+    );
+    return { origin, access: new RepositoryAccess({ origin, visibility, questions, signal }) };
   }
 
   #blobs(origin: Origin, policy: UpstreamPolicy): CachedBlob {

@@ -11,6 +11,7 @@ import type {
   ListReport,
   PinReport,
   RefreshReport,
+  RepairReport,
   StatsReport,
   StatsWanted,
 } from '../admin/admin.ts';
@@ -172,6 +173,10 @@ class DaemonClient implements Admin {
 
   importFolder(request: ImportRequest, signal: AbortSignal): Promise<ImportReport> {
     return this.#ask('POST', '/api/v1/import', request, signal);
+  }
+
+  repair(repository: string | undefined): Promise<RepairReport> {
+    return this.#ask('POST', '/api/v1/repair', repository === undefined ? {} : { repository });
   }
 
   close(): Promise<void> {

@@ -72,6 +72,7 @@ const examples: Readonly<Record<string, readonly string[]>> = {
     'cistern push ./models registry.lan:5000/team/models:3   any folder, as an artifact',
     'cistern push app.tar registry.lan/team/app:1 --chunk 10MB --username jo --password-stdin < password',
   ],
+  repair: ['cistern repair', 'cistern repair team/app'],
   client: [
     'cistern client docker',
     'cistern client containerd --default --write /',

@@ -49,6 +49,7 @@ export function defineCommands(line: CommandLine): void {
   defineImageCommand(line, 'unpin', 'remove the pin of an image');
   definePush(line);
   defineImport(line);
+  defineRepair(line);
   defineClient(line);
   defineCompletion(line);
 }
@@ -126,6 +127,19 @@ function defineImageCommand(line: CommandLine, name: ImageCommand, description: 
       line.run(async () => {
         const { runImageCommand } = await import('./image-commands.ts');
         return runImageCommand(name, adminOptionsOf(line, flags), images);
+      }),
+    );
+}
+
+function defineRepair(line: CommandLine): void {
+  line
+    .add('repair', 'rebuild the damaged log of a hosted repository')
+    .argument('[repository]', 'its name (default: all whose log is damaged)')
+    .option(...jsonFlag)
+    .action((repository: string | undefined, flags: AdminFlags) =>
+      line.run(async () => {
+        const { runRepair } = await import('./repair.ts');
+        return runRepair(adminOptionsOf(line, flags), repository);
       }),
     );
 }

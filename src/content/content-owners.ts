@@ -16,7 +16,7 @@ export interface ContentOwnersOptions {
   readonly lru: Pick<Lru, 'add' | 'remove'>;
   readonly holds: BlobHolds;
   readonly store: Pick<BlobStore, 'sizeOf' | 'remove'>;
-  readonly records: Pick<Records, 'names' | 'open'>;
+  readonly records: Pick<Records, 'allNames' | 'look'>;
   readonly logger: Logger;
   /** A hosted repository links it. */
   isHosted(digest: Digest): boolean;
@@ -24,6 +24,8 @@ export interface ContentOwnersOptions {
   mayRemove(digest: Digest): boolean;
   /** Cached manifests came, or went (negative). Bytes. */
   account(bytes: number): void;
+  /** In the turn in which a removal begins. */
+  onRemove?(digest: Digest): void;
 }
 
 /** What became of content that lost its last hosted link. */
@@ -87,11 +89,12 @@ export class ContentOwners {
    * undefined: it stays. Errors: `StoreError` unlink.
    */
   removeFree(digest: Digest): Promise<number | undefined> {
-    const { holds, store, isHosted, mayRemove } = this.#options;
+    const { holds, store, isHosted, mayRemove, onRemove } = this.#options;
     return holds.removeUnlessHeld(
       digest,
       () => !isHosted(digest) && mayRemove(digest),
       async () => {
+        onRemove?.(digest);
         const bytes = await store.remove(digest);
         this.gone(digest);
         this.#listener?.removed(digest);
@@ -145,8 +148,8 @@ export class ContentOwners {
   async #cachedAmong(digests: ReadonlyMap<Digest, number>): Promise<ReadonlyMap<Digest, ContentKind>> {
     const { records } = this.#options;
     const found = new Map<Digest, ContentKind>();
-    for await (const name of records.names()) {
-      const record = await records.open(name).catch(() => undefined); // a foreign folder, reported at the start
+    for (const name of await records.allNames()) {
+      const record = await records.look(name).catch(() => undefined); // a foreign folder, reported at the start
       if (record === undefined) continue;
       for (const digest of digests.keys()) {
         if (record.manifest(digest) !== undefined) found.set(digest, 'manifest');

@@ -10,10 +10,14 @@
  *     DATA/quarantine-v1/TIME-INODE-sha256-abcdef… a few files that did not match their digest
  *     DATA/records-v1/HOST/REPOSITORY…/_record  one record per repository
 <<<<<<< HEAD
+ *     DATA/hosted-v1/REPOSITORY…/_repository    the log of a hosted repository; beside it `_length`, `_copy`, and `_damaged-TIME` after a repair
+=======
+<<<<<<< HEAD
  *     DATA/uploads-v1/ID.part .json             upload sessions and their journals
 =======
  *     DATA/hosted-v1/REPOSITORY…/_repository    the log of a hosted repository; beside it `_length`, and `_damaged-TIME` after a repair
 >>>>>>> i9-log
+>>>>>>> main
  *
  * Paths are made of checked digests and checked names only, so none can leave DATA.
  */
@@ -155,6 +159,11 @@ export class StoreLayout {
   /** How long the log was when it was last written: a shorter one has lost lines. */
   hostedLengthPath(repository: string): string {
     return join(dirname(this.hostedLogPath(repository)), '_length');
+  }
+
+  /** The same lines, not synced: a repair takes from it what the log has lost. */
+  hostedCopyPath(repository: string): string {
+    return join(dirname(this.hostedLogPath(repository)), '_copy');
   }
 
   /** Where a repair leaves the damaged log. */

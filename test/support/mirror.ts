@@ -69,7 +69,8 @@ export async function startTestMirror(options: TestMirrorOptions = {}): Promise<
   const { config } = await loadConfig({ file, env: {}, cwd: '/' });
   const log: Record<string, unknown>[] = [];
   const logger = createLogger({ level: 'debug', format: 'json', write: line => log.push(JSON.parse(line)) });
-  const mirror = await startMirror(config, { logger, ...(options.now && { now: options.now }) });
+  const { now } = options;
+  const mirror = await startMirror(config, { logger, ...(now && { now }) });
   let closed: Promise<void> | undefined;
   const close = (drainMs = 0) => {
     closed ??= mirror.close({ drainMs });

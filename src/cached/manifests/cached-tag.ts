@@ -161,7 +161,7 @@ export class CachedTag {
       options.signal.throwIfAborted();
       const reason = staleAfter(error, known.entry.checkedAt, now(), tags);
       if (reason !== undefined && known.held !== undefined) return this.#stale(record, known, reason, method);
-      if (isGone(error)) record.removeTag(tag);
+      if (isGone(error)) record.removeTag(tag, now());
       throw error;
     }
   }

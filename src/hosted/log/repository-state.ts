@@ -4,6 +4,7 @@
  */
 import type { Digest } from '../../oci/digest.ts';
 import type { Tag } from '../../oci/name.ts';
+import { dropOldMoves, keptMovesMs } from '../../store/records/tag-history.ts';
 import type { Cause, HostedLink, HostedManifest, TagMove } from './hosted-log.ts';
 import type { LoggedChange } from './log-line.ts';
 
@@ -16,12 +17,6 @@ export interface LinkEvents {
   linked(digest: Digest, size: number): void;
   unlinked(digest: Digest): void;
 }
-
-/** Of each tag so many moves are kept, and those of so many days, whichever are more; in all at most as many as `maxMoves`. */
-const keptMoves = 100;
-const keptMs = 400 * 24 * 3_600_000;
-/** A tag that moves every minute must not fill the memory. */
-const maxMoves = 10_000;
 
 export class RepositoryState {
   #events: LinkEvents | undefined;
@@ -103,7 +98,7 @@ export class RepositoryState {
   forgetOldTags(now: number): void {
     for (const [tag, moves] of this.#moves) {
       const last = moves.at(-1);
-      if (last?.to === undefined && (last?.at ?? 0) < now - keptMs) this.#moves.delete(tag);
+      if (last?.to === undefined && (last?.at ?? 0) < now - keptMovesMs) this.#moves.delete(tag);
     }
   }
 
@@ -213,7 +208,7 @@ export class RepositoryState {
     const from = moves.at(-1)?.to;
     if (from === to) return;
     moves.push({ tag, ...(from !== undefined && { from }), ...(to !== undefined && { to }), ...cause });
-    moves.splice(0, firstKept(moves));
+    dropOldMoves(moves);
     this.#moves.set(tag, moves);
     this.#pointed(tag, from, to);
   }
@@ -231,14 +226,6 @@ export class RepositoryState {
     if (to !== undefined) addTo(this.#tagsByDigest, to, tag);
     if (from === undefined || to === undefined) this.#tags = undefined;
   }
-}
-
-/** The position of the oldest move to keep. */
-function firstKept(moves: readonly TagMove[]): number {
-  const lastAt = moves.at(-1)?.at ?? 0;
-  let first = Math.max(0, moves.length - maxMoves);
-  while (moves.length - first > keptMoves && (moves[first]?.at ?? lastAt) < lastAt - keptMs) first += 1;
-  return first;
 }
 
 /** False: it only says when something was pulled. */

@@ -63,6 +63,11 @@ export function createAdminApp({
     };
     answer(context, await admin.importFolder(request, context.state.exchange.signal));
   });
+  router.post('/api/v1/repair', async context => {
+    const { repository } = await readJsonObject(context.req, context.res);
+    const name = typeof repository === 'string' ? repository : undefined;
+    answer(context, await admin.repair(name, context.state.exchange.signal));
+  });
   app.use(router.routes());
   app.use(() => {
     throw new RegistryError('UNSUPPORTED', {

@@ -7,6 +7,7 @@ import { join, relative, sep } from 'node:path';
 import type { StoreLayout } from '../layout.ts';
 import { guardDisk, ignoreMissing, StoreError, type StoreObserver } from '../store-error.ts';
 import { LogFile } from './log-file.ts';
+import { type SalvagedLog, salvageLog } from './salvaged-log.ts';
 
 export interface HostedLogsOptions {
   readonly layout: StoreLayout;
@@ -53,6 +54,11 @@ export class HostedLogs {
   /** Where the damaged log of that repository stays. Errors: NAME_INVALID. */
   damagedPath(repository: string, nowMs: number): string {
     return this.#options.layout.hostedDamagedPath(repository, nowMs);
+  }
+
+  /** What can still be read of a damaged log. Errors: NAME_INVALID. */
+  salvage(repository: string): Promise<SalvagedLog> {
+    return salvageLog(this.#options.layout, repository);
   }
 
   async #list(folder: string) {

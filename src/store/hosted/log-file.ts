@@ -1,11 +1,11 @@
 /**
  * The file of one hosted repository's log: append-only, a checksummed line per value. What `append` has resolved is synced to the disk;
  * what it has rejected is not in the file. A last line that a crash tore counts as not written. Any other damage is reported, and the
- * file stays as it is until `repair` or an operator has decided.
+ * file stays as it is until a repair or an operator has decided. `_copy` gets the same lines without a sync, for that repair.
  */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, link, rename } from 'node:fs/promises';
+import { type FileHandle, link, lstat, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setImmediate as nextTick } from 'node:timers/promises';
 import { formatChecksummedLine, parseChecksummedLine } from '../checksummed-line.ts';
@@ -43,6 +43,7 @@ export class LogFile {
   #bytes = 0;
   #lacksLineFeed = false;
   #noting: Promise<void> = Promise.resolve();
+  #isCopyBroken = false;
 
   /** Errors: NAME_INVALID. */
   constructor(options: LogFileOptions) {
@@ -65,7 +66,9 @@ export class LogFile {
       const more = others.length === 0 ? '' : ` (and ${others.length} more)`;
       return { values, damage: `line ${line}${more} of ${this.path} is damaged`, tornBytes };
     }
-    return { values, damage: await this.#lostLines(bytes !== undefined), tornBytes };
+    const damage = await this.#lostLines(bytes !== undefined);
+    if (damage === undefined && bytes !== undefined) await this.#completeCopy(bytes.subarray(0, this.#bytes));
+    return { values, damage, tornBytes };
   }
 
   /**
@@ -82,7 +85,7 @@ export class LogFile {
     this.#id = id;
     this.#bytes += text.length;
     this.#lacksLineFeed = false;
-    this.#note(before);
+    this.#note(before, path => appendTo(path, text));
   }
 
   /**
@@ -104,11 +107,11 @@ export class LogFile {
     this.#id = id;
     this.#bytes = text.length;
     this.#lacksLineFeed = false;
-    this.#note(text.length);
+    this.#note(text.length, path => overwrite(path, text));
     await this.#noting;
   }
 
-  /** Resolves when the length is noted. Never throws. */
+  /** Resolves when length and copy are written. Never throws. */
   async close(): Promise<void> {
     await this.#noting;
   }
@@ -186,12 +189,29 @@ export class LogFile {
     return new StoreError('record', 'TRUNCATED', message);
   }
 
-  #note(bytes: number): void {
-    const { layout, repository, observer } = this.#options;
+  /** What a crash has kept from the copy. */
+  async #completeCopy(whole: Buffer): Promise<void> {
+    const { layout, repository } = this.#options;
+    const path = layout.hostedCopyPath(repository);
+    const size = await lstat(path).then(found => (found.isFile() ? found.size : -1), ignoreMissing);
+    if (size === whole.length || whole.length === 0) return;
+    this.#inTurn(() => overwrite(path, whole));
+  }
+
+  /** `copy` does to the copy what was done to the log. */
+  #note(bytes: number, copy: (path: string) => Promise<void>): void {
+    const { layout, repository } = this.#options;
     const line = formatChecksummedLine({ id: this.#id, bytes });
-    this.#noting = this.#noting
-      .then(() => overwrite(layout.hostedLengthPath(repository), line))
-      .catch(() => observer.storeError('record')); // it only tells a later start that lines are gone
+    this.#inTurn(() => overwrite(layout.hostedLengthPath(repository), line));
+    if (!this.#isCopyBroken) this.#inTurn(() => copy(layout.hostedCopyPath(repository)));
+  }
+
+  /** Only a repair needs these files, so no commit waits for them or fails with them. */
+  #inTurn(work: () => Promise<void>): void {
+    this.#noting = this.#noting.then(work).catch(() => {
+      this.#isCopyBroken = true; // no line may follow a gap; the next start completes it
+      this.#options.observer.storeError('record');
+    });
   }
 }
 
@@ -208,9 +228,14 @@ async function writeAll(handle: FileHandle, bytes: Buffer, position: number): Pr
   }
 }
 
-async function overwrite(path: string, text: string): Promise<void> {
+async function overwrite(path: string, text: string | Buffer): Promise<void> {
   const handle = await openRegular(path, constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC);
   await handle.writeFile(text).finally(() => handle.close());
+}
+
+async function appendTo(path: string, text: Buffer): Promise<void> {
+  const handle = await openRegular(path, constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND);
+  await handle.appendFile(text).finally(() => handle.close());
 }
 
 /** A second name for it, so that there is always one under the first. What takes no second name is renamed. */

@@ -11,11 +11,15 @@ import { type Descriptor, parseDescriptor } from '../../oci/manifest.ts';
 import { isTag, type Reference, type Tag } from '../../oci/name.ts';
 import { formatChecksummedLine, parseChecksummedLine } from '../checksummed-line.ts';
 import { isOdd, moveOdd, openRegular, readRegular } from '../regular-file.ts';
-import { guardDisk, isMissing, StoreError, type StoreObserver } from '../store-error.ts';
+import { guardDisk, ignoreMissing, isMissing, StoreError, type StoreObserver } from '../store-error.ts';
+import type { PastTag } from './tag-history.ts';
 
 export type RecordEntry =
   | { readonly type: 'tag'; readonly tag: Tag; readonly descriptor: Descriptor; readonly checkedAt: number }
-  | { readonly type: 'untag'; readonly tag: Tag }
+  /** `at`: the upstream has it no longer since then. */
+  | { readonly type: 'untag'; readonly tag: Tag; readonly at?: number }
+  /** A rewrite keeps with it where the tag pointed to. */
+  | { readonly type: 'moves'; readonly tag: Tag; readonly moves: readonly PastTag[] }
   | { readonly type: 'miss'; readonly tag: Tag; readonly checkedAt: number }
   | { readonly type: 'manifest'; readonly descriptor: Descriptor }
   | { readonly type: 'forget'; readonly digest: Digest }
@@ -32,6 +36,8 @@ export interface RecordFileOptions {
   tempPath(): string;
   readonly observer: StoreObserver;
   onError(error: StoreError): void;
+  /** Of the file, after it was read or written; 0: there is none. */
+  onSize?(bytes: number): void;
 }
 
 export interface ReadRecord {
@@ -56,6 +62,8 @@ export class RecordFile {
   #torn = false;
   #running: Promise<void> | undefined;
   #failure: StoreError | undefined;
+  /** The file goes before anything more is written. */
+  #isRemoved = false;
 
   constructor(options: RecordFileOptions) {
     this.#options = options;
@@ -66,7 +74,10 @@ export class RecordFile {
     const { path, observer } = this.#options;
     const reading = guardDisk(observer, 'record', () => readRegular(path));
     const read = await reading.catch(async error => {
-      if (isOdd(error)) await guardDisk(observer, 'record', () => moveOdd(path, this.#options.tempPath()));
+      if (isOdd(error)) {
+        await guardDisk(observer, 'record', () => moveOdd(path, this.#options.tempPath()));
+        this.#setBytes(0);
+      }
       throw error;
     });
     const text = read ?? '';
@@ -83,7 +94,7 @@ export class RecordFile {
       else if (entry === 'foreign') this.#foreign.push(`${line}\n`);
       else entries.push(entry);
     }
-    this.#bytes = Buffer.byteLength(text);
+    this.#setBytes(Buffer.byteLength(text));
     this.#usefulBytes = this.#bytes / 2;
     return { entries, damaged };
   }
@@ -92,11 +103,15 @@ export class RecordFile {
   append(entry: RecordEntry, state: () => Iterable<RecordEntry>): void {
     this.#pending.push(formatChecksummedLine(entry));
     this.#compactTo = state;
-    this.#running ??= Promise.resolve()
-      .then(() => this.#writeAll())
-      .finally(() => {
-        this.#running = undefined;
-      });
+    this.#run();
+  }
+
+  /** The file goes, with what isn't written yet. What is appended later begins a new one. A failure is reported. */
+  remove(): void {
+    this.#pending = [];
+    this.#foreign.length = 0;
+    this.#isRemoved = true;
+    this.#run();
   }
 
   /** Of the last write; undefined when it went well. */
@@ -108,15 +123,30 @@ export class RecordFile {
     while (this.#running !== undefined) await this.#running;
   }
 
+  #run(): void {
+    this.#running ??= Promise.resolve()
+      .then(() => this.#writeAll())
+      .finally(() => {
+        this.#running = undefined;
+      });
+  }
+
+  #setBytes(bytes: number): void {
+    this.#bytes = bytes;
+    this.#options.onSize?.(bytes);
+  }
+
   async #writeAll(): Promise<void> {
-    while (this.#pending.length > 0) {
-      const text = (this.#torn ? '\n' : '') + this.#pending.join('');
-      this.#pending = [];
+    while (this.#isRemoved || this.#pending.length > 0) {
       try {
+        if (this.#isRemoved) await this.#unlink();
+        if (this.#pending.length === 0) continue;
+        const text = (this.#torn ? '\n' : '') + this.#pending.join('');
+        this.#pending = [];
         await guardDisk(this.#options.observer, 'record', () => this.#append(text));
         this.#torn = false;
         this.#failure = undefined;
-        this.#bytes += Buffer.byteLength(text);
+        this.#setBytes(this.#bytes + Buffer.byteLength(text));
         if (this.#bytes > compactAboveBytes && this.#bytes > 2 * this.#usefulBytes) await this.#compact();
       } catch (error) {
         if (!(error instanceof StoreError)) throw error;
@@ -125,6 +155,14 @@ export class RecordFile {
         this.#options.onError(error);
       }
     }
+  }
+
+  async #unlink(): Promise<void> {
+    this.#isRemoved = false;
+    const { path, observer } = this.#options;
+    await guardDisk(observer, 'record', () => unlink(path).catch(ignoreMissing));
+    this.#torn = false;
+    this.#setBytes(0);
   }
 
   async #append(text: string): Promise<void> {
@@ -153,12 +191,12 @@ export class RecordFile {
         await writeFile(temp, text, { mode: 0o640, flush: true });
         await rename(temp, this.#options.path);
       } catch (error) {
-        this.#pending = [...replaced, ...this.#pending];
+        if (!this.#isRemoved) this.#pending = [...replaced, ...this.#pending];
         await unlink(temp).catch(() => undefined); // the first error is thrown
         throw error;
       }
     });
-    this.#bytes = Buffer.byteLength(text);
+    this.#setBytes(Buffer.byteLength(text));
     this.#usefulBytes = this.#bytes;
   }
 }
@@ -183,7 +221,12 @@ export function parseRecordEntry(value: unknown): RecordEntry | 'foreign' | unde
       if (typeof tag !== 'string' || !isTag(tag) || typeof checkedAt !== 'number') return undefined;
       return { type, tag, checkedAt };
     case 'untag':
-      return typeof tag === 'string' && isTag(tag) ? { type, tag } : undefined;
+      if (typeof tag !== 'string' || !isTag(tag)) return undefined;
+      return { type, tag, ...(typeof value.at === 'number' && { at: value.at }) };
+    case 'moves': {
+      const moves = parseMoves(value.moves);
+      return typeof tag === 'string' && isTag(tag) && moves !== undefined ? { type, tag, moves } : undefined;
+    }
     case 'manifest':
       return descriptor === undefined ? undefined : { type, descriptor };
     case 'forget':
@@ -203,6 +246,17 @@ export function parseRecordEntry(value: unknown): RecordEntry | 'foreign' | unde
   }
 }
 
+function parseMoves(value: unknown): readonly PastTag[] | undefined {
+  if (!Array.isArray(value)) return undefined;
+  const moves: PastTag[] = [];
+  for (const item of value) {
+    if (!isObject(item) || typeof item.at !== 'number') return undefined;
+    const { at, to } = item;
+    moves.push({ at, ...(typeof to === 'string' && isDigest(to) && { to }) });
+  }
+  return moves;
+}
+
 function isReference(value: unknown): value is Reference {
   return typeof value === 'string' && (isDigest(value) || isTag(value));
 }
@@ -216,6 +270,9 @@ interface LineObject {
   readonly checkedAt?: unknown;
   readonly verdict?: unknown;
   readonly descriptor?: unknown;
+  readonly moves?: unknown;
+  readonly at?: unknown;
+  readonly to?: unknown;
 }
 
 function isObject(value: unknown): value is LineObject {

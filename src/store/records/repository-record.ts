@@ -7,6 +7,7 @@ import { type Digest, isDigest } from '../../oci/digest.ts';
 import type { Descriptor } from '../../oci/manifest.ts';
 import type { Reference, Tag } from '../../oci/name.ts';
 import type { RecordEntry, RecordFile, RepositoryVisibility } from './record-file.ts';
+import { type PastTag, TagHistory } from './tag-history.ts';
 
 export interface TagEntry {
   readonly descriptor: Descriptor;
@@ -31,11 +32,14 @@ const maxMisses = 4096;
 export class RepositoryRecord {
   /** Canonical: `docker.io/library/alpine`. */
   readonly name: string;
+  /** When a client last used it, as `Records` knows: milliseconds since the epoch. */
+  usedMs = 0;
   readonly #file: RecordFile;
   readonly #tags = new Map<Tag, TagEntry>();
   readonly #writtenAt = new Map<Tag, number>();
   readonly #misses = new Map<Tag, number>();
   readonly #manifests = new Map<Digest, Descriptor>();
+  readonly #history = new TagHistory();
   readonly #links = new Set<Digest>();
   readonly #pins = new Set<Reference>();
   readonly #onEntry: OnEntry | undefined;
@@ -60,14 +64,23 @@ export class RepositoryRecord {
     const written = this.#writtenAt.get(tag);
     this.#tags.set(tag, entry);
     this.#misses.delete(tag);
+    this.#history.seen(tag, entry.descriptor.digest, entry.checkedAt);
     const moved = known?.descriptor.digest !== entry.descriptor.digest;
     if (!moved && written !== undefined && entry.checkedAt - written < confirmEveryMs) return;
     this.#writtenAt.set(tag, entry.checkedAt);
     this.#append({ type: 'tag', tag, descriptor: entry.descriptor, checkedAt: entry.checkedAt });
   }
 
-  removeTag(tag: Tag): void {
-    if (this.#tags.delete(tag)) this.#append({ type: 'untag', tag });
+  /** `goneAt`: the upstream has it no longer since then. Without it, only the held one goes, and that is no move. */
+  removeTag(tag: Tag, goneAt?: number): void {
+    if (!this.#tags.delete(tag)) return;
+    if (goneAt !== undefined) this.#history.seen(tag, undefined, goneAt);
+    this.#append({ type: 'untag', tag, ...(goneAt !== undefined && { at: goneAt }) });
+  }
+
+  /** Where it pointed to and since when, as this mirror saw it; the newest first. */
+  history(tag: Tag): readonly PastTag[] {
+    return this.#history.of(tag);
   }
 
   tags(): Iterable<[Tag, TagEntry]> {
@@ -178,6 +191,24 @@ export class RepositoryRecord {
     if (this.#file.failure !== undefined) throw this.#file.failure;
   }
 
+  /** As if it had never been pulled; its file goes. Resolves when that is done, or its failure is reported. */
+  clear(): Promise<void> {
+    for (const known of [
+      this.#tags,
+      this.#writtenAt,
+      this.#misses,
+      this.#manifests,
+      this.#history,
+      this.#links,
+      this.#pins,
+    ])
+      known.clear();
+    this.#visibility = undefined;
+    this.#visibilityWrittenAt = undefined;
+    this.#file.remove();
+    return this.#file.flush();
+  }
+
   #append(entry: RecordEntry): void {
     this.#file.append(entry, () => this.#entries());
     this.#onEntry?.(entry, this);
@@ -189,6 +220,13 @@ export class RepositoryRecord {
     for (const reference of this.#pins) yield { type: 'pin', reference };
     for (const digest of this.#links) yield { type: 'link', digest };
     for (const descriptor of this.#manifests.values()) yield { type: 'manifest', descriptor };
+    this.#history.forgetOld(tag => this.#tags.has(tag));
+    // Before the tags, which say their last move once more.
+    for (const [tag, moves] of this.#history.entries()) {
+      const [first] = moves;
+      const isInTag = moves.length === 1 && first?.at === this.#tags.get(tag)?.checkedAt;
+      if (!isInTag) yield { type: 'moves', tag, moves };
+    }
     for (const [tag, { descriptor, checkedAt }] of this.#tags)
       yield { type: 'tag', tag, descriptor, checkedAt };
     for (const [tag, checkedAt] of this.#misses) yield { type: 'miss', tag, checkedAt };
@@ -198,9 +236,13 @@ export class RepositoryRecord {
     if (entry.type === 'tag') {
       this.#tags.set(entry.tag, { descriptor: entry.descriptor, checkedAt: entry.checkedAt });
       this.#misses.delete(entry.tag);
-    } else if (entry.type === 'miss') this.#misses.set(entry.tag, entry.checkedAt);
-    else if (entry.type === 'untag') this.#tags.delete(entry.tag);
-    else if (entry.type === 'manifest') this.#manifests.set(entry.descriptor.digest, entry.descriptor);
+      this.#history.seen(entry.tag, entry.descriptor.digest, entry.checkedAt);
+    } else if (entry.type === 'moves') this.#history.remember(entry.tag, entry.moves);
+    else if (entry.type === 'miss') this.#misses.set(entry.tag, entry.checkedAt);
+    else if (entry.type === 'untag') {
+      this.#tags.delete(entry.tag);
+      if (entry.at !== undefined) this.#history.seen(entry.tag, undefined, entry.at);
+    } else if (entry.type === 'manifest') this.#manifests.set(entry.descriptor.digest, entry.descriptor);
     else if (entry.type === 'forget') this.#manifests.delete(entry.digest);
     else if (entry.type === 'link') this.#links.add(entry.digest);
     else if (entry.type === 'unlink') this.#links.delete(entry.digest);
