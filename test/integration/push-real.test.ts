@@ -1,6 +1,7 @@
 /** `cistern push` to Debian's docker-registry: as it is, and through an nginx with a limit on a line that breaks. */
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { pushOverBadLine } from '../support/bad-line.ts';
 import { get } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';
 import { startCuttingProxy } from '../support/cutting-proxy.ts';
@@ -85,5 +86,13 @@ requires(
     expect(stderr).toContain('trying again');
     const answer = await get(registry.url, `/v2/team/app/blobs/${layer.digest}`);
     expect(answer.body.equals(layer.slice(0, layer.size))).toBe(true);
+  });
+
+  test('to Cistern: both sessions go on after the cuts, and little is sent twice', async () => {
+    const size = 3_000_000;
+    const options = { maxBody: '1m', chunkBytes: 800_000, cutAt: [1_200_000, 2_600_000] };
+    const { pushed, line, starts, stored } = await pushOverBadLine(size, options);
+    expect([pushed.code, line.cuts, stored, starts]).toEqual([0, 2, size, 2]);
+    expect(line.upBytes).toBeLessThan(1.6 * size); // a cut loses at most what was under way
   });
 });
