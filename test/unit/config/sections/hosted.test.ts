@@ -1,6 +1,6 @@
 /** The `hosted` section: what its keys become, and which patterns and combinations are mistakes. */
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { ConfigFolder } from './config-folder.ts';
+import { ConfigFolder } from '../config-folder.ts';
 
 let folder: ConfigFolder;
 
