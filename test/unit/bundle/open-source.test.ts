@@ -108,7 +108,9 @@ test('an OCI layout, as a folder, as a tar and as a gzipped tar: the same manife
 test('an archive of docker save: gzipped layers under a manifest of Docker, the same at each reading', async () => {
   const path = await dockerArchive();
   vi.stubEnv('TMPDIR', await tempDir()); // other tests pack too
-  onTestFinished(() => vi.unstubAllEnvs());
+  onTestFinished(() => {
+    vi.unstubAllEnvs();
+  });
   const source = await open(path);
   const [manifest] = source.manifests;
   const parsed = JSON.parse(manifest?.bytes.toString() ?? '');
