@@ -132,7 +132,7 @@ export class LocalAdmin implements Admin {
     }
     const { name, host, repository, reference } = image;
     if (isDigest(reference)) {
-      const message = `expected a tag to check, got a digest, which never moves: ${reference}`;
+      const message = `only a tag can be checked, because a digest never moves: ${reference}`;
       throw new RegistryError('TAG_INVALID', { message });
     }
     const from = (await records.open(name)).tag(reference)?.descriptor.digest;

@@ -25,7 +25,7 @@ export interface Serving {
   /** Whether the fleet's Redis answers; absent: no fleet. */
   isFleetUp?(): boolean;
   readonly readStats: NonNullable<AppOptions['stats']>['read'];
-  readonly onClient: AppOptions['onClient'];
+  readonly clients: NonNullable<AppOptions['clients']>;
 }
 
 /** The main listener, and what of it can change while it listens. */
@@ -66,8 +66,8 @@ export async function listen(serving: Serving, context: AppContext): Promise<Lis
   }
   const handle = createApp({
     ...ops,
-    isLate: request => late.has(request),
-    onClient: serving.onClient,
+    late,
+    clients: serving.clients,
     directory,
     catalog,
     ...(peers !== undefined && { peers }),

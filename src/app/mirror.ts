@@ -71,11 +71,13 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     downloads: storage.downloads,
     room: capacity,
     events: {
-      touch: digest => {
-        lru.touch(digest);
-        lastUses.touch(digest);
-        fleet?.holders.note(digest);
-      },
+      touch:
+        fleet === undefined
+          ? lastUses.touch
+          : digest => {
+              lastUses.touch(digest);
+              fleet.holders.note(digest);
+            },
       verified: digest => lastUses.verified(digest),
       manifestStored: (digest, bytes) => {
         owners.manifestStored(digest, bytes);
@@ -144,7 +146,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       catalog: cache.catalog,
       isScanned: () => capacity.usage().known,
       readStats,
-      onClient: (client, end) => clients.note(client, end),
+      clients,
       ...(redis !== undefined && { isLruInRedis: () => lruState().up }),
       ...(fleet !== undefined && {
         isFleetUp: () => fleet.redis.isUp,

@@ -52,7 +52,7 @@ export async function openStoreAdmin(
       layout,
       observer,
       logger,
-      onEntry: (entry, record) => pins.heard(entry, record),
+      listener: pins,
     });
     const hosted = new HostedContent(layout, { metrics: observer, logger, now: () => Date.now() });
     const { repositories } = config.hosted;

@@ -62,7 +62,7 @@ function defineServe(line: CommandLine): void {
       line.run(async () => {
         const [word] = called.args;
         if (word !== undefined) refuseCommand(line, called, word);
-        const { commandName } = await import('./banner.ts');
+        const { commandName } = await import('./serve.ts');
         const { serve } = await import('./serve.ts');
         const command = commandName(process.argv[1] ?? '', process.cwd());
         const terminal = process.stdout.isTTY ? { terminal: { version: line.version, command } } : {};

@@ -7,13 +7,14 @@
  *     docker/registry/v2/repositories/NAME…/_layers/sha256/HEX/link
  *     docker/registry/v2/blobs/sha256/HE/HEX/data
  */
+
 import { constants, type Dirent } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { join, relative, resolve, sep } from 'node:path';
 import { algorithmOf, type Digest, digestOf, hexOf, isDigest } from '../../oci/digest.ts';
 import { maxManifestBytes } from '../../oci/manifest.ts';
 import { isTag, type Tag } from '../../oci/name.ts';
-import { isOdd, openRegular, readRegular } from '../regular-file.ts';
+import { isOdd, openRegular, readRegular } from '../disk-files.ts';
 import { ignoreMissing, StoreError } from '../store-error.ts';
 
 export interface SourceTag {

@@ -46,7 +46,7 @@ class EvictionRig {
       layout,
       observer,
       logger,
-      onEntry: (entry, record) => this.pins.heard(entry, record),
+      listener: this.pins,
     });
     this.admin = new LocalAdmin({
       records: this.records,

@@ -1,7 +1,7 @@
 import { mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { makeFolder, renameDurably, syncFolder, writeDurably } from '../../../src/store/durable.ts';
+import { makeFolder, renameDurably, syncFolder, writeDurably } from '../../../src/store/disk-files.ts';
 import { StoreError } from '../../../src/store/store-error.ts';
 import { Recorder } from '../../support/recorder.ts';
 import { filesUnder, tempDir } from '../../support/temp-dir.ts';

@@ -1,7 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { type Digest, digestOf } from '../../../../src/oci/digest.ts';
-import { LastUseWriter } from '../../../../src/store/blobs/last-use-writer.ts';
+import { LastUseWriter } from '../../../../src/store/blobs/held-blob.ts';
 import { deferred } from '../../../support/gates.ts';
 import { Recorder } from '../../../support/recorder.ts';
 
@@ -12,7 +12,14 @@ const b = digestOf(Buffer.from('1'));
 /** A store that keeps what it is told, held up or failing as the test says; a clock of one ms per touch. */
 function createRig(work: (digest: Digest) => Promise<void> = () => Promise.resolve()) {
   const recorder = new Recorder();
-  const rig = { written: [] as string[], atOnce: 0, mostAtOnce: 0, nowMs: 0, recorder };
+  const rig = {
+    written: [] as string[],
+    inLru: [] as number[],
+    atOnce: 0,
+    mostAtOnce: 0,
+    nowMs: 0,
+    recorder,
+  };
   const writer = new LastUseWriter({
     store: {
       setLastUse: async (digest, ms) => {
@@ -28,6 +35,7 @@ function createRig(work: (digest: Digest) => Promise<void> = () => Promise.resol
         rig.written.push(`${digests.indexOf(digest)} verified ${ms}`);
       },
     },
+    lru: { touch: digest => rig.inLru.push(digests.indexOf(digest)) },
     logger: recorder.logger,
     now: () => {
       rig.nowMs += 1;

@@ -1,8 +1,10 @@
-/** Which credentials an upstream is asked with, by its configuration. Password files are read again when they change. */
+/** An upstream as it is configured, with its credentials. Password files are read again when they change. */
 import type { CredentialsConfig, UpstreamConfig } from '../config/config.ts';
 import { parsePassword } from '../config/referenced-file.ts';
 import { WatchedFile } from '../config/watched-file.ts';
 import { allowRepositories } from '../oci/name.ts';
+import type { Origin } from '../registry/origin.ts';
+import type { Observer } from '../telemetry/observer.ts';
 import { CredentialHelper } from '../upstream/auth/credential-command.ts';
 import {
   basicCredentials,
@@ -11,14 +13,50 @@ import {
   type RepositoryCredentials,
   StaticCredentials,
 } from '../upstream/auth/credential-provider.ts';
+import type { HealthObserver } from '../upstream/health/health.ts';
 import { withoutPrefix } from '../upstream/prefixed-origin.ts';
+import { openUpstream } from '../upstream/upstream-urls.ts';
 import type { AppContext } from './app-context.ts';
 
 type Context = Pick<AppContext, 'logger' | 'now'>;
 
-export interface OpenedCredentials {
+interface OpenedCredentials {
   readonly credentials?: CredentialProvider;
   readonly repositoryCredentials: readonly RepositoryCredentials[];
+}
+
+export interface OpenOptions extends Context {
+  readonly observer: Observer;
+  /** See `UpstreamOptions`. */
+  readonly healthObserver?: HealthObserver | undefined;
+  /** Without its credentials. */
+  readonly anonymous?: boolean;
+}
+
+/** Connects to nothing yet. */
+export function openConfigured(upstream: UpstreamConfig, options: OpenOptions): Origin {
+  const { ca, proxy, prefix, clientCertificate } = upstream;
+  const { observer, healthObserver, logger, now } = options;
+  return openUpstream({
+    key: upstream.key,
+    url: upstream.url,
+    fallbacks: upstream.fallbacks,
+    ...(options.anonymous !== true && openCredentials(upstream, { logger, now })),
+    ...(ca !== undefined && { ca }),
+    ...(clientCertificate !== undefined && { clientCertificate }),
+    ...(prefix !== undefined && { prefix }),
+    insecure: upstream.insecure,
+    ip: upstream.ip,
+    ...(proxy !== undefined && { proxy }),
+    tokenHosts: upstream.tokenHosts,
+    maxTransfers: upstream.maxTransfers,
+    timeouts: upstream.timeouts,
+    userAgent: 'cistern',
+    observer,
+    ...(healthObserver !== undefined && { healthObserver }),
+    logger,
+    now,
+  });
 }
 
 /** Whether requests to it may carry credentials, so that it may give more than is public. */
@@ -27,7 +65,7 @@ export function hasCredentials(upstream: UpstreamConfig): boolean {
   return username !== undefined || credentialHelper !== undefined || credentials.length > 0;
 }
 
-export function openCredentials(upstream: UpstreamConfig, context: Context): OpenedCredentials {
+function openCredentials(upstream: UpstreamConfig, context: Context): OpenedCredentials {
   const { key, url, username, password, passwordFile, credentialHelper, prefix } = upstream;
   const repositoryCredentials = upstream.credentials.map(entry => {
     const isMeant = allowRepositories(entry.repositories, []);

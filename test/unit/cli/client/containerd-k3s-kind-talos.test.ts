@@ -1,7 +1,11 @@
 /** What containerd, k3s and kind are given: exact for one small configuration, and what changes with the address. */
 import { describe, expect, it, test } from 'vitest';
 import { parse } from 'yaml';
-import { setUpContainerd, setUpK3s, setUpKind } from '../../../../src/cli/client/containerd-k3s-kind.ts';
+import {
+  setUpContainerd,
+  setUpK3s,
+  setUpKind,
+} from '../../../../src/cli/client/containerd-k3s-kind-talos.ts';
 import { contentOf, mirrorAt } from '../client-rig.ts';
 
 const plain = 'http://mirror.lan:5000';
