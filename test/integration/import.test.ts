@@ -6,12 +6,13 @@ import { execFileSync } from 'node:child_process';
 import { cp, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
-import { type Digest, hexOf } from '../../src/oci/digest.ts';
+import { type Digest, digestOf, hexOf } from '../../src/oci/digest.ts';
 import { runCistern, runForJson } from '../support/cistern-command.ts';
 import { get } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';
 import { type BuiltImage, buildArtifact, buildImage, buildIndex } from '../support/images.ts';
 import { spawnTestMirror } from '../support/mirror.ts';
+import { spawnProcess } from '../support/process.ts';
 import { push, writeLayout } from '../support/push-command.ts';
 import { Distribution } from '../support/real/distribution.ts';
 import { host } from '../support/real/place.ts';
@@ -69,6 +70,10 @@ async function configOf(storePath?: string): Promise<{ file: string; storePath: 
 function pathOf(storage: string, digest: Digest): string {
   const hex = hexOf(digest);
   return join(storage, 'docker/registry/v2/blobs/sha256', hex.slice(0, 2), hex, 'data');
+}
+
+function sum(counts: Readonly<Record<string, number>> | undefined): number {
+  return Object.values(counts ?? {}).reduce((total, count) => total + count, 0);
 }
 
 requires('root', 'docker-registry')('cistern import of a docker-registry folder', () => {
@@ -139,7 +144,6 @@ requires('root', 'docker-registry')('cistern import of a docker-registry folder'
     if (layer === undefined) throw new Error('expected a layer');
     await writeFile(pathOf(copy, layer.descriptor.digest), 'cut');
     const schema1 = Buffer.from('{"schemaVersion":1,"name":"team/old","fsLayers":[],"signatures":[]}');
-    const { digestOf } = await import('../../src/oci/digest.ts');
     const old = digestOf(schema1);
     await cp(join(pathOf(copy, next.digest), '..'), join(pathOf(copy, old), '..'), { recursive: true });
     await writeFile(pathOf(copy, old), schema1);
@@ -147,7 +151,7 @@ requires('root', 'docker-registry')('cistern import of a docker-registry folder'
     await writeFile(join(links, 'tags/1/current/link'), old);
     await rm(join(links, 'revisions/sha256', hexOf(next.digest)), { recursive: true });
 
-    const { file } = await configOf();
+    const { file, storePath } = await configOf();
     const report = await runForJson(file, 'import', '--from', copy);
     expect(report).toMatchObject({
       manifests: { imported: 2 },
@@ -161,14 +165,35 @@ requires('root', 'docker-registry')('cistern import of a docker-registry folder'
     const healed = await runForJson(file, 'import', '--from', copy, '--from-url', source.url);
     expect(healed).toMatchObject({ manifests: { imported: 1, present: 2 }, blobs: { fetched: 1 } });
 
-    const { storePath } = JSON.parse(
-      JSON.stringify({ storePath: JSON.parse(await readFile(file, 'utf8')).store.path }),
-    );
     const mirror = await spawnTestMirror({ storePath, config: hosted });
     const referrers = await get(mirror.url, `/v2/team/app/referrers/${app.digest}`);
     expect(JSON.parse(referrers.body.toString()).manifests).toMatchObject([{ digest: sbom.digest }]);
     const tags = await get(mirror.url, '/v2/team/app/tags/list');
     expect(JSON.parse(tags.body.toString()).tags).toEqual(['1']);
+  });
+
+  test('killed at each of some steps and run again: all is there, and nothing twice', async () => {
+    const source = await startSource();
+    await source.pushAll({ 'team/app:1': app, 'team/app:2': next, 'multi:latest': index });
+    const argv = ['--import', './test/support/kill-at-disk-step.mjs', 'dist/main.js', 'import'];
+    for (const step of [2, 8, 15, 24]) {
+      const { file } = await configOf();
+      const env = { ...process.env, CISTERN_TEST_KILL_AFTER: String(step) };
+      const command = spawnProcess(process.execPath, [...argv, '--from', source.storage, '--config', file], {
+        env,
+      });
+      expect([step, (await command.exited).signal]).toEqual([step, 'SIGKILL']);
+      const report = await runForJson(file, 'import', '--from', source.storage);
+      expect(report).toMatchObject({ repositories: 2, skipped: [] });
+      const { manifests, tags } = report as Readonly<Record<string, Record<string, number>>>;
+      expect(sum(manifests)).toBe(5);
+      expect(sum(tags)).toBe(3);
+      const again = await runForJson(file, 'import', '--from', source.storage);
+      expect(again).toMatchObject({
+        manifests: { imported: 0, present: 5 },
+        tags: { imported: 0, present: 3 },
+      });
+    }
   });
 
   test('--into, names that are not hosted, and folders that are none', async () => {

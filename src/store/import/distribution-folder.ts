@@ -7,6 +7,7 @@
  *     docker/registry/v2/repositories/NAME…/_layers/sha256/HEX/link
  *     docker/registry/v2/blobs/sha256/HE/HEX/data
  */
+
 import { constants, type Dirent } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { join, relative, resolve, sep } from 'node:path';

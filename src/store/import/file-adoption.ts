@@ -2,6 +2,7 @@
  * A blob's file from another folder of this machine becomes one of the store: as a reflink where the file system has them, else as
  * a hard link, else as a copy. It gets its name only when its bytes have been compared with its digest and are on the disk.
  */
+
 import { constants, type Stats } from 'node:fs';
 import { chmod, copyFile, type FileHandle, link, lstat, open, unlink } from 'node:fs/promises';
 import { algorithmOf, createDigester, type Digest, finishDigest } from '../../oci/digest.ts';
