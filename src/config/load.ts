@@ -17,6 +17,7 @@ import { assembleRedis, checkRedis } from './redis.ts';
 import { describeReadError, readReferencedFiles } from './referenced-file.ts';
 import type { ParsedFile } from './schema.ts';
 import { checkSchema } from './schema-check.ts';
+import { assembleNotifications, checkNotifications } from './sections/notifications.ts';
 import { warnAboutCredentials } from './upstream-credentials.ts';
 import { assembleUpstream, checkUpstreams, chooseDefaultUpstream } from './upstreams.ts';
 
@@ -60,6 +61,7 @@ export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<Loade
   checkRedis(tree, findings);
   checkAccess(tree, findings);
   checkFleet(tree, findings);
+  checkNotifications(tree, findings);
   const files = await readReferencedFiles(tree, baseOf, findings);
   const proxy = readProxies(env, findings);
   for (const { variable, message } of ambiguous) findings.reportVariable(variable, message);
@@ -143,10 +145,19 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
       }),
       ...(access.rules !== undefined && { rules: access.rules }),
     },
+    notifications: assembleNotifications(parsed.notifications, files),
     ...(fleet !== undefined && { fleet }),
     metrics: { path: metrics.path, ...(metrics.listen === undefined ? {} : { listen: metrics.listen }) },
-    log: parsed.log,
+    log: assembleLog(parsed.log, locate),
   };
+}
+
+function assembleLog(
+  { audit, ...log }: ParsedFile['log'],
+  locate: (path: Path, file: string) => string,
+): Config['log'] {
+  if (audit === '') return log;
+  return { ...log, audit: audit === 'stdout' ? audit : locate(['log', 'audit'], audit) };
 }
 
 function warnAboutDefault(parsed: ParsedFile, { defaultUpstream, upstreams }: Config): readonly Remark[] {

@@ -9,6 +9,7 @@
  *     DATA/ingest-v1/tmp-…                      files before their rename; swept after the next start
  *     DATA/quarantine-v1/TIME-INODE-sha256-abcdef… a few files that did not match their digest
  *     DATA/records-v1/HOST/REPOSITORY…/_record  one record per repository
+ *     DATA/spool-v1/TARGET/                     see spool/spool.ts
  *
  * Paths are made of checked digests and checked names only, so none can leave DATA.
  */
@@ -76,6 +77,11 @@ export class StoreLayout {
 
   get recordsFolder(): string {
     return join(this.path, 'records-v1');
+  }
+
+  /** One folder per target of notifications below it. */
+  get spoolFolder(): string {
+    return join(this.path, 'spool-v1');
   }
 
   get quarantineFolder(): string {

@@ -23,6 +23,7 @@ export type StoreOperation =
   | 'unlink'
   | 'record'
   | 'journal'
+  | 'spool'
   | 'scan'
   | 'verify';
 

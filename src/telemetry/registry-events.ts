@@ -107,5 +107,7 @@ export type AuditedAct =
     };
 
 export interface RegistryEventListener {
+  /** Asked before a `manifest-pulled` is made: mostly no listener wants those of the hot path. */
+  readonly wantsPulls: boolean;
   happened(event: RegistryEvent | AuditedAct): void;
 }
