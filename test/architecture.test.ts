@@ -44,6 +44,10 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'oci telemetry lib registry store lru content capacity',
     because: 'pushes work whatever happens to upstreams',
   },
+  notify: {
+    may: 'oci telemetry lib store',
+    because: 'it tells of what happened, and none of those who do something know it',
+  },
   fleet: {
     may: 'oci telemetry lib registry undici',
     because: 'a peer is just another source, and Redis a connection that it is handed',
@@ -110,6 +114,10 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'app/app-context.ts app/descriptor-limit.ts admin auth config http oci registry',
     because: 'listeners serve what is composed already, to those whom the configuration allows',
   },
+  'app/notifications.ts': {
+    may: 'app/app-context.ts config lib notify oci store telemetry version.ts',
+    because: 'those who are told of events are put together without those who report them',
+  },
   'app/descriptor-limit.ts': { may: '', because: 'it reads one line of /proc' },
   'app/reload.ts': {
     may: 'config telemetry',
@@ -170,7 +178,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   store: {
     files:
-      'blobs/blob-store.ts blobs/held-blob.ts blobs/last-use-writer.ts blobs/quarantine.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts store-error.ts',
+      'blobs/blob-store.ts blobs/held-blob.ts blobs/last-use-writer.ts blobs/quarantine.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts line-file.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts spool/spool.ts store-error.ts',
     because: 'content, cache and commands stand on bytes and records; how they are written is private',
   },
   upstream: {

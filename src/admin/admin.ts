@@ -14,6 +14,14 @@ export interface Admin {
   evict(image: string, signal: AbortSignal): Promise<EvictReport>;
   pin(image: string, signal: AbortSignal): Promise<PinReport>;
   unpin(image: string, signal: AbortSignal): Promise<PinReport>;
+  /** Sends a target of `notifications` all that its spool keeps, again. UNSUPPORTED without a daemon; NAME_UNKNOWN. */
+  replay(target: string, signal: AbortSignal): Promise<ReplayReport>;
+}
+
+export interface ReplayReport {
+  readonly target: string;
+  /** So many are to be sent now, with those that were not sent before. */
+  readonly events: number;
 }
 
 export interface ListReport {

@@ -3,7 +3,7 @@
  * read wait for `ready`. A pin is a line in the record of its repository, on disk before the answer; `PinnedBlobs` works out its blobs.
  */
 import { type Digest, isDigest } from '../oci/digest.ts';
-import { RegistryError } from '../oci/error.ts';
+import { excerpt, RegistryError } from '../oci/error.ts';
 import { operatorCaller } from '../registry/caller.ts';
 import type { RegistryReader, StaleReason } from '../registry/registry.ts';
 import type { BlobStore } from '../store/blobs/blob-store.ts';
@@ -17,6 +17,7 @@ import type {
   ListReport,
   PinReport,
   RefreshReport,
+  ReplayReport,
   StatsReport,
   StatsWanted,
 } from './admin.ts';
@@ -33,6 +34,8 @@ export interface LocalAdminOptions {
   readonly logger: Logger;
   /** Of a configured upstream, by its host; absent: no upstream can be asked. */
   readonly registry: ((host: string) => Pick<RegistryReader, 'manifest'> | undefined) | undefined;
+  /** Of a running daemon's `notifications`. Undefined: it has no such target. */
+  readonly replay?: (target: string) => Promise<number> | undefined;
   /** That digest is being filled. */
   isActive(digest: Digest): boolean;
   /** Its file was removed: whatever counts or keeps it must forget it. */
@@ -96,6 +99,21 @@ export class LocalAdmin implements Admin {
 
   async unpin(text: string): Promise<PinReport> {
     return this.#log('unpin', await this.#unpin(parseImage(text, this.#options.hosts)));
+  }
+
+  async replay(target: string): Promise<ReplayReport> {
+    const { replay } = this.#options;
+    if (replay === undefined) {
+      const message =
+        'a replay needs a running daemon, and none runs; it sends what was not sent when it starts';
+      throw new RegistryError('UNSUPPORTED', { message });
+    }
+    const events = replay(target);
+    if (events === undefined)
+      throw new RegistryError('NAME_UNKNOWN', {
+        message: `no entry of notifications has the name ${excerpt(target)}`,
+      });
+    return this.#log('notifications replay', { target, events: await events });
   }
 
   /** Errors: MANIFEST_UNKNOWN when the tag isn't held, TAG_INVALID for a digest, DENIED. */

@@ -18,10 +18,12 @@ export interface DaemonParts {
   /** Resolves when the store is scanned. */
   readonly scanned: Promise<void>;
   stats(wanted?: StatsWanted): Promise<StatsReport>;
+  /** Undefined: `notifications` has no such target. */
+  replay(target: string): Promise<number> | undefined;
 }
 
 export function createAdmin(
-  { storage, cache, upstreams, scanned, stats }: DaemonParts,
+  { storage, cache, upstreams, scanned, stats, replay }: DaemonParts,
   { config, logger }: Pick<AppContext, 'config' | 'logger'>,
 ): LocalAdmin {
   const { capacity, downloads, lastUses, lru, pins, records, store } = storage;
@@ -32,6 +34,7 @@ export function createAdmin(
     pins,
     logger,
     stats,
+    replay,
     hosts: imageHostsOf(config),
     registry: host => registries.get(host),
     isActive: digest => downloads.isActive(digest),

@@ -17,6 +17,7 @@ import { createAdmin, createStats } from './daemon-admin.ts';
 import { setUpFleet } from './fleet-setup.ts';
 import { type CloseOptions, Lifecycle } from './lifecycle.ts';
 import { listen } from './listeners.ts';
+import { startNotifications } from './notifications.ts';
 import { openRedis } from './open-lru.ts';
 import { Reload } from './reload.ts';
 import { openStorage, type Storage } from './storage.ts';
@@ -25,6 +26,8 @@ import { openUpstreams } from './upstreams.ts';
 
 export interface MirrorOptions {
   readonly logger: Logger;
+  /** Writes a line to standard output, in order with the log: for `log.audit: stdout`. Absent: it goes nowhere. */
+  readonly print?: (line: string) => void;
   /** Milliseconds since the epoch; a test hands its own in. */
   readonly now?: () => number;
 }
@@ -53,6 +56,11 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   );
   const metrics = new Metrics({ logger, upstreams: config.upstreams.keys() });
   const context: AppContext = { config, logger, lifecycle, metrics, now };
+  const notifications = await lifecycle.start(
+    'notifications',
+    () => startNotifications({ layout, print: options.print ?? (() => {}) }, context),
+    part => part.close(),
+  );
 
   const redis = await openRedis(context);
   const storage = await openStorage(layout, redis, context);
@@ -110,10 +118,20 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   );
   const clients = new ClientUsage(now);
   const readStats = createStats(storage, upstreams, clients, context);
-  const admin = createAdmin({ storage, cache, upstreams, stats: readStats, scanned: scan.done }, context);
+  const admin = createAdmin(
+    {
+      storage,
+      cache,
+      upstreams,
+      stats: readStats,
+      replay: target => notifications.replay(target),
+      scanned: scan.done,
+    },
+    context,
+  );
   await lifecycle.start(
     'admin socket',
-    () => owner.serve(createAdminApp({ admin, logger })),
+    () => owner.serve(createAdminApp({ admin, logger, events: notifications })),
     () => owner.stopServing(),
   );
   const listening = await listen(
@@ -122,6 +140,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       catalog: cache.catalog,
       isScanned: () => capacity.usage().known,
       readStats,
+      events: notifications,
       onClient: (client, end) => clients.note(client, end),
       ...(redis !== undefined && { isLruInRedis: () => lruState().up }),
       ...(fleet !== undefined && {
@@ -136,6 +155,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     {
       setAccess: access => listening.setAccess(access),
       setMaxConnections: configured => listening.setMaxConnections(configured),
+      setNotifications: changed => notifications.apply(changed),
       setStoreLimits: limits => capacity.limit(limits),
       setUpstream: changed => upstreams.find(({ key }) => key === changed.key)?.reload(changed),
     },

@@ -9,6 +9,7 @@ import type {
   ListReport,
   PinReport,
   RefreshReport,
+  ReplayReport,
   StatsReport,
   StatsWanted,
 } from '../admin/admin.ts';
@@ -164,6 +165,10 @@ class DaemonClient implements Admin {
 
   unpin(image: string): Promise<PinReport> {
     return this.#ask('POST', '/api/v1/unpin', { image });
+  }
+
+  replay(target: string): Promise<ReplayReport> {
+    return this.#ask('POST', '/api/v1/notifications/replay', { target });
   }
 
   close(): Promise<void> {

@@ -60,6 +60,7 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   evict: ['cistern evict node:20', 'cistern evict ghcr.io/owner/app@sha256:DIGEST'],
   pin: ['cistern pin busybox', 'cistern pin alpine:3.20 ghcr.io/owner/app:v1'],
   unpin: ['cistern unpin busybox'],
+  notifications: ['cistern notifications replay ci.lan'],
   client: [
     'cistern client docker',
     'cistern client containerd --default --write /',

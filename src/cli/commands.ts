@@ -45,6 +45,7 @@ export function defineCommands(line: CommandLine): void {
   );
   defineImageCommand(line, 'pin', 'protect a held image from eviction');
   defineImageCommand(line, 'unpin', 'remove the pin of an image');
+  defineNotifications(line);
   defineClient(line);
   defineCompletion(line);
 }
@@ -122,6 +123,20 @@ function defineImageCommand(line: CommandLine, name: ImageCommand, description: 
       line.run(async () => {
         const { runImageCommand } = await import('./image-commands.ts');
         return runImageCommand(name, adminOptionsOf(line, flags), images);
+      }),
+    );
+}
+
+function defineNotifications(line: CommandLine): void {
+  line
+    .add('notifications', 'send a target of notifications again what it was sent within 24 h')
+    .addArgument(new Argument('<action>', 'what to do').choices(['replay']))
+    .argument('<name>', 'the name of the target (default in the configuration: the host of its URL)')
+    .option(...jsonFlag)
+    .action((_action: string, name: string, flags: AdminFlags) =>
+      line.run(async () => {
+        const { runReplay } = await import('./notifications.ts');
+        return runReplay(adminOptionsOf(line, flags), name);
       }),
     );
 }

@@ -11,6 +11,7 @@ import type { Located } from '../registry/directory.ts';
 import type { Answer, ReadOptions } from '../registry/registry.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Kind, Observer, Outcome, RequestEnd } from '../telemetry/observer.ts';
+import type { AskedFor, RegistryEventListener } from '../telemetry/registry-events.ts';
 
 /** `context.state` of every middleware. */
 export interface AppState {
@@ -30,6 +31,7 @@ export interface PullRequest {
   readonly query: URLSearchParams;
   /** Milliseconds since the epoch. */
   readonly nowMs: number;
+  readonly events: RegistryEventListener | undefined;
 }
 
 /** The client left before it was answered: a status for log and metrics, never sent. */
@@ -49,6 +51,8 @@ export class Exchange {
   user: string | undefined;
   /** The client's `X-Request-Id` if it is one, else made here: in the answer, the log, and the upstream's requests. */
   readonly requestId: string;
+  /** Undefined: a request to no registry API, or one that can't be read. */
+  asked: AskedFor | undefined;
   /** Set when the answer is an error or was cut. */
   failure: { readonly code: string; readonly message: string } | undefined;
   /** Health and metrics are polled all day: logged at debug level. */

@@ -22,6 +22,8 @@ export interface TargetOptions {
   /** Over canonical names. */
   matches(repository: string): boolean;
   readonly folder: string;
+  /** Another target that had this folder has closed it. Never rejects. */
+  readonly spoolIsFree?: Promise<void>;
   readonly limits: SpoolLimits;
   readonly webhook: Pick<Webhook, 'send' | 'close'>;
   readonly envelope: EnvelopeOptions;
@@ -37,6 +39,7 @@ export interface TargetOptions {
 
 const firstPauseMs = 1000;
 const longestPauseMs = 5 * 60_000;
+const lastAnswerMs = 1000;
 /** One pull of an image by one client within it. */
 const samePullMs = 60_000;
 const maxRememberedPulls = 10_000;
@@ -48,7 +51,9 @@ export class NotificationTarget {
   #early: Notification[] = [];
   #spool: Spool | undefined;
   readonly #changed = new Notifier();
+  /** Ends waits and pauses; `#sending` ends a request. */
   readonly #closing = new AbortController();
+  readonly #sending = new AbortController();
   readonly #replays: ((waiting: Promise<number>) => void)[] = [];
   /** Between two attempts: ends the pause. */
   #pausing: AbortController | undefined;
@@ -90,11 +95,14 @@ export class NotificationTarget {
     return waiting;
   }
 
-  /** What was not sent stays in the spool. */
+  /** What was not sent stays in the spool. A request that runs has a moment to end, so that it isn't sent twice. */
   async close(): Promise<void> {
-    this.#closing.abort(new Error(`notifications to ${this.#options.name} are closed`));
+    const closed = new Error(`notifications to ${this.#options.name} are closed`);
+    this.#closing.abort(closed);
     this.#pausing?.abort();
+    const withdraw = this.#options.timers.after(lastAnswerMs, () => this.#sending.abort(closed));
     await this.#running;
+    withdraw();
     this.#options.webhook.close();
     await this.#spool?.flush().catch(error => this.#warn('cannot keep notifications, the disk fails', error));
   }
@@ -132,9 +140,9 @@ export class NotificationTarget {
     const entry = await spool.take();
     if (entry === undefined) return false;
     try {
-      await this.#options.webhook.send(formatEnvelope([entry.value]), this.#closing.signal);
+      await this.#options.webhook.send(formatEnvelope([entry.value]), this.#sending.signal);
     } catch (error) {
-      if (!this.#closing.signal.aborted) this.#options.onResult('failed', 1);
+      if (!this.#sending.signal.aborted) this.#options.onResult('failed', 1);
       throw error;
     }
     this.#options.onResult('delivered', 1);
@@ -146,6 +154,7 @@ export class NotificationTarget {
   /** Until the next attempt. */
   async #pause(failures: number, error: unknown): Promise<void> {
     const { timers, random } = this.#options;
+    if (this.#replays.length > 0) return;
     if (failures === 1) this.#warn('cannot send notifications now, trying again', error);
     this.#pausing = new AbortController();
     const pauseMs = pauseAfter(failures, random());
@@ -155,7 +164,8 @@ export class NotificationTarget {
 
   async #openSpool(): Promise<Spool> {
     if (this.#spool !== undefined) return this.#spool;
-    const { folder, limits, observer, now } = this.#options;
+    const { folder, limits, observer, now, spoolIsFree } = this.#options;
+    await spoolIsFree;
     const spool = await Spool.open({ folder, limits, observer, now, onLost: count => this.#lost(count) });
     this.#spool = spool;
     for (const notification of this.#early) spool.append(notification);

@@ -23,6 +23,14 @@ export interface EventOrigin {
 /** Canonical: `docker.io/library/alpine`; that of a hosted repository has no host. */
 type CanonicalName = string;
 
+/** What a request asked for, for the audit of its refusal. */
+export interface AskedFor {
+  readonly wanted: 'pull' | 'push' | 'delete' | 'admin';
+  /** Canonical once it was found, as the client wrote it before. */
+  readonly repository?: string;
+  readonly reference?: string;
+}
+
 export type RegistryEvent = {
   readonly origin: EventOrigin;
   readonly repository: CanonicalName;
@@ -55,7 +63,7 @@ export type RegistryEvent = {
       readonly tag: Tag;
       readonly from?: Digest;
       readonly to?: Digest;
-      readonly how: 'push' | 'delete' | 'restore' | 'promote' | 'import' | 'retention';
+      readonly how: 'push' | 'delete' | 'restore' | 'promote' | 'retention' | 'import';
     }
   | {
       /** By its digest, with its tags. */
@@ -84,17 +92,12 @@ export type AuditedAct =
       /** A code of the registry's table of errors. */
       readonly result: string;
     }
-  | {
+  | ({
       readonly type: 'denied';
       readonly origin: EventOrigin;
-      /** Undefined: the request names none that can be read. */
-      readonly repository?: CanonicalName;
-      readonly reference?: string;
-      /** What was asked for. */
-      readonly wanted: 'pull' | 'push' | 'delete' | 'admin';
-      /** A code of the registry's table of errors: mostly DENIED. */
+      /** A code of the registry's table of errors. */
       readonly result: string;
-    }
+    } & AskedFor)
   | {
       /** A command over the admin socket or the API: `evict`, `pin`, `read-only`, `gc`, `notifications replay`. */
       readonly type: 'administered';

@@ -9,6 +9,8 @@ import type { Caller } from '../../registry/caller.ts';
 import type { Directory } from '../../registry/directory.ts';
 import type { ReadOptions, RepositoryCatalog } from '../../registry/registry.ts';
 import type { Kind } from '../../telemetry/observer.ts';
+import type { RegistryEventListener } from '../../telemetry/registry-events.ts';
+import { askedFor, noteRepository } from '../events.ts';
 import type { AppContext, PullRequest } from '../exchange.ts';
 import { apiVersion, apiVersionHeader, isFitForHeader, mustCheck } from './headers.ts';
 import { answerBlob } from './pull-blob.ts';
@@ -21,6 +23,8 @@ export interface DispatchOptions {
   readonly access: Access;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** Absent: none wants to hear of what happens. */
+  readonly events: RegistryEventListener | undefined;
 }
 
 /** Metric labels. */
@@ -52,6 +56,7 @@ export async function dispatch(context: AppContext, options: DispatchOptions): P
   const { endpoint, ns } = target;
   exchange.kind = labels[endpoint.kind === 'unsupported' ? endpoint.path : endpoint.kind];
   exchange.ns = ns?.slice(0, 255);
+  exchange.asked = askedFor(method, endpoint);
   if (method !== 'GET' && method !== 'HEAD') throw refuseWrite(context, endpoint);
   const caller = await options.access.authenticate(headers.authorization, exchange.client);
   exchange.user = caller.user;
@@ -78,7 +83,7 @@ export async function dispatch(context: AppContext, options: DispatchOptions): P
 /** Errors: DENIED; those of the directory. */
 function locate(
   context: AppContext,
-  { directory, now }: DispatchOptions,
+  { directory, now, events }: DispatchOptions,
   caller: Caller,
   { ns, query }: ParsedTarget,
   name: string,
@@ -86,8 +91,10 @@ function locate(
   const located = directory.find(name, ns, context.req.headers.host);
   context.state.exchange.upstream = located.upstream;
   if (ns !== undefined && isFitForHeader(ns)) context.set('OCI-Namespace', ns);
-  requirePull(caller, `${located.upstream}/${located.repository}`);
-  return { context, located, options: readOptions(context, caller), ns, query, nowMs: now() };
+  const canonicalName = `${located.upstream}/${located.repository}`;
+  noteRepository(context.state.exchange, canonicalName);
+  requirePull(caller, canonicalName);
+  return { context, located, options: readOptions(context, caller), ns, query, nowMs: now(), events };
 }
 
 function readOptions(context: AppContext, caller: Caller): ReadOptions {

@@ -208,7 +208,8 @@ export class Spool {
     if (oldest <= this.#oldest) return;
     const { next, sentBelow } = this.#position;
     const lost = oldest - Math.max(next, sentBelow, this.#oldest);
-    const isSending = this.#taken !== undefined && this.#taken < oldest && this.#taken >= sentBelow;
+    const taken = this.#taken ?? -1;
+    const isSending = taken >= Math.max(sentBelow, this.#oldest) && taken < oldest;
     this.#oldest = oldest;
     this.#position.next = Math.max(next, oldest);
     const certain = isSending ? lost - 1 : lost; // the one that is being sent may still arrive
@@ -285,7 +286,8 @@ export class Spool {
     if (newest !== undefined) newest.last = (await newest.read(0)).at(-1)?.number ?? newest.first;
     const { next, sentBelow } = this.#position;
     this.#new = Math.max(next, sentBelow, (newest?.last ?? -1) + 1);
-    this.#oldest = this.#segments[0]?.first ?? this.#new;
+    // What goes by the count now went before, and was counted then.
+    this.#oldest = Math.max(this.#segments[0]?.first ?? this.#new, this.#new - this.#options.limits.entries);
     this.#position.next = Math.max(next, this.#oldest);
     this.#bound();
   }

@@ -66,6 +66,7 @@ describe('without anything set', () => {
         negativeTtlMs: 60_000,
       },
       metrics: { path: '/metrics' },
+      notifications: [],
       access: {},
       log: { level: 'info', format: 'auto', access: true },
       lru: { required: false },
