@@ -18,7 +18,10 @@ export interface ReloadTargets {
 
 type Settings = Readonly<Record<string, unknown>>;
 
-/** Of one upstream. Without `username` on both sides: whether there is one decides about visibility. */
+/**
+ * Of one upstream, when nothing else of it changed. Also `username`, where there is one before and after: whether there is
+ * one decides about visibility.
+ */
 const upstreamReloads: ReadonlySet<string> = new Set([
   'password',
   'passwordFile',
@@ -51,7 +54,7 @@ export class Reload {
     const changed: string[] = [];
     const restart: string[] = [];
     const note = (section: string, keys: readonly string[], reloads: ReadonlySet<string>) => {
-      for (const key of keys) (reloads.has(key) ? changed : restart).push(`${section}.${key}`);
+      for (const key of keys) (reloads.has(key) ? changed : restart).push(`${section}.${settingName(key)}`);
     };
     note('http', http, httpReloads);
     note('store', store, storeReloads);
@@ -59,7 +62,7 @@ export class Reload {
     if (!isSame(running.notifications, next.notifications)) changed.push('notifications');
     note('access', changes(running.access, next.access), new Set(['htpasswd', 'rules']));
     for (const section of ['lru', 'defaultUpstream', 'offline', 'tags', 'fleet', 'metrics'] as const)
-      if (!isSame(running[section], next[section])) restart.push(section);
+      if (!isSame(running[section], next[section])) restart.push(settingName(section));
     const upstreams = this.#applyUpstreams(next, note, restart);
     if (http.includes('maxConnections')) await this.#targets.setMaxConnections(next.http.maxConnections);
     if (store.some(key => storeReloads.has(key))) this.#targets.setStoreLimits(next.store);
@@ -100,51 +103,30 @@ export class Reload {
         restart.push(`upstreams.${key}`);
         continue;
       }
-      const hadAndHasUser = old.username !== undefined && upstream.username !== undefined;
-      const reloads = hadAndHasUser ? new Set([...upstreamReloads, 'username']) : upstreamReloads;
       const keys = changes(old, upstream);
-      note(`upstreams.${key}`, keys, reloads);
-      if (!keys.some(name => reloads.has(name))) continue;
-      const {
-        password,
-        passwordFile,
-        clientCertificate,
-        ca,
-        insecure,
-        proxy,
-        ip,
-        tokenHosts,
-        maxTransfers,
-        username,
-      } = upstream;
-      const {
-        password: _password,
-        passwordFile: _file,
-        clientCertificate: _certificate,
-        ca: _ca,
-        proxy: _proxy,
-        username: oldUser,
-        ...rest
-      } = old;
-      const user = hadAndHasUser ? username : oldUser;
-      const merged: UpstreamConfig = {
-        ...rest,
-        insecure,
-        ip,
-        tokenHosts,
-        maxTransfers,
-        ...(user !== undefined && { username: user }),
-        ...(password !== undefined && { password }),
-        ...(passwordFile !== undefined && { passwordFile }),
-        ...(clientCertificate !== undefined && { clientCertificate }),
-        ...(ca !== undefined && { ca }),
-        ...(proxy !== undefined && { proxy }),
-      };
-      this.#targets.setUpstream(merged);
-      running.set(key, merged);
+      const hasUser = old.username !== undefined && upstream.username !== undefined;
+      const needsRestart = keys.some(name => !upstreamReloads.has(name) && !(hasUser && name === 'username'));
+      note(`upstreams.${key}`, keys, needsRestart ? new Set() : new Set(keys));
+      if (needsRestart || keys.length === 0) continue;
+      this.#targets.setUpstream(upstream);
+      running.set(key, upstream);
     }
     return running;
   }
+}
+
+/** Where the name in `Config` isn't the key of the file in camel case. */
+const settingNames: Readonly<Record<string, string>> = {
+  maxBytes: 'max_size',
+  minFreeBytes: 'min_free',
+  ca: 'ca_file',
+  clientCertificate: 'client_cert',
+};
+
+/** As in mirror.yml. */
+function settingName(key: string): string {
+  const words = key.replace(/(?:Ms|Bytes)$/, '').replaceAll(/[A-Z]/g, letter => `_${letter.toLowerCase()}`);
+  return settingNames[key] ?? words;
 }
 
 /** Keys of either whose values differ. */

@@ -13,6 +13,18 @@ const mirror = { job: 'cistern', instance: 'node1' };
 const of = (name: string, labels = '') => `${name}{job="cistern", instance="node1"${labels}}`;
 const hub = ', upstream="docker.io"';
 const away = 'node1 is not answering. Clients go to the registries themselves, or fail.';
+const limited =
+  'docker.io answers node1 with 429. What is not held waits or fails; see docs/howto-docker-hub-limits.md.';
+const diskFull =
+  'node1: its disk is full, and evicting makes no room. New layers pass through without being kept.';
+/** Bucket to its values. */
+const firstByte = (outcome: string, buckets: Readonly<Record<string, string>>) =>
+  Object.fromEntries(
+    Object.entries(buckets).map(([le, values]) => [
+      of('cistern_first_byte_seconds_bucket', `, kind="blob", outcome="${outcome}", le="${le}"`),
+      values,
+    ]),
+  );
 
 export const alertCases: readonly AlertCase[] = [
   {
@@ -50,6 +62,120 @@ export const alertCases: readonly AlertCase[] = [
     firingAt: '17m',
     labels: { ...mirror, upstream: 'docker.io', severity: 'warning' },
     summary: 'docker.io leaves node1 9% of its pull limit.',
+  },
+  {
+    // The first 429 of an upstream.
+    alert: 'CisternRateLimited',
+    series: {
+      [of('cistern_upstream_requests_total', `${hub}, kind="blob", method="GET", status="200"`)]: '100+1x60',
+      [of('cistern_upstream_requests_total', `${hub}, kind="manifest", method="GET", status="429"`)]:
+        '_x29 1x30',
+    },
+    quietAt: '28m',
+    firingAt: '30m',
+    labels: { instance: 'node1', upstream: 'docker.io', severity: 'warning' },
+    summary: limited,
+  },
+  {
+    alert: 'CisternRateLimited',
+    series: {
+      [of('cistern_upstream_requests_total', `${hub}, kind="manifest", method="GET", status="429"`)]:
+        '1x60 2x60',
+    },
+    quietAt: '59m',
+    firingAt: '62m',
+    labels: { instance: 'node1', upstream: 'docker.io', severity: 'warning' },
+    summary: limited,
+  },
+  {
+    alert: 'CisternCredentialsRefused',
+    series: { [of('cistern_upstream_credentials_ok', hub)]: '1x10 0x10' },
+    quietAt: '15m',
+    firingAt: '17m',
+    labels: { ...mirror, upstream: 'docker.io', severity: 'warning' },
+    summary:
+      'docker.io refuses the credentials of node1. Private repositories fail, public ones go on without.',
+  },
+  {
+    // 404 is an answer; every fifth request fails from minute 30 on.
+    alert: 'CisternErrors',
+    series: {
+      [of('cistern_requests_total', `${hub}, kind="blob", method="GET", status="404", outcome="error"`)]:
+        '0+80x90',
+      [of('cistern_requests_total', `${hub}, kind="manifest", method="GET", status="503", outcome="error"`)]:
+        '0x30 20+20x60',
+    },
+    quietAt: '30m',
+    firingAt: '60m',
+    labels: { instance: 'node1', severity: 'warning' },
+    summary: 'node1 answers 20% of the requests for blobs and manifests with an error. Its log says why.',
+  },
+  {
+    // Half of one request in two minutes: too few to say anything.
+    alert: 'CisternErrors',
+    series: {
+      [of('cistern_requests_total', `${hub}, kind="manifest", method="GET", status="503", outcome="error"`)]:
+        '0 0 1 1 2 2 3 3 4 4 5 5 6 6 7 7 8 8 9 9 10 10 11 11 12 12 13 13 14 14 15 15 27+12x60',
+    },
+    quietAt: '30m',
+    firingAt: '60m',
+    labels: { instance: 'node1', severity: 'warning' },
+    summary: 'node1 answers 100% of the requests for blobs and manifests with an error. Its log says why.',
+  },
+  {
+    // Slow misses are not this alert's.
+    alert: 'CisternFirstByteSlow',
+    series: firstByte('hit', {
+      '0.1': '0+60x30 1800x60',
+      '1': '0+60x30 1860+60x59',
+      '+Inf': '0+60x30 1860+60x59',
+    }),
+    quietAt: '30m',
+    firingAt: '60m',
+    labels: { instance: 'node1', severity: 'warning' },
+    summary:
+      'node1 takes 955ms until the first byte of held blobs (95th percentile). Its disk or its processor is overloaded.',
+  },
+  {
+    alert: 'CisternUpstreamSlow',
+    series: firstByte('miss', {
+      '5': '0+60x30 1800x60',
+      '10': '0+60x30 1860+60x59',
+      '+Inf': '0+60x30 1860+60x59',
+    }),
+    quietAt: '30m',
+    firingAt: '60m',
+    labels: { instance: 'node1', severity: 'warning' },
+    summary:
+      'node1 takes 9.75s until the first byte of what it has to fetch (95th percentile). Its line or a registry is slow.',
+  },
+  {
+    alert: 'CisternDiskFull',
+    series: { [of('cistern_store_free_bytes')]: '2000000000x10 200000000x20' },
+    quietAt: '15m',
+    firingAt: '25m',
+    labels: { ...mirror, severity: 'critical' },
+    summary: diskFull,
+  },
+  {
+    alert: 'CisternDiskFull',
+    series: {
+      [of('cistern_store_free_bytes')]: '2000000000x40',
+      [of('cistern_store_bytes')]: '50000000000x40',
+      [of('cistern_store_limit_bytes')]: '50000000000x10 40000000000x30',
+    },
+    quietAt: '15m',
+    firingAt: '25m',
+    labels: { ...mirror, severity: 'critical' },
+    summary: diskFull,
+  },
+  {
+    alert: 'CisternDiskTaken',
+    series: { [of('cistern_store_limit_bytes')]: '53687091200x60 21474836480x60' },
+    quietAt: '60m',
+    firingAt: '100m',
+    labels: { ...mirror, severity: 'warning' },
+    summary: 'node1: other data fills its disk. The store may hold only 20GiB, less than half of yesterday.',
   },
   {
     alert: 'CisternStoreErrors',

@@ -18,7 +18,7 @@ import { runCommand } from '../support/real/command.ts';
 import { startRedis } from '../support/real/redis.ts';
 import { requires } from '../support/requires.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { startFakeUpstream } from '../support/upstream.ts';
+import { type FakeUpstream, startFakeUpstream } from '../support/upstream.ts';
 import { alertCases } from './alert-cases.ts';
 
 const waiting = { timeout: 30_000, interval: 100 };
@@ -58,31 +58,39 @@ requires('prometheus', 'redis-server')('monitoring', () => {
     expect(code, stdout + stderr).toBe(0);
   });
 
+  test('no panel shows NaN: neither of a new mirror, nor of one that nothing is asked of any more', async () => {
+    const upstream = await startFakeUpstream({ rateLimit: { limit: 100 } });
+    const image = buildImage();
+    upstream.put('library/alpine', image, '3.20');
+    const mirror = await spawnTestMirror({ upstream });
+    const fresh = idleSeries((await get(mirror.url, '/metrics')).body.toString());
+    expect((await get(mirror.url, '/v2/library/alpine/manifests/3.20')).status).toBe(200);
+    for (const { descriptor } of image.blobs)
+      expect((await get(mirror.url, `/v2/library/alpine/blobs/${descriptor.digest}`)).status).toBe(200);
+    const pulled = idleSeries((await get(mirror.url, '/metrics')).body.toString());
+    expect(pulled.length).toBeGreaterThan(fresh.length);
+
+    const file = join(await tempDir(), 'panels.test.yml');
+    // NaN is the one value that differs from itself.
+    const questions = dashboardExpressions().map(({ text }) => ({
+      expr: `(${text}) != (${text})`,
+      eval_time: '100m',
+      exp_samples: [],
+    }));
+    const tests = [fresh, pulled].map(input => ({
+      interval: '1m',
+      input_series: input,
+      promql_expr_test: questions,
+    }));
+    await writeFile(file, stringify({ tests }));
+    const { code, stdout, stderr } = await runCommand(['promtool', 'test', 'rules', file]);
+    expect(code, stdout + stderr).toBe(0);
+  });
+
   test('every expression finds something of two nodes that were pulled through', async () => {
     const upstream = await startFakeUpstream({ rateLimit: { limit: 100 } });
-    const layers = ['first', 'second', 'third'].map(seed => patternBlob(seed, 5_000_000));
-    const image = buildImage({ layers });
-    upstream.put('library/alpine', image, '3.20');
-    const [broken = '', , shared = ''] = layers.map(({ digest }) => digest);
-    upstream.fault({ digest: broken }, cut(1_000_000));
     const [mirror, other] = await startFleet(upstream);
-    for (let pull = 0; pull < 2; pull += 1) {
-      expect((await get(mirror.url, '/v2/library/alpine/manifests/3.20')).status).toBe(200);
-      for (const { descriptor } of image.blobs.filter(blob => blob.descriptor.digest !== shared)) {
-        const path = `/v2/library/alpine/blobs/${descriptor.digest}`;
-        expect(await get(mirror.url, path)).toMatchObject({ status: 200, sha256: descriptor.digest });
-      }
-    }
-    const path = `/v2/library/alpine/blobs/${shared}`;
-    const gate = upstream.holdAfter({ digest: shared }, 2_000_000);
-    const first = request(mirror.url, { path });
-    await gate.reached;
-    const second = request(other.url, { path });
-    await second.atLeast(1_000_000);
-    gate.release();
-    for (const call of [first, second])
-      expect(await call.done).toMatchObject({ status: 200, sha256: shared });
-
+    await pullThrough(upstream, mirror, other, '3.20');
     const prometheus = await startPrometheus([mirror, other].map(({ url }) => new URL(url).host));
     const query = async (
       expression: string,
@@ -92,11 +100,21 @@ requires('prometheus', 'redis-server')('monitoring', () => {
       expect(answer, expression).toMatchObject({ status: 'success' });
       return answer.data.result;
     };
-    // Rates need two scrapes.
-    await vi.waitFor(
-      async () => expect(await query('count_over_time(cistern_store_bytes[1m]) >= 2')).toHaveLength(2),
-      waiting,
-    );
+    // What grew between two scrapes has a rate.
+    const waitForScrapes = async (count: number) =>
+      await vi.waitFor(
+        async () =>
+          expect(await query(`count_over_time(cistern_store_bytes[1m]) >= ${count}`)).toHaveLength(2),
+        waiting,
+      );
+    await waitForScrapes(1);
+    await pullThrough(upstream, mirror, other, '3.21');
+    const [
+      {
+        value: [, scrapes],
+      } = { value: [0, '0'] },
+    ] = await query('max(count_over_time(cistern_store_bytes[1m]))');
+    await waitForScrapes(Number(scrapes) + 2);
 
     const empty: string[] = [];
     for (const { title, text } of dashboardExpressions())
@@ -106,7 +124,10 @@ requires('prometheus', 'redis-server')('monitoring', () => {
     const found = (await query('up{job="cistern"} == 1')).map(({ metric }) => metric);
     expect(found).toHaveLength(2);
     expect(found).toContainEqual(expect.objectContaining({ instance: new URL(mirror.url).host }));
-    for (const { text } of alertExpressions()) expect(await query(text), text).toEqual([]);
+    // The store of this test is too small on purpose; two more depend on how busy this machine is.
+    const excepted = ['CisternStoreTooSmall', 'CisternFirstByteSlow', 'CisternUpstreamSlow'];
+    for (const { title, text } of alertExpressions())
+      if (!excepted.includes(title)) expect(await query(text), text).toEqual([]);
     const { body } = await get(prometheus, '/api/v1/rules');
     const [{ rules }] = JSON.parse(body.toString()).data.groups;
     expect(rules.map(({ name }: { name: string }) => name)).toEqual(
@@ -114,6 +135,43 @@ requires('prometheus', 'redis-server')('monitoring', () => {
     );
   });
 });
+
+/** Misses, hits, a resumed transfer and evictions at `mirror`; a transfer that `other` copies while it runs. */
+async function pullThrough(
+  upstream: FakeUpstream,
+  mirror: { readonly url: string },
+  other: { readonly url: string },
+  tag: string,
+): Promise<void> {
+  const layers = ['first', 'second', 'third'].map(seed => patternBlob(`${seed} ${tag}`, 5_000_000));
+  const image = buildImage({ layers });
+  upstream.put('library/alpine', image, tag);
+  const [broken = '', , shared = ''] = layers.map(({ digest }) => digest);
+  upstream.fault({ digest: broken }, cut(1_000_000));
+  for (let pull = 0; pull < 2; pull += 1) {
+    expect((await get(mirror.url, `/v2/library/alpine/manifests/${tag}`)).status).toBe(200);
+    for (const { descriptor } of image.blobs.filter(blob => blob.descriptor.digest !== shared)) {
+      const path = `/v2/library/alpine/blobs/${descriptor.digest}`;
+      expect(await get(mirror.url, path)).toMatchObject({ status: 200, sha256: descriptor.digest });
+    }
+  }
+  const path = `/v2/library/alpine/blobs/${shared}`;
+  const gate = upstream.holdAfter({ digest: shared }, 2_000_000);
+  const first = request(mirror.url, { path });
+  await gate.reached;
+  const second = request(other.url, { path });
+  await second.atLeast(1_000_000);
+  gate.release();
+  for (const call of [first, second]) expect(await call.done).toMatchObject({ status: 200, sha256: shared });
+}
+
+/** What was scraped once, and then stays as it is for 2 hours. */
+function idleSeries(metrics: string): { series: string; values: string }[] {
+  return [...metrics.matchAll(/^(\w+)(?:\{(.*)\})? (\S+)$/gm)].map(([, name, labels = '', value]) => ({
+    series: `${name}{${[labels, 'job="cistern", instance="node1"'].filter(Boolean).join(', ')}}`,
+    values: `${value}x120`,
+  }));
+}
 
 /** Two nodes on one Redis that know of each other, with room for two layers each. */
 async function startFleet(upstream: { readonly url: string }) {

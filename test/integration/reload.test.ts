@@ -37,7 +37,7 @@ test('SIGHUP takes rules, users, limits, and an upstream password over, and name
   mirror.process.signal('SIGHUP');
   const reloaded = await mirror.process.waitForMessage('configuration reloaded');
   expect(reloaded['changed']).toEqual([
-    'store.maxBytes',
+    'store.max_size',
     'access.htpasswd',
     'access.rules',
     'upstreams.docker.io.password',

@@ -222,6 +222,25 @@ test('signature and fallback tags that are missing are asked for once per negati
   expect((await get(mirror.url, `/v2/library/alpine/manifests/${tag}`)).status).toBe(404);
 });
 
+test('whatever manifest is missing, by tag or by digest, it is asked for once per negative_ttl', async () => {
+  const { upstream, mirror, clock } = await start();
+  const digest = `sha256:${'b'.repeat(64)}`;
+  const ask = async () => {
+    for (const reference of ['v9', digest]) {
+      const path = `/v2/library/alpine/manifests/${reference}`;
+      expect((await get(mirror.url, path)).status).toBe(404);
+      expect((await head(mirror.url, path)).status).toBe(404);
+    }
+  };
+  await ask();
+  await ask();
+  const asked = [manifestLine('v9'), manifestLine(digest)];
+  expect(upstream.lines()).toEqual(asked);
+  clock.ms += minuteMs;
+  await ask();
+  expect(upstream.lines()).toEqual([...asked, ...asked]);
+});
+
 test('an index and its children keep their bytes and types', async () => {
   const { upstream, mirror } = await start();
   for (const type of ['oci', 'docker'] as const) {

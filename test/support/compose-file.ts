@@ -40,6 +40,13 @@ const service = z.strictObject({
     })
     .optional(),
   restart: z.literal('unless-stopped'),
+  logging: z.strictObject({
+    driver: z.literal('json-file'),
+    options: z.strictObject({
+      'max-size': z.string().regex(/^\d+[kmg]$/),
+      'max-file': z.string().regex(/^\d+$/),
+    }),
+  }),
   stop_grace_period: duration.optional(),
   user: z
     .string()
@@ -55,6 +62,7 @@ export type Service = z.output<typeof service>;
 
 const composeFile = z.strictObject({
   'x-mirror': z.unknown(),
+  'x-logging': z.unknown(),
   services: z.record(word, service),
   secrets: z.record(word, z.strictObject({ file: z.string().startsWith('./') })).default({}),
   volumes: z.record(word, z.null()),

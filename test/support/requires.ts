@@ -40,6 +40,8 @@ const requirements = {
   oras: () => onPath('oras'),
   /** Optional everywhere. */
   go: () => onPath('go'),
+  /** Go, and modules for it: from its proxy, or from the cache. Optional everywhere. */
+  'go-modules': () => onPath('go') && succeeds('go', ['list', '-m', 'helm.sh/helm/v3@v3.21.4']),
 } as const satisfies Record<string, () => boolean>;
 
 export type Requirement = keyof typeof requirements;

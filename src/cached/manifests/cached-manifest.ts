@@ -3,8 +3,10 @@
  * holds for them as for blobs; while the upstream is away, only a complete image goes out.
  */
 import type { DescriptorSizes, HeldManifest, HotManifests } from '../../content/hot-manifests.ts';
+import { ExpiringMap } from '../../lib/expiring-map.ts';
 import { SingleFlight } from '../../lib/single-flight.ts';
 import { type Digest, isDigest } from '../../oci/digest.ts';
+import { RegistryError } from '../../oci/error.ts';
 import type { Descriptor } from '../../oci/manifest.ts';
 import type { Reference, Repository } from '../../oci/name.ts';
 import type { Origin } from '../../registry/origin.ts';
@@ -14,6 +16,7 @@ import { findMissing } from '../../store/records/image-tree.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
 import type { Outcome } from '../../telemetry/observer.ts';
 import type { Links } from '../access/links.ts';
+import type { TagPolicy } from './freshness.ts';
 
 export interface CachedManifestOptions {
   readonly manifests: HotManifests;
@@ -26,7 +29,12 @@ export interface CachedManifestOptions {
   isHeld(digest: Digest): Promise<boolean>;
   /** Ends requests that outlive their clients. */
   readonly signal: AbortSignal;
+  readonly tags: Pick<TagPolicy, 'negativeTtlMs'>;
+  /** Milliseconds since the epoch. */
+  now(): number;
 }
+
+const maxMissing = 10_000;
 
 interface Fetched {
   readonly held: HeldManifest;
@@ -45,10 +53,14 @@ export class CachedManifest {
   readonly #resolves = new SingleFlight<Descriptor>();
   /** Whether images are complete: many clients at once cost one look at the disk per blob. */
   readonly #checks = new SingleFlight<boolean>();
+  /** Digests that the upstream lacked, by repository. */
+  readonly #missing: ExpiringMap<string, true>;
 
   constructor(origin: Origin, options: CachedManifestOptions) {
     this.#origin = origin;
     this.#options = options;
+    const { tags, now } = options;
+    this.#missing = new ExpiringMap({ maxEntries: maxMissing, ttlMs: tags.negativeTtlMs, now });
   }
 
   /** GET by digest. Errors: UpstreamError. */
@@ -63,7 +75,9 @@ export class CachedManifest {
       if (this.#origin.health().away) await this.requireComplete(record, held);
       return this.#answer(held, 'hit');
     }
-    const { held: fetched, outcome } = await this.#fetchOrByTag(record, repository, digest, options);
+    const { held: fetched, outcome } = await this.#unlessMissing(record, digest, () =>
+      this.#fetchOrByTag(record, repository, digest, options),
+    );
     return this.#answer(fetched, outcome);
   }
 
@@ -84,8 +98,25 @@ export class CachedManifest {
       const answer = this.#answer(held, isWhole ? 'hit' : 'stale');
       return isWhole ? answer : { ...answer, stale: this.#options.offline ? 'offline' : 'unreachable' };
     }
-    const { value, joined } = await this.#resolveOnce(record, repository, digest, options.signal);
+    const { value, joined } = await this.#unlessMissing(record, digest, () =>
+      this.#resolveOnce(record, repository, digest, options.signal),
+    );
     return { outcome: joined ? 'joined' : 'miss', descriptor: value };
+  }
+
+  /** `ask`, unless the upstream lacked that digest within `negative_ttl`. */
+  async #unlessMissing<T>(record: RepositoryRecord, digest: Digest, ask: () => Promise<T>): Promise<T> {
+    const key = `${record.name}@${digest}`;
+    const missing = this.#missing.getExpired(key);
+    if (missing?.isFresh) throw missingError(digest, missing.setAtMs);
+    try {
+      const found = await ask();
+      this.#missing.delete(key);
+      return found;
+    } catch (error) {
+      if (isGone(error)) this.#missing.set(key, true);
+      throw error;
+    }
   }
 
   /** What is held and linked to this repository. Doesn't ask the upstream. */
@@ -234,4 +265,17 @@ export function isRefusedByDigest(error: unknown): boolean {
   if (!(error instanceof UpstreamError)) return false;
   const { failure, upstreamStatus = 0 } = error;
   return failure === 'gone' || failure === 'denied' || (failure === 'status' && upstreamStatus < 500);
+}
+
+export function isGone(error: unknown): boolean {
+  return (
+    error instanceof RegistryError && error.code === 'MANIFEST_UNKNOWN' && error.detail?.['reason'] === 'gone'
+  );
+}
+
+export function missingError(reference: Reference, atMs: number): RegistryError {
+  return new RegistryError('MANIFEST_UNKNOWN', {
+    message: `the upstream had no ${isDigest(reference) ? 'manifest' : 'tag'} ${reference} when it was last asked`,
+    detail: { reason: 'gone', checkedAt: new Date(atMs).toISOString() },
+  });
 }

@@ -15,7 +15,14 @@ import type { ManifestAnswer, ReadOptions, ResolveAnswer, StaleReason } from '..
 import type { RepositoryRecord, TagEntry } from '../../store/records/repository-record.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Outcome } from '../../telemetry/observer.ts';
-import { type CachedManifest, type FetchedManifest, isRefusedByDigest, traceOf } from './cached-manifest.ts';
+import {
+  type CachedManifest,
+  type FetchedManifest,
+  isGone,
+  isRefusedByDigest,
+  missingError,
+  traceOf,
+} from './cached-manifest.ts';
 import { decide, isFresh, staleAfter, type TagPolicy, TagTtls } from './freshness.ts';
 
 const maxMissingTags = 10_000;
@@ -269,12 +276,6 @@ export class CachedTag {
   }
 }
 
-function isGone(error: unknown): boolean {
-  return (
-    error instanceof RegistryError && error.code === 'MANIFEST_UNKNOWN' && error.detail?.['reason'] === 'gone'
-  );
-}
-
 /** Clients ask for these at every pull, and most images lack them: the referrers fallback tag, signatures and the like. */
 export function isDiscoveryTag(tag: Tag): boolean {
   return /^sha(?:256|512)-/.test(tag) || tag.endsWith('.sig');
@@ -285,11 +286,4 @@ function subjectOf(tag: Tag): Digest | undefined {
   const digest = /^(sha256|sha512)-([a-f0-9]+)(?:\.[\w.-]+)?$/.exec(tag);
   const text = `${digest?.[1]}:${digest?.[2]}`;
   return isDigest(text) ? text : undefined;
-}
-
-function missingError(tag: Tag, atMs: number): RegistryError {
-  return new RegistryError('MANIFEST_UNKNOWN', {
-    message: `the upstream had no tag ${tag} when it was last asked`,
-    detail: { reason: 'gone', checkedAt: new Date(atMs).toISOString() },
-  });
 }

@@ -15,7 +15,7 @@ export interface TagPolicy {
   /** How old a held tag may be while the upstream can't be asked; Infinity: no limit. */
   readonly staleIfErrorMs: number;
   readonly on404: 'keep' | 'honour';
-  /** How long it is remembered that a signature or a referrer is missing. */
+  /** How long it is remembered that a manifest, a tag or a list of referrers is missing. */
   readonly negativeTtlMs: number;
 }
 

@@ -204,6 +204,15 @@ test('Redis keeps nothing on disk, drops no key by itself, listens to other serv
   expect(redis?.ports).toEqual([]);
 });
 
+test("no container's log grows without end: at most 100 MB each", () => {
+  for (const [name, { logging }] of Object.entries(file.services)) {
+    const { 'max-size': size, 'max-file': files } = logging.options;
+    expect(logging.driver, name).toBe('json-file');
+    expect(size, name).toMatch(/^\d+m$/);
+    expect(Number.parseInt(size, 10) * Number(files), name).toBeLessThanOrEqual(100);
+  }
+});
+
 test('what has no login listens on this machine only', () => {
   for (const name of ['prometheus', 'grafana'])
     for (const port of file.services[name]?.ports ?? ['none']) expect(port).toMatch(/^127\.0\.0\.1:/);

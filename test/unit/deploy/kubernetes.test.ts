@@ -29,7 +29,10 @@ const container = z.strictObject({
   startupProbe: httpProbe,
   livenessProbe: httpProbe,
   readinessProbe: httpProbe,
-  resources: z.strictObject({ requests: z.strictObject({ cpu: z.string(), memory: z.string() }) }),
+  resources: z.strictObject({
+    requests: z.strictObject({ cpu: z.string(), memory: z.string() }),
+    limits: z.strictObject({ memory: z.string() }),
+  }),
   securityContext: z.strictObject({
     allowPrivilegeEscalation: z.boolean(),
     readOnlyRootFilesystem: z.boolean(),
@@ -80,6 +83,18 @@ const file = z.tuple([
     }),
   }),
   z.strictObject({
+    apiVersion: z.literal('v1'),
+    kind: z.literal('Service'),
+    metadata: named.extend({ labels }),
+    spec: z.strictObject({
+      type: z.enum(['ClusterIP', 'NodePort', 'LoadBalancer']),
+      selector: labels,
+      ports: z.tuple([
+        z.strictObject({ name: dnsLabel, port, targetPort: dnsLabel, protocol: z.literal('TCP') }),
+      ]),
+    }),
+  }),
+  z.strictObject({
     apiVersion: z.literal('apps/v1'),
     kind: z.literal('Deployment'),
     metadata: named,
@@ -87,7 +102,7 @@ const file = z.tuple([
       replicas: z.int(),
       strategy: z.strictObject({ type: z.enum(['Recreate', 'RollingUpdate']) }),
       selector: z.strictObject({ matchLabels: labels }),
-      template: z.strictObject({ metadata: z.strictObject({ labels }), spec: podSpec }),
+      template: z.strictObject({ metadata: z.strictObject({ labels, annotations: labels }), spec: podSpec }),
     }),
   }),
 ]);
@@ -100,12 +115,12 @@ function readDocuments() {
 
 /** Errors: of a file that has another shape; each test fails by itself then. */
 function readManifests() {
-  const [namespace, configMap, claim, deployment] = file.parse(
+  const [namespace, configMap, claim, service, deployment] = file.parse(
     readDocuments().map(document => document.toJS()),
   );
   const { template, ...spec } = deployment.spec;
   const { containers, ...pod } = template.spec;
-  return { namespace, configMap, claim, deployment, template, spec, pod, cistern: containers[0] };
+  return { namespace, configMap, claim, service, deployment, template, spec, pod, cistern: containers[0] };
 }
 
 describe('deploy/kubernetes.yaml', () => {
@@ -116,8 +131,9 @@ describe('deploy/kubernetes.yaml', () => {
   });
 
   test('refers only to what it defines', () => {
-    const { namespace, configMap, claim, deployment, template, spec, pod, cistern } = readManifests();
-    for (const { metadata } of [configMap, claim, deployment])
+    const { namespace, configMap, claim, service, deployment, template, spec, pod, cistern } =
+      readManifests();
+    for (const { metadata } of [configMap, claim, service, deployment])
       expect(metadata.namespace).toBe(namespace.metadata.name);
     expect(template.metadata.labels).toMatchObject(spec.selector.matchLabels);
     const [data, configuration] = pod.volumes;
@@ -126,6 +142,18 @@ describe('deploy/kubernetes.yaml', () => {
     expect(cistern.volumeMounts.map(({ name }) => name)).toEqual(pod.volumes.map(({ name }) => name));
     for (const probe of [cistern.startupProbe, cistern.livenessProbe, cistern.readinessProbe])
       expect(cistern.ports.map(({ name }) => name)).toContain(probe.httpGet.port);
+  });
+
+  test('its Service reaches the pod, and Prometheus finds the metrics there once', () => {
+    const { service, template, cistern } = readManifests();
+    expect(template.metadata.labels).toMatchObject(service.spec.selector);
+    expect(cistern.ports.map(({ name }) => name)).toContain(service.spec.ports[0].targetPort);
+    expect(service.metadata).not.toHaveProperty('annotations');
+    expect(template.metadata.annotations).toEqual({
+      'prometheus.io/scrape': 'true',
+      'prometheus.io/port': String(cistern.ports[0]?.containerPort),
+      'prometheus.io/path': '/metrics',
+    });
   });
 
   test('asks the right question with each probe', () => {

@@ -19,6 +19,8 @@ async function isComplete(rig: StoreRig, image: BuiltImage): Promise<boolean> {
     isPublic: () => true,
     isHeld: async digest => rig.held.has(digest),
     signal: new AbortController().signal,
+    tags: { negativeTtlMs: 60_000 },
+    now: () => 0,
   });
   return cached.isComplete(await rig.record(), held);
 }

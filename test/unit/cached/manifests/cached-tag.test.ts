@@ -52,6 +52,8 @@ async function setUp(policy: Partial<TagPolicy> = {}, offline = false) {
     isPublic: () => true,
     isHeld: async digest => rig.held.has(digest),
     signal,
+    tags,
+    now: clock.now,
   });
   const cachedTag = new CachedTag(origin, byDigest, {
     tags,
