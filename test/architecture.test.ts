@@ -148,7 +148,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
  */
 const fronts: Readonly<Record<string, { readonly files: string; readonly because: string }>> = {
   cached: {
-    files: 'download/downloads.ts pull-through-cache.ts',
+    files: 'access/links.ts download/downloads.ts pull-through-cache.ts',
     because: 'the cache is one RegistryReader per upstream; what runs inside it is its own business',
   },
   cli: {
@@ -178,7 +178,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   store: {
     files:
-      'blobs/blob-store.ts blobs/held-blob.ts blobs/last-use-writer.ts blobs/quarantine.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts line-file.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts spool/spool.ts store-error.ts',
+      'blobs/blob-store.ts blobs/held-blob.ts blobs/last-use-writer.ts blobs/quarantine.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts line-file.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/unused-records.ts spool/spool.ts store-error.ts',
     because: 'content, cache and commands stand on bytes and records; how they are written is private',
   },
   upstream: {

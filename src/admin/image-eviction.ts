@@ -21,7 +21,7 @@ import type { EvictReport } from './admin.ts';
 import { formatImage, type ImageName } from './image-name.ts';
 
 export interface EvictionOptions {
-  readonly records: Pick<Records, 'names' | 'open'>;
+  readonly records: Pick<Records, 'allNames' | 'look' | 'open'>;
   readonly store: Pick<BlobStore, 'open' | 'remove'>;
   readonly pins: Pick<PinnedBlobs, 'isPinned'>;
   /** That digest is being filled. */
@@ -43,9 +43,9 @@ export class ImageEviction {
   /** A blob of any repository; images that need it fetch it again. Errors: BLOB_UNKNOWN, DENIED. */
   async evictBlob(digest: Digest, signal: AbortSignal): Promise<EvictReport> {
     const { pins, records, isActive } = this.#options;
-    for await (const name of records.names()) {
+    for (const name of await records.allNames()) {
       signal.throwIfAborted();
-      if ((await records.open(name)).manifest(digest) === undefined) continue;
+      if ((await records.look(name)).manifest(digest) === undefined) continue;
       const message = `expected the digest of a blob, got that of a manifest: evict it as ${name}@${digest}`;
       throw new RegistryError('UNSUPPORTED', { message });
     }
@@ -107,9 +107,9 @@ export class ImageEviction {
   async #removeUnneeded(manifests: Set<Digest>, blobs: Set<Digest>, signal: AbortSignal): Promise<Removed> {
     const { records, store } = this.#options;
     const asked = manifests.size + blobs.size;
-    for await (const name of records.names()) {
+    for (const name of await records.allNames()) {
       if (manifests.size + blobs.size === 0) break;
-      for (const manifest of (await records.open(name)).manifests()) {
+      for (const manifest of (await records.look(name)).manifests()) {
         signal.throwIfAborted();
         manifests.delete(manifest.digest);
         blobs.delete(manifest.digest);

@@ -16,7 +16,7 @@ import { ifReadable } from '../store/store-error.ts';
 import type { ListedImage } from './admin.ts';
 
 export interface InventoryOptions {
-  readonly records: Pick<Records, 'names' | 'open'>;
+  readonly records: Pick<Records, 'allNames' | 'look'>;
   readonly store: Pick<BlobStore, 'open'>;
 }
 
@@ -27,12 +27,12 @@ export async function listImages(
   signal: AbortSignal,
 ): Promise<readonly ListedImage[]> {
   const names: string[] = [];
-  for await (const name of records.names()) if (isWanted(name)) names.push(name);
+  for (const name of await records.allNames()) if (isWanted(name)) names.push(name);
   const sizes = new HeldSizes(store);
   const images: ListedImage[] = [];
   for (const name of names.sort()) {
     signal.throwIfAborted();
-    images.push(...(await listRepository(await records.open(name), store, sizes, signal)));
+    images.push(...(await listRepository(await records.look(name), store, sizes, signal)));
   }
   return images;
 }

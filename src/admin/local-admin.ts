@@ -27,7 +27,7 @@ import { parseImagePattern } from './image-pattern.ts';
 import { listImages } from './inventory.ts';
 
 export interface LocalAdminOptions {
-  readonly records: Pick<Records, 'names' | 'open'>;
+  readonly records: Pick<Records, 'allNames' | 'look' | 'open'>;
   readonly store: Pick<BlobStore, 'open' | 'remove' | 'sizeOf'>;
   readonly pins: Pick<PinnedBlobs, 'isPinned' | 'settled'>;
   readonly hosts: ImageHosts;

@@ -72,6 +72,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     store: storage.store,
     quarantine: storage.quarantine,
     records: storage.records,
+    links: storage.links,
     downloads: storage.downloads,
     room: capacity,
     events: {

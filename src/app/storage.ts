@@ -2,6 +2,7 @@
  * What the mirror holds and how much it may hold: the store on disk, its records, the LRU index and the capacity. The
  * lifecycle closes each part in the reverse order.
  */
+import { Links } from '../cached/access/links.ts';
 import { Downloads } from '../cached/download/downloads.ts';
 import { Capacity } from '../capacity/capacity.ts';
 import type { RedisConnection } from '../redis/redis-connection.ts';
@@ -12,6 +13,7 @@ import { findPartial, removePartial } from '../store/ingest/sweep.ts';
 import type { StoreLayout } from '../store/layout.ts';
 import { PinnedBlobs } from '../store/records/pinned-blobs.ts';
 import { Records } from '../store/records/records.ts';
+import { UnusedRecords } from '../store/records/unused-records.ts';
 import type { AppContext } from './app-context.ts';
 import { type OpenedLru, openLru } from './open-lru.ts';
 
@@ -24,6 +26,7 @@ export interface Storage {
   readonly downloads: Downloads;
   readonly records: Records;
   readonly pins: PinnedBlobs;
+  readonly links: Links;
   readonly lastUses: LastUseWriter;
   readonly capacity: Capacity;
 }
@@ -53,6 +56,7 @@ export async function openStorage(
         layout,
         observer: metrics,
         logger,
+        now,
         onEntry: (entry, record) => pins.heard(entry, record),
       }),
     part => part.close(),
@@ -63,9 +67,10 @@ export async function openStorage(
     part => part.close(),
   );
   const downloads = new Downloads();
+  const links = new Links();
   const capacity = await lifecycle.start(
     'capacity',
-    () => openCapacity({ layout, store, lru: index.lru, downloads, pins }, context),
+    () => openCapacity({ layout, store, lru: index.lru, downloads, pins, records, links }, context),
     part => part.close(),
   );
   const quarantine = new Quarantine({
@@ -84,15 +89,26 @@ export async function openStorage(
     downloads,
     records,
     pins,
+    links,
     lastUses,
     capacity,
   };
 }
 
 async function openCapacity(
-  { layout, store, lru, downloads, pins }: Pick<Storage, 'layout' | 'store' | 'lru' | 'downloads' | 'pins'>,
+  parts: Pick<Storage, 'layout' | 'store' | 'lru' | 'downloads' | 'pins' | 'records' | 'links'>,
   { config, logger, metrics, now }: AppContext,
 ): Promise<Capacity> {
+  const { layout, store, lru, downloads, pins, records, links } = parts;
+  const unused = new UnusedRecords({
+    records,
+    store,
+    pins,
+    logger,
+    ttlMs: config.store.recordsTtlMs,
+    now,
+    onRemove: record => links.withdraw(record),
+  });
   const capacity = new Capacity({
     maxBytes: config.store.maxBytes,
     minFreeBytes: config.store.minFreeBytes,
@@ -104,7 +120,12 @@ async function openCapacity(
       mayEvict: async digest => !(await pins.isPinned(digest)),
       findPartial: digest => findPartial({ layout, observer: metrics }, digest),
       isActive: digest => downloads.isActive(digest),
-      unlinkBlob: digest => store.remove(digest),
+      unlinkBlob: digest => {
+        links.forget(digest);
+        return store.remove(digest);
+      },
+      recordBytes: () => records.bytes,
+      unusedRecords: () => unused.begin(),
       unlinkPartial: digest =>
         downloads.removePartial(digest, () => removePartial({ layout, observer: metrics }, digest)),
     },

@@ -82,10 +82,10 @@ async function readStats(
   pins: PinnedBlobs,
 ): Promise<StatsReport> {
   const manifests = new Set<Digest>();
-  for await (const name of records.names())
-    for (const { digest } of (await records.open(name)).manifests()) manifests.add(digest);
+  for (const name of await records.allNames())
+    for (const { digest } of (await records.look(name)).manifests()) manifests.add(digest);
   const partialBytes = await sumPartials(layout);
-  let [bytes, blobs] = [partialBytes, 0];
+  let [bytes, blobs] = [partialBytes + records.bytes, 0];
   for await (const { digest, size } of store.scan()) {
     bytes += size;
     if (!manifests.has(digest)) blobs += 1;
@@ -110,7 +110,7 @@ async function readStats(
 }
 
 async function loadPins(records: Records, pins: PinnedBlobs): Promise<void> {
-  for await (const name of records.names()) await pins.load(await records.open(name));
+  for (const name of await records.allNames()) await pins.load(await records.look(name));
   pins.loaded();
 }
 

@@ -64,9 +64,9 @@ export class StoreScan {
   /** Reads all records, for the manifests among the blobs, and yields those of public repositories. */
   async *#publicRecords(): AsyncGenerator<RepositoryRecord> {
     const { records, pins } = this.#storage;
-    for await (const name of records.names()) {
+    for (const name of await records.allNames()) {
       this.#controller.signal.throwIfAborted();
-      const record = await records.open(name).catch((error: unknown) => {
+      const record = await records.look(name).catch((error: unknown) => {
         this.#context.logger.warn('ignoring a foreign folder among the records', { name, error });
       });
       if (record === undefined) continue;

@@ -22,8 +22,9 @@ import type {
 } from '../registry/registry.ts';
 import type { Records } from '../store/records/records.ts';
 import type { RepositoryRecord } from '../store/records/repository-record.ts';
+import type { AccessRequest } from './access/anonymous-questions.ts';
 import type { Links } from './access/links.ts';
-import type { AccessRequest, RepositoryAccess } from './access/repository-access.ts';
+import type { RepositoryAccess } from './access/repository-access.ts';
 import type { CachedBlob } from './blobs/cached-blob.ts';
 import type { TransferPolicy } from './download/resume.ts';
 import type { CachedReferrers } from './lists/cached-referrers.ts';
@@ -69,19 +70,27 @@ export class CachedRegistry implements RegistryReader {
 
   resolve(repository: Repository, reference: Reference, options: ReadOptions): Promise<ResolveAnswer> {
     const { manifests, tags } = this.#options;
-    return this.#serve(repository, { kind: 'manifest', reference }, options, (record, granted) =>
-      isDigest(reference)
-        ? manifests.resolve(record, repository, reference, granted)
-        : tags.resolve(record, repository, reference, granted),
+    return this.#serve(
+      repository,
+      { kind: 'manifest', reference, method: 'HEAD' },
+      options,
+      (record, granted) =>
+        isDigest(reference)
+          ? manifests.resolve(record, repository, reference, granted)
+          : tags.resolve(record, repository, reference, granted),
     );
   }
 
   manifest(repository: Repository, reference: Reference, options: ReadOptions): Promise<ManifestAnswer> {
     const { manifests, tags } = this.#options;
-    return this.#serve(repository, { kind: 'manifest', reference }, options, (record, granted) =>
-      isDigest(reference)
-        ? manifests.manifest(record, repository, reference, granted)
-        : tags.manifest(record, repository, reference, granted),
+    return this.#serve(
+      repository,
+      { kind: 'manifest', reference, method: 'GET' },
+      options,
+      (record, granted) =>
+        isDigest(reference)
+          ? manifests.manifest(record, repository, reference, granted)
+          : tags.manifest(record, repository, reference, granted),
     );
   }
 

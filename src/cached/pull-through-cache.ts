@@ -21,7 +21,8 @@ import type { Records } from '../store/records/records.ts';
 import type { RepositoryRecord } from '../store/records/repository-record.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
-import { Links } from './access/links.ts';
+import { AnonymousQuestions } from './access/anonymous-questions.ts';
+import type { Links } from './access/links.ts';
 import { RepositoryAccess } from './access/repository-access.ts';
 import { ServedRepositories } from './access/served-repositories.ts';
 import { KnownVisibility, VisibilityCheck } from './access/visibility.ts';
@@ -44,6 +45,8 @@ export interface PullThroughCacheOptions {
   readonly store: BlobStore;
   readonly quarantine: Pick<Quarantine, 'take'>;
   readonly records: Records;
+  /** The capacity forgets those of what it evicts. */
+  readonly links: Links;
   /** The capacity looks at them too. */
   readonly downloads: Downloads;
   readonly room: Room;
@@ -65,7 +68,7 @@ export interface PullThroughCacheOptions {
 export class PullThroughCache {
   readonly #options: PullThroughCacheOptions;
   readonly #stop = new AbortController();
-  readonly #links = new Links();
+  readonly #links: Links;
   readonly #sizes = new DescriptorSizes();
   readonly #manifestGuard = new ManifestGuard(this.#sizes);
   readonly #files: HeldFiles;
@@ -81,6 +84,7 @@ export class PullThroughCache {
     const { signal } = this.#stop;
     setMaxListeners(0, signal); // each running request listens: that is no leak
     this.#options = options;
+    this.#links = options.links;
     this.#files = new HeldFiles({
       store,
       quarantine,
@@ -130,6 +134,7 @@ export class PullThroughCache {
       records,
       tags,
       offline,
+      isGuarded,
       manifests: this.#manifests,
       links: this.#links,
       sizes: this.#sizes,
@@ -171,11 +176,17 @@ export class PullThroughCache {
   }
 
   #guard(upstream: Origin): { readonly origin: Origin; readonly access: RepositoryAccess } {
-    const { records, logger, now } = this.#options;
+    const { records, logger, now, tags } = this.#options;
+    const { signal } = this.#stop;
     const visibility = new KnownVisibility({ links: this.#links, logger, now });
     const open = (repository: Repository) => records.open(`${upstream.key}/${repository}`);
-    const origin = mapOrigin(upstream, new VisibilityCheck({ origin: upstream, visibility, open }));
-    return { origin, access: new RepositoryAccess({ origin, visibility, signal: this.#stop.signal }) };
+    const { negativeTtlMs } = tags;
+    const questions = new AnonymousQuestions({ origin: upstream, visibility, negativeTtlMs, signal, now });
+    const origin = mapOrigin(
+      upstream,
+      new VisibilityCheck({ origin: upstream, visibility, questions, open }),
+    );
+    return { origin, access: new RepositoryAccess({ origin, visibility, questions, signal }) };
   }
 
   #blobs(origin: Origin, policy: UpstreamPolicy): CachedBlob {

@@ -1,7 +1,7 @@
 /**
  * Decides whether bytes may be written. At every moment
  *
- *     held blobs + manifests + partials + reservations ≤ limit
+ *     held blobs + manifests + records + partials + reservations ≤ limit
  *
  * unless the limit falls (other data fills the disk) or a manifest exceeds it: then an eviction starts at once. One eviction
  * runs at a time. It serves waiting requests in order, each as soon as it fits, and goes on down to the low watermark.
@@ -70,10 +70,10 @@ export class Capacity implements Room {
   constructor(options: CapacityOptions) {
     this.#options = options;
     const { lru, files, pins, logger } = options;
-    const ledger = new Ledger(lru, pins);
+    const ledger = new Ledger(lru, pins, () => files.recordBytes());
     this.#ledger = ledger;
     this.#queue = new RoomQueue(ledger, () => this.#limit.bytes);
-    this.#evictor = new Evictor(options, ledger.partials, this.#queue);
+    this.#evictor = new Evictor(options, ledger, this.#queue);
     this.#disk = new DiskWatch({
       freeBytes: () => files.freeBytes(),
       onDiskBytes: () => ledger.heldBytes + files.writtenBytes(),
@@ -135,7 +135,7 @@ export class Capacity implements Room {
     }
   }
 
-  /** Manifests were written (or, negative, removed): they are counted but never evicted. */
+  /** Manifests were written (or, negative, removed): they are counted, and go with the last record that names them. */
   account(bytes: number): void {
     this.#ledger.manifestBytes += bytes;
     if (this.#ledger.totalBytes > this.#limit.bytes) void this.enforce();

@@ -1,5 +1,6 @@
 /**
- * Removes cold files one after the other: first partials that no download fills, then the least recently used blobs. Blobs
+ * Removes cold files one after the other: first partials that no download fills, then the least recently used blobs, and among
+ * them the records of repositories that were not used for longer than `store.records_ttl`. Blobs
  * that may not go (pinned) or can't (the disk refuses) are skipped in this run. The file goes before its entry in the index:
  * a crash in between costs no uncounted bytes. `Capacity` decides when to run and how much is enough.
  */
@@ -7,7 +8,7 @@ import type { Lru, LruEntry } from '../lru/lru.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
-import type { Partial, PartialList } from './ledger.ts';
+import type { Ledger, Partial } from './ledger.ts';
 import type { RoomQueue } from './room.ts';
 
 /** The files of the store and of running downloads, as capacity needs them. */
@@ -16,6 +17,10 @@ export interface StoredFiles {
   freeBytes(): Promise<{ readonly free: number; readonly total: number }>;
   /** Bytes that running reservations have on disk already; else `min_free` would count them twice. */
   writtenBytes(): number;
+  /** Of records and lists, which count but are no blobs. */
+  recordBytes(): number;
+  /** What is kept of repositories that were not used for a long time, for one run. */
+  unusedRecords(): UnusedRecords;
   /** Asked right before a blob's unlink. It looks at the records, because the index is only a copy. */
   mayEvict(digest: Digest): boolean | Promise<boolean>;
   /** Undefined: there is no partial of it on disk. */
@@ -26,6 +31,16 @@ export interface StoredFiles {
   unlinkBlob(digest: Digest): Promise<number>;
   /** The same for a partial and its journal. */
   unlinkPartial(digest: Digest): Promise<number>;
+}
+
+/** Records go in the order of their last use among the blobs, so that a repository doesn't lose its record before its blobs. */
+export interface UnusedRecords {
+  /** Whether one is due that was used before a blob that was used at `lastUseMs` (since the epoch). */
+  isNextBefore(lastUseMs: number): boolean;
+  /** Removes it with manifests that no other record names. Resolves with the bytes of these; 0: it stays. Never throws. */
+  removeNext(): Promise<number>;
+  /** The run is over. */
+  end(): void;
 }
 
 export interface EvictorOptions {
@@ -44,7 +59,7 @@ const maxFailures = 8;
 
 export class Evictor {
   readonly #options: EvictorOptions;
-  readonly #partials: PartialList;
+  readonly #ledger: Pick<Ledger, 'partials' | 'manifestBytes'>;
   readonly #queue: RoomQueue;
   #removedBytes = 0;
   #failures = 0;
@@ -52,9 +67,9 @@ export class Evictor {
   #run = { blobs: 0, partials: 0, bytes: 0 };
 
   /** Partials that a request in the `queue` will go on with are not removed. */
-  constructor(options: EvictorOptions, partials: PartialList, queue: RoomQueue) {
+  constructor(options: EvictorOptions, ledger: Pick<Ledger, 'partials' | 'manifestBytes'>, queue: RoomQueue) {
     this.#options = options;
-    this.#partials = partials;
+    this.#ledger = ledger;
     this.#queue = queue;
   }
 
@@ -71,19 +86,22 @@ export class Evictor {
     this.#failures = 0;
     const run = { blobs: 0, partials: 0, bytes: 0 };
     this.#run = run;
+    const records = this.#options.files.unusedRecords();
     try {
       yield* this.#removePartials();
-      yield* this.#removeBlobs();
+      yield* this.#removeBlobs(records);
+      yield* this.#removeRecords(records, Infinity);
     } catch (error) {
       this.#options.logger.warn('eviction failed', { error: describe(error) });
     } finally {
+      records.end();
       if (run.blobs + run.partials > 0) this.#options.logger.info('evicted', run);
     }
   }
 
   async *#removePartials(): AsyncGenerator<void, void> {
     const { files, logger } = this.#options;
-    const partials = this.#partials;
+    const { partials } = this.#ledger;
     for (const { digest, bytes } of partials.coldestFirst()) {
       yield;
       if (files.isActive(digest) || this.#queue.has(digest) || !partials.has(digest)) continue;
@@ -100,7 +118,14 @@ export class Evictor {
     }
   }
 
-  async *#removeBlobs(): AsyncGenerator<void, void> {
+  async *#removeRecords(records: UnusedRecords, beforeMs: number): AsyncGenerator<void, void> {
+    while (records.isNextBefore(beforeMs)) {
+      yield;
+      this.#ledger.manifestBytes -= await records.removeNext();
+    }
+  }
+
+  async *#removeBlobs(records: UnusedRecords): AsyncGenerator<void, void> {
     const refused = new Set<Digest>();
     for (;;) {
       // Twice the refused: a long row of pinned blobs at the cold end is passed in few rounds.
@@ -108,6 +133,7 @@ export class Evictor {
       const batch = coldest.filter(entry => !refused.has(entry.digest));
       if (batch.length === 0) return;
       for (const entry of batch) {
+        yield* this.#removeRecords(records, entry.lastUseMs);
         yield;
         if (this.#failures >= maxFailures) return;
         if (!(await this.#evict(entry))) refused.add(entry.digest);

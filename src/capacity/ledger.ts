@@ -34,7 +34,7 @@ export interface Partial {
   readonly lastUseMs: number;
 }
 
-/** A snapshot in bytes. `heldBytes`: blobs, manifests and partials; `freeBytes` of the disk, when it could be read. */
+/** A snapshot in bytes. `heldBytes`: blobs, manifests, partials and records; `freeBytes` of the disk, when it could be read. */
 export interface Usage {
   readonly heldBytes: number;
   /** Of `heldBytes`, those of partials that no download fills. */
@@ -54,14 +54,17 @@ export class Ledger {
   readonly partials = new PartialList();
   readonly #lru: Pick<Lru, 'bytes' | 'add'>;
   readonly #pins: Pins | undefined;
+  readonly #recordBytes: () => number;
   manifestBytes = 0;
   reservedBytes = 0;
   /** The rests of all reservations: eviction will have to find room for them as they come. */
   promisedBytes = 0;
 
-  constructor(lru: Pick<Lru, 'bytes' | 'add'>, pins?: Pins) {
+  /** `recordBytes`: of records and lists on disk now. */
+  constructor(lru: Pick<Lru, 'bytes' | 'add'>, pins?: Pins, recordBytes: () => number = () => 0) {
     this.#lru = lru;
     this.#pins = pins;
+    this.#recordBytes = recordBytes;
   }
 
   get pinnedBytes(): number {
@@ -79,7 +82,7 @@ export class Ledger {
   }
 
   get heldBytes(): number {
-    return this.#lru.bytes + this.partials.bytes + this.manifestBytes;
+    return this.#lru.bytes + this.partials.bytes + this.manifestBytes + this.#recordBytes();
   }
 
   get totalBytes(): number {

@@ -54,6 +54,8 @@ export interface StoreConfig {
   readonly partialTtlMs: number;
   /** 0: no age makes a held blob be verified again. */
   readonly verifyAfterMs: number;
+  /** 0: records never go. */
+  readonly recordsTtlMs: number;
 }
 
 export interface LruConfig {
@@ -148,6 +150,8 @@ export interface UpstreamTimeouts {
   readonly firstByteMs: number;
   readonly stallMs: number;
   readonly giveUpMs: number;
+  /** Bytes per second, over a minute; 0: none. */
+  readonly minRate: number;
 }
 
 export interface TagsConfig {

@@ -123,6 +123,7 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
       lowWatermark: store.low_watermark,
       partialTtlMs: store.partial_ttl,
       verifyAfterMs: store.verify_after,
+      recordsTtlMs: store.records_ttl,
     },
     lru: {
       ...(lru.redis !== undefined && { redis: assembleRedis(lru.redis, files) }),

@@ -77,6 +77,7 @@ const storeSchema = z.strictObject({
   low_watermark: parsed(parsePercentage).prefault('90%'),
   partial_ttl: duration().prefault('7d'),
   verify_after: duration().prefault('30d'),
+  records_ttl: duration().prefault('180d'),
 });
 
 const lruSchema = z.strictObject({
@@ -127,6 +128,7 @@ export const upstreamSchema = z.strictObject({
       first_byte: timeout.prefault('8s'),
       stall: timeout.prefault('15s'),
       give_up: timeout.prefault('60s'),
+      min_rate: parsed(parseSize).prefault('1KiB'),
     })
     .prefault({}),
 });

@@ -77,6 +77,7 @@ export function assembleUpstream(
       firstByteMs: parsed.timeouts.first_byte,
       stallMs: parsed.timeouts.stall,
       giveUpMs: parsed.timeouts.give_up,
+      minRate: parsed.timeouts.min_rate,
     },
   };
 }

@@ -162,6 +162,22 @@ export interface RepositoryCatalog {
   repositories(options: PageOptions): Promise<RepositoriesPage>;
 }
 
+/** Whether a client waits for a transfer, which may change while it runs. */
+export interface TransferPriority {
+  readonly isBackground: boolean;
+  /** `onChange` is called at each change, until the function it gives is called. */
+  watch(onChange: () => void): () => void;
+}
+
+/** A background transfer has given its connection to one that a client waits for. It may be opened again at once, and queues then. */
+export class TransferYielded extends Error {
+  override readonly name = 'TransferYielded';
+
+  constructor() {
+    super('the connection is needed for a transfer that a client waits for');
+  }
+}
+
 /** Where bytes of one blob come from: an upstream, a peer; later a bucket. */
 export interface BlobSource {
   /** For logs and metrics: the configured key of the upstream. */
@@ -177,7 +193,7 @@ export interface BlobSource {
   /**
    * Opens the blob at `offset` (> 0: with `Range: bytes=offset-`, on a fresh redirect), or `offset` … `end - 1`.
    * The answer says where it really starts: 0 when the source knows no ranges.
-   * Errors: `UpstreamError`.
+   * Errors: `UpstreamError`, `TransferYielded`, both of `open` and of the stream.
    */
   open(
     offset: number,
@@ -186,7 +202,10 @@ export interface BlobSource {
       readonly end?: number;
       /** With `end`: all of the blob is being fetched, and this is a gap in what is here already. */
       readonly isWhole?: boolean;
-      readonly background?: boolean;
+      /** Absent: a client waits for it until it ends. */
+      readonly priority?: TransferPriority;
+      /** It waits in a queue of this mirror's own (true), or no longer: that time is no silence of the source. */
+      onQueue?(isWaiting: boolean): void;
       /** Without the upstream's credentials. */
       readonly anonymous?: boolean;
       /** Of the whole blob, in bytes, where it is known: a source that has a choice passes over other lengths. */

@@ -28,10 +28,15 @@ export async function openRegular(path: string, flags: number, mode = 0o640): Pr
 
 /** Undefined: there is none. Errors: as `openRegular`. */
 export async function readRegular(path: string): Promise<string | undefined> {
+  return (await readRegularBytes(path))?.toString('utf8');
+}
+
+/** As `readRegular`. */
+export async function readRegularBytes(path: string): Promise<Buffer | undefined> {
   const handle = await openRegular(path, constants.O_RDONLY).catch(ignoreMissing);
   if (handle === undefined) return undefined;
   try {
-    return await handle.readFile('utf8');
+    return await handle.readFile();
   } finally {
     await handle.close();
   }

@@ -12,7 +12,7 @@ export type Kind = 'manifest' | 'blob' | 'tags' | 'referrers' | 'catalog' | 'tok
 /** The way a request was answered; a metric label. */
 export type Outcome = 'hit' | 'miss' | 'joined' | 'stale' | 'passthrough' | 'error';
 
-export type ResumeCause = 'cut' | 'stall' | 'refused' | 'restart' | 'status' | 'mismatch';
+export type ResumeCause = 'cut' | 'stall' | 'slow' | 'refused' | 'restart' | 'status' | 'mismatch';
 
 export type StoreOperation =
   | 'open'

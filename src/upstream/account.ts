@@ -16,6 +16,7 @@ import { HostPauses } from './health/rate-limit.ts';
 import { Operations } from './request/deadline.ts';
 import type { RecentFailures } from './request/recent-failures.ts';
 import { Requester } from './request/requester.ts';
+import type { TransferSlots } from './transport/transfer-slots.ts';
 import type { Transport } from './transport/transport.ts';
 
 export interface Account {
@@ -35,7 +36,7 @@ export interface AccountOptions {
   readonly transport: Transport;
   readonly health: HostHealth;
   readonly failures: RecentFailures;
-  readonly maxTransfers: number;
+  readonly slots: TransferSlots;
   readonly timeoutMs: number;
   readonly observer: Observer;
   readonly logger: Logger;
@@ -44,7 +45,7 @@ export interface AccountOptions {
 }
 
 export function openAccount(options: AccountOptions): Account {
-  const { key, url, tokenHosts, tokens, failures, maxTransfers, timeoutMs } = options;
+  const { key, url, tokenHosts, tokens, failures, slots, timeoutMs } = options;
   const { transport, health, observer, logger, timers, now } = options;
   const authorizers = new RegistryAuthorizers({
     policy: { url, tokenHosts },
@@ -60,6 +61,6 @@ export function openAccount(options: AccountOptions): Account {
     requester,
     operations,
     manifests: new Manifests({ key, requester, observer, logger }),
-    blobs: new Blobs({ key, requester, operations, maxTransfers, observer }),
+    blobs: new Blobs({ key, requester, operations, slots, observer }),
   };
 }

@@ -40,6 +40,7 @@ import { RecentFailures } from './request/recent-failures.ts';
 import { urlOf } from './request/redirects.ts';
 import type { ClientCertificate, Lookup } from './transport/dial.ts';
 import type { ProxyOptions } from './transport/proxy.ts';
+import { TransferSlots } from './transport/transfer-slots.ts';
 import { Transport } from './transport/transport.ts';
 
 export interface UpstreamOptions {
@@ -62,7 +63,7 @@ export interface UpstreamOptions {
   readonly proxy?: ProxyOptions;
   /** Hosts (or `host:port`) beside the upstream's own that may ask for its credentials. */
   readonly tokenHosts: readonly string[];
-  /** Blob bodies at once, per host. */
+  /** Blob bodies at once. */
   readonly maxTransfers: number;
   /** `firstByteMs`: of a whole operation until its answer. */
   readonly timeouts: { readonly connectMs: number; readonly firstByteMs: number };
@@ -108,7 +109,7 @@ export class UpstreamRegistry implements Origin {
     const failures = new RecentFailures(now);
     const anonymousFailures = hasCredentials ? new RecentFailures(now) : failures;
     const dial = { url, ca, clientCertificate, insecure, ip, connectMs, lookup };
-    const transport = new Transport({ key, dial, proxy, maxTransfers, userAgent, observer, logger });
+    const transport = new Transport({ key, dial, proxy, userAgent, observer, logger });
     const pingUrl = urlOf(url, buildEndpoint({ kind: 'ping' }));
     const health = new Health({
       key,
@@ -126,7 +127,8 @@ export class UpstreamRegistry implements Origin {
     const realms = new RealmClient({ key, transport, health, failures, timers, timeoutMs, now });
     const tokens = new TokenSource({ key, realms, now });
     const shared = {
-      ...{ key, url, tokenHosts, tokens, transport, maxTransfers, timeoutMs },
+      ...{ key, url, tokenHosts, tokens, transport, timeoutMs },
+      slots: new TransferSlots(maxTransfers),
       ...{ observer, logger, timers, now },
     };
     const logins = new UpstreamLogins({ key, credentials, repositoryCredentials, observer, logger, now });
@@ -210,9 +212,10 @@ export class UpstreamRegistry implements Origin {
     range: ByteRange | undefined,
     options: UpstreamRead,
   ): Promise<BlobAnswer> {
-    const { timeoutMs } = options;
     const open = (signal: AbortSignal) =>
-      this.#ask(options, ({ blobs }) => blobs.open(repository, digest, range, { signal, timeoutMs }));
+      this.#ask(options, ({ blobs }) =>
+        blobs.open(repository, digest, range, { signal, timeoutMs: options.timeoutMs }),
+      );
     return { checkedAt: this.#now(), ...(await answerBlob(range, options.signal, open)) };
   }
 
@@ -222,15 +225,13 @@ export class UpstreamRegistry implements Origin {
       upstream: this.key,
       repository,
       roundTripMs: () => this.#transport.roundTrip.shortestMs,
-      open: async (offset, { signal, end, background = false, timeoutMs, anonymous, target, ...more }) => {
-        const { expectedSize } = more;
+      open: async (offset, { end, anonymous, ...asked }) => {
         const range =
           end !== undefined ? { first: offset, last: end - 1 } : offset > 0 ? { first: offset } : undefined;
         // a transfer that had bytes has a backoff of its own: failures of other requests don't hold it up
-        const options = { signal, background, timeoutMs, ignoreBreaker: hasGiven, target, expectedSize };
-        const opened = await this.#ask({ signal, anonymous }, ({ blobs }) =>
-          blobs.open(repository, digest, range, options),
-        );
+        const ask = ({ blobs }: Account) =>
+          blobs.open(repository, digest, range, { ...asked, ignoreBreaker: hasGiven });
+        const opened = await this.#ask({ signal: asked.signal, anonymous }, ask);
         hasGiven = true;
         return opened;
       },

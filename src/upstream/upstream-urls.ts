@@ -25,6 +25,8 @@ import { prefixOrigin } from './prefixed-origin.ts';
 import { FailoverClock, type FailoverOptions, failOver, isRefusal } from './request/failover.ts';
 import { type UpstreamOptions, UpstreamRegistry, type UpstreamSource } from './upstream-registry.ts';
 
+type OpenOptions = Parameters<BlobSource['open']>[1];
+
 export interface SeveralUrls {
   /** After `url`, in the order in which they are asked. */
   readonly fallbacks: readonly URL[];
@@ -154,7 +156,7 @@ class TransferStart {
         if (this.#hasGiven) return await source.open(offset, options);
         if (this.#refusal !== undefined) throw this.#refusal;
         try {
-          const opened = await source.open(offset, { ...options, ...this.#share(index, options.background) });
+          const opened = await source.open(offset, { ...options, ...this.#share(index, options) });
           this.#hasGiven = true;
           return opened;
         } catch (error) {
@@ -165,11 +167,21 @@ class TransferStart {
     }));
   }
 
-  /** Work that no client waits for may queue: it doesn't share the time. */
-  #share(index: number, isBackground = false): { readonly timeoutMs?: number } {
-    if (isBackground) return {};
+  /** The time stands still while it waits in a queue of our own. Background work doesn't share it. */
+  #share(
+    index: number,
+    { priority, onQueue }: OpenOptions,
+  ): { readonly timeoutMs?: number; onQueue?(isWaiting: boolean): void } {
+    if (priority?.isBackground === true) return {};
     if (this.#clock === undefined || this.#clock.isOver) this.#clock = new FailoverClock(this.#options);
-    return { timeoutMs: this.#clock.shareMs(this.#count - index) };
+    const clock = this.#clock;
+    return {
+      timeoutMs: clock.shareMs(this.#count - index),
+      onQueue: isWaiting => {
+        clock.queued(isWaiting);
+        onQueue?.(isWaiting);
+      },
+    };
   }
 }
 

@@ -1,5 +1,6 @@
 /** The cache before one upstream does what every registry reader must do. */
 import { onTestFinished } from 'vitest';
+import { Links } from '../../src/cached/access/links.ts';
 import { Downloads } from '../../src/cached/download/downloads.ts';
 import { PullThroughCache } from '../../src/cached/pull-through-cache.ts';
 import { Capacity } from '../../src/capacity/capacity.ts';
@@ -14,7 +15,7 @@ import { Recorder } from '../support/recorder.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { describeRegistryReader } from './registry-reader.ts';
 
-const timeouts = { connectMs: 3000, firstByteMs: 8000, stallMs: 15_000, giveUpMs: 60_000 };
+const timeouts = { connectMs: 3000, firstByteMs: 8000, stallMs: 15_000, giveUpMs: 60_000, minRate: 1024 };
 
 describeRegistryReader('CachedRegistry', async upstream => {
   const { observer, logger } = new Recorder();
@@ -39,6 +40,8 @@ describeRegistryReader('CachedRegistry', async upstream => {
       unlinkPartial: digest => removePartial({ layout, observer }, digest),
       mayEvict: () => true,
       findPartial: () => Promise.resolve(undefined),
+      recordBytes: () => records.bytes,
+      unusedRecords: () => ({ isNextBefore: () => false, removeNext: async () => 0, end: () => {} }),
       isActive: digest => downloads.isActive(digest),
     },
   });
@@ -48,6 +51,7 @@ describeRegistryReader('CachedRegistry', async upstream => {
     store,
     quarantine: new Quarantine({ layout, observer, now, maxBytes: () => 0, counted: () => {} }),
     records,
+    links: new Links(),
     downloads,
     room: {
       couldHold: () => true,

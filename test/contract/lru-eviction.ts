@@ -41,6 +41,8 @@ class Disk {
         unlinkPartial: () => Promise.resolve(0),
         mayEvict: digest => ![...this.pinned].some(n => blob(n) === digest),
         findPartial: () => Promise.resolve(undefined),
+        recordBytes: () => 0,
+        unusedRecords: () => ({ isNextBefore: () => false, removeNext: async () => 0, end: () => {} }),
         isActive: () => false,
       },
     });

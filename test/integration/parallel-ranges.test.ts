@@ -41,7 +41,7 @@ async function download({
     sources: new SourceList([
       { ...source, parallel, roundTripMs: () => (roundTripMs === 'unknown' ? undefined : roundTripMs) },
     ]),
-    policy: { stallMs: 60_000, giveUpMs: 60_000 },
+    policy: { stallMs: 60_000, giveUpMs: 60_000, minRate: 1024 },
     finish: 'always',
     observer: rig.recorder.observer,
     logger: rig.recorder.logger,

@@ -52,6 +52,11 @@ export class Links {
     for (const digest of record.links()) this.#public.delete(digest);
   }
 
+  /** The blob isn't held any more. The next answer of an upstream makes it public again. */
+  forget(digest: Digest): void {
+    this.#public.delete(digest);
+  }
+
   async #load(records: AsyncIterable<RepositoryRecord>): Promise<void> {
     for await (const record of records) this.publish(record);
   }

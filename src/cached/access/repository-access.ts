@@ -3,7 +3,6 @@
  * private content. For all others it doesn't exist, whatever is held of it; while its visibility is unknown the answer is 503.
  */
 import { SingleFlight } from '../../lib/single-flight.ts';
-import type { Digest } from '../../oci/digest.ts';
 import { isDigest } from '../../oci/digest.ts';
 import type { Reference, Repository } from '../../oci/name.ts';
 import { anonymousCaller } from '../../registry/caller.ts';
@@ -11,18 +10,14 @@ import type { Origin } from '../../registry/origin.ts';
 import type { ReadOptions } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
+import type { AccessRequest, AnonymousQuestions } from './anonymous-questions.ts';
 import { isRefused, type KnownVisibility } from './visibility.ts';
-
-/** What the caller asks for. Without a fresh visibility the upstream is asked for just that. */
-export type AccessRequest =
-  | { readonly kind: 'manifest'; readonly reference: Reference }
-  | { readonly kind: 'blob' | 'referrers'; readonly digest: Digest }
-  | { readonly kind: 'tags' };
 
 export interface RepositoryAccessOptions {
   /** The upstream under its `VisibilityCheck`. */
   readonly origin: Origin;
   readonly visibility: KnownVisibility;
+  readonly questions: AnonymousQuestions;
   /** Ends requests that outlive their clients. */
   readonly signal: AbortSignal;
 }
@@ -46,16 +41,14 @@ export class RepositoryAccess {
     if ((options.caller ?? anonymousCaller).mayPull(record.name, 'private')) return work(options);
     try {
       const { visibility, isFresh } = this.#options.visibility.standing(record);
-      if (isFresh) {
-        if (visibility === 'private') throw this.#hidden(request.kind);
-        return await this.#checked(record, request.kind, await work(options));
-      }
+      if (visibility !== 'public') return await this.#ifOpen(record, repository, request, options, work);
+      if (isFresh) return await this.#checked(record, request.kind, await work(options));
       if (request.kind === 'manifest' && !isDigest(request.reference)) {
         // the check of the tag tells the visibility, before anything held goes out
         return await this.#checked(record, request.kind, await work({ ...options, mustCheck: true }));
       }
       const { value: isOpen } = await this.#requests.run(keyOf(record, request), options.signal, () =>
-        this.#ask(repository, request),
+        this.#ask(repository, request, options.requestId),
       );
       if (isOpen === undefined) this.#require(record, request.kind);
       else if (!isOpen) throw this.#hidden(request.kind);
@@ -66,14 +59,40 @@ export class RepositoryAccess {
     }
   }
 
+  /** What isn't known as public: the same questions whether it is private, or not there at all. */
+  async #ifOpen<T, O extends ReadOptions>(
+    record: RepositoryRecord,
+    repository: Repository,
+    request: AccessRequest,
+    options: O,
+    work: (options: O) => Promise<T>,
+  ): Promise<T> {
+    const { questions } = this.#options;
+    const isOpen = await questions.isOpen(record, repository, request, options);
+    if (isOpen === false) throw this.#hidden(request.kind);
+    if (isOpen === undefined) this.#require(record, request.kind);
+    try {
+      const answer = await work(options);
+      const isAnswer = request.kind === 'blob' || request.kind === 'tags'; // that it may be pulled is not said
+      return isAnswer ? answer : await this.#checked(record, request.kind, answer);
+    } finally {
+      questions.release(record, request);
+    }
+  }
+
   /** Whether the upstream serves it anonymously. Undefined: it couldn't say, and the kept visibility decides. */
-  async #ask(repository: Repository, request: AccessRequest): Promise<boolean | undefined> {
+  async #ask(
+    repository: Repository,
+    request: AccessRequest,
+    requestId: string | undefined,
+  ): Promise<boolean | undefined> {
     const { origin, signal } = this.#options;
-    const anonymous = { signal, anonymous: true };
+    const trace = requestId === undefined ? {} : { requestId };
+    const anonymous = { signal, anonymous: true, ...trace };
     try {
       if (request.kind === 'tags') await origin.tags(repository, { ...anonymous, n: 1 });
       else if (request.kind === 'blob') await origin.stat(repository, request.digest, anonymous);
-      else await origin.resolve(repository, subjectOf(request), { signal });
+      else await origin.resolve(repository, subjectOf(request), { signal, ...trace });
     } catch (error) {
       if (isRefused(error)) return false;
       if (error instanceof UpstreamError) return undefined;

@@ -2,13 +2,14 @@
  * Which repositories this mirror serves, by canonical name (`docker.io/library/alpine`), to whom, and their list
  * (`/v2/_catalog`). Records of an upstream that is no longer configured are not served.
  */
-import { SingleFlight } from '../../lib/single-flight.ts';
+import { TimeSlice } from '../../lib/time-slice.ts';
+import { waitFor } from '../../lib/wait.ts';
 import { isRepository, type RepositoryPredicate } from '../../oci/name.ts';
 import { anonymousCaller, type Caller } from '../../registry/caller.ts';
 import type { PageOptions, RepositoriesPage, RepositoryCatalog } from '../../registry/registry.ts';
 import type { Records } from '../../store/records/records.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
-import { byText, cutPage } from '../lists/paginate.ts';
+import { byText, firstAfter } from '../lists/paginate.ts';
 import { isKnownPublic } from './visibility.ts';
 
 export interface ServedUpstream {
@@ -19,11 +20,10 @@ export interface ServedUpstream {
 }
 
 export class ServedRepositories implements RepositoryCatalog {
-  readonly #records: Pick<Records, 'open' | 'names' | 'flush'>;
+  readonly #records: Pick<Records, 'open' | 'allNames' | 'names' | 'visibilityOf'>;
   readonly #upstreams = new Map<string, ServedUpstream>();
-  readonly #reads = new SingleFlight<readonly string[]>();
 
-  constructor(records: Pick<Records, 'open' | 'names' | 'flush'>) {
+  constructor(records: Pick<Records, 'open' | 'allNames' | 'names' | 'visibilityOf'>) {
     this.#records = records;
   }
 
@@ -43,14 +43,27 @@ export class ServedRepositories implements RepositoryCatalog {
     return this.#servedBy(name) === undefined ? undefined : this.#records.open(name);
   }
 
-  /** What the caller may pull of what is held, read from the records on disk. Errors: `StoreError` scan. */
+  /** Canonical names of all that is held, sorted by code units; to whom they may be shown is another question. */
+  names(): readonly string[] {
+    return this.#records.names();
+  }
+
+  /** What the caller may pull of what is held, from memory: no look at the disk once the store was read. Errors: `StoreError` scan. */
   async repositories(options: PageOptions): Promise<RepositoriesPage> {
-    const { value: names } = await this.#reads.run('all', options.signal, () => this.#readNames());
-    const { caller = anonymousCaller } = options;
-    const allowed: string[] = [];
-    for (const name of names) if (await this.#mayPull(name, caller)) allowed.push(name);
-    const { entries, next } = cutPage(allowed, byText, options);
-    return { outcome: 'hit', repositories: entries, ...(next && { next }) };
+    const { caller = anonymousCaller, signal, n = Infinity } = options;
+    const names = await waitFor(this.#records.allNames(), signal);
+    const slice = new TimeSlice();
+    const repositories: string[] = [];
+    for (let at = firstAfter(names, byText, options.last); at < names.length && n > 0; at += 1) {
+      const name = names[at] ?? '';
+      if (slice.isOver) await slice.next();
+      if (!(await this.#mayPull(name, caller))) continue;
+      const last = repositories.at(-1);
+      if (repositories.length === n && last !== undefined)
+        return { outcome: 'hit', repositories, next: { last, n } };
+      repositories.push(name);
+    }
+    return { outcome: 'hit', repositories };
   }
 
   async #mayPull(name: string, caller: Caller): Promise<boolean> {
@@ -58,14 +71,7 @@ export class ServedRepositories implements RepositoryCatalog {
     if (upstream === undefined) return false;
     if (!upstream.isGuarded) return caller.mayPull(name, 'public');
     if (caller.mayPull(name, 'private')) return true;
-    return caller.mayPull(name, 'public') && isKnownPublic(await this.#records.open(name));
-  }
-
-  async #readNames(): Promise<readonly string[]> {
-    await this.#records.flush(); // a repository that was pulled a moment ago is on disk then
-    const names: string[] = [];
-    for await (const name of this.#records.names()) names.push(name);
-    return names.sort(byText);
+    return caller.mayPull(name, 'public') && (await this.#records.visibilityOf(name)) === 'public';
   }
 
   #servedBy(name: string): ServedUpstream | undefined {

@@ -74,9 +74,17 @@ export class KnownVisibility {
   }
 }
 
+/** Answers that are here already: see `anonymous-questions.ts`. */
+export interface AnsweredQuestions {
+  resolved(record: RepositoryRecord, reference: Reference): ResolveAnswer | undefined;
+  manifest(record: RepositoryRecord, reference: Reference): ManifestAnswer | undefined;
+}
+
 export interface VisibilityCheckOptions {
   readonly origin: Origin;
   readonly visibility: KnownVisibility;
+  /** What was asked for callers without rights a moment ago. */
+  readonly questions?: AnsweredQuestions;
   /** The record of one of its repositories. */
   open(repository: Repository): Promise<RepositoryRecord>;
 }
@@ -98,23 +106,31 @@ export class VisibilityCheck {
   async resolve(repository: Repository, reference: Reference, options: ReadOptions): Promise<ResolveAnswer> {
     const { visibility, open } = this.#options;
     const record = await open(repository);
+    const answered = this.#options.questions?.resolved(record, reference);
+    if (answered !== undefined) return answered;
     const ask = (asked: ReadOptions) => this.#origin.resolve(repository, reference, asked);
     const known = visibility.standing(record);
     if (known.isFresh && known.visibility === 'private') return ask(options);
-    if (known.isFresh && isDigest(reference)) return ask({ ...options, anonymous: true });
+    if (known.isFresh && isDigest(reference)) return askAnonymously(options, ask);
     return this.#findOut(record, options, ask);
   }
 
-  /** GET. While the visibility is fresh it uses the credentials, which have the larger pull limit. Errors: UpstreamError. */
+  /**
+   * GET. While the visibility is fresh it uses the credentials, which have the larger pull limit; but not by digest through a
+   * public repository, since some registries give out any digest that the account may see. Errors: UpstreamError.
+   */
   async manifest(
     repository: Repository,
     reference: Reference,
     options: ReadOptions,
   ): Promise<ManifestAnswer> {
     const record = await this.#options.open(repository);
+    const answered = this.#options.questions?.manifest(record, reference);
+    if (answered !== undefined) return answered;
     const ask = (asked: ReadOptions) => this.#origin.manifest(repository, reference, asked);
     const { visibility, isFresh } = this.#options.visibility.standing(record);
     if (!isFresh) return this.#findOut(record, options, ask);
+    if (visibility === 'public' && isDigest(reference)) return askAnonymously(options, ask);
     return visibility === 'public' ? this.#askPublic(options, ask) : ask(options);
   }
 
@@ -190,6 +206,19 @@ export class VisibilityCheck {
   ): Promise<T & { readonly anonymous?: boolean }> {
     if (options.anonymous !== undefined) return options;
     return isKnownPublic(await this.#options.open(repository)) ? { ...options, anonymous: true } : options;
+  }
+}
+
+/** Without the credentials; with them only when the pull limit of all others is used up. */
+async function askAnonymously<T>(
+  options: ReadOptions,
+  ask: (options: ReadOptions) => Promise<T>,
+): Promise<T> {
+  try {
+    return await ask({ ...options, anonymous: true });
+  } catch (error) {
+    if (isLimited(error) && options.anonymous !== true) return ask({ ...options, anonymous: false });
+    throw error;
   }
 }
 

@@ -130,6 +130,7 @@ export class ColdBlob {
       await awaitFirstByte(opened, firstOf(range), {
         upstream: source.upstream,
         endsAtMs: joined.endsAtMs,
+        queue: download.queue,
         signal,
       });
       await waitFor(download.ready(opened), signal).catch(error => {
@@ -182,6 +183,7 @@ export class ColdBlob {
       await awaitFirstByte(opened, range.first, {
         upstream: source.upstream,
         endsAtMs: joined.endsAtMs,
+        queue: download.queue,
         signal,
         hasFailed: () => ranged.failure !== undefined,
       });

@@ -5,12 +5,15 @@
 import { waitFor } from '../../lib/wait.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Ingest } from '../../store/ingest/ingest.ts';
+import type { OwnQueue } from '../download/waiters.ts';
 
 export interface FirstByteOptions {
   readonly upstream: string;
   /** When the time is over: on the clock of `performance.now()`. */
   readonly endsAtMs: number;
   readonly signal: AbortSignal;
+  /** Of the transfers that bring the byte: the time stands still while they wait there. */
+  readonly queue: OwnQueue;
   /** The request for these bytes has failed, and says why by itself. */
   hasFailed?(): boolean;
 }
@@ -20,14 +23,13 @@ export interface FirstByteOptions {
  * Errors: UpstreamError timeout; the signal's reason.
  */
 export async function awaitFirstByte(ingest: Ingest, at: number, options: FirstByteOptions): Promise<void> {
-  const { upstream, endsAtMs, signal, hasFailed } = options;
+  const { upstream, endsAtMs, signal, queue, hasFailed } = options;
   const heldBefore = ingest.heldBytes;
-  const leftMs = Math.max(0, endsAtMs - performance.now());
   let isLate = false;
-  const timer = setTimeout(() => {
+  const clock = new FirstByteClock(endsAtMs - performance.now(), queue, () => {
     isLate = true;
     ingest.wake();
-  }, leftMs);
+  });
   try {
     for (;;) {
       if (ingest.verified || ingest.failure !== undefined || hasFailed?.() === true) return;
@@ -37,7 +39,40 @@ export async function awaitFirstByte(ingest: Ingest, at: number, options: FirstB
       await waitFor(changed, signal).finally(cancel);
     }
   } finally {
-    clearTimeout(timer);
+    clock.stop();
+  }
+}
+
+/** The time that an upstream has for the first byte. It stands still while the transfers wait in a queue of this mirror's own. */
+export class FirstByteClock {
+  readonly #queue: OwnQueue | undefined;
+  readonly #onLate: () => void;
+  readonly #unwatch: (() => void) | undefined;
+  #leftMs: number;
+  #startedAtMs = 0;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(leftMs: number, queue: OwnQueue | undefined, onLate: () => void) {
+    this.#leftMs = leftMs;
+    this.#queue = queue;
+    this.#onLate = onLate;
+    this.#unwatch = queue?.watch(() => this.#update());
+    this.#update();
+  }
+
+  /** Idempotent. */
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#unwatch?.();
+  }
+
+  #update(): void {
+    const nowMs = performance.now();
+    if (this.#timer !== undefined) this.#leftMs -= nowMs - this.#startedAtMs;
+    clearTimeout(this.#timer);
+    this.#startedAtMs = nowMs;
+    const isQueued = this.#queue?.isWaiting === true;
+    this.#timer = isQueued ? undefined : setTimeout(this.#onLate, Math.max(0, this.#leftMs));
   }
 }
 

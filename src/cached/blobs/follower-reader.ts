@@ -10,6 +10,7 @@ import { type Follower, verifyFirstBytes } from '../../store/ingest/follower.ts'
 import { MismatchError, NoRoomError } from '../../store/store-error.ts';
 import type { Observer } from '../../telemetry/observer.ts';
 import type { Chunk } from '../download/resume.ts';
+import type { OwnQueue } from '../download/waiters.ts';
 
 export interface FollowerReaderOptions {
   readonly follower: Follower;
@@ -87,6 +88,8 @@ export interface PassthroughReaderOptions {
   size(): number | undefined;
   /** Ends the transfer. */
   abort(): void;
+  /** Of the transfer. Absent: it has begun. */
+  readonly queue?: OwnQueue;
   /** An error that it returns is thrown instead. */
   onMismatch(error: MismatchError): unknown;
 }
@@ -111,6 +114,10 @@ export class PassthroughReader implements BlobReader {
   /** Of the whole blob, in bytes; undefined while unknown. */
   get size(): number | undefined {
     return this.#options.size();
+  }
+
+  get queue(): OwnQueue | undefined {
+    return this.#options.queue;
   }
 
   /** A byte has come from the source, whether it may be given out yet or not. */

@@ -15,7 +15,8 @@ import type { MismatchError, NoRoomError } from '../../store/store-error.ts';
 import type { Observer } from '../../telemetry/observer.ts';
 import type { Transfer } from '../download/reserved-room.ts';
 import { resumeTransfer, SourceList, type TransferPolicy } from '../download/resume.ts';
-import { silent } from './first-byte.ts';
+import { OwnQueue } from '../download/waiters.ts';
+import { FirstByteClock, silent } from './first-byte.ts';
 import { PassthroughReader, wrongBytes } from './follower-reader.ts';
 
 export interface PassthroughOptions {
@@ -142,6 +143,7 @@ export class Passthrough {
   ): PassthroughReader {
     const { policy, observer, now } = this.#options;
     const controller = new AbortController();
+    const queue = new OwnQueue();
     let size = expectedSize;
     const chunks = resumeTransfer({
       sources: new SourceList([source]),
@@ -152,14 +154,14 @@ export class Passthrough {
       signal: AbortSignal.any([controller.signal, this.#options.signal]),
       observer,
       now,
-      isBackground: () => false,
+      onQueue: isWaiting => queue.report(isWaiting),
       onOpened: (_source, opened) => {
         size = opened ?? size;
       },
     });
     const abort = () => controller.abort();
     const onMismatch = this.#onMismatch(digest, source.upstream);
-    return new PassthroughReader({ digest, chunks, hash, size: () => size, abort, onMismatch });
+    return new PassthroughReader({ digest, chunks, hash, size: () => size, abort, onMismatch, queue });
   }
 
   /** Waits for the first bytes; without one within `first_byte` the client may ask its next source. */
@@ -170,16 +172,16 @@ export class Passthrough {
     signal: AbortSignal,
   ): Promise<void> {
     const late = new AbortController();
-    const timer = setTimeout(() => {
+    const clock = new FirstByteClock(this.#options.policy.firstByteMs, reader.queue, () => {
       if (!reader.hasBegun) late.abort(silent(upstream, digest));
-    }, this.#options.policy.firstByteMs);
+    });
     try {
       await waitFor(reader.prime(), AbortSignal.any([signal, late.signal]));
     } catch (error) {
       await reader.close();
       throw error;
     } finally {
-      clearTimeout(timer);
+      clock.stop();
     }
   }
 

@@ -16,7 +16,7 @@ import { type FetchRequest, GapFetcher } from './gap-fetcher.ts';
 import { fetchWhole } from './parallel-transfer.ts';
 import { ReservedRoom, type Transfer, TransferHandoff } from './reserved-room.ts';
 import type { SourceList, TransferPolicy } from './resume.ts';
-import { RangeRequest, Waiters } from './waiters.ts';
+import { DownloadPriority, OwnQueue, RangeRequest, Waiters } from './waiters.ts';
 
 export interface DownloadOptions {
   readonly digest: Digest;
@@ -53,8 +53,18 @@ export class Download {
   });
   #ingest: Ingest | undefined;
   #fetcher: GapFetcher | undefined;
-  /** Before its first follower a download counts as live: a client is waiting for it to open. */
-  #wasFollowed = false;
+  /** Before its first client has followed or left it, a download counts as live: that client waits for it to open. */
+  #hadClient = false;
+  /** A client that has not said yet what it waits for counts, and one that took the transfer over. */
+  readonly #priority = new DownloadPriority(
+    () =>
+      !this.#hadClient ||
+      this.#ingest?.followers !== 0 ||
+      this.#waiters.hasUndecided ||
+      this.#handoff.isOffered,
+  );
+  /** Of all its transfers. */
+  readonly queue = new OwnQueue();
   readonly #abandon = new AbortController();
   /** Ends ranges that are being fetched when the download ends by itself. */
   readonly #end = new AbortController();
@@ -83,11 +93,15 @@ export class Download {
 
   /** Keeps it from ending for want of clients, until `leave`. False: it is ending already. */
   enter(): boolean {
-    return !this.#abandon.signal.aborted && this.#waiters.enter();
+    const hasEntered = !this.#abandon.signal.aborted && this.#waiters.enter();
+    this.#priority.update();
+    return hasEntered;
   }
 
   leave(): void {
     this.#waiters.leave();
+    this.#hadClient = true;
+    this.#priority.update();
     this.#endIfUnused();
   }
 
@@ -102,7 +116,8 @@ export class Download {
     if (ingest === undefined || fetcher === undefined) return undefined;
     const { finish } = this.#options;
     const signal = AbortSignal.any([this.#options.signal, this.#abandon.signal, this.#end.signal]);
-    return new RangeRequest({ ingest, fetcher, waiters, source, from, end, finish, signal });
+    const shared = { ingest, fetcher, waiters, priority: this.#priority, queue: this.queue };
+    return new RangeRequest({ ...shared, source, from, end, finish, signal });
   }
 
   /** The transfer that met a full store, with its first bytes: for one client, once. */
@@ -179,7 +194,8 @@ export class Download {
       end: Number.POSITIVE_INFINITY,
       sources,
       signal: AbortSignal.any([this.#options.signal, this.#abandon.signal]),
-      isBackground: () => this.#wasFollowed && ingest.followers === 0,
+      priority: this.#priority,
+      onQueue: isWaiting => this.queue.report(isWaiting),
       onHandoff: (first, rest) => this.#handoff.offer(first, rest),
     };
     let hasEarlierBytes = ingest.heldBytes > 0;
@@ -241,7 +257,8 @@ export class Download {
   }
 
   #followersChanged(count: number): void {
-    this.#wasFollowed = true;
+    this.#hadClient = true;
+    this.#priority.update();
     if (count > 0) return;
     if (this.#handoff.isOffered && this.#ingest?.failure !== undefined) this.#handoff.drop();
     this.#endIfUnused();
@@ -250,7 +267,7 @@ export class Download {
   /** A client that changes from its range to the whole has no follower for a moment, but is still here. */
   #endIfUnused(): void {
     if (this.#options.finish === 'always' || this.#handoff.isOffered || this.#waiters.hasUndecided) return;
-    if (!this.#wasFollowed || this.#ingest?.followers !== 0) return;
+    if (!this.#hadClient || this.#ingest?.followers !== 0) return;
     this.#abandon.abort(new Error('the last client has left'));
   }
 }

@@ -3,6 +3,7 @@
  * disk or in flight is fetched again: a request is cut into the gaps that are left, and each gap is one transfer.
  */
 
+import type { TransferPriority } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Ingest } from '../../store/ingest/ingest.ts';
 import type { Observer } from '../../telemetry/observer.ts';
@@ -35,7 +36,9 @@ export interface FetchRequest {
   readonly end: number;
   readonly sources: SourceList;
   readonly signal: AbortSignal;
-  isBackground(): boolean;
+  readonly priority: TransferPriority;
+  /** See `BlobSource.open`. */
+  onQueue(isWaiting: boolean): void;
   /** So many bytes have come for it. */
   onBytes?(count: number): void;
   /** There was no room for the first byte of the blob: the transfer that brings it. */
@@ -198,7 +201,8 @@ export class GapFetcher {
       now,
       hasBegun,
       isOfWhole: request.end === Infinity,
-      isBackground: request.isBackground,
+      priority: request.priority,
+      onQueue: isWaiting => request.onQueue(isWaiting),
       onOpened: (_source, size, isConfirmed) => {
         this.#answered = true;
         if (isConfirmed) this.#confirmedSize = size;

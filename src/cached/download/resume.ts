@@ -1,16 +1,24 @@
 /**
- * One transfer that outlives its connections: the bytes of a blob from `from` on. After a cut, a stall or a refusal it goes
- * on with a Range at the next source, until the end or until no byte came for `giveUpMs`. Chunks come in order, without
- * gaps, and never from a blob of another length. The caller verifies the digest.
+ * One transfer that outlives its connections: the bytes of a blob from `from` on. After a cut, a stall, a refusal, or a minute
+ * below the minimum rate it goes on with a Range at the next source, until the end or until no byte came for `giveUpMs`. Chunks
+ * come in order, without gaps, and never from a blob of another length. The caller verifies the digest.
  */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { BlobSource, OpenedSource } from '../../registry/registry.ts';
+import {
+  type BlobSource,
+  type OpenedSource,
+  type TransferPriority,
+  TransferYielded,
+} from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Observer, ResumeCause } from '../../telemetry/observer.ts';
+import { TransferGuard } from './transfer-guard.ts';
 
 export interface TransferPolicy {
   readonly stallMs: number;
   readonly giveUpMs: number;
+  /** Bytes per second, over a minute; 0: none. */
+  readonly minRate: number;
 }
 
 export interface ResumeOptions {
@@ -30,8 +38,10 @@ export interface ResumeOptions {
   readonly isOfWhole?: boolean;
   /** A source answers a closed range with the whole blob, from `start` on. True: all of it is taken, to the blob's end. */
   onWhole?(start: number): boolean;
-  /** No client waits for these bytes: the next request may queue until live transfers are done. */
-  isBackground(): boolean;
+  /** In the background it gives its connection away where that is needed, and one that only drips ends it. */
+  readonly priority?: TransferPriority;
+  /** See `BlobSource.open`. */
+  onQueue(isWaiting: boolean): void;
   /** A source answered; `size` of the whole blob, if it is known, and whether this source says it too. */
   onOpened(source: BlobSource, size: number | undefined, isConfirmed: boolean): void;
 }
@@ -59,12 +69,18 @@ export async function* resumeTransfer(options: ResumeOptions): AsyncGenerator<Ch
     signal.throwIfAborted();
     if (isDone(at, stopOf(end, size))) return;
     const source = sources.current();
-    const guard = new StallGuard(policy.stallMs, signal);
+    const guard = new TransferGuard(policy, now, signal);
     let isOpening = true;
+    let queuedAt = now();
     try {
       const opened = await source.open(rangeless.has(source) ? 0 : at, {
         signal: guard.signal,
-        background: options.isBackground(),
+        ...(options.priority !== undefined && { priority: options.priority }),
+        onQueue: isWaiting => {
+          if (isWaiting) queuedAt = now();
+          else progressAt += Math.max(0, now() - queuedAt); // no time of the source's
+          options.onQueue(isWaiting);
+        },
         ...(end === undefined || rangeless.has(source) ? {} : { end: stopOf(end, size) ?? end }),
         ...(options.isOfWhole === true && { isWhole: true }),
         ...(size === undefined ? {} : { expectedSize: size }),
@@ -100,10 +116,13 @@ export async function* resumeTransfer(options: ResumeOptions): AsyncGenerator<Ch
     } catch (thrown) {
       guard.abort(thrown);
       signal.throwIfAborted();
-      const stallText = `no byte came for ${policy.stallMs} ms`;
-      const error = guard.stalled ? blobError(source.upstream, 'timeout', stallText, thrown) : thrown;
+      if (thrown instanceof TransferYielded) continue; // it queues for another connection
+      const { ended } = guard;
+      const error =
+        ended === undefined ? thrown : blobError(source.upstream, 'timeout', ended.message, thrown);
       if (!(error instanceof UpstreamError)) throw error;
-      cause ??= guard.stalled ? 'stall' : isOpening ? causeOf(error) : 'cut';
+      cause ??= ended?.cause ?? (isOpening ? causeOf(error) : 'cut');
+      if (ended?.cause === 'slow' && options.priority?.isBackground === true) throw error;
       const mayReadAll = end === undefined ? at > 0 : options.isOfWhole === true;
       if (error.failure === 'range' && mayReadAll && !rangeless.has(source)) {
         rangeless.add(source); // the source is read from its start, and what is here is skipped
@@ -162,75 +181,6 @@ function causeOf({ failure }: UpstreamError): ResumeCause {
   if (failure === 'status' || failure === 'limited' || failure === 'paused') return 'status';
   if (failure === 'mismatch') return 'mismatch';
   return failure === 'unreachable' || failure === 'breaker' ? 'refused' : 'cut';
-}
-
-/**
- * Aborts one connection that has gone silent. The clock runs only while the transfer waits for the source: a slow client is
- * no stall. One timer per connection, re-armed for each chunk.
- */
-export class StallGuard {
-  readonly #controller = new AbortController();
-  readonly #stallMs: number;
-  readonly #outer: AbortSignal;
-  readonly #onOuterAbort: () => void;
-  #timer: NodeJS.Timeout | undefined;
-  #waiting = false;
-  #stalled = false;
-
-  constructor(stallMs: number, outer: AbortSignal) {
-    this.#stallMs = stallMs;
-    this.#outer = outer;
-    this.#onOuterAbort = () => this.#controller.abort(outer.reason);
-    outer.addEventListener('abort', this.#onOuterAbort, { once: true });
-    if (outer.aborted) this.#onOuterAbort();
-  }
-
-  /** For the source: aborted by the outer signal or by a stall. */
-  get signal(): AbortSignal {
-    return this.#controller.signal;
-  }
-
-  get stalled(): boolean {
-    return this.#stalled;
-  }
-
-  async *watch(stream: AsyncIterable<Buffer>): AsyncGenerator<Buffer, void, void> {
-    const iterator = stream[Symbol.asyncIterator]();
-    this.#timer = setTimeout(() => this.#expire(), this.#stallMs);
-    try {
-      while (true) {
-        this.#timer.refresh();
-        this.#waiting = true;
-        const { done, value } = await iterator.next();
-        this.#waiting = false;
-        if (done === true) return;
-        yield value;
-      }
-    } finally {
-      this.#waiting = false;
-      await iterator.return?.();
-    }
-  }
-
-  /** Ends a transfer that isn't needed any more, also one whose stream was never read. */
-  abort(reason: unknown): void {
-    this.#controller.abort(reason);
-  }
-
-  /** Idempotent. */
-  close(): void {
-    clearTimeout(this.#timer);
-    this.#outer.removeEventListener('abort', this.#onOuterAbort);
-  }
-
-  #expire(): void {
-    if (!this.#waiting) {
-      this.#timer?.refresh();
-      return;
-    }
-    this.#stalled = true;
-    this.#controller.abort(new Error(`no byte for ${this.#stallMs} ms`));
-  }
 }
 
 /**

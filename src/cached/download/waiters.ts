@@ -3,7 +3,7 @@
  * them waits, or has joined it and not said yet for what.
  */
 import { Notifier } from '../../lib/wait.ts';
-import type { BlobSource } from '../../registry/registry.ts';
+import type { BlobSource, TransferPriority } from '../../registry/registry.ts';
 import type { Follower } from '../../store/ingest/follower.ts';
 import type { Ingest } from '../../store/ingest/ingest.ts';
 import type { GapFetcher } from './gap-fetcher.ts';
@@ -75,6 +75,51 @@ export class Waiters {
   }
 }
 
+/** Background, as long as no client waits for it. */
+export class DownloadPriority implements TransferPriority {
+  readonly #hasClient: () => boolean;
+  readonly #watchers = new Set<() => void>();
+
+  constructor(hasClient: () => boolean) {
+    this.#hasClient = hasClient;
+  }
+
+  get isBackground(): boolean {
+    return !this.#hasClient();
+  }
+
+  watch(onChange: () => void): () => void {
+    this.#watchers.add(onChange);
+    return () => this.#watchers.delete(onChange);
+  }
+
+  /** Clients came or left. */
+  update(): void {
+    for (const onChange of [...this.#watchers]) onChange();
+  }
+}
+
+/** Whether transfers of one download wait in a queue of this mirror's own: that is no silence of the upstream. */
+export class OwnQueue {
+  readonly #watchers = new Set<() => void>();
+  #waiting = 0;
+
+  get isWaiting(): boolean {
+    return this.#waiting > 0;
+  }
+
+  report(isWaiting: boolean): void {
+    this.#waiting += isWaiting ? 1 : -1;
+    for (const onChange of [...this.#watchers]) onChange();
+  }
+
+  /** `onChange` is called at each change, until the function it gives is called. */
+  watch(onChange: () => void): () => void {
+    this.#watchers.add(onChange);
+    return () => this.#watchers.delete(onChange);
+  }
+}
+
 export interface RangeRequestOptions {
   readonly ingest: Ingest;
   readonly fetcher: GapFetcher;
@@ -85,6 +130,9 @@ export interface RangeRequestOptions {
   readonly from: number;
   readonly end: number;
   readonly finish: 'always' | 'never';
+  /** Both of the whole download, which may wait for this range. */
+  readonly priority: TransferPriority;
+  readonly queue: OwnQueue;
   readonly signal: AbortSignal;
 }
 
@@ -98,7 +146,6 @@ export class RangeRequest {
   readonly isMiss: boolean;
   readonly #options: RangeRequestOptions;
   readonly #leave = new AbortController();
-  #hasLeft = false;
   #failure: Error | undefined;
 
   constructor(options: RangeRequestOptions) {
@@ -131,20 +178,20 @@ export class RangeRequest {
 
   /** Its client has left. Idempotent. */
   leave(): void {
-    this.#hasLeft = true;
     if (this.#options.finish === 'never') this.#leave.abort(new Error('the client has left'));
   }
 
   /** Resolves when its bytes are there, or won't come. Never rejects. */
   async #fetch(): Promise<void> {
-    const { ingest, fetcher, source, from, end, signal, waiters } = this.#options;
+    const { ingest, fetcher, source, from, end, priority, queue, signal, waiters } = this.#options;
     try {
       const hasRoom = await fetcher.fetch({
         from,
         end,
         sources: new SourceList([source]),
         signal: AbortSignal.any([signal, this.#leave.signal]),
-        isBackground: () => this.#hasLeft,
+        priority,
+        onQueue: isWaiting => queue.report(isWaiting),
       });
       if (hasRoom) return;
       this.#failure = ingest.noRoom();

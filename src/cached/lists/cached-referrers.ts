@@ -119,7 +119,7 @@ export class CachedReferrers {
         const named = parseKey(key);
         if (end !== 'whole' || named === undefined) return;
         if (this.#options.knows?.(named.recordName, named.digest) === true)
-          files.write(named.recordName, { checkedAt, text: bytes.toString('base64') }, named.digest);
+          files.write(named.recordName, { checkedAt, pieces: [bytes.toString('base64')] }, named.digest);
       },
     };
   }

@@ -131,9 +131,17 @@ function keptTags(files: Pick<ListFiles, 'read' | 'write' | 'remove'>): KeptList
       if (!key.includes('?')) files.remove(key);
     },
     write: (key, { checkedAt, value: { end, tags } }) => {
-      if (end === 'whole' && !key.includes('?')) files.write(key, { checkedAt, text: tags.join('\n') });
+      if (end === 'whole' && !key.includes('?')) files.write(key, { checkedAt, pieces: joinTags(tags) });
     },
   };
+}
+
+const tagsPerPiece = 1000;
+
+/** One a line. */
+function* joinTags(tags: readonly string[]): Generator<string, void, void> {
+  for (let at = 0; at < tags.length; at += tagsPerPiece)
+    yield `${at === 0 ? '' : '\n'}${tags.slice(at, at + tagsPerPiece).join('\n')}`;
 }
 
 export function createTagListMemory(): ListMemory<HeldTags> {

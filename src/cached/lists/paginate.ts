@@ -104,7 +104,7 @@ export function cutPage(
   page: { readonly n?: number; readonly last?: string },
 ): CutPage {
   const { n, last } = page;
-  const start = last === undefined ? 0 : firstAfter(sorted, order, last);
+  const start = firstAfter(sorted, order, last);
   const end = n === undefined ? sorted.length : Math.min(sorted.length, start + n);
   const entries = sorted.slice(start, end);
   const latest = entries.at(-1);
@@ -112,7 +112,9 @@ export function cutPage(
   return { entries, next: { last: latest, n } };
 }
 
-function firstAfter(sorted: readonly string[], order: Order, last: string): number {
+/** The index of the first entry after `last`; without it 0. */
+export function firstAfter(sorted: readonly string[], order: Order, last: string | undefined): number {
+  if (last === undefined) return 0;
   let low = 0;
   let high = sorted.length;
   while (low < high) {

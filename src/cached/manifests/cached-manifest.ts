@@ -23,6 +23,8 @@ export interface CachedManifestOptions {
   readonly links: Links;
   readonly sizes: DescriptorSizes;
   readonly offline: boolean;
+  /** Some of what is held is private: a question must not tell that it is held. */
+  readonly isGuarded: boolean;
   /** Any client may pull from this repository: its links are public. */
   isPublic(record: RepositoryRecord): boolean;
   /** A blob is held, and its bytes are verified or were when they came. */
@@ -189,7 +191,8 @@ export class CachedManifest {
     const origin = this.#origin;
     const { manifests, signal } = this.#options;
     const asked = { signal, ...trace };
-    const bytes = isDigest(reference) ? manifests.peekBytes(reference) : undefined;
+    const mayShow = !this.#options.isGuarded && isDigest(reference);
+    const bytes = mayShow ? manifests.peekBytes(reference) : undefined;
     if (isDigest(reference) && bytes !== undefined) {
       const held = await this.held(record, reference);
       if (held !== undefined) return { held, checkedAt: undefined };

@@ -2,25 +2,33 @@
  * Lists of a repository that outlive a restart, beside its record: `_tags`, and `_referrers-ALGORITHM-HEX` for each manifest. One
  * checksummed line per file, replaced by rename; damage costs a question. Only repositories that have a record get such files.
  */
-import { createHash } from 'node:crypto';
-import { readFile, rename, unlink, writeFile } from 'node:fs/promises';
+import { readdir, rename, stat, unlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Digest } from '../../oci/digest.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { StoreLayout } from '../layout.ts';
+import { readRegularBytes } from '../regular-file.ts';
 import { guardDisk, ignoreMissing, isMissing, StoreError, type StoreObserver } from '../store-error.ts';
-import { formatChecksummedLine, parseChecksummedLine } from './record-file.ts';
+import { formatListLine, parseListLine, type StoredList } from './list-line.ts';
 
-export interface StoredList {
-  readonly checkedAt: number;
-  /** What the cache made of the upstream's answer. */
-  readonly text: string;
+/** The text comes in pieces, which are asked for in slices of time. */
+export interface ListToStore extends Pick<StoredList, 'checkedAt'> {
+  readonly pieces: Iterable<string>;
 }
 
 export interface ListFilesOptions {
   readonly layout: StoreLayout;
   readonly observer: StoreObserver;
   readonly logger: Logger;
+  /** A repository's lists take so many bytes more, or less. */
+  onBytes?(repository: string, bytes: number): void;
+}
+
+const listPattern = /^(?:_tags|_referrers-.+)$/;
+
+/** A name in the folder of a record. */
+export function isListFile(name: string): boolean {
+  return listPattern.test(name);
 }
 
 /** A longer list costs its questions again after a restart. Characters. */
@@ -46,8 +54,8 @@ export class ListFiles {
     try {
       await this.#running.get(path);
       const { observer } = this.#options;
-      const text = await guardDisk(observer, 'record', () => readFile(path, 'utf8').catch(ignoreMissing));
-      return text === undefined ? undefined : parseList(parseChecksummedLine(text.trimEnd()));
+      const line = await guardDisk(observer, 'record', () => readRegularBytes(path));
+      return line === undefined ? undefined : await parseListLine(line);
     } catch (error) {
       this.#report(repository, error);
       return undefined;
@@ -55,29 +63,21 @@ export class ListFiles {
   }
 
   /** Takes effect later; a failure is reported. */
-  write(repository: string, list: StoredList, referrersOf?: Digest): void {
+  write(repository: string, list: ListToStore, referrersOf?: Digest): void {
     const path = this.#path(repository, referrersOf);
-    const sum = createHash('sha256').update(list.text).digest('base64');
-    const last = this.#written.get(path);
-    if (last?.sum === sum && list.checkedAt - last.checkedAt < confirmEveryMs) return;
-    this.#written.delete(path);
-    const [oldest] = this.#written.size >= maxWritten ? this.#written.keys() : [];
-    if (oldest !== undefined) this.#written.delete(oldest);
-    this.#written.set(path, { checkedAt: list.checkedAt, sum });
-    this.#queue(repository, path, list);
+    this.#queue(repository, path, () => this.#replace(repository, path, list));
   }
 
   /** The upstream has it no longer. */
   remove(repository: string, referrersOf?: Digest): void {
     const path = this.#path(repository, referrersOf);
-    this.#written.delete(path);
-    this.#queue(repository, path, undefined);
+    this.#queue(repository, path, () => this.#unlink(repository, path));
   }
 
-  #queue(repository: string, path: string, list: StoredList | undefined): void {
+  #queue(repository: string, path: string, work: () => Promise<void>): void {
     const before = this.#running.get(path) ?? Promise.resolve();
     const writing = before
-      .then(() => this.#replace(path, list))
+      .then(work)
       .catch(error => this.#report(repository, error))
       .finally(() => {
         if (this.#running.get(path) === writing) this.#running.delete(path);
@@ -90,18 +90,52 @@ export class ListFiles {
     await Promise.all(this.#running.values());
   }
 
-  async #replace(path: string, list: StoredList | undefined): Promise<void> {
+  /** All lists of a repository go. A failure is reported. */
+  async removeAll(repository: string): Promise<void> {
+    const folder = dirname(this.#options.layout.recordPath(repository));
+    const names = await readdir(folder).catch(() => []); // the folder of a record that is gone
+    for (const name of names.filter(isListFile)) {
+      const path = join(folder, name);
+      this.#queue(repository, path, () => this.#unlink(repository, path));
+    }
+    await Promise.all(names.map(name => this.#running.get(join(folder, name))));
+  }
+
+  async #replace(repository: string, path: string, { checkedAt, pieces }: ListToStore): Promise<void> {
+    const formatted = await formatListLine(checkedAt, pieces, maxText);
+    if (formatted === undefined) return this.#unlink(repository, path);
+    const { line, sum } = formatted;
+    const last = this.#written.get(path);
+    if (last?.sum === sum && checkedAt - last.checkedAt < confirmEveryMs) return;
     const { layout, observer } = this.#options;
     const temp = layout.tempPath();
     await guardDisk(observer, 'record', async () => {
-      if (list === undefined || list.text.length > maxText) return unlink(path).catch(ignoreMissing);
+      const before = await sizeOf(path);
       try {
-        await writeFile(temp, formatChecksummedLine(list), { mode: 0o640, flush: true });
+        await writeFile(temp, line, { mode: 0o640, flush: true });
         await rename(temp, path);
+        this.#options.onBytes?.(repository, line.length - before);
+        this.#note(path, { checkedAt, sum });
       } catch (error) {
         await unlink(temp).catch(() => undefined); // the first error is thrown
         if (!isMissing(error)) throw error; // no record: nothing is held of that repository
       }
+    });
+  }
+
+  #note(path: string, written: { readonly checkedAt: number; readonly sum: string }): void {
+    this.#written.delete(path);
+    const [oldest] = this.#written.size >= maxWritten ? this.#written.keys() : [];
+    if (oldest !== undefined) this.#written.delete(oldest);
+    this.#written.set(path, written);
+  }
+
+  async #unlink(repository: string, path: string): Promise<void> {
+    this.#written.delete(path);
+    await guardDisk(this.#options.observer, 'record', async () => {
+      const before = await sizeOf(path);
+      await unlink(path).catch(ignoreMissing);
+      this.#options.onBytes?.(repository, -before);
     });
   }
 
@@ -116,9 +150,6 @@ export class ListFiles {
   }
 }
 
-function parseList(value: unknown): StoredList | undefined {
-  if (typeof value !== 'object' || value === null || !('checkedAt' in value) || !('text' in value))
-    return undefined;
-  const { checkedAt, text } = value;
-  return typeof checkedAt === 'number' && typeof text === 'string' ? { checkedAt, text } : undefined;
+async function sizeOf(path: string): Promise<number> {
+  return (await stat(path).catch(ignoreMissing))?.size ?? 0;
 }

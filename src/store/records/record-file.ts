@@ -12,7 +12,7 @@ import { type Digest, isDigest } from '../../oci/digest.ts';
 import { type Descriptor, parseDescriptor } from '../../oci/manifest.ts';
 import { isTag, type Reference, type Tag } from '../../oci/name.ts';
 import { isOdd, moveOdd, openRegular, readRegular } from '../regular-file.ts';
-import { guardDisk, isMissing, StoreError, type StoreObserver } from '../store-error.ts';
+import { guardDisk, ignoreMissing, isMissing, StoreError, type StoreObserver } from '../store-error.ts';
 
 export type RecordEntry =
   | { readonly type: 'tag'; readonly tag: Tag; readonly descriptor: Descriptor; readonly checkedAt: number }
@@ -33,6 +33,8 @@ export interface RecordFileOptions {
   tempPath(): string;
   readonly observer: StoreObserver;
   onError(error: StoreError): void;
+  /** Of the file, after it was read or written; 0: there is none. */
+  onSize?(bytes: number): void;
 }
 
 export interface ReadRecord {
@@ -57,6 +59,8 @@ export class RecordFile {
   #torn = false;
   #running: Promise<void> | undefined;
   #failure: StoreError | undefined;
+  /** The file goes before anything more is written. */
+  #isRemoved = false;
 
   constructor(options: RecordFileOptions) {
     this.#options = options;
@@ -67,7 +71,10 @@ export class RecordFile {
     const { path, observer } = this.#options;
     const reading = guardDisk(observer, 'record', () => readRegular(path));
     const read = await reading.catch(async error => {
-      if (isOdd(error)) await guardDisk(observer, 'record', () => moveOdd(path, this.#options.tempPath()));
+      if (isOdd(error)) {
+        await guardDisk(observer, 'record', () => moveOdd(path, this.#options.tempPath()));
+        this.#setBytes(0);
+      }
       throw error;
     });
     const text = read ?? '';
@@ -84,7 +91,7 @@ export class RecordFile {
       else if (entry === 'foreign') this.#foreign.push(`${line}\n`);
       else entries.push(entry);
     }
-    this.#bytes = Buffer.byteLength(text);
+    this.#setBytes(Buffer.byteLength(text));
     this.#usefulBytes = this.#bytes / 2;
     return { entries, damaged };
   }
@@ -93,11 +100,15 @@ export class RecordFile {
   append(entry: RecordEntry, state: () => Iterable<RecordEntry>): void {
     this.#pending.push(formatChecksummedLine(entry));
     this.#compactTo = state;
-    this.#running ??= Promise.resolve()
-      .then(() => this.#writeAll())
-      .finally(() => {
-        this.#running = undefined;
-      });
+    this.#run();
+  }
+
+  /** The file goes, with what isn't written yet. What is appended later begins a new one. A failure is reported. */
+  remove(): void {
+    this.#pending = [];
+    this.#foreign.length = 0;
+    this.#isRemoved = true;
+    this.#run();
   }
 
   /** Of the last write; undefined when it went well. */
@@ -109,15 +120,30 @@ export class RecordFile {
     while (this.#running !== undefined) await this.#running;
   }
 
+  #run(): void {
+    this.#running ??= Promise.resolve()
+      .then(() => this.#writeAll())
+      .finally(() => {
+        this.#running = undefined;
+      });
+  }
+
+  #setBytes(bytes: number): void {
+    this.#bytes = bytes;
+    this.#options.onSize?.(bytes);
+  }
+
   async #writeAll(): Promise<void> {
-    while (this.#pending.length > 0) {
-      const text = (this.#torn ? '\n' : '') + this.#pending.join('');
-      this.#pending = [];
+    while (this.#isRemoved || this.#pending.length > 0) {
       try {
+        if (this.#isRemoved) await this.#unlink();
+        if (this.#pending.length === 0) continue;
+        const text = (this.#torn ? '\n' : '') + this.#pending.join('');
+        this.#pending = [];
         await guardDisk(this.#options.observer, 'record', () => this.#append(text));
         this.#torn = false;
         this.#failure = undefined;
-        this.#bytes += Buffer.byteLength(text);
+        this.#setBytes(this.#bytes + Buffer.byteLength(text));
         if (this.#bytes > compactAboveBytes && this.#bytes > 2 * this.#usefulBytes) await this.#compact();
       } catch (error) {
         if (!(error instanceof StoreError)) throw error;
@@ -126,6 +152,14 @@ export class RecordFile {
         this.#options.onError(error);
       }
     }
+  }
+
+  async #unlink(): Promise<void> {
+    this.#isRemoved = false;
+    const { path, observer } = this.#options;
+    await guardDisk(observer, 'record', () => unlink(path).catch(ignoreMissing));
+    this.#torn = false;
+    this.#setBytes(0);
   }
 
   async #append(text: string): Promise<void> {
@@ -154,12 +188,12 @@ export class RecordFile {
         await writeFile(temp, text, { mode: 0o640, flush: true });
         await rename(temp, this.#options.path);
       } catch (error) {
-        this.#pending = [...replaced, ...this.#pending];
+        if (!this.#isRemoved) this.#pending = [...replaced, ...this.#pending];
         await unlink(temp).catch(() => undefined); // the first error is thrown
         throw error;
       }
     });
-    this.#bytes = Buffer.byteLength(text);
+    this.#setBytes(Buffer.byteLength(text));
     this.#usefulBytes = this.#bytes;
   }
 }

@@ -1,14 +1,17 @@
 /**
  * All records of a store. A record in use is one object, so that its file has one writer. The last ones used stay in memory, older ones only
- * while they are in use, so names that clients make up cost no memory.
+ * while they are in use, so names that clients make up cost no memory. When a repository was last used is the mtime of its record.
  */
-import { readdir } from 'node:fs/promises';
-import { join, relative, sep } from 'node:path';
+import { rmdir, utimes } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import type { Digest } from '../../oci/digest.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { StoreLayout } from '../layout.ts';
 import { guardDisk, ignoreMissing, StoreError, type StoreObserver } from '../store-error.ts';
 import { ListFiles } from './list-files.ts';
-import { RecordFile } from './record-file.ts';
+import { type RecordEntry, RecordFile, type RepositoryVisibility } from './record-file.ts';
+import { findRecords } from './record-folders.ts';
+import { RecordTable, type UnusedRecord } from './record-table.ts';
 import { type OnEntry, RepositoryRecord } from './repository-record.ts';
 
 export interface RecordsOptions {
@@ -16,15 +19,24 @@ export interface RecordsOptions {
   readonly observer: StoreObserver;
   readonly logger: Logger;
   readonly onEntry?: OnEntry;
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number;
 }
 
 /** Records that stay in memory while they are not in use. */
 const maxRecent = 4096;
+/** The last use of a repository is written at most this often. */
+export const markUseEveryMs = 24 * 3600_000;
 
 export class Records {
   /** What upstreams said of whole lists, for after a restart. */
   readonly lists: ListFiles;
   readonly #options: RecordsOptions;
+  readonly #now: () => number;
+  readonly #table = new RecordTable();
+  #loading: Promise<void> | undefined;
+  #noted: Set<Digest> | undefined;
+  readonly #marking = new Set<Promise<void>>();
   readonly #opening = new Map<string, Promise<RepositoryRecord>>();
   readonly #known = new Map<string, WeakRef<RepositoryRecord>>();
   readonly #dead = new FinalizationRegistry((name: string) => this.#forget(name));
@@ -32,17 +44,31 @@ export class Records {
   readonly #recent = new Map<string, RepositoryRecord>();
 
   constructor(options: RecordsOptions) {
+    const { layout, observer, logger } = options;
     this.#options = options;
-    this.lists = new ListFiles(options);
+    this.#now = options.now ?? Date.now;
+    const onBytes = (name: string, bytes: number) => this.#table.addListBytes(name, bytes);
+    this.lists = new ListFiles({ layout, observer, logger, onBytes });
+  }
+
+  /** Of records and lists on disk. Complete once they were read with `load`. */
+  get bytes(): number {
+    return this.#table.bytes;
   }
 
   /**
-   * By canonical name (`docker.io/library/alpine`). A record that can't be read counts as empty and is reported; where the
+   * For a client, which uses the repository. By canonical name (`docker.io/library/alpine`). A record that can't be read counts as empty and is reported; where the
    * process was short of descriptors or memory, for this caller alone.
    * Errors: NAME_INVALID.
    */
   open(canonicalName: string): Promise<RepositoryRecord> {
     const known = this.peek(canonicalName);
+    return known === undefined ? this.#openUsed(canonicalName) : Promise.resolve(known);
+  }
+
+  /** As `open`, for those who only look: that is no use. */
+  look(canonicalName: string): Promise<RepositoryRecord> {
+    const known = this.#known.get(canonicalName)?.deref();
     if (known !== undefined) return Promise.resolve(known);
     let opening = this.#opening.get(canonicalName);
     if (opening === undefined) {
@@ -59,19 +85,76 @@ export class Records {
     return known;
   }
 
-  /** Canonical names of all records on disk, in no order. Errors: `StoreError` scan. */
-  async *names(): AsyncIterable<string> {
-    const root = this.#options.layout.recordsFolder;
-    const folders = [root];
-    for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
-      const path = folder;
-      const entries = await guardDisk(this.#options.observer, 'scan', () =>
-        readdir(path, { withFileTypes: true }).catch(ignoreMissing),
-      );
-      for (const entry of entries ?? []) {
-        if (entry.isDirectory()) folders.push(join(path, entry.name));
-        else if (entry.name === '_record') yield relative(root, path).split(sep).join('/');
-      }
+  async #openUsed(canonicalName: string): Promise<RepositoryRecord> {
+    const record = await this.look(canonicalName);
+    if (this.#known.has(canonicalName)) this.#use(record); // else it couldn't be read
+    return record;
+  }
+
+  async #load(): Promise<void> {
+    const { layout, observer } = this.#options;
+    for await (const { name, ...found } of findRecords(layout.recordsFolder, observer))
+      this.#table.found(name, found);
+  }
+
+  /** Reads the folders, once; what can't be read is tried again by the next caller. Errors: `StoreError` scan. */
+  load(): Promise<void> {
+    this.#loading ??= this.#load().catch(error => {
+      this.#loading = undefined;
+      throw error;
+    });
+    return this.#loading;
+  }
+
+  /** Canonical names of all records on disk, sorted by code units. Complete once `load` has resolved; no look at the disk. */
+  names(): readonly string[] {
+    return this.#table.names();
+  }
+
+  /** As `names`, complete. Errors: `StoreError` scan. */
+  async allNames(): Promise<readonly string[]> {
+    await this.load();
+    return this.names();
+  }
+
+  /** Undefined: not checked yet. A look at the disk where the record was never read. */
+  async visibilityOf(canonicalName: string): Promise<RepositoryVisibility | undefined> {
+    const known = this.#table.visibilityOf(canonicalName);
+    return known === 'unread' ? (await this.look(canonicalName)).visibility?.verdict : known;
+  }
+
+  /** Repositories without a use since then, the one used longest ago first. */
+  unusedSince(beforeMs: number): UnusedRecord[] {
+    return this.#table.unusedSince(beforeMs);
+  }
+
+  /** False: it was used since then. */
+  isUnusedSince(canonicalName: string, beforeMs: number): boolean {
+    return (this.#table.lastUseMs(canonicalName) ?? Infinity) < beforeMs;
+  }
+
+  /** A set that gets the digests of manifests as records come to name them, until the next call. */
+  noteManifests(isWanted: boolean): ReadonlySet<Digest> {
+    const noted = new Set<Digest>();
+    this.#noted = isWanted ? noted : undefined;
+    return noted;
+  }
+
+  /** Its record and its lists go. Resolves when they are gone, or the failure is reported. */
+  async remove(record: RepositoryRecord): Promise<void> {
+    const { layout } = this.#options;
+    await record.clear();
+    await this.lists.removeAll(record.name);
+    this.#table.forget(record.name);
+    for (let folder = dirname(layout.recordPath(record.name)); folder !== layout.recordsFolder; ) {
+      if (
+        !(await rmdir(folder).then(
+          () => true,
+          () => false,
+        ))
+      )
+        return; // other repositories lie below it
+      folder = dirname(folder);
     }
   }
 
@@ -79,6 +162,7 @@ export class Records {
   async flush(): Promise<void> {
     await Promise.allSettled([...this.#opening.values()]);
     await Promise.all([...this.#known.values()].map(known => known.deref()?.flush()));
+    await Promise.all(this.#marking);
     await this.lists.flush();
   }
 
@@ -92,16 +176,31 @@ export class Records {
     if (!isRead) return record;
     this.#known.set(canonicalName, new WeakRef(record));
     this.#dead.register(record, canonicalName);
-    this.#use(record);
     return record;
   }
 
   #use(record: RepositoryRecord): void {
+    const nowMs = this.#now();
+    if (Math.abs(nowMs - record.usedMs) >= markUseEveryMs) this.#markUse(record, nowMs);
     this.#recent.delete(record.name);
     this.#recent.set(record.name, record);
     if (this.#recent.size <= maxRecent) return;
     const [oldest] = this.#recent.keys();
     if (oldest !== undefined) this.#recent.delete(oldest);
+  }
+
+  #markUse(record: RepositoryRecord, nowMs: number): void {
+    record.usedMs = nowMs;
+    if (!this.#table.setLastUse(record.name, nowMs)) return; // it has no file: the first entry makes one
+    const path = this.#options.layout.recordPath(record.name);
+    const marking = guardDisk(this.#options.observer, 'record', () =>
+      utimes(path, nowMs / 1000, nowMs / 1000).catch(ignoreMissing),
+    )
+      .catch(error =>
+        this.#options.logger.warn('the last use of a repository could not be written', { error }),
+      )
+      .finally(() => this.#marking.delete(marking));
+    this.#marking.add(marking);
   }
 
   #forget(name: string): void {
@@ -111,22 +210,44 @@ export class Records {
   async #read(
     canonicalName: string,
   ): Promise<{ readonly record: RepositoryRecord; readonly isRead: boolean }> {
-    const { layout, observer, logger, onEntry } = this.#options;
+    const { layout, observer, logger } = this.#options;
+    const path = layout.recordPath(canonicalName);
     const file = new RecordFile({
-      path: layout.recordPath(canonicalName),
+      path,
       tempPath: () => layout.tempPath(),
       observer,
       onError: error => logger.warn('a record could not be written', { repository: canonicalName, error }),
+      onSize: bytes => this.#setBytes(canonicalName, bytes),
     });
+    const make = (entries: readonly RecordEntry[]) => {
+      const record = new RepositoryRecord(canonicalName, file, entries, (entry, of) =>
+        this.#heard(entry, of),
+      );
+      this.#table.setVisibility(canonicalName, record.visibility?.verdict);
+      record.usedMs = this.#table.lastUseMs(canonicalName) ?? 0;
+      return record;
+    };
     try {
       const { entries, damaged } = await file.read();
       if (damaged > 0)
         logger.warn('skipped damaged lines of a record', { repository: canonicalName, damaged });
-      return { record: new RepositoryRecord(canonicalName, file, entries, onEntry), isRead: true };
+      return { record: make(entries), isRead: true };
     } catch (error) {
       logger.warn('a record could not be read', { repository: canonicalName, error });
       const isRead = !(error instanceof StoreError && error.isPassing);
-      return { record: new RepositoryRecord(canonicalName, file, [], onEntry), isRead };
+      return { record: make([]), isRead };
     }
+  }
+
+  #setBytes(name: string, bytes: number): void {
+    this.#table.setRecordBytes(name, bytes);
+    const { usedMs = 0 } = this.#known.get(name)?.deref() ?? {};
+    if (usedMs > 0 && this.#table.lastUseMs(name) === undefined) this.#table.setLastUse(name, usedMs);
+  }
+
+  #heard(entry: RecordEntry, record: RepositoryRecord): void {
+    if (entry.type === 'visibility') this.#table.setVisibility(record.name, entry.verdict);
+    if (entry.type === 'manifest') this.#noted?.add(entry.descriptor.digest);
+    this.#options.onEntry?.(entry, record);
   }
 }

@@ -31,6 +31,8 @@ const maxMisses = 4096;
 export class RepositoryRecord {
   /** Canonical: `docker.io/library/alpine`. */
   readonly name: string;
+  /** When a client last used it, as `Records` knows: milliseconds since the epoch. */
+  usedMs = 0;
   readonly #file: RecordFile;
   readonly #tags = new Map<Tag, TagEntry>();
   readonly #writtenAt = new Map<Tag, number>();
@@ -176,6 +178,16 @@ export class RepositoryRecord {
   async requireWritten(): Promise<void> {
     await this.#file.flush();
     if (this.#file.failure !== undefined) throw this.#file.failure;
+  }
+
+  /** As if it had never been pulled; its file goes. Resolves when that is done, or its failure is reported. */
+  clear(): Promise<void> {
+    for (const known of [this.#tags, this.#writtenAt, this.#misses, this.#manifests, this.#links, this.#pins])
+      known.clear();
+    this.#visibility = undefined;
+    this.#visibilityWrittenAt = undefined;
+    this.#file.remove();
+    return this.#file.flush();
   }
 
   #append(entry: RecordEntry): void {

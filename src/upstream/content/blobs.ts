@@ -4,7 +4,6 @@
  */
 import { pipeline, type Transform } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
-import { Limit } from '../../lib/limit.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { buildEndpoint, parseEndpoint } from '../../oci/endpoint.ts';
 import { isManifestType, octetStream } from '../../oci/media-type.ts';
@@ -16,6 +15,7 @@ import type { Deadline, Operations } from '../request/deadline.ts';
 import { isRedirect, type RegistryRequest, type Reply } from '../request/redirects.ts';
 import type { Requester } from '../request/requester.ts';
 import { drain, encodingOf } from '../transport/body.ts';
+import type { SlotRequest, TransferSlots } from '../transport/transfer-slots.ts';
 import { headerOf } from '../transport/transport.ts';
 import type { Body } from '../transport/undici-parts.ts';
 import {
@@ -31,14 +31,12 @@ export interface BlobsOptions {
   readonly key: string;
   readonly requester: Requester;
   readonly operations: Operations;
-  readonly maxTransfers: number;
+  readonly slots: TransferSlots;
   readonly observer: Observer;
 }
 
-export interface OpenOptions {
-  readonly signal: AbortSignal;
-  /** No client waits for it: it may queue, and its deadline starts when it leaves the queue. */
-  readonly background?: boolean;
+/** Its deadline starts when it has a slot. */
+export interface OpenOptions extends SlotRequest {
   /** See `Operation.timeoutMs`. */
   readonly timeoutMs?: number | undefined;
   /** See `RegistryRequest.ignoreBreaker`. */
@@ -51,12 +49,9 @@ export interface OpenOptions {
 
 export class Blobs {
   readonly #options: BlobsOptions;
-  /** An eighth of the connections, so that live transfers never queue behind transfers that no client waits for. */
-  readonly #backgroundLimit: Limit;
 
   constructor(options: BlobsOptions) {
     this.#options = options;
-    this.#backgroundLimit = new Limit({ maxRunning: Math.max(1, Math.floor(options.maxTransfers / 8)) });
   }
 
   /**
@@ -106,7 +101,10 @@ export class Blobs {
     return size;
   }
 
-  /** GET of all or of one range. Errors: `UpstreamError`, of it `UnsatisfiableRange`; the signal's reason. */
+  /**
+   * GET of all or of one range. Errors: `UpstreamError`, of it `UnsatisfiableRange`; the signal's reason; for a background
+   * transfer, also while its body is read, `TransferYielded`.
+   */
   async open(
     repository: Repository,
     digest: Digest,
@@ -114,12 +112,15 @@ export class Blobs {
     options: OpenOptions,
   ): Promise<OpenedTransfer> {
     const { signal, timeoutMs, ignoreBreaker = false, target, expectedSize } = options;
-    const { key, observer, requester, operations } = this.#options;
-    const release = options.background === true ? await this.#backgroundLimit.acquire(signal) : undefined;
+    const { key, observer, requester, operations, slots } = this.#options;
+    const subject = `GET ${repository} ${digest}`;
+    operations.throwIfFailed({ kind: 'blob', subject, ignoreBreaker });
+    requester.throwIfAway('blob', ignoreBreaker);
+    const slot = await slots.acquire(options);
     const operation = {
       kind: 'blob',
-      subject: `GET ${repository} ${digest}`,
-      signal,
+      subject,
+      signal: AbortSignal.any([signal, slot.signal]),
       timeoutMs,
       ignoreBreaker,
       keepsDeadline: true,
@@ -145,7 +146,7 @@ export class Blobs {
         deadline.settle();
         reply.body.once('close', () => {
           deadline.dispose();
-          release?.();
+          slot.release();
         });
         return {
           ...extent,
@@ -159,7 +160,7 @@ export class Blobs {
         };
       });
     } catch (error) {
-      release?.();
+      slot.release();
       throw error;
     }
   }

@@ -93,15 +93,25 @@ export class Operations {
     this.#options = options;
   }
 
+  /** Errors: what the question failed with a moment ago. */
+  throwIfFailed({
+    kind,
+    subject,
+    decidedBy,
+    ignoreBreaker = false,
+  }: Pick<Operation, 'kind' | 'subject' | 'decidedBy' | 'ignoreBreaker'>): void {
+    for (const asked of ignoreBreaker ? [] : [subject, decidedBy])
+      if (asked !== undefined) this.#options.failures.throwIfFailed(`${kind} ${asked}`, kind);
+  }
+
   /** Errors: what `work` throws; the signal's reason; `UpstreamError` timeout when the time is over. */
   async run<T>(operation: Operation, work: (deadline: Deadline) => Promise<T>): Promise<T> {
-    const { kind, signal, requestId, ignoreBreaker = false, keepsDeadline = false } = operation;
+    const { kind, signal, requestId, keepsDeadline = false } = operation;
     const { failures, timers, key } = this.#options;
     const timeoutMs = operation.timeoutMs ?? this.#options.timeoutMs;
     signal.throwIfAborted();
     const subject = `${kind} ${operation.subject}`;
-    for (const asked of ignoreBreaker ? [] : [operation.subject, operation.decidedBy])
-      if (asked !== undefined) failures.throwIfFailed(`${kind} ${asked}`, kind);
+    this.throwIfFailed(operation);
     const message = `${key} did not answer within ${timeoutMs} ms`;
     const expired = (): Error => new UpstreamError({ upstream: key, kind, failure: 'timeout', message });
     const deadline = new Deadline({ timeoutMs, timers, caller: signal, requestId, expired });

@@ -37,7 +37,8 @@ export function isRefusal(error: unknown): error is UpstreamError {
 /** The time of one operation over several URLs. */
 export class FailoverClock {
   readonly #options: FailoverOptions;
-  readonly #endsAtMs: number;
+  #endsAtMs: number;
+  #queuedAtMs: number | undefined;
 
   constructor(options: FailoverOptions) {
     this.#options = options;
@@ -48,6 +49,13 @@ export class FailoverClock {
   shareMs(urlsLeft: number): number {
     const { now, timeoutMs } = this.#options;
     return Math.max(1, Math.floor(Math.min(this.#endsAtMs - now(), timeoutMs) / urlsLeft));
+  }
+
+  /** The operation waits in a queue of our own, or no longer: the time stands still meanwhile. */
+  queued(isWaiting: boolean): void {
+    const nowMs = this.#options.now();
+    if (this.#queuedAtMs !== undefined) this.#endsAtMs += Math.max(0, nowMs - this.#queuedAtMs);
+    this.#queuedAtMs = isWaiting ? nowMs : undefined;
   }
 
   get isOver(): boolean {

@@ -75,6 +75,11 @@ export class Requester {
     }
   }
 
+  /** Errors: `UpstreamError`, when a request of that kind wouldn't be sent now. */
+  throwIfAway(kind: Kind, ignoreBreaker: boolean): void {
+    this.#options.health.admit(kind, ignoreBreaker);
+  }
+
   /** The whole body of a reply. Errors: `UpstreamError`, for a longer one `tooLong`; the deadline's reason. */
   async readBody(
     request: RegistryRequest,

@@ -36,8 +36,8 @@ export function chooseProxy(options: ProxyOptions | undefined): ProxyChoice {
 }
 
 export interface AgentOptions {
-  /** At once, per host. */
-  readonly connections: number;
+  /** At once, per host; null: any number. */
+  readonly connections: number | null;
   readonly keepAliveTimeout: number;
   readonly headersTimeout: 0;
   readonly bodyTimeout: 0;

@@ -33,8 +33,6 @@ export interface TransportOptions {
   readonly key: string;
   readonly dial: DialOptions;
   readonly proxy: ProxyOptions | undefined;
-  /** Blob bodies at once, per host. */
-  readonly maxTransfers: number;
   readonly userAgent: string;
   readonly observer: Observer;
   readonly logger: Logger;
@@ -99,10 +97,10 @@ export class Transport {
   #closing: Promise<void> | undefined;
 
   constructor(options: TransportOptions) {
-    const { dial, proxy, maxTransfers } = options;
+    const { dial, proxy } = options;
     this.#options = options;
     this.#control = new ConnectionPool(dial, proxy, controlConnections, this.#reused);
-    this.#transfer = new ConnectionPool(dial, proxy, maxTransfers, this.#reused);
+    this.#transfer = new ConnectionPool(dial, proxy, null, this.#reused);
   }
 
   /** Errors: `TransportError`, `DialRefusal`, the signal's reason. */
@@ -180,8 +178,13 @@ class ConnectionPool {
   readonly #proxied = new Map<URL, Dispatcher>();
   readonly #proxiedOwn = new Map<URL, Dispatcher>();
 
-  /** `connections`: at once, per host. */
-  constructor(dial: DialOptions, proxy: ProxyOptions | undefined, connections: number, reused: ReusedErrors) {
+  /** `connections`: at once, per host; null: no limit here, its user has one (transfer-slots.ts). */
+  constructor(
+    dial: DialOptions,
+    proxy: ProxyOptions | undefined,
+    connections: number | null,
+    reused: ReusedErrors,
+  ) {
     this.#dial = dial;
     this.#reused = reused;
     // Deadlines and the stall timeout of the reader govern the time, undici's own clocks are off.

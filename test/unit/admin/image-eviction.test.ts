@@ -82,7 +82,7 @@ class EvictionRig {
   /** All that any record's manifests and tags name. */
   async needed(): Promise<Set<string>> {
     const needed = new Set<string>();
-    for await (const name of this.records.names()) {
+    for (const name of await this.records.allNames()) {
       const record = await this.records.open(name);
       const tagged = Array.from(record.tags(), ([, { descriptor }]) => descriptor);
       for (const manifest of [...record.manifests(), ...tagged]) {

@@ -25,6 +25,7 @@ export interface Opening {
   readonly offset: number;
   readonly end: number | undefined;
   readonly signal: AbortSignal;
+  onQueue?: ((isWaiting: boolean) => void) | undefined;
 }
 
 /** One answer of a source. */
@@ -54,15 +55,20 @@ export class ScriptedSource implements BlobSource {
     this.#script = [...script];
   }
 
-  async open(
-    offset: number,
-    options: { readonly signal: AbortSignal; readonly end?: number; readonly background?: boolean },
-  ): Promise<OpenedSource> {
-    const { signal, end, background = false } = options;
+  async open(offset: number, options: Parameters<BlobSource['open']>[1]): Promise<OpenedSource> {
+    const { signal, end, priority, onQueue } = options;
     const last = end === undefined ? '' : end - 1;
-    this.#opens.push(`${this.upstream} ${offset}-${last}${background ? ' background' : ''}`);
+    this.#opens.push(
+      `${this.upstream} ${offset}-${last}${priority?.isBackground === true ? ' background' : ''}`,
+    );
     signal.throwIfAborted();
-    return (this.#script.shift() ?? gives())({ content: this.#content, offset, end, signal });
+    return (this.#script.shift() ?? gives())({
+      content: this.#content,
+      offset,
+      end,
+      signal,
+      onQueue,
+    });
   }
 }
 

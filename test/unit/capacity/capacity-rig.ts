@@ -5,6 +5,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { onTestFinished } from 'vitest';
 import { Capacity, type CapacityOptions } from '../../../src/capacity/capacity.ts';
+import type { UnusedRecords } from '../../../src/capacity/evictor.ts';
 import type { Pins } from '../../../src/capacity/ledger.ts';
 import type { Reservation } from '../../../src/capacity/room.ts';
 import { EmbeddedLru } from '../../../src/lru/index/embedded-lru.ts';
@@ -40,6 +41,10 @@ export class CapacityRig {
   readonly stuck = new Set<string>();
   /** Bytes of others on the same disk, and of running reservations. */
   foreignBytes = 0;
+  /** Of records and lists. */
+  recordBytes = 0;
+  /** Unused repositories: what they free beside their records, and when they were last used; the one used longest ago first. */
+  unused: { readonly name: string; readonly bytes: number; readonly lastUseMs: number }[] = [];
   writtenBytes = 0;
   looks = 0;
   /** The disk can't be asked. */
@@ -137,6 +142,20 @@ export class CapacityRig {
     return bytes;
   }
 
+  #unusedRecords(): UnusedRecords {
+    return {
+      isNextBefore: lastUseMs => (this.unused[0]?.lastUseMs ?? Infinity) < lastUseMs,
+      removeNext: async () => {
+        await turn();
+        const next = this.unused.shift();
+        if (next === undefined) throw new Error('expected an unused record, got none');
+        this.removed.push(`record ${next.name}`);
+        return next.bytes;
+      },
+      end: () => {},
+    };
+  }
+
   #pins(): Pins {
     const { heldPins, pinned } = this;
     return {
@@ -179,6 +198,8 @@ export class CapacityRig {
         },
         isActive: digest => this.active.has(this.nameOf(digest)),
         writtenBytes: () => this.writtenBytes,
+        recordBytes: () => this.recordBytes,
+        unusedRecords: () => this.#unusedRecords(),
       },
     };
   }

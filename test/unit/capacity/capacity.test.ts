@@ -221,3 +221,28 @@ describe('sizes that are not known for sure', () => {
     }
   });
 });
+
+describe('records', () => {
+  test('count, and go in the order of their last use among the blobs; their manifests are given back', async () => {
+    const rig = await CapacityRig.open();
+    await rig.hold(['a', 20], ['b', 20]);
+    const [a, b] = await rig.lru.coldest(2);
+    rig.capacity.account(10);
+    rig.recordBytes = 10;
+    rig.unused = [
+      { name: 'x', bytes: 5, lastUseMs: (a?.lastUseMs ?? 0) - 1 },
+      { name: 'y', bytes: 5, lastUseMs: (b?.lastUseMs ?? 0) - 1 },
+      { name: 'z', bytes: 0, lastUseMs: (b?.lastUseMs ?? 0) + 1 },
+    ];
+    expect(rig.capacity.usage().heldBytes).toBe(60);
+    await rig.reserve(45);
+    expect([rig.removed, rig.total]).toEqual([['record x'], 100]);
+    await rig.reserve(20);
+    expect([rig.removed, rig.total]).toEqual([['record x', 'blob a'], 100]);
+    await rig.reserve(20);
+    expect([rig.removed, rig.total]).toEqual([['record x', 'blob a', 'record y', 'blob b'], 95]);
+    rig.recordBytes = 20;
+    await rig.capacity.enforce();
+    expect(rig.removed.at(-1)).toBe('record z');
+  });
+});

@@ -44,7 +44,13 @@ const soundConfig = z.object({
           deny: texts,
           finish: z.enum(['always', 'never']),
           maxTransfers: z.int().min(1),
-          timeouts: z.strictObject({ connectMs: ms, firstByteMs: ms, stallMs: ms, giveUpMs: ms }),
+          timeouts: z.strictObject({
+            connectMs: ms,
+            firstByteMs: ms,
+            stallMs: ms,
+            giveUpMs: ms,
+            minRate: ms,
+          }),
         }),
       )
       .refine(upstreams => upstreams.size > 0),

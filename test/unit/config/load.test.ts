@@ -33,6 +33,7 @@ describe('without anything set', () => {
         lowWatermark: 0.9,
         partialTtlMs: 7 * 86_400_000,
         verifyAfterMs: 30 * 86_400_000,
+        recordsTtlMs: 180 * 86_400_000,
       },
       upstreams: [
         [
@@ -51,7 +52,13 @@ describe('without anything set', () => {
             deny: [],
             finish: 'always',
             maxTransfers: 64,
-            timeouts: { connectMs: 3000, firstByteMs: 8000, stallMs: 15_000, giveUpMs: 60_000 },
+            timeouts: {
+              connectMs: 3000,
+              firstByteMs: 8000,
+              stallMs: 15_000,
+              giveUpMs: 60_000,
+              minRate: 1024,
+            },
           },
         ],
       ],
@@ -141,7 +148,7 @@ http:
   names: [Mirror.lan, "mirror:5000"]
   trusted_proxies: [10.0.0.0/8, "::1"]
   drain: 0
-store: { path: /srv/x, max_size: 0, min_free: 0, low_watermark: 75%, partial_ttl: 12h, verify_after: 0 }
+store: { path: /srv/x, max_size: 0, min_free: 0, low_watermark: 75%, partial_ttl: 12h, verify_after: 0, records_ttl: 90d }
 offline: true
 tags: { ttl: 0, check_timeout: 500ms, stale_if_error: 2d, on_404: honour, negative_ttl: 0, patterns: [{ tags: ['v*.*.*'], ttl: 1d }] }
 metrics: { path: /stats, listen: "127.0.0.1:9100" }
@@ -166,6 +173,7 @@ log: { level: debug, format: text, access: false }
         lowWatermark: 0.75,
         partialTtlMs: 43_200_000,
         verifyAfterMs: 0,
+        recordsTtlMs: 7_776_000_000,
       },
       offline: true,
       tags: {

@@ -52,7 +52,7 @@ upstreams:
     deny: ["*/secret-*"]
     finish: never
     max_transfers: 3
-    timeouts: { connect: 1s, first_byte: 2s, stall: 3s, give_up: 4s }
+    timeouts: { connect: 1s, first_byte: 2s, stall: 3s, give_up: 4s, min_rate: 5B }
 `);
     expect(upstream).toEqual({
       key: 'r.lan',
@@ -68,7 +68,7 @@ upstreams:
       deny: ['*/secret-*'],
       finish: 'never',
       maxTransfers: 3,
-      timeouts: { connectMs: 1000, firstByteMs: 2000, stallMs: 3000, giveUpMs: 4000 },
+      timeouts: { connectMs: 1000, firstByteMs: 2000, stallMs: 3000, giveUpMs: 4000, minRate: 5 },
     });
   });
 

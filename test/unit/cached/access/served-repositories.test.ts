@@ -9,10 +9,9 @@ const { signal } = new AbortController();
 async function catalogOf(names: readonly string[]): Promise<ServedRepositories> {
   const { records } = await StoreRig.create();
   const catalog = new ServedRepositories({
-    flush: async () => {},
-    async *names() {
-      yield* names;
-    },
+    names: () => names.toSorted(),
+    allNames: async () => names.toSorted(),
+    visibilityOf: name => records.visibilityOf(name),
     open: name => records.open(name),
   });
   for (const key of ['docker.io', 'ghcr.io']) {

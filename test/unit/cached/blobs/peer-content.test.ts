@@ -36,7 +36,7 @@ test('a node that leaves before the upstream has answered leaves no follower beh
     digest: large.digest,
     expectedSize: large.size,
     sources: new SourceList([source]),
-    policy: { stallMs: 60_000, giveUpMs: 60_000 },
+    policy: { stallMs: 60_000, giveUpMs: 60_000, minRate: 1024 },
     finish: 'always',
     isHeld: async () => false,
     room: { couldHold: () => true, reserve: async () => room },

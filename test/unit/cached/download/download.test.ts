@@ -80,7 +80,7 @@ async function download(scripts: readonly (readonly Act[])[], setting: Setting =
     digest,
     expectedSize: content.size,
     sources: new SourceList(sources),
-    policy: { stallMs: 60_000, giveUpMs: 60_000 },
+    policy: { stallMs: 60_000, giveUpMs: 60_000, minRate: 1024 },
     finish: 'always',
     observer: rig.recorder.observer,
     logger: rig.recorder.logger,

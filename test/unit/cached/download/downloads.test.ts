@@ -49,7 +49,7 @@ test('a download that ends for want of sources is told no more, and keeps nothin
       new Download({
         ...{ digest, sources, observer, logger, now: Date.now },
         expectedSize: undefined,
-        policy: { stallMs: 60_000, giveUpMs: 60_000 },
+        policy: { stallMs: 60_000, giveUpMs: 60_000, minRate: 1024 },
         finish: 'always',
         signal: new AbortController().signal,
         isHeld: () => looked.promise,

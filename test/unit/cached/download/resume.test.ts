@@ -1,21 +1,12 @@
 /** One transfer over cuts, stalls and refusals: the bytes that come out, and exactly how the sources were opened. */
 import fc from 'fast-check';
-import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
-import { resumeTransfer, SourceList, StallGuard } from '../../../../src/cached/download/resume.ts';
+import { expect, test } from 'vitest';
+import { resumeTransfer, SourceList } from '../../../../src/cached/download/resume.ts';
+import { TransferYielded } from '../../../../src/registry/registry.ts';
 import { patternBlob } from '../../../support/content.ts';
 import { deferred } from '../../../support/gates.ts';
 import { Recorder } from '../../../support/recorder.ts';
-import {
-  type Act,
-  fails,
-  failure,
-  gives,
-  HandClock,
-  hangs,
-  isPending,
-  ScriptedSource,
-  untilAborted,
-} from '../rig.ts';
+import { type Act, fails, failure, gives, HandClock, hangs, isPending, ScriptedSource } from '../rig.ts';
 
 const content = patternBlob('resumed', 10_000);
 const other = patternBlob('other', 12_000);
@@ -25,8 +16,10 @@ interface Setting {
   readonly end?: number;
   readonly expectedSize?: number | undefined;
   readonly stallMs?: number;
+  readonly minRate?: number;
   readonly signal?: AbortSignal;
   readonly background?: boolean;
+  readonly clock?: HandClock;
 }
 
 interface Transfer {
@@ -47,7 +40,7 @@ function transfer(scripts: readonly (readonly Act[])[], setting: Setting = {}): 
   const opens: string[] = [];
   const opened: string[] = [];
   const recorder = new Recorder();
-  const clock = new HandClock();
+  const { clock = new HandClock() } = setting;
   const sources = scripts.map(
     (script, index) => new ScriptedSource('abc'.charAt(index), content, opens, script),
   );
@@ -57,11 +50,12 @@ function transfer(scripts: readonly (readonly Act[])[], setting: Setting = {}): 
     from,
     ...(end === undefined ? {} : { end }),
     expectedSize: 'expectedSize' in setting ? setting.expectedSize : content.size,
-    policy: { stallMs, giveUpMs: 60_000 },
+    policy: { stallMs, giveUpMs: 60_000, minRate: setting.minRate ?? 0 },
     signal,
     observer: recorder.observer,
     now: clock.now,
-    isBackground: () => setting.background ?? false,
+    priority: { isBackground: setting.background ?? false, watch: () => () => {} },
+    onQueue: () => {},
     onOpened: (source, size) => opened.push(`${source.upstream} ${size}`),
   });
   const parts: Buffer[] = [];
@@ -470,126 +464,58 @@ test('the failure that a test injects is one of the table', () => {
 });
 
 /** When a silent connection is given up, by a clock that moves only when told. */
-describe('StallGuard', () => {
-  beforeEach(() => {
-    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
-  });
-  afterEach(() => {
-    vi.useRealTimers();
-  });
 
-  /** Gives a chunk each time it is told to; ends with the signal. */
-  class Tap {
-    readonly #signal: AbortSignal;
-    #next = deferred<Buffer | undefined>();
-    ended = false;
+/** Drips: 10 bytes a second, of chunks of 10 bytes. */
+function drips(clock: HandClock): Act {
+  return gives({ chunkBytes: 10, beforeChunk: () => clock.advance(1000) });
+}
 
-    constructor(signal: AbortSignal) {
-      this.#signal = signal;
-    }
+test('a source that only drips counts as failed: the next one goes on where it was', async () => {
+  const clock = new HandClock();
+  const { run, bytes, opens, recorder } = transfer([[drips(clock)], []], { minRate: 1024, clock });
+  expect(await run()).toBeUndefined();
+  expect(bytes()).toEqual(content.slice(0, content.size));
+  expect(opens).toEqual(['a 0-', 'b 600-']);
+  expect(recorder.events).toEqual(['downloadResumed b slow']);
+});
 
-    give(chunk: Buffer | undefined): void {
-      this.#next.resolve(chunk);
-    }
+test('one source alone is asked anew; a transfer in the background ends, with what came', async () => {
+  const clock = new HandClock();
+  const live = transfer([[drips(clock)]], { minRate: 1024, clock });
+  expect(await live.run()).toBeUndefined();
+  expect(live.opens).toEqual(['a 0-', 'a 600-']);
+  const left = transfer([[drips(clock)]], { minRate: 1024, clock, background: true });
+  expect(await left.run()).toMatchObject({ failure: 'timeout', code: 'BLOB_UNKNOWN' });
+  expect([left.bytes().length, left.opens]).toEqual([600, ['a 0- background']]);
+});
 
-    async *stream(): AsyncGenerator<Buffer, void, void> {
-      try {
-        for (;;) {
-          const chunk = await Promise.race([this.#next.promise, untilAborted(this.#signal)]);
-          this.#next = deferred();
-          if (chunk === undefined) return;
-          yield chunk;
-        }
-      } finally {
-        this.ended = true;
-      }
-    }
-  }
+test('a connection that is given to another transfer is no failure: the same source is asked again, without a pause', async () => {
+  const { run, bytes, opens, recorder } = transfer(
+    [
+      [
+        gives({ after: 1000, ending: new TransferYielded() }),
+        gives({ after: 500, ending: new TransferYielded() }),
+      ],
+      [],
+    ],
+    { background: true },
+  );
+  expect(await run()).toBeUndefined();
+  expect(bytes()).toEqual(content.slice(0, content.size));
+  expect(opens).toEqual(['a 0- background', 'a 1000- background', 'a 1500- background']);
+  expect(recorder.events).toEqual([]);
+});
 
-  function watch(outer = new AbortController().signal) {
-    const guard = new StallGuard(1000, outer);
-    const tap = new Tap(guard.signal);
-    return { guard, tap, chunks: guard.watch(tap.stream()) };
-  }
-
-  test('chunks pass, and each one starts the time anew', async () => {
-    const { guard, tap, chunks } = watch();
-    for (let count = 0; count < 3; count += 1) {
-      const next = chunks.next();
-      await vi.advanceTimersByTimeAsync(999);
-      tap.give(Buffer.from([count]));
-      expect(await next).toEqual({ done: false, value: Buffer.from([count]) });
-    }
-    expect([guard.stalled, guard.signal.aborted]).toEqual([false, false]);
-  });
-
-  test('silence for that long aborts the source, and the stall can be told', async () => {
-    const { guard, chunks } = watch();
-    const next = chunks.next();
-    next.catch(() => {});
-    await vi.advanceTimersByTimeAsync(999);
-    expect(await isPending(next)).toBe(true);
-    await vi.advanceTimersByTimeAsync(1);
-    await expect(next).rejects.toThrow('no byte for 1000 ms');
-    expect([guard.stalled, guard.signal.aborted]).toEqual([true, true]);
-  });
-
-  test('a reader who takes his time is no stall; the silence counts from when he asks', async () => {
-    const { guard, tap, chunks } = watch();
-    const first = chunks.next();
-    tap.give(Buffer.from('a'));
-    await first;
-    await vi.advanceTimersByTimeAsync(10_000);
-    expect(guard.stalled).toBe(false);
-    const next = chunks.next();
-    next.catch(() => {});
-    await vi.advanceTimersByTimeAsync(999);
-    expect(guard.stalled).toBe(false);
-    await vi.advanceTimersByTimeAsync(1);
-    expect(guard.stalled).toBe(true);
-  });
-
-  test('the outer signal aborts the source with its reason, and is no stall', async () => {
-    const outer = new AbortController();
-    const { guard, chunks } = watch(outer.signal);
-    const next = chunks.next();
-    const reason = new Error('shutting down');
-    outer.abort(reason);
-    await expect(next).rejects.toBe(reason);
-    expect([guard.stalled, guard.signal.reason]).toEqual([false, reason]);
-  });
-
-  test('an outer signal that has aborted before is heard', () => {
-    const reason = new Error('shutting down');
-    expect(new StallGuard(1000, AbortSignal.abort(reason)).signal.reason).toBe(reason);
-  });
-
-  test('a consumer that leaves ends the source', async () => {
-    const { tap, chunks } = watch();
-    const next = chunks.next();
-    tap.give(Buffer.from('a'));
-    await next;
-    await chunks.return();
-    expect(tap.ended).toBe(true);
-  });
-
-  test('after close there is no timer and no ear at the outer signal any more', async () => {
-    const outer = new AbortController();
-    const { guard, tap, chunks } = watch(outer.signal);
-    const next = chunks.next();
-    tap.give(undefined);
-    expect(await next).toEqual({ done: true, value: undefined });
-    guard.close();
-    guard.close();
-    expect(vi.getTimerCount()).toBe(0);
-    outer.abort();
-    expect(guard.signal.aborted).toBe(false);
-  });
-
-  test('a transfer that is not wanted any more is aborted with the reason why', () => {
-    const { guard } = watch();
-    const reason = new Error('of another length');
-    guard.abort(reason);
-    expect([guard.signal.reason, guard.stalled]).toEqual([reason, false]);
-  });
+test('an hour in a queue of our own is no time without progress', async () => {
+  const clock = new HandClock();
+  const queues: Act = opening => {
+    opening.onQueue?.(true);
+    clock.advance(3_600_000);
+    opening.onQueue?.(false);
+    throw failure('unreachable');
+  };
+  const { run, bytes, opens } = transfer([[gives({ after: 1000 }), queues, gives()]], { clock });
+  expect(await run()).toBeUndefined();
+  expect(bytes()).toEqual(content.slice(0, content.size));
+  expect(opens).toEqual(['a 0-', 'a 1000-', 'a 1000-']);
 });

@@ -13,6 +13,7 @@ async function isComplete(rig: StoreRig, image: BuiltImage): Promise<boolean> {
   const { manifests, links } = rig;
   const cached = new CachedManifest(new MemoryOrigin(), {
     offline: false,
+    isGuarded: false,
     manifests,
     links,
     sizes: new DescriptorSizes(),

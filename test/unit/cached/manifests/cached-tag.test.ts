@@ -46,6 +46,7 @@ async function setUp(policy: Partial<TagPolicy> = {}, offline = false) {
   };
   const byDigest = new CachedManifest(origin, {
     offline: false,
+    isGuarded: false,
     manifests,
     links,
     sizes: new DescriptorSizes(),

@@ -1,7 +1,7 @@
 /** Which of several URLs is asked, with how much time, and what all of them together fail with. */
 import { expect, test } from 'vitest';
 import { UpstreamError, type UpstreamFailure } from '../../../../src/registry/upstream-error.ts';
-import { failOver, isRefusal } from '../../../../src/upstream/request/failover.ts';
+import { FailoverClock, failOver, isRefusal } from '../../../../src/upstream/request/failover.ts';
 import { failureOf } from '../rig.ts';
 
 function failure(failure: UpstreamFailure, upstreamStatus?: number): UpstreamError {
@@ -82,4 +82,16 @@ test('what is no failure of an upstream does not fail over', async () => {
   });
   expect(await failureOf(work)).toMatchObject({ message: 'the caller left' });
   expect(asked).toEqual(['a']);
+});
+
+test('the time stands still while the operation waits in a queue of our own', () => {
+  let nowMs = 0;
+  const clock = new FailoverClock({ timeoutMs: 8000, now: () => nowMs });
+  nowMs = 2000;
+  clock.queued(true);
+  nowMs = 100_000;
+  clock.queued(false);
+  expect([clock.isOver, clock.shareMs(2)]).toEqual([false, 3000]);
+  nowMs = 106_000;
+  expect(clock.isOver).toBe(true);
 });

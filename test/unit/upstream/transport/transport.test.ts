@@ -56,6 +56,8 @@ test('bodies in transfer do not keep manifests waiting, and no more of them run 
   expect(server.lines.filter(line => line.includes('/blobs/'))).toHaveLength(3);
 });
 
+const background = { isBackground: true, watch: () => () => {} };
+
 test('background transfers use an eighth of the connections, and their deadline starts after the queue', async () => {
   const server = await serve((_request, response) => {
     response.writeHead(200, { 'content-length': 10 }).write('x');
@@ -63,10 +65,10 @@ test('background transfers use an eighth of the connections, and their deadline 
   const { registry, clock } = connect(server.url, { maxTransfers: 8 });
   const source = registry.blobSource(alpine, blobDigest);
   const first = new AbortController();
-  await source.open(0, { signal: first.signal, background: true });
+  await source.open(0, { signal: first.signal, priority: background });
   const left = new AbortController();
-  const leaving = source.open(0, { signal: left.signal, background: true });
-  const second = source.open(0, { signal: never, background: true });
+  const leaving = source.open(0, { signal: left.signal, priority: background });
+  const second = source.open(0, { signal: never, priority: background });
   await source.open(0, { signal: never });
   expect(server.seen).toHaveLength(2);
   left.abort(new Error('left'));
