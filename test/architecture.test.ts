@@ -98,6 +98,14 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'app/app-context.ts cached capacity content lru store app/open-lru.ts redis',
     because: 'what is held is put together without upstreams and doors',
   },
+  'app/hosted.ts': {
+    may: 'app/app-context.ts app/hosted-uploads.ts app/storage.ts cached content hosted oci registry store',
+    because: 'the private registry is put together without upstreams and doors',
+  },
+  'app/hosted-uploads.ts': {
+    may: 'app/app-context.ts app/storage.ts cached content hosted metrics oci store',
+    because: 'uploads are put together without upstreams and doors',
+  },
   'app/fleet-setup.ts': {
     may: 'app/app-context.ts app/storage.ts fleet metrics redis',
     because: 'a mirror that stands alone loads nothing of it',
@@ -165,7 +173,8 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
     because: 'a node is one object, and none of its parts works alone',
   },
   hosted: {
-    files: '',
+    files:
+      'adoption.ts blob-links.ts hosted-blobs.ts hosted-deletes.ts hosted-lists.ts hosted-manifests.ts hosted-registry.ts immutable-tags.ts log/hosted-log.ts put-manifest.ts uploads/mounts.ts uploads/uploads.ts',
     because: 'the private registry is one reader and writer; its log and its collection are its own business',
   },
   http: {
@@ -178,7 +187,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   store: {
     files:
-      'blobs/blob-store.ts blobs/held-blob.ts blobs/last-use-writer.ts blobs/quarantine.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts line-file.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/unused-records.ts spool/spool.ts store-error.ts',
+      'blobs/blob-store.ts blobs/held-blob.ts blobs/last-use-writer.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts line-file.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/unused-records.ts spool/spool.ts store-error.ts uploads/upload-file.ts uploads/upload-files.ts',
     because: 'content, cache and commands stand on bytes and records; how they are written is private',
   },
   upstream: {

@@ -7,6 +7,7 @@ import { excerpt, RegistryError } from '../oci/error.ts';
 import {
   canonicalHost,
   HUB,
+  hostRepositories,
   isHostLike,
   isRawName,
   parseRepository,
@@ -19,8 +20,10 @@ import {
 export interface ImageHosts {
   /** Canonical keys and aliases of the configured upstreams, to their keys. */
   readonly keys: ReadonlyMap<string, string>;
-  /** For names without a host. */
-  readonly fallback: string;
+  /** For names without a host that aren't hosted here; absent: there is no upstream. */
+  readonly fallback?: string;
+  /** Over names without a host. Absent: none is. */
+  readonly isHosted?: (repository: string) => boolean;
   /** Hosts under which clients know this mirror: `mirror.lan:5000/ghcr.io/owner/app` is `ghcr.io/owner/app`. */
   readonly own?: ReadonlySet<string>;
 }
@@ -28,7 +31,8 @@ export interface ImageHosts {
 /** What `ImageHosts` needs of the configuration. */
 export interface NamedUpstreams {
   readonly upstreams: ReadonlyMap<string, { readonly key: string; readonly aliases: readonly string[] }>;
-  readonly defaultUpstream: string;
+  readonly defaultUpstream?: string;
+  readonly hosted: { readonly repositories: readonly string[] };
   readonly http: {
     readonly publicUrl?: string;
     readonly names: readonly string[];
@@ -36,11 +40,17 @@ export interface NamedUpstreams {
   };
 }
 
-export function imageHostsOf({ upstreams, defaultUpstream, http }: NamedUpstreams): ImageHosts {
+export function imageHostsOf({ upstreams, defaultUpstream, hosted, http }: NamedUpstreams): ImageHosts {
   const keys = new Map<string, string>();
   for (const { key, aliases } of upstreams.values())
     for (const name of [key, ...aliases]) keys.set(canonicalHost(name), key);
-  return { keys, fallback: defaultUpstream, own: ownHosts(http) };
+  const isHosted = hostRepositories(hosted.repositories);
+  return {
+    keys,
+    ...(defaultUpstream !== undefined && { fallback: defaultUpstream }),
+    isHosted,
+    own: ownHosts(http),
+  };
 }
 
 /** As they stand in image names: with the port. */
@@ -54,10 +64,11 @@ function ownHosts({ publicUrl, names, listen }: NamedUpstreams['http']): Readonl
 }
 
 export interface ImageName {
+  /** Empty: hosted here. */
   readonly host: string;
   /** Within its registry: `library/alpine`. */
   readonly repository: Repository;
-  /** Canonical: `docker.io/library/alpine`. */
+  /** Canonical: `docker.io/library/alpine`; of a hosted repository `team/app`. */
   readonly name: string;
   /** Without one: `latest`. */
   readonly reference: Reference;
@@ -78,8 +89,15 @@ export function parseImage(text: string, hosts: ImageHosts): ImageName {
   }
   const { first, rest } = hostAndRest(rawName, hosts);
   const key = hosts.keys.get(canonicalHost(first)) ?? (isHostLike(first) ? canonicalHost(first) : undefined);
-  const host = key ?? hosts.fallback;
   const plain = parseRepository(key === undefined && first !== '' ? `${first}/${rest}` : rest);
+  if (key === undefined && hosts.isHosted?.(plain) === true)
+    return { host: '', repository: plain, name: plain, reference };
+  const host = key ?? hosts.fallback;
+  if (host === undefined) {
+    throw new RegistryError('NAME_INVALID', {
+      message: `${plain} is not hosted here, and there is no upstream for names without a host`,
+    });
+  }
   const repository = host === HUB ? withLibrary(plain) : plain;
   return { host, repository, name: `${host}/${repository}`, reference };
 }

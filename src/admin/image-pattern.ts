@@ -47,6 +47,7 @@ function canonicalPattern(written: string, hosts: ImageHosts): string {
   const key = hosts.keys.get(canonicalHost(first)) ?? (isHostLike(first) ? canonicalHost(first) : undefined);
   const host = key ?? hosts.fallback;
   const name = key === undefined ? (first === '' ? rest : `${first}/${rest}`) : rest;
+  if (host === undefined) return name; // no upstream: hosted names alone
   return `${host}/${host === HUB && !name.includes('/') && !name.includes('**') ? `library/${name}` : name}`;
 }
 

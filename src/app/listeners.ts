@@ -111,7 +111,7 @@ function readAccess(config: AccessConfig, context: AppContext): AccessOptions {
   const rules = config.rules?.map(rule => ({ ...rule, matches: allowRepositories(rule.repositories, []) }));
   return {
     users: config.htpasswd === undefined ? undefined : openUsers(config.htpasswd, context),
-    rules: new Rules(rules),
+    rules: new Rules(rules, { hasUsers: config.htpasswd !== undefined }),
   };
 }
 

@@ -15,6 +15,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { AppContext } from './app-context.ts';
 import { createAdmin, createStats } from './daemon-admin.ts';
 import { setUpFleet } from './fleet-setup.ts';
+import { type HostedParts, openHosted } from './hosted.ts';
 import { type CloseOptions, Lifecycle } from './lifecycle.ts';
 import { listen } from './listeners.ts';
 import { startNotifications } from './notifications.ts';
@@ -30,6 +31,7 @@ export interface MirrorOptions {
   readonly print?: (line: string) => void;
   /** Milliseconds since the epoch; a test hands its own in. */
   readonly now?: () => number;
+  readonly hosted?: HostedParts;
 }
 
 export interface Mirror {
@@ -107,9 +109,11 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     () => cache,
     part => part.close(),
   );
+  const hosted = await openHosted(cache, storage, options.hosted, context);
   const directory = new Directory({
     upstreams,
-    defaultUpstream: config.defaultUpstream,
+    ...(config.defaultUpstream !== undefined && { defaultUpstream: config.defaultUpstream }),
+    ...(hosted !== undefined && { hosted }),
     ownNames: ownNamesOf(config),
   });
   const scan = await lifecycle.start(

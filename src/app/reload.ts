@@ -61,7 +61,15 @@ export class Reload {
     note('log', changes(running.log, next.log), new Set(['audit']));
     if (!isSame(running.notifications, next.notifications)) changed.push('notifications');
     note('access', changes(running.access, next.access), new Set(['htpasswd', 'rules']));
-    for (const section of ['lru', 'defaultUpstream', 'offline', 'tags', 'fleet', 'metrics'] as const)
+    for (const section of [
+      'lru',
+      'defaultUpstream',
+      'offline',
+      'tags',
+      'hosted',
+      'fleet',
+      'metrics',
+    ] as const)
       if (!isSame(running[section], next[section])) restart.push(settingName(section));
     const upstreams = this.#applyUpstreams(next, note, restart);
     if (http.includes('maxConnections')) await this.#targets.setMaxConnections(next.http.maxConnections);

@@ -5,6 +5,7 @@
 import { AddressBlocks } from '../lib/address-blocks.ts';
 import { formatChallenge } from '../oci/challenge.ts';
 import { RegistryError } from '../oci/error.ts';
+import { isHostLike } from '../oci/name.ts';
 import type { Credentials, Users } from './htpasswd.ts';
 
 /**
@@ -24,6 +25,7 @@ export class WrongCredentials extends RegistryError {
 export interface AccessOptions {
   /** Undefined: there are no users, and credentials are ignored. */
   readonly users: Pick<Users, 'areRight'> | undefined;
+  /** Made with `hasUsers` where there are users. */
   readonly rules: Rules;
 }
 
@@ -40,6 +42,11 @@ export class Access {
   replace({ users, rules }: AccessOptions): void {
     this.#users = users;
     this.#rules = rules;
+  }
+
+  /** There are neither users nor rules: no caller may delete, so that isn't a matter of rights. */
+  get isOpen(): boolean {
+    return this.#users === undefined && !this.#rules.areGiven;
   }
 
   /**
@@ -146,14 +153,18 @@ export interface Asking {
 
 /**
  * `access.rules` as a pure function: the first rule that matches repository, caller and address decides; without a match
- * the answer is no. Without rules every caller pulls public content, and nothing else. Private content needs a login: a
- * rule for `anonymous` never opens it and is skipped for it.
+ * the answer is no. Private content of an upstream needs a login: a rule for `anonymous` never opens it and is skipped for
+ * it. Without rules every caller pulls public content of upstreams, and pulls and pushes what is hosted; where there are
+ * users, only those who are logged in have hosted content.
  */
 export class Rules {
   readonly #rules: readonly (Rule & { readonly blocks: AddressBlocks | undefined })[] | undefined;
 
+  readonly #hasUsers: boolean;
+
   /** Undefined: no rules. Errors: TypeError or RangeError for a `from` that is no address. */
-  constructor(rules: readonly Rule[] | undefined) {
+  constructor(rules: readonly Rule[] | undefined, { hasUsers = false } = {}) {
+    this.#hasUsers = hasUsers;
     this.#rules = rules?.map(rule => ({
       matches: name => rule.matches(name),
       users: rule.users,
@@ -164,9 +175,18 @@ export class Rules {
   }
 
   allow(asking: Asking): boolean {
-    if (this.#rules === undefined) return asking.action === 'pull' && asking.visibility === 'public';
+    if (this.#rules === undefined) return this.#allowWithoutRules(asking);
     if (!this.#decide(asking, true)) return false;
     return asking.visibility === 'public' || this.#decide(asking, false);
+  }
+
+  get areGiven(): boolean {
+    return this.#rules !== undefined;
+  }
+
+  #allowWithoutRules({ user, canonicalName, action, visibility }: Asking): boolean {
+    if (!isHostedName(canonicalName)) return action === 'pull' && visibility === 'public';
+    return (action === 'pull' || action === 'push') && (!this.#hasUsers || user !== undefined);
   }
 
   #decide({ user, address, canonicalName, action }: Asking, withAnonymous: boolean): boolean {
@@ -178,6 +198,12 @@ export class Rules {
     );
     return first?.actions.includes(action) ?? false;
   }
+}
+
+/** Canonical names of upstreams begin with a host. */
+function isHostedName(canonicalName: string): boolean {
+  const [first = ''] = canonicalName.split('/', 1);
+  return !isHostLike(first);
 }
 
 function includesUser(entry: string, user: string | undefined, withAnonymous: boolean): boolean {

@@ -113,6 +113,16 @@ export class PullThroughCache {
     return this.#served;
   }
 
+  /** For the private registry over the same store: held files and hot manifests, whoever brought them. */
+  get content(): { readonly files: HeldFiles; readonly manifests: HotManifests } {
+    return { files: this.#files, manifests: this.#manifests };
+  }
+
+  /** Of a blob that is held and that any client may pull, in bytes. Undefined: it isn't, as far as is known. */
+  async publicSize(digest: Digest): Promise<number | undefined> {
+    return this.#links.isPublic(digest) ? this.#files.sizeOf(digest) : undefined;
+  }
+
   /** Reads the links of public repositories; until then a doubt costs a HEAD. */
   loadLinks(records: AsyncIterable<RepositoryRecord>): Promise<void> {
     return this.#links.load(records);

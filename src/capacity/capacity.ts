@@ -15,6 +15,7 @@ import {
   computeLimit,
   DiskWatch,
   describeMinFreeProblem,
+  diskLimit,
   Ledger,
   type Limit,
   type LimitOptions,
@@ -34,6 +35,7 @@ import {
   ScanGate,
   type WholeSize,
 } from './room.ts';
+import { UploadRoom } from './upload-room.ts';
 
 export interface CapacityOptions extends LimitOptions, EvictorOptions {
   /** 0 … 1: an eviction goes on until this share of the limit. */
@@ -57,6 +59,8 @@ export class Capacity implements Room {
   readonly #disk: DiskWatch;
   readonly #books: ReservationBooks;
   readonly #scanGate = new ScanGate(scanWaitMs);
+  /** For what is pushed. */
+  readonly uploads: UploadRoom;
   #evicting: Promise<void> | undefined;
   /** `makeRoom` wants the total at or below this. */
   #targetBytes = Infinity;
@@ -76,9 +80,16 @@ export class Capacity implements Room {
     this.#evictor = new Evictor(options, ledger, this.#queue);
     this.#disk = new DiskWatch({
       freeBytes: () => files.freeBytes(),
-      onDiskBytes: () => ledger.heldBytes + files.writtenBytes(),
+      onDiskBytes: () => ledger.heldBytes + files.writtenBytes() + this.uploads.writtenBytes,
       logger,
       now: () => options.now(),
+    });
+    this.uploads = new UploadRoom({
+      refresh: () => this.#disk.refresh(0),
+      diskBytes: () => diskLimit(this.#options, this.#disk.sample),
+      cacheBytes: what => (what === 'all' ? ledger.totalBytes : ledger.fixedBytes),
+      evict: () => this.enforce(),
+      makeRoom: () => this.#makeRoom(),
     });
     this.#books = {
       book: (request, isUnknown) => this.#book(request, isUnknown),
@@ -182,7 +193,7 @@ export class Capacity implements Room {
   }
 
   get #limit(): Limit {
-    return computeLimit(this.#options, this.#disk.sample);
+    return computeLimit(this.#options, this.#disk.sample, this.uploads.reservedBytes);
   }
 
   /** Nothing is awaited between the check that a request fits and its booking: that keeps the sum below the limit. */

@@ -194,7 +194,17 @@ export function describeMinFreeProblem(
   return `store.min_free is ${wanted}, but the whole disk has ${total}: nothing can be kept; set it below the size of the disk`;
 }
 
-export function computeLimit(options: LimitOptions, sample: DiskSample | undefined): Limit {
+/** What the disk lets us have in all, in bytes; Infinity when it could not be read. */
+export function diskLimit(
+  { minFreeBytes }: Pick<LimitOptions, 'minFreeBytes'>,
+  sample: DiskSample | undefined,
+): number {
+  if (sample === undefined) return Infinity;
+  return sample.onDisk + sample.free - minFreeOn(sample.total, minFreeBytes);
+}
+
+/** `uploadBytes`: of the disk, they are not for the cache. */
+export function computeLimit(options: LimitOptions, sample: DiskSample | undefined, uploadBytes = 0): Limit {
   const maxBytes = options.maxBytes === 0 ? Infinity : options.maxBytes;
   if (sample === undefined) {
     return {
@@ -203,7 +213,7 @@ export function computeLimit(options: LimitOptions, sample: DiskSample | undefin
     };
   }
   const minFree = minFreeOn(sample.total, options.minFreeBytes);
-  const byDisk = Math.max(0, sample.onDisk + sample.free - minFree);
+  const byDisk = Math.max(0, diskLimit(options, sample) - uploadBytes);
   if (maxBytes <= byDisk) return { bytes: maxBytes, reason: 'max_size' };
   const free = `the disk has only ${formatBytes(sample.free)} free of ${formatBytes(sample.total)}`;
   return { bytes: byDisk, reason: `min_free: ${free}, and ${formatBytes(minFree)} stay free` };

@@ -88,7 +88,9 @@ function summarize(config: Config): string {
     ]),
     [
       'default upstream',
-      config.offline ? `${config.defaultUpstream} (offline: no upstream is asked)` : config.defaultUpstream,
+      config.offline
+        ? `${config.defaultUpstream ?? 'none'} (offline: no upstream is asked)`
+        : (config.defaultUpstream ?? 'none'),
     ],
     [
       'tags',

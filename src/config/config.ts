@@ -7,12 +7,13 @@ export interface Config {
   readonly http: HttpConfig;
   readonly store: StoreConfig;
   readonly lru: LruConfig;
-  /** By canonical key (`docker.io`, `localhost:5000`), in the order of the file. Never empty. */
+  /** By canonical key (`docker.io`, `localhost:5000`), in the order of the file. Empty only where something is hosted. */
   readonly upstreams: ReadonlyMap<string, UpstreamConfig>;
-  /** Always a key of `upstreams`. */
-  readonly defaultUpstream: string;
+  /** A key of `upstreams`; absent when there are none. */
+  readonly defaultUpstream?: string;
   readonly offline: boolean;
   readonly tags: TagsConfig;
+  readonly hosted: HostedConfig;
   readonly access: AccessConfig;
   readonly notifications: readonly NotificationConfig[];
   /** Undefined: this mirror stands alone. */
@@ -175,6 +176,51 @@ export interface TagRuleConfig {
   readonly ttlMs: number;
 }
 
+/** The private registry. Patterns are over its own names (`team/**`), which have no host. */
+export interface HostedConfig {
+  /** Empty: nothing is hosted, and pushes are refused. */
+  readonly repositories: readonly string[];
+  /** Patterns over `REPOSITORY:TAG`. */
+  readonly immutable: readonly string[];
+  readonly quotas: readonly QuotaConfig[];
+  readonly retention: readonly RetentionConfig[];
+  /** Text: refused clients are told that. */
+  readonly readOnly: boolean | string;
+  /** How long an upload is kept that no request continues; 0: for ever. */
+  readonly uploadTtlMs: number;
+  /** How long what was pushed is kept although nothing names it. */
+  readonly gcGraceMs: number;
+  /** How long what was deleted can be restored. */
+  readonly undeleteMs: number;
+  /** How long a manifest is kept after its last tag moved away; 0: for ever. */
+  readonly untaggedTtlMs: number;
+  /** Of all that is hosted. Infinity: no limit but the disk. */
+  readonly maxBytes: number;
+}
+
+/** `maxBytes`, `maxTags` or both are there. */
+export interface QuotaConfig {
+  /** At least one. */
+  readonly repositories: readonly string[];
+  /** Unique bytes linked within the pattern. */
+  readonly maxBytes?: number;
+  readonly maxTags?: number;
+}
+
+/** A tag that matches is kept while any of `keep` says so. */
+export interface RetentionConfig {
+  /** At least one. */
+  readonly repositories: readonly string[];
+  /** At least one. */
+  readonly tags: readonly string[];
+  /** At least one of them is there. */
+  readonly keep: {
+    readonly newest?: number;
+    readonly pushedWithinMs?: number;
+    readonly pulledWithinMs?: number;
+  };
+}
+
 export interface AccessConfig {
   /** Absolute. Undefined: there are no users. */
   readonly htpasswd?: string;
@@ -189,7 +235,7 @@ export interface AccessRule {
   readonly users: readonly string[];
   /** IP addresses and CIDR blocks, as `node:net` BlockList takes them; none: from anywhere. */
   readonly from: readonly string[];
-  readonly actions: readonly ('pull' | 'push' | 'delete')[];
+  readonly actions: readonly ('pull' | 'push' | 'delete' | 'admin')[];
 }
 
 export interface NotificationConfig {

@@ -5,19 +5,20 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { HUB } from '../oci/name.ts';
-import { checkAccess } from './access.ts';
 import type { Config, ProxyConfig } from './config.ts';
 import { ConfigDocument } from './document.ts';
 import { fileVariable, overlayEnvironment, readProxies } from './environment.ts';
 import { Findings } from './findings.ts';
-import { assembleFleet, checkFleet, warnAboutFleet } from './fleet.ts';
 import { findOwnUpstreams, findSurprises, type Remark } from './hints/surprises.ts';
 import { ConfigError, formatPath, formatWarning, type Path } from './problem.ts';
-import { assembleRedis, checkRedis } from './redis.ts';
 import { describeReadError, readReferencedFiles } from './referenced-file.ts';
 import type { ParsedFile } from './schema.ts';
 import { checkSchema } from './schema-check.ts';
+import { checkAccess } from './sections/access.ts';
+import { assembleFleet, checkFleet, warnAboutFleet } from './sections/fleet.ts';
+import { assembleHosted, checkHosted } from './sections/hosted.ts';
 import { assembleNotifications, checkNotifications } from './sections/notifications.ts';
+import { assembleRedis, checkRedis } from './sections/redis.ts';
 import { warnAboutCredentials } from './upstream-credentials.ts';
 import { assembleUpstream, checkUpstreams, chooseDefaultUpstream } from './upstreams.ts';
 
@@ -62,6 +63,7 @@ export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<Loade
   checkAccess(tree, findings);
   checkFleet(tree, findings);
   checkNotifications(tree, findings);
+  checkHosted(tree, findings);
   const files = await readReferencedFiles(tree, baseOf, findings);
   const proxy = readProxies(env, findings);
   for (const { variable, message } of ambiguous) findings.reportVariable(variable, message);
@@ -106,6 +108,7 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
       .map(([key, upstream]) => assembleUpstream(key, upstream, { texts: files, locate }, proxy))
       .map(upstream => [upstream.key, upstream] as const),
   );
+  const defaultUpstream = chooseDefaultUpstream([...upstreams.keys()], parsed.default_upstream);
   const fleet = assembleFleet(parsed.fleet, files);
   return {
     http: {
@@ -130,7 +133,7 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
       required: lru.required,
     },
     upstreams,
-    defaultUpstream: chooseDefaultUpstream([...upstreams.keys()], parsed.default_upstream),
+    ...(defaultUpstream !== undefined && { defaultUpstream }),
     offline: parsed.offline,
     tags: {
       ttlMs: tags.ttl,
@@ -140,6 +143,7 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
       on404: tags.on_404,
       negativeTtlMs: tags.negative_ttl,
     },
+    hosted: assembleHosted(parsed.hosted),
     access: {
       ...(access.htpasswd !== undefined && {
         htpasswd: resolve(baseOf(['access', 'htpasswd']), access.htpasswd),

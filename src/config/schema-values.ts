@@ -91,6 +91,15 @@ export function later(feature: string, harmless: (value: unknown) => boolean = (
   return check.optional();
 }
 
+/** A key of earlier versions. `why`: the sentence that names its successor. */
+export function gone(why: string) {
+  const check = z.unknown().superRefine((value, context) => {
+    if (value === undefined) return;
+    context.addIssue({ code: 'custom', message: `${why}; remove the key`, params: { blames: 'key' } });
+  });
+  return check.optional();
+}
+
 /** As `later`, for a section with keys. */
 export function laterSection(feature: string, keys: readonly string[]) {
   const shape = Object.fromEntries(keys.map(key => [key, later(feature)]));

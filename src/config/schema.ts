@@ -4,7 +4,6 @@
  */
 import { z } from 'zod';
 import { HUB } from '../oci/name.ts';
-import { accessSchema } from './access.ts';
 import {
   parseAddressBlock,
   parseHost,
@@ -19,9 +18,7 @@ import {
   parseTagPattern,
   parseUpstreamUrl,
 } from './address.ts';
-import { fleetSchema } from './fleet.ts';
 import { isSection, refusal } from './problem.ts';
-import { redisSchema } from './redis.ts';
 import {
   duration,
   later,
@@ -34,7 +31,11 @@ import {
   text,
   word,
 } from './schema-values.ts';
+import { accessSchema } from './sections/access.ts';
+import { fleetSchema } from './sections/fleet.ts';
+import { hostedSchema } from './sections/hosted.ts';
 import { notificationSchema } from './sections/notifications.ts';
+import { redisSchema } from './sections/redis.ts';
 
 const day = 86_400_000;
 
@@ -45,8 +46,6 @@ function parseUsername(value: unknown): string {
   if (typeof value === 'string' && value !== '' && !value.includes(':')) return value;
   throw refusal('a name without a colon (numbers in quotes)', value);
 }
-
-const isEmptyList = (value: unknown): boolean => Array.isArray(value) && value.length === 0;
 
 /** An address, or `{ address }`: the form that later takes `tls` and `login`. */
 const listenEntry = z.preprocess(
@@ -150,14 +149,6 @@ const tagsSchema = z.strictObject({
       }),
     )
     .prefault([]),
-});
-
-const hostedSchema = z.strictObject({
-  repositories: later('hosted repositories', isEmptyList),
-  immutable: later('hosted repositories', isEmptyList),
-  upload_ttl: later('hosted repositories'),
-  gc_grace: later('hosted repositories'),
-  max_size: later('hosted repositories'),
 });
 
 const metricsSchema = z.strictObject({

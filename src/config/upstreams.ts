@@ -8,6 +8,7 @@ import type { ProxyConfig, UpstreamConfig } from './config.ts';
 import type { Findings } from './findings.ts';
 import { formatPath, isSection, type Path, ValueError, valueAt } from './problem.ts';
 import type { ParsedUpstream } from './schema.ts';
+import { hostsAny } from './sections/hosted.ts';
 import { formatSuggestion } from './suggestion.ts';
 import { assembleCredentials, type CredentialFiles, checkCredentials } from './upstream-credentials.ts';
 
@@ -17,10 +18,10 @@ export function checkUpstreams(tree: unknown, findings: Findings): void {
   const upstreams = valueAt(tree, ['upstreams']);
   if (upstreams !== undefined && !isSection(upstreams)) return;
   if (upstreams !== undefined && Object.keys(upstreams).length === 0) {
-    findings.report(
-      ['upstreams'],
-      'needs at least one upstream (this version has no hosted repositories yet)',
-    );
+    if (!hostsAny(tree))
+      findings.report(['upstreams'], 'needs at least one upstream, or hosted.repositories');
+    else if (valueAt(tree, ['default_upstream']) !== undefined)
+      findings.report(['default_upstream'], 'there are no upstreams');
     return;
   }
   const pathsByHost = checkHosts(upstreams ?? { [HUB]: {} }, findings);
@@ -82,10 +83,16 @@ export function assembleUpstream(
   };
 }
 
-/** Docker Hub where it is configured, as clients expect for names without a host; else the first of the file. */
-export function chooseDefaultUpstream(keys: readonly string[], given: string | undefined): string {
+/**
+ * Docker Hub where it is configured, as clients expect for names without a host; else the first of the file. Undefined:
+ * there are no upstreams.
+ */
+export function chooseDefaultUpstream(
+  keys: readonly string[],
+  given: string | undefined,
+): string | undefined {
   if (given !== undefined) return canonicalHost(given);
-  return keys.includes(HUB) ? HUB : (keys[0] ?? HUB);
+  return keys.includes(HUB) ? HUB : keys[0];
 }
 
 /** Every host that means an upstream, to the path that says so. */

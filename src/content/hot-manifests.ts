@@ -111,6 +111,12 @@ export class HotManifests {
     return held;
   }
 
+  /** Into memory alone: the caller has stored them. Errors: MANIFEST_INVALID for schema 1. */
+  keep({ digest, mediaType }: Descriptor, bytes: Buffer): HeldManifest {
+    const parsed = parseOrKeep(bytes, mediaType);
+    return this.#heat(digest, parsed.mediaType, parsed, bytes);
+  }
+
   /** Marks what the manifest names as used; of an index, what its hot children name. Takes no time worth speaking of. */
   touch(held: HeldManifest): void {
     this.#touches.touch(held.parsed);

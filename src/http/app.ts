@@ -41,7 +41,7 @@ export interface OpsAppOptions extends OpsOptions {
 }
 
 export interface AppOptions extends OpsAppOptions {
-  readonly directory: Pick<Directory, 'find'>;
+  readonly directory: Pick<Directory, 'find' | 'hostedPatterns'>;
   readonly catalog: RepositoryCatalog;
   readonly access: Access;
   /** For the other nodes of the fleet; absent: there is no fleet. */

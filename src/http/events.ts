@@ -7,8 +7,13 @@ import type { Middleware } from 'koa';
 import { parseBasic, WrongCredentials } from '../auth/access.ts';
 import type { Endpoint } from '../oci/endpoint.ts';
 import { RegistryError } from '../oci/error.ts';
-import type { AskedFor, EventOrigin, RegistryEventListener } from '../telemetry/registry-events.ts';
-import type { AppState, Exchange } from './exchange.ts';
+import type {
+  AskedFor,
+  EventOrigin,
+  RegistryChange,
+  RegistryEventListener,
+} from '../telemetry/registry-events.ts';
+import type { AppState, Exchange, PushRequest } from './exchange.ts';
 
 /** In characters. */
 const maxTextLength = 512;
@@ -39,6 +44,15 @@ export function askedFor(method: string, endpoint: Endpoint): AskedFor {
 /** To be called as soon as the repository was found: a refusal then names it as access rules do. */
 export function noteRepository(exchange: Exchange, canonicalName: string): void {
   if (exchange.asked !== undefined) exchange.asked = { ...exchange.asked, repository: canonicalName };
+}
+
+/** To be called when the change is durable. */
+export function tell({ context, canonicalName, events }: PushRequest, change: RegistryChange): void {
+  events?.happened({
+    ...change,
+    origin: originOf(context.req, context.state.exchange),
+    repository: canonicalName,
+  });
 }
 
 /** Stands inside `answerErrors`: failed logins and denials are reported, whichever handler refuses. */

@@ -7,8 +7,10 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
 import type { Middleware, ParameterizedContext } from 'koa';
 import { AddressBlocks } from '../lib/address-blocks.ts';
+import type { Repository } from '../oci/name.ts';
 import type { Located } from '../registry/directory.ts';
 import type { Answer, ReadOptions } from '../registry/registry.ts';
+import type { RegistryDeleter, RegistryWriter, WriteOptions } from '../registry/writer.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Kind, Observer, Outcome, RequestEnd } from '../telemetry/observer.ts';
 import type { AskedFor, RegistryEventListener } from '../telemetry/registry-events.ts';
@@ -32,6 +34,23 @@ export interface PullRequest {
   /** Milliseconds since the epoch. */
   readonly nowMs: number;
   readonly events: RegistryEventListener | undefined;
+}
+
+/** A push or a delete after its repository was found and the caller's right was checked. */
+export interface PushRequest {
+  readonly context: AppContext;
+  readonly writer: RegistryWriter;
+  readonly deleter: RegistryDeleter;
+  readonly repository: Repository;
+  /** The signal aborts when the client leaves. */
+  readonly options: WriteOptions;
+  readonly canonicalName: string;
+  readonly events: RegistryEventListener | undefined;
+  /** The repository as the client calls it: for URLs in the answer. */
+  readonly name: string;
+  /** As the client sent it, decoded. */
+  readonly ns: string | undefined;
+  readonly query: URLSearchParams;
 }
 
 /** The client left before it was answered: a status for log and metrics, never sent. */

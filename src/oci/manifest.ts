@@ -14,9 +14,15 @@ import {
   ociManifest,
   octetStream,
 } from './media-type.ts';
+import { type Platform, parsePlatform } from './platform.ts';
 
 /** Registries take at least 4 MiB (OCI distribution-spec "Pushing Manifests"), and clients give up there: a larger blob is no manifest. Bytes. */
 export const maxManifestBytes = 4 * 1024 * 1024;
+
+export function manifestTooLarge(): RegistryError {
+  const message = `a manifest has at most ${maxManifestBytes} bytes`;
+  return new RegistryError('MANIFEST_INVALID', { status: 413, message });
+}
 
 /** What a manifest says about content that it names. */
 export interface Descriptor {
@@ -26,14 +32,8 @@ export interface Descriptor {
   readonly size: number;
   /** The content stands in the descriptor itself (OCI image-spec, `data`): a client need not fetch it. */
   readonly isEmbedded?: boolean;
-}
-
-/** Which machine a child of an index is for (OCI image-spec "Image Index", `platform`). */
-export interface Platform {
-  readonly os: string;
-  readonly architecture: string;
-  readonly variant?: string;
-  readonly osVersion?: string;
+  /** It names other places to fetch the content from (`urls`), so a registry need not hold it. */
+  readonly hasUrls?: boolean;
 }
 
 /** Some tools leave out the size. */
@@ -77,11 +77,8 @@ type JsonKey =
   | 'digest'
   | 'size'
   | 'data'
-  | 'platform'
-  | 'os'
-  | 'os.version'
-  | 'architecture'
-  | 'variant';
+  | 'urls'
+  | 'platform';
 
 /**
  * Reads a manifest whose `mediaType` came with it (a Content-Type; may be generic or empty).
@@ -91,9 +88,6 @@ export function parseManifest(bytes: Uint8Array, mediaType: string): ParsedManif
   const body = parseBody(bytes);
   const { mediaType: type, isIndex } = typeOf(body, mediaType);
   const config = isIndex ? undefined : parseOptional(body.config, 'config');
-  const subject = parseOptional(body.subject, 'subject');
-  const artifactType = body.artifactType;
-  const annotations = parseAnnotations(body.annotations);
   const layers = isIndex ? [] : parseList(body, body.layers === undefined ? 'blobs' : 'layers', descriptorAt);
   const manifests = isIndex ? parseList(body, 'manifests', parseChild) : [];
   const hasForeign = [config, ...layers, ...manifests].includes('foreign');
@@ -104,6 +98,23 @@ export function parseManifest(bytes: Uint8Array, mediaType: string): ParsedManif
     manifests: manifests.filter(isOwn),
     ...(hasForeign && { hasForeign }),
     ...(isOwn(config) && { config }),
+    ...parseCommon(body),
+  };
+}
+
+/**
+ * Reads what a manifest of any type may have; config, layers and children are left alone. Errors: MANIFEST_INVALID for a
+ * body that isn't JSON and for a malformed subject.
+ */
+export function parseOther(bytes: Uint8Array, mediaType: string): ParsedManifest {
+  const common = parseCommon(parseBody(bytes));
+  return { kind: 'other', mediaType: fitMediaType(mediaType), layers: [], manifests: [], ...common };
+}
+
+function parseCommon({ subject: given, artifactType, annotations: notes }: JsonObject) {
+  const subject = parseOptional(given, 'subject');
+  const annotations = parseAnnotations(notes);
+  return {
     ...(isOwn(subject) && { subject }),
     ...(typeof artifactType === 'string' && artifactType !== '' && { artifactType }),
     ...(annotations && { annotations }),
@@ -231,15 +242,16 @@ function isOwn<T extends object>(descriptor: T | 'foreign' | undefined): descrip
 function descriptorAt(value: unknown, where: string): Descriptor | 'foreign' {
   const named = namedAt(value, where);
   if (named === 'foreign') return named;
-  const { size, data, ...rest } = named;
+  const { size, data, urls, ...rest } = named;
   if (!isSize(size)) throw invalid(`a size in bytes under ${where}`, String(size));
   const isEmbedded = typeof data === 'string' && Buffer.byteLength(data, 'base64') === size;
-  return { ...rest, size, ...(isEmbedded && { isEmbedded }) };
+  const hasUrls = Array.isArray(urls) && urls.length > 0;
+  return { ...rest, size, ...(isEmbedded && { isEmbedded }), ...(hasUrls && { hasUrls }) };
 }
 
 function namedAt(value: unknown, where: string) {
   if (!isObject(value)) throw invalid(`a descriptor under ${where}`, value);
-  const { digest, size, mediaType, data } = value;
+  const { digest, size, mediaType, data, urls } = value;
   if (typeof digest === 'string' && isForeignDigest(digest)) return 'foreign';
   if (typeof digest !== 'string' || !isDigest(digest)) throw invalid(`a digest under ${where}`, digest);
   return {
@@ -247,6 +259,7 @@ function namedAt(value: unknown, where: string) {
     digest,
     size,
     data,
+    urls,
   };
 }
 
@@ -258,18 +271,6 @@ function parseChild(value: unknown, where: string): ChildDescriptor | 'foreign' 
     throw invalid(`a size in bytes under ${where}`, String(size));
   const platform = isObject(value) ? parsePlatform(value.platform) : undefined;
   return { mediaType, digest, ...(isSize(size) && { size }), ...(platform && { platform }) };
-}
-
-function parsePlatform(value: unknown): Platform | undefined {
-  if (!isObject(value)) return undefined;
-  const { os, architecture, variant, 'os.version': osVersion } = value;
-  if (typeof os !== 'string' || typeof architecture !== 'string') return undefined;
-  return {
-    os,
-    architecture,
-    ...(typeof variant === 'string' && { variant }),
-    ...(typeof osVersion === 'string' && { osVersion }),
-  };
 }
 
 function parseAnnotations(value: unknown): Record<string, string> | undefined {

@@ -94,6 +94,18 @@ export function allowRepositories(allow: readonly string[], deny: readonly strin
     !denied.some(pattern => pattern.test(repository));
 }
 
+/**
+ * By the patterns of `hosted.repositories`. A hosted name never begins with `localhost` or a segment with a dot or a colon: those are
+ * hosts of upstreams.
+ */
+export function hostRepositories(patterns: readonly string[]): RepositoryPredicate {
+  const hosted = patterns.map(compilePattern);
+  return repository => {
+    const [first = ''] = repository.split('/', 1);
+    return !isHostLike(first) && hosted.some(pattern => pattern.test(repository));
+  };
+}
+
 function compilePattern(pattern: string): RegExp {
   const source = pattern
     .split(/(\*\*|\*)/)

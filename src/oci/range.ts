@@ -103,6 +103,14 @@ export function parseContentRange(header: string | undefined): ContentRange | un
   return Number.isSafeInteger(size) && end <= size ? { start, end, size } : undefined;
 }
 
+/** Distribution-spec's own form of `Content-Range` for a chunk of an upload, `0-1023`; RFC 9110's is understood too. Undefined: neither. */
+export function parseChunkRange(header: string): Span | undefined {
+  const match = /^(?:bytes[ =])?(\d{1,16})-(\d{1,16})(?:\/(?:\d{1,16}|\*))?$/i.exec(header.trim());
+  if (match === null) return undefined;
+  const [start, end] = [Number(match[1]), Number(match[2]) + 1];
+  return start < end && end <= Number.MAX_SAFE_INTEGER ? { start, end } : undefined;
+}
+
 /** No range: the whole. Errors: RANGE_INVALID (detail `size`). */
 export function spanOf(range: ByteRange | undefined, size: number): Span {
   if (range === undefined) return { start: 0, end: size };

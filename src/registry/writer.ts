@@ -12,7 +12,7 @@ import type { Digest, DigestAlgorithm } from '../oci/digest.ts';
 import type { Descriptor } from '../oci/manifest.ts';
 import type { Reference, Repository, Tag } from '../oci/name.ts';
 import type { Caller } from './caller.ts';
-import type { Located } from './directory.ts';
+import type { RegistryReader } from './registry.ts';
 
 export interface WriteOptions {
   readonly caller: Caller;
@@ -31,7 +31,15 @@ export interface StartUpload {
 export interface Mount {
   readonly digest: Digest;
   /** A repository from which the caller may pull by name. Absent: any such repository of this registry. */
-  readonly from?: Located;
+  readonly from?: MountSource;
+}
+
+/** As `Directory.find` locates it. */
+export interface MountSource {
+  readonly registry: RegistryReader;
+  readonly repository: Repository;
+  /** The configured key, or `hosted`. */
+  readonly upstream: string;
 }
 
 /** The blob was linked: there is nothing to upload. */
@@ -91,6 +99,8 @@ export interface PutAnswer {
   readonly descriptor: Descriptor;
   /** All tags that point to it now because of this call. */
   readonly tags: readonly Tag[];
+  /** Those of `tags` that pointed elsewhere before, or did not exist: `from` undefined. */
+  readonly moved: readonly { readonly tag: Tag; readonly from?: Digest }[];
   /** For `OCI-Subject`. The manifest is among the referrers of this digest, whether that exists or not. */
   readonly subject?: Digest;
 }

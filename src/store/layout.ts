@@ -10,12 +10,14 @@
  *     DATA/quarantine-v1/TIME-INODE-sha256-abcdef… a few files that did not match their digest
  *     DATA/records-v1/HOST/REPOSITORY…/_record  one record per repository
  *     DATA/spool-v1/TARGET/                     see spool/spool.ts
+ *     DATA/uploads-v1/ID.part .json             upload sessions and their journals
+ *     DATA/hosted-v1/REPOSITORY…/_repository    the log of a hosted repository; beside it `_length`, and `_damaged-TIME` after a repair
  *
  * Paths are made of checked digests and checked names only, so none can leave DATA.
  */
 import { randomBytes } from 'node:crypto';
 import { mkdir, rename, writeFile } from 'node:fs/promises';
-import { basename, join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { algorithmOf, type Digest, hexOf, isDigest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
 import { isOdd, moveOdd, readRegular } from './regular-file.ts';
@@ -55,7 +57,7 @@ export class StoreLayout {
       return ''; // as good as damaged
     });
     if (found !== undefined) checkVersion(data, found); // before a folder is made in a path that may not be a store
-    for (const folder of ['ingest-v1', 'blobs-v1', 'records-v1']) {
+    for (const folder of ['ingest-v1', 'blobs-v1', 'records-v1', 'hosted-v1']) {
       // 0750: blobs of private repositories lie here
       await mkdir(join(data, folder), { recursive: true, mode: 0o750 });
     }
@@ -84,6 +86,14 @@ export class StoreLayout {
     return join(this.path, 'spool-v1');
   }
 
+  get uploadsFolder(): string {
+    return join(this.path, 'uploads-v1');
+  }
+
+  get hostedFolder(): string {
+    return join(this.path, 'hosted-v1');
+  }
+
   get quarantineFolder(): string {
     return join(this.path, 'quarantine-v1');
   }
@@ -104,8 +114,7 @@ export class StoreLayout {
 
   /** Names sort by time; the inode keeps two of the same moment apart. */
   quarantinePath(digest: Digest, inode: number, nowMs: number): string {
-    const time = new Date(nowMs).toISOString().replaceAll(/[-:.]/g, '');
-    return join(this.quarantineFolder, `${time}-${inode}-${digest.replace(':', '-')}`);
+    return join(this.quarantineFolder, `${compactTime(nowMs)}-${inode}-${digest.replace(':', '-')}`);
   }
 
   journalPath(digest: Digest): string {
@@ -138,14 +147,38 @@ export class StoreLayout {
    * Errors: NAME_INVALID for a name that could leave the folder. Callers check names too; this is the last check.
    */
   recordPath(canonicalName: string): string {
-    const components = canonicalName.split('/');
-    if (canonicalName.length > 1024 || !components.every(component => componentPattern.test(component))) {
-      throw new RegistryError('NAME_INVALID', {
-        message: `expected HOST/REPOSITORY in lower case, got ${JSON.stringify(canonicalName.slice(0, 160))}`,
-      });
-    }
-    return join(this.recordsFolder, ...components, '_record');
+    return join(this.recordsFolder, ...componentsOf(canonicalName, 'HOST/REPOSITORY'), '_record');
   }
+
+  /** The log of a hosted repository by its name, which has no host. Errors: NAME_INVALID, as `recordPath`. */
+  hostedLogPath(repository: string): string {
+    return join(this.hostedFolder, ...componentsOf(repository, 'REPOSITORY'), '_repository');
+  }
+
+  /** How long the log was when it was last written: a shorter one has lost lines. */
+  hostedLengthPath(repository: string): string {
+    return join(dirname(this.hostedLogPath(repository)), '_length');
+  }
+
+  /** Where a repair leaves the damaged log. */
+  hostedDamagedPath(repository: string, nowMs: number): string {
+    return join(dirname(this.hostedLogPath(repository)), `_damaged-${compactTime(nowMs)}`);
+  }
+}
+
+function componentsOf(name: string, form: string): string[] {
+  const components = name.split('/');
+  if (name.length > 1024 || !components.every(component => componentPattern.test(component))) {
+    throw new RegistryError('NAME_INVALID', {
+      message: `expected ${form} in lower case, got ${JSON.stringify(name.slice(0, 160))}`,
+    });
+  }
+  return components;
+}
+
+/** Sorts by time. */
+function compactTime(ms: number): string {
+  return new Date(ms).toISOString().replaceAll(/[-:.]/g, '');
 }
 
 /** By rename, so that a crash leaves no partial file. */

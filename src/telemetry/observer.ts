@@ -7,7 +7,16 @@ import type { RateLimit } from '../oci/rate-limit.ts';
 export type { RateLimit };
 
 /** The kind of a request; a metric label. */
-export type Kind = 'manifest' | 'blob' | 'tags' | 'referrers' | 'catalog' | 'token' | 'ping' | 'other';
+export type Kind =
+  | 'manifest'
+  | 'blob'
+  | 'upload'
+  | 'tags'
+  | 'referrers'
+  | 'catalog'
+  | 'token'
+  | 'ping'
+  | 'other';
 
 /** The way a request was answered; a metric label. */
 export type Outcome = 'hit' | 'miss' | 'joined' | 'stale' | 'passthrough' | 'error';
@@ -74,4 +83,15 @@ export interface FleetObserver {
   /** A node sent content that does not match its digest. */
   peerWrong(): void;
   leaseLost(): void;
+}
+
+/** How an upload ended; a metric label. `failed`: the bytes were not what the client said. */
+export type UploadResult = 'committed' | 'mounted' | 'cancelled' | 'expired' | 'failed';
+
+/** Events of the private registry's uploads. */
+export interface UploadObserver {
+  /** Body bytes of pushes, whether they are kept or not. */
+  received(bytes: number): void;
+  uploadsOpen(count: number): void;
+  uploadEnded(result: UploadResult): void;
 }

@@ -31,10 +31,7 @@ export interface AskedFor {
   readonly reference?: string;
 }
 
-export type RegistryEvent = {
-  readonly origin: EventOrigin;
-  readonly repository: CanonicalName;
-} & (
+export type RegistryChange =
   | {
       /** A client was given the manifest: a GET that was answered with its bytes. HEAD is no pull. */
       readonly type: 'manifest-pulled';
@@ -81,8 +78,12 @@ export type RegistryEvent = {
       readonly type: 'restored';
       readonly reference: Reference;
       readonly digest: Digest;
-    }
-);
+    };
+
+export type RegistryEvent = {
+  readonly origin: EventOrigin;
+  readonly repository: CanonicalName;
+} & RegistryChange;
 
 /** What was refused or done by an administrator: for the audit log alone. */
 export type AuditedAct =

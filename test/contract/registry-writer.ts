@@ -20,9 +20,14 @@ import { deferred } from '../support/gates.ts';
 import { type BuiltImage, buildArtifact, buildImage, buildIndex } from '../support/images.ts';
 
 export type HostedRegistry = RegistryReader & RegistryWriter & RegistryDeleter;
+/** What uploads and mounts need of it. */
+export type UploadRegistry = RegistryReader &
+  Pick<RegistryWriter, 'startUpload' | 'upload'> &
+  Pick<RegistryDeleter, 'deleteBlob'>;
 
 /** An empty registry that hosts any `team/…`. An implementation that needs cleaning up uses `onTestFinished`. */
 export type CreateHostedRegistry = () => Promise<HostedRegistry>;
+export type CreateUploadRegistry = () => Promise<UploadRegistry>;
 
 const app = parseRepository('team/app');
 const other = parseRepository('team/other');
@@ -50,11 +55,11 @@ function sessionOf(started: UploadSession | Mounted): UploadSession {
   throw new Error('expected a session, got a mount');
 }
 
-async function start(registry: HostedRegistry, digest?: Digest, repository = app): Promise<UploadSession> {
+async function start(registry: UploadRegistry, digest?: Digest, repository = app): Promise<UploadSession> {
   return sessionOf(await registry.startUpload(repository, digest === undefined ? {} : { digest }, options()));
 }
 
-async function push(registry: HostedRegistry, content: BlobContent, repository = app): Promise<void> {
+async function push(registry: UploadRegistry, content: BlobContent, repository = app): Promise<void> {
   const session = await start(registry, content.digest, repository);
   await session.append(0, bodyOf(content.slice(0, content.size)), options());
   await session.commit(content.digest, options());
@@ -79,7 +84,7 @@ function altered(image: BuiltImage, fields: object): Pick<BuiltImage, 'bytes' | 
   return { bytes: Buffer.from(text), mediaType: image.mediaType };
 }
 
-async function held(registry: HostedRegistry, digest: Digest, repository = app): Promise<Buffer | undefined> {
+async function held(registry: UploadRegistry, digest: Digest, repository = app): Promise<Buffer | undefined> {
   try {
     const { reader, size = 0 } = await registry.blob(repository, digest, undefined, options());
     const into = Buffer.alloc(size);
@@ -97,6 +102,11 @@ async function tagsOf(registry: HostedRegistry, repository: Repository = app): P
 }
 
 export function describeRegistryWriter(name: string, create: CreateHostedRegistry): void {
+  describeUploads(name, create);
+  describeManifests(name, create);
+}
+
+export function describeUploads(name: string, create: CreateUploadRegistry): void {
   describe(`${name}: uploads`, () => {
     test('monolithic: one chunk and a commit make a blob of that repository alone', async () => {
       const registry = await create();
@@ -290,7 +300,7 @@ export function describeRegistryWriter(name: string, create: CreateHostedRegistr
     test('a blob of the named repository is linked without an upload', async () => {
       const registry = await create();
       await push(registry, blob, other);
-      const from = { registry, repository: other, upstream: 'hosted' };
+      const from = { registry: registry, repository: other, upstream: 'hosted' };
       const mounted = await registry.startUpload(app, { mount: { ...mount, from } }, options());
       expect(mounted).toEqual({ kind: 'mounted', digest: blob.digest, size: blob.size });
       expect(await held(registry, blob.digest)).toEqual(bytes);
@@ -299,7 +309,7 @@ export function describeRegistryWriter(name: string, create: CreateHostedRegistr
     test('a mount outlives the link that it came from', async () => {
       const registry = await create();
       await push(registry, blob, other);
-      const from = { registry, repository: other, upstream: 'hosted' };
+      const from = { registry: registry, repository: other, upstream: 'hosted' };
       await registry.startUpload(app, { mount: { ...mount, from } }, options());
       await registry.deleteBlob(other, blob.digest, options());
       expect(await held(registry, blob.digest)).toEqual(bytes);
@@ -317,14 +327,16 @@ export function describeRegistryWriter(name: string, create: CreateHostedRegistr
 
     test('what is not there to mount is an upload like any other', async () => {
       const registry = await create();
-      const from = { registry, repository: other, upstream: 'hosted' };
+      const from = { registry: registry, repository: other, upstream: 'hosted' };
       const session = sessionOf(await registry.startUpload(app, { mount: { ...mount, from } }, options()));
       await session.append(0, bodyOf(bytes), options());
       await session.commit(blob.digest, options());
       expect(await held(registry, blob.digest)).toEqual(bytes);
     });
   });
+}
 
+function describeManifests(name: string, create: CreateHostedRegistry): void {
   describe(`${name}: manifests`, () => {
     const image = buildImage();
     const index = buildIndex();
@@ -333,7 +345,7 @@ export function describeRegistryWriter(name: string, create: CreateHostedRegistr
       const registry = await create();
       await pushBlobs(registry, image);
       const answer = await registry.putManifest(app, latest, manifestOf(image), options());
-      expect(answer).toEqual({ descriptor: image.descriptor, tags: ['latest'] });
+      expect(answer).toEqual({ descriptor: image.descriptor, tags: ['latest'], moved: [{ tag: 'latest' }] });
       for (const reference of [latest, image.digest]) {
         const pulled = await registry.manifest(app, reference, options());
         expect([pulled.descriptor, pulled.bytes]).toEqual([image.descriptor, image.bytes]);
@@ -354,6 +366,8 @@ export function describeRegistryWriter(name: string, create: CreateHostedRegistr
       expect([...both.tags].sort()).toEqual(['1', '1.2']);
       const more = await registry.putManifest(app, latest, manifestOf(image, 'latest', '2'), options());
       expect([...more.tags].sort()).toEqual(['2', 'latest']);
+      const again = await registry.putManifest(app, parseTag('2'), manifestOf(image), options());
+      expect([again.tags, again.moved]).toEqual([['2'], []]);
       expect(await tagsOf(registry)).toEqual(['1', '1.2', '2', 'latest']);
     });
 
@@ -361,7 +375,9 @@ export function describeRegistryWriter(name: string, create: CreateHostedRegistr
       const registry = await create();
       const next = buildImage({ layers: ['layer a', 'layer next'] });
       await pushImage(registry, image, latest);
-      await pushImage(registry, next, latest);
+      await pushBlobs(registry, next);
+      const { moved } = await registry.putManifest(app, latest, manifestOf(next), options());
+      expect(moved).toEqual([{ tag: 'latest', from: image.digest }]);
       await pushImage(registry, next, latest); // the same again is no error
       expect((await registry.resolve(app, latest, options())).descriptor.digest).toBe(next.digest);
       expect((await registry.manifest(app, image.digest, options())).bytes).toEqual(image.bytes);

@@ -7,8 +7,10 @@ import { parse, stringify } from 'yaml';
 import { runCistern, runForJson } from '../support/cistern-command.ts';
 import { get, head } from '../support/client.ts';
 import { buildImage } from '../support/images.ts';
+import { MemoryHostedLog } from '../support/memory-hosted-log.ts';
 import { spawnTestMirror, startTestMirror } from '../support/mirror.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { pushBlob, send } from '../support/upload-client.ts';
 import { startFakeUpstream } from '../support/upstream.ts';
 import { WebhookReceiver } from '../support/webhook-receiver.ts';
 
@@ -186,6 +188,93 @@ test('the audit log has failed logins, denials and commands, and a file that log
   await runForJson(mirror.file, 'unpin', 'alpine');
   await expect.poll(() => readLines(file)).toMatchObject([{ action: 'unpin' }]);
   expect(await readLines(`${file}.1`)).toHaveLength(4);
+});
+
+test('pushes, tag moves, mounts and deletes are told and audited when they are durable; refused ones are denials', async () => {
+  const receiver = await WebhookReceiver.start();
+  const { upstream } = await startUpstream();
+  const file = join(await tempDir(), 'audit.log');
+  const rules = [
+    { repositories: ['team/locked'], users: ['anonymous'], actions: ['pull'] },
+    { repositories: ['**'], users: ['anonymous'], actions: ['pull', 'push', 'delete'] },
+  ];
+  const mirror = await startTestMirror({
+    upstream,
+    hosted: { log: new MemoryHostedLog() },
+    config: {
+      hosted: { repositories: ['team/**'] },
+      access: { rules },
+      notifications: [await entryFor(receiver, { events: ['push', 'delete'], repositories: ['team/**'] })],
+      log: { audit: file },
+    },
+  });
+  const [image, next] = [buildImage({ layers: ['one'] }), buildImage({ layers: ['two'] })];
+  const blobs = [...image.blobs, ...next.blobs].map(({ content, descriptor }) => ({
+    content,
+    ...descriptor,
+  }));
+  const distinct = [...new Map(blobs.map(blob => [blob.digest, blob])).values()];
+  for (const { content } of distinct) expect(await pushBlob(mirror.url, 'team/app', content)).toBe(201);
+  const put = ({ bytes, descriptor }: typeof image, reference: string, name = 'team/app') =>
+    send(mirror.url, 'PUT', `/v2/${name}/manifests/${reference}`, {
+      body: bytes,
+      headers: { 'Content-Type': descriptor.mediaType },
+    });
+  expect((await put(image, 'v1')).status).toBe(201);
+  expect((await put(next, 'v1')).status).toBe(201);
+  const layer = image.layers[0]?.descriptor.digest;
+  const mount = `/v2/team/other/blobs/uploads/?mount=${layer}&from=team/app`;
+  expect((await send(mirror.url, 'POST', mount)).status).toBe(201);
+  expect((await put(image, 'v1', 'team/locked')).status).toBe(403);
+  expect((await put(image, 'v9', 'team/other')).status).toBe(400); // blobs are missing: nothing happened
+  expect((await send(mirror.url, 'DELETE', '/v2/team/app/manifests/v1')).status).toBe(202);
+  expect((await send(mirror.url, 'DELETE', `/v2/team/app/manifests/${image.digest}`)).status).toBe(202);
+  expect((await send(mirror.url, 'DELETE', `/v2/team/other/blobs/${layer}`)).status).toBe(202);
+  const pushes = distinct.map(({ digest }) => ['push', 'team/app', digest, undefined]);
+  const expected = [
+    ...pushes,
+    ['push', 'team/app', image.digest, 'v1'],
+    ['push', 'team/app', next.digest, 'v1'],
+    ['mount', 'team/other', layer, undefined],
+    ['delete', 'team/app', undefined, 'v1'],
+    ['delete', 'team/app', image.digest, undefined],
+    ['delete', 'team/other', layer, undefined],
+  ];
+  await receiver.untilTaken(expected.length);
+  expect(
+    receiver.taken.map(({ action, target: { repository, digest, tag } }) => [
+      action,
+      repository,
+      digest,
+      tag,
+    ]),
+  ).toEqual(expected);
+  expect(receiver.taken.find(({ action }) => action === 'mount')?.target).toMatchObject({
+    fromRepository: 'team/app',
+  });
+  expect(receiver.wrongSignatures).toBe(0);
+  await mirror.close();
+  const lines = await readLines(file);
+  expect(
+    lines.map(({ action, repository, reference, digest, result }) => [
+      action,
+      repository,
+      reference,
+      digest,
+      result,
+    ]),
+  ).toEqual([
+    ...distinct.map(({ digest }) => ['push', 'team/app', null, digest, 'ok']),
+    ['push', 'team/app', 'v1', image.digest, 'ok'],
+    ['tag', 'team/app', 'v1', image.digest, 'ok'],
+    ['push', 'team/app', 'v1', next.digest, 'ok'],
+    ['tag', 'team/app', 'v1', next.digest, 'ok'],
+    ['mount', 'team/other', null, layer, 'ok'],
+    ['push', 'team/locked', 'v1', null, 'DENIED'],
+    ['delete', 'team/app', 'v1', null, 'ok'],
+    ['delete', 'team/app', null, image.digest, 'ok'],
+    ['delete', 'team/other', null, layer, 'ok'],
+  ]);
 });
 
 test('SIGHUP takes targets and the audit log over; stdout gets audit lines between those of the log', async () => {

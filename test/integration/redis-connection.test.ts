@@ -2,7 +2,7 @@
 import { connect, createServer } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
 import type { RedisConfig } from '../../src/config/config.ts';
-import { parseRedisUrl } from '../../src/config/redis.ts';
+import { parseRedisUrl } from '../../src/config/sections/redis.ts';
 import { RedisConnection } from '../../src/redis/redis-connection.ts';
 import type { RedisProblem } from '../../src/redis/redis-problem.ts';
 import type { Logger } from '../../src/telemetry/logger.ts';

@@ -10,7 +10,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { onTestFinished } from 'vitest';
 import { stringify } from 'yaml';
-import { startMirror } from '../../src/app/mirror.ts';
+import { type MirrorOptions, startMirror } from '../../src/app/mirror.ts';
 import { loadConfig } from '../../src/config/load.ts';
 import { createLogger } from '../../src/log.ts';
 import { get } from './client.ts';
@@ -27,6 +27,8 @@ export interface TestMirrorOptions {
   /** To start again on a store that is there already. */
   readonly storePath?: string;
   readonly now?: () => number;
+  /** With `config.hosted.repositories`. */
+  readonly hosted?: MirrorOptions['hosted'];
 }
 
 export interface TestMirror {
@@ -67,7 +69,8 @@ export async function startTestMirror(options: TestMirrorOptions = {}): Promise<
   const { config } = await loadConfig({ file, env: {}, cwd: '/' });
   const log: Record<string, unknown>[] = [];
   const logger = createLogger({ level: 'debug', format: 'json', write: line => log.push(JSON.parse(line)) });
-  const mirror = await startMirror(config, { logger, ...(options.now && { now: options.now }) });
+  const { now, hosted } = options;
+  const mirror = await startMirror(config, { logger, ...(now && { now }), ...(hosted && { hosted }) });
   let closed: Promise<void> | undefined;
   const close = (drainMs = 0) => {
     closed ??= mirror.close({ drainMs });

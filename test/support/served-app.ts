@@ -73,6 +73,7 @@ export async function serveApp(options: ServedAppOptions = {}): Promise<ServedAp
   const handle = createApp({
     isLate: request => late.has(request),
     directory: {
+      hostedPatterns: directory.hostedPatterns,
       find: (name, ns, host) => {
         lookedUp.push(name);
         return directory.find(name, ns, host);

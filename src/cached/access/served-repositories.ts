@@ -6,10 +6,10 @@ import { TimeSlice } from '../../lib/time-slice.ts';
 import { waitFor } from '../../lib/wait.ts';
 import { isRepository, type RepositoryPredicate } from '../../oci/name.ts';
 import { anonymousCaller, type Caller } from '../../registry/caller.ts';
+import { byText, firstAfter } from '../../registry/page.ts';
 import type { PageOptions, RepositoriesPage, RepositoryCatalog } from '../../registry/registry.ts';
 import type { Records } from '../../store/records/records.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
-import { byText, firstAfter } from '../lists/paginate.ts';
 import { isKnownPublic } from './visibility.ts';
 
 export interface ServedUpstream {

@@ -4,13 +4,14 @@
  */
 import type { Repository } from '../../oci/name.ts';
 import type { Origin } from '../../registry/origin.ts';
+import { byTag, cutPage } from '../../registry/page.ts';
 import type { PageOptions, TagsPage } from '../../registry/registry.ts';
+import { sortTags } from '../../registry/sort-tags.ts';
 import type { ListFiles } from '../../store/records/list-files.ts';
 import type { TagPolicy } from '../manifests/freshness.ts';
 import { createListMemory, HeldLists, type KeptLists, type ListMemory } from './held-lists.ts';
 import { PageTrail } from './page-trail.ts';
-import { byTag, cutPage, type GatheringLimits, gatherPages, longListTtlMs, tooSlow } from './paginate.ts';
-import { sortTags } from './sort-tags.ts';
+import { type GatheringLimits, gatherPages, longListTtlMs, tooSlow } from './paginate.ts';
 
 /** A page that was passed through counts as `whole`. */
 export interface HeldTags {

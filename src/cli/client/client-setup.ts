@@ -40,10 +40,10 @@ export interface MirrorForClients {
   readonly isLoopback: boolean;
   /** The host is an IPv6 address, which many clients don't take in image names. */
   readonly isIpv6: boolean;
-  /** In the order of the configuration. Never empty. */
+  /** In the order of the configuration. */
   readonly upstreams: readonly UpstreamForClients[];
-  /** The key of the upstream that names without a host mean. */
-  readonly defaultUpstream: string;
+  /** The key of the upstream that names without a host mean; absent: there is none. */
+  readonly defaultUpstream?: string;
 }
 
 export interface UpstreamForClients {

@@ -21,7 +21,7 @@ export function setUpDocker(mirror: MirrorForClients): ClientSetup {
     notes: [
       mirrorsHub
         ? 'dockerd uses mirrors for Docker Hub only; pull other images by the name of the mirror.'
-        : `dockerd asks its mirrors by plain names, which mean ${mirror.defaultUpstream} here and not Docker Hub.`,
+        : `dockerd asks its mirrors by plain names, which mean ${mirror.defaultUpstream ?? 'hosted repositories'} here and not Docker Hub.`,
       ...describeOthers(mirror, mirrorsHub),
       'docker build with the builder of dockerd uses the same settings; any other builder needs: cistern client buildkit',
       loginNote,

@@ -64,7 +64,7 @@ export function describeForClients(
     isLoopback: isLoopbackHost(url.hostname),
     isIpv6: url.hostname.startsWith('['),
     upstreams: [...config.upstreams.values()].map(describeUpstream),
-    defaultUpstream: config.defaultUpstream,
+    ...(config.defaultUpstream !== undefined && { defaultUpstream: config.defaultUpstream }),
   };
 }
 

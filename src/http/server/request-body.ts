@@ -10,17 +10,19 @@ export interface BodyLimits {
   readonly max?: { readonly bytes: number; error(): RegistryError };
   /** How long the client may send nothing. The time that the reader of the body takes doesn't count. Milliseconds. */
   readonly idleMs: number;
+  /** Ends the reading, whatever the client does. */
+  readonly signal?: AbortSignal;
 }
 
 /**
  * The chunks of a body. A reader that leaves early leaves the connection open: the answer still gets out.
  * Errors: that of `max`, before anything is read if `Content-Length` exceeds it; UNSUPPORTED (408) when the client falls
- * silent; Error when the connection ends within the body.
+ * silent; Error when the connection ends within the body; the signal's reason.
  */
 export async function* readBody(
   request: IncomingMessage,
   response: ServerResponse,
-  { max, idleMs }: BodyLimits,
+  { max, idleMs, signal }: BodyLimits,
 ): AsyncGenerator<Buffer, void> {
   if (max !== undefined && Number(request.headers['content-length'] ?? 0) > max.bytes) throw max.error();
   if (waitsForContinue(request)) response.writeContinue();
@@ -32,8 +34,10 @@ export async function* readBody(
     wake();
   }, idleMs);
   request.on('readable', onChange).on('end', onChange).on('close', onChange);
+  signal?.addEventListener('abort', onChange);
   try {
     for (let bytes = 0; ; ) {
+      signal?.throwIfAborted();
       const chunk: Buffer | null = request.read();
       if (chunk !== null) {
         bytes += chunk.length;
@@ -58,6 +62,7 @@ export async function* readBody(
   } finally {
     clearTimeout(timer);
     request.off('readable', onChange).off('end', onChange).off('close', onChange);
+    signal?.removeEventListener('abort', onChange);
   }
 }
 

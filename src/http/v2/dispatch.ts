@@ -1,24 +1,26 @@
 /**
  * `/v2/` dispatched by kind: `oci/endpoint` reads method and URL, the directory finds the repository, its registry answers.
- * Writes are refused before their body is read: this version only mirrors.
+ * Rights are decided before anything is looked up in it, and a write that is refused is refused before its body is read.
  */
 import type { Access } from '../../auth/access.ts';
 import { type Endpoint, type ParsedTarget, parseEndpoint } from '../../oci/endpoint.ts';
 import { RegistryError } from '../../oci/error.ts';
 import type { Caller } from '../../registry/caller.ts';
-import type { Directory } from '../../registry/directory.ts';
+import { canonicalNameOf, type Directory, type Located } from '../../registry/directory.ts';
 import type { ReadOptions, RepositoryCatalog } from '../../registry/registry.ts';
 import type { Kind } from '../../telemetry/observer.ts';
 import type { RegistryEventListener } from '../../telemetry/registry-events.ts';
 import { askedFor, noteRepository } from '../events.ts';
-import type { AppContext, PullRequest } from '../exchange.ts';
+import type { AppContext, PullRequest, PushRequest } from '../exchange.ts';
 import { apiVersion, apiVersionHeader, isFitForHeader, mustCheck } from './headers.ts';
 import { answerBlob } from './pull-blob.ts';
 import { answerManifest } from './pull-manifest.ts';
 import { answerCatalog, answerReferrers, answerTags } from './pull-pages.ts';
+import { answerUpload } from './push-blob.ts';
+import { answerBlobDelete, answerManifestDelete, answerManifestPut } from './push-manifest.ts';
 
 export interface DispatchOptions {
-  readonly directory: Pick<Directory, 'find'>;
+  readonly directory: Pick<Directory, 'find' | 'hostedPatterns'>;
   readonly catalog: RepositoryCatalog;
   readonly access: Access;
   /** Milliseconds since the epoch. */
@@ -35,12 +37,12 @@ const labels: Readonly<Record<Exclude<Endpoint['kind'], 'unsupported'> | 'upload
   'manifest-delete': 'manifest',
   blob: 'blob',
   'blob-delete': 'blob',
-  upload: 'other',
-  'upload-start': 'other',
-  'upload-status': 'other',
-  'upload-chunk': 'other',
-  'upload-commit': 'other',
-  'upload-cancel': 'other',
+  upload: 'upload',
+  'upload-start': 'upload',
+  'upload-status': 'upload',
+  'upload-chunk': 'upload',
+  'upload-commit': 'upload',
+  'upload-cancel': 'upload',
   tags: 'tags',
   referrers: 'referrers',
   catalog: 'catalog',
@@ -57,7 +59,9 @@ export async function dispatch(context: AppContext, options: DispatchOptions): P
   exchange.kind = labels[endpoint.kind === 'unsupported' ? endpoint.path : endpoint.kind];
   exchange.ns = ns?.slice(0, 255);
   exchange.asked = askedFor(method, endpoint);
-  if (method !== 'GET' && method !== 'HEAD') throw refuseWrite(context, endpoint);
+  const isRead = method === 'GET' || method === 'HEAD';
+  if (endpoint.kind === 'unsupported' || (!isRead && options.directory.hostedPatterns.length === 0))
+    throw refuseMethod(context, options, endpoint);
   const caller = await options.access.authenticate(headers.authorization, exchange.client);
   exchange.user = caller.user;
   switch (endpoint.kind) {
@@ -73,10 +77,35 @@ export async function dispatch(context: AppContext, options: DispatchOptions): P
       return answerTags(locate(context, options, caller, target, endpoint.name), endpoint);
     case 'referrers':
       return answerReferrers(locate(context, options, caller, target, endpoint.name), endpoint);
+    case 'manifest-put':
+      return answerManifestPut(locateWrite(context, options, caller, target, endpoint), endpoint.reference);
+    case 'manifest-delete':
+      return answerManifestDelete(
+        locateWrite(context, options, caller, target, endpoint),
+        endpoint.reference,
+      );
+    case 'blob-delete':
+      return answerBlobDelete(locateWrite(context, options, caller, target, endpoint), endpoint.digest);
     default:
-      throw new RegistryError('UNSUPPORTED', {
-        message: 'this version of Cistern only mirrors, there are no uploads',
-      });
+      if (options.directory.hostedPatterns.length === 0) throw refuseMethod(context, options, endpoint);
+      return answerUpload(locateWrite(context, options, caller, target, endpoint), endpoint, name =>
+        findSource(context, options, target, name),
+      );
+  }
+}
+
+/** Where a blob is mounted from. Undefined: the directory knows no such repository. */
+function findSource(
+  context: AppContext,
+  { directory }: DispatchOptions,
+  { ns }: ParsedTarget,
+  name: string,
+): Located | undefined {
+  try {
+    return directory.find(name, ns, context.req.headers.host);
+  } catch (error) {
+    if (error instanceof RegistryError) return undefined;
+    throw error;
   }
 }
 
@@ -91,10 +120,56 @@ function locate(
   const located = directory.find(name, ns, context.req.headers.host);
   context.state.exchange.upstream = located.upstream;
   if (ns !== undefined && isFitForHeader(ns)) context.set('OCI-Namespace', ns);
-  const canonicalName = `${located.upstream}/${located.repository}`;
+  const canonicalName = canonicalNameOf(located);
   noteRepository(context.state.exchange, canonicalName);
   requirePull(caller, canonicalName);
   return { context, located, options: readOptions(context, caller), ns, query, nowMs: now(), events };
+}
+
+/** Errors: DENIED; UNSUPPORTED for a delete where there are neither users nor rules; those of the directory. */
+function locateWrite(
+  context: AppContext,
+  { directory, access, events }: DispatchOptions,
+  caller: Caller,
+  { ns, query }: ParsedTarget,
+  { kind, name }: Extract<Endpoint, { readonly name: string }>,
+): PushRequest {
+  const { exchange } = context.state;
+  const { upstream, repository, writer, deleter } = directory.find(name, ns, context.req.headers.host);
+  exchange.upstream = upstream;
+  if (ns !== undefined && isFitForHeader(ns)) context.set('OCI-Namespace', ns);
+  const canonicalName = canonicalNameOf({ upstream, repository });
+  noteRepository(exchange, canonicalName);
+  const isDelete = kind === 'manifest-delete' || kind === 'blob-delete';
+  if (isDelete && access.isOpen) {
+    context.set('Allow', kind === 'manifest-delete' ? 'GET, HEAD, PUT' : 'GET, HEAD');
+    throw new RegistryError('UNSUPPORTED', {
+      message: 'deletes need a rule in access.rules that allows them; there are no rules here',
+    });
+  }
+  if (writer === undefined || deleter === undefined) {
+    throw new RegistryError('DENIED', {
+      message: `${canonicalName} is mirrored, not hosted here; hosted are: ${directory.hostedPatterns.join(', ')}`,
+    });
+  }
+  if (isDelete ? !caller.mayDelete(canonicalName) : !caller.mayPush(canonicalName)) {
+    throw new RegistryError('DENIED', {
+      message: `${isDelete ? 'delete' : 'push'} access to ${canonicalName} denied`,
+    });
+  }
+  const { signal } = exchange;
+  return {
+    context,
+    writer,
+    deleter,
+    repository,
+    options: { caller, signal },
+    canonicalName,
+    events,
+    name,
+    ns,
+    query,
+  };
 }
 
 function readOptions(context: AppContext, caller: Caller): ReadOptions {
@@ -127,10 +202,21 @@ function requirePull(caller: Caller, canonicalName: string): void {
   throw new RegistryError('DENIED', { message: `pull access to ${canonicalName} denied` });
 }
 
-function refuseWrite(context: AppContext, endpoint: Endpoint): RegistryError {
+function refuseMethod(
+  context: AppContext,
+  { directory }: DispatchOptions,
+  endpoint: Endpoint,
+): RegistryError {
   const path = endpoint.kind === 'unsupported' ? endpoint.path : endpoint.kind;
-  context.set('Allow', path.startsWith('upload') ? '' : 'GET, HEAD'); // RFC 9110 10.2.1: empty when none is allowed
-  return new RegistryError('UNSUPPORTED', {
-    message: `${context.req.method} is not supported: this version of Cistern only mirrors, it takes no pushes and deletes`,
-  });
+  const isHosting = directory.hostedPatterns.length > 0;
+  context.set('Allow', allowedMethods(path, isHosting).join(', ')); // RFC 9110 10.2.1: empty when none is allowed
+  const why = isHosting ? 'not on this path' : 'this mirror hosts no repositories, it only mirrors';
+  return new RegistryError('UNSUPPORTED', { message: `${context.req.method} is not supported: ${why}` });
+}
+
+function allowedMethods(path: string, isHosting: boolean): readonly string[] {
+  if (path.startsWith('upload')) return isHosting ? ['GET', 'POST', 'PATCH', 'PUT', 'DELETE'] : [];
+  if (!isHosting) return ['GET', 'HEAD'];
+  if (path.startsWith('manifest')) return ['GET', 'HEAD', 'PUT', 'DELETE'];
+  return path.startsWith('blob') ? ['GET', 'HEAD', 'DELETE'] : ['GET', 'HEAD'];
 }

@@ -51,6 +51,12 @@ export function setContentNames(context: AppContext, digest: Digest): void {
   context.set('ETag', formatEntityTag(digest));
 }
 
+/** An answer without a body. Koa would send the name of the status as text. */
+export function answerEmpty(context: AppContext, status: number): void {
+  context.body = null; // sets a status of its own
+  context.status = status;
+}
+
 const reasons: Readonly<Record<StaleReason, string>> = {
   offline: 'this mirror is offline',
   unreachable: 'the upstream cannot be reached',

@@ -8,7 +8,7 @@ import { parseEndpoint } from '../../oci/endpoint.ts';
 import type { Descriptor } from '../../oci/manifest.ts';
 import { fitMediaType } from '../../oci/media-type.ts';
 import type { Reference } from '../../oci/name.ts';
-import type { Directory, Located } from '../../registry/directory.ts';
+import { canonicalNameOf, type Directory, type Located } from '../../registry/directory.ts';
 import type { ManifestAnswer } from '../../registry/registry.ts';
 import type { RegistryEventListener } from '../../telemetry/registry-events.ts';
 import { originOf } from '../events.ts';
@@ -47,7 +47,7 @@ export async function answerManifest(pull: PullRequest, reference: Reference): P
   context.body = answer.bytes;
   if (pull.events?.wantsPulls !== true) return;
   const origin = originOf(context.req, context.state.exchange);
-  const canonicalName = `${located.upstream}/${repository}`;
+  const canonicalName = canonicalNameOf(located);
   const { descriptor } = answer;
   pull.events.happened({ type: 'manifest-pulled', origin, repository: canonicalName, reference, descriptor });
 }
@@ -171,7 +171,7 @@ export class HotManifests {
     const { endpoint, ns } = parseEndpoint('GET', url);
     if (endpoint.kind !== 'manifest') return undefined;
     const located = this.#options.directory.find(endpoint.name, ns, host);
-    const canonicalName = `${located.upstream}/${located.repository}`;
+    const canonicalName = canonicalNameOf(located);
     return { ...located, reference: endpoint.reference, ns, canonicalName };
   }
 

@@ -4,9 +4,9 @@
  */
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, lstat, open, readdir, statfs, unlink, utimes } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { algorithmOf, type Digest, digestOf, isDigest } from '../../oci/digest.ts';
-import { renameDurably, writeDurably } from '../durable.ts';
+import { renameDurably, syncFolder, writeDurably } from '../durable.ts';
 import type { StoreLayout } from '../layout.ts';
 import { isOdd, moveOdd } from '../regular-file.ts';
 import {
@@ -74,6 +74,7 @@ export class BlobStore {
 
   /**
    * Stores bytes that the caller has verified against `digest`. Idempotent; resolves with true when they are new here.
+   * A file that has other bytes is replaced.
    * Errors: `StoreError` write, sync or rename; no file is left then.
    */
   async put(digest: Digest, bytes: Uint8Array): Promise<boolean> {
@@ -99,6 +100,21 @@ export class BlobStore {
     await this.#overOdd(path, name).catch(ignoreFolderSync);
     // The next start sweeps a journal without a part: no reason to fail a commit that has happened.
     await this.#unlink(this.#layout.journalPath(digest)).catch(() => undefined);
+  }
+
+  /**
+   * The file of an upload gets its name, as in `commit`; but an answer promises it, so a folder that can't be synced is an error. The blob is
+   * in its place then, and `syncName` may be tried again. The caller has verified it. Errors: `StoreError` sync or rename.
+   */
+  async commitUpload(digest: Digest, handle: FileHandle, uploadPath: string): Promise<void> {
+    await guardDisk(this.#observer, 'sync', () => handle.datasync());
+    const path = this.#layout.blobPath(digest);
+    await this.#overOdd(path, () => renameDurably(this.#observer, uploadPath, path));
+  }
+
+  /** Makes the name of a held blob durable, before a link promises it. Errors: `StoreError` sync. */
+  async syncName(digest: Digest): Promise<void> {
+    await guardDisk(this.#observer, 'sync', () => syncFolder(dirname(this.#layout.blobPath(digest))));
   }
 
   /** Resolves with the bytes freed: 0 when it was not held. Open readers go on. Errors: `StoreError` unlink. */
@@ -143,7 +159,8 @@ export class BlobStore {
   }
 
   async #put(digest: Digest, bytes: Uint8Array): Promise<boolean> {
-    if ((await this.sizeOf(digest)) === bytes.length) return false;
+    const isHeld = (await this.sizeOf(digest)) === bytes.length;
+    if (isHeld && (await this.#hasBytes(digest, bytes))) return false;
     for (const putSince of this.#scans) putSince.add(digest); // before the file has its name
     try {
       const path = this.#layout.blobPath(digest);
@@ -153,7 +170,21 @@ export class BlobStore {
       // As with `commit`: a blob that has its name is held, and must be counted.
       if ((await this.sizeOf(digest).catch(() => undefined)) !== bytes.length) throw error;
     }
-    return true;
+    return !isHeld;
+  }
+
+  /** A damaged file of the right length is written again. */
+  async #hasBytes(digest: Digest, bytes: Uint8Array): Promise<boolean> {
+    const held = await this.open(digest).catch(ignoreStoreError);
+    if (held === undefined) return false;
+    const found = Buffer.alloc(bytes.length);
+    try {
+      return (await held.read(found, 0)) === bytes.length && found.equals(bytes);
+    } catch (error) {
+      return ignoreStoreError(error) ?? false;
+    } finally {
+      await held.close();
+    }
   }
 
   /** A rename replaces a FIFO or a symlink in a blob's place, but not a folder: that is moved away first. */
@@ -226,6 +257,11 @@ export class BlobStore {
  */
 function isHollow(digest: Digest, size: number): boolean {
   return size === 0 && digest !== digestOf(new Uint8Array(), algorithmOf(digest));
+}
+
+/** It can't be read, and is reported: writing it anew is all that helps. */
+function ignoreStoreError(error: unknown): undefined {
+  if (!(error instanceof StoreError)) throw error;
 }
 
 /** For `renameDurably`: its sync comes after the rename. */

@@ -2,8 +2,6 @@
  * The file of one record: append-only, a checksummed line per entry. Appends of one tick go out in one write, in order; a file that is mostly
  * outdated is rewritten by way of a temp file. Lines of types that this version doesn't know survive a rewrite. No error reaches a pull.
  */
-
-import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { mkdir, rename, unlink, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -11,6 +9,7 @@ import { setImmediate as nextTick } from 'node:timers/promises';
 import { type Digest, isDigest } from '../../oci/digest.ts';
 import { type Descriptor, parseDescriptor } from '../../oci/manifest.ts';
 import { isTag, type Reference, type Tag } from '../../oci/name.ts';
+import { formatChecksummedLine, parseChecksummedLine } from '../checksummed-line.ts';
 import { isOdd, moveOdd, openRegular, readRegular } from '../regular-file.ts';
 import { guardDisk, ignoreMissing, isMissing, StoreError, type StoreObserver } from '../store-error.ts';
 
@@ -255,28 +254,4 @@ interface LineObject {
 
 function isObject(value: unknown): value is LineObject {
   return typeof value === 'object' && value !== null;
-}
-
-/**
- * One line of an append-only file: eight hex digits of the SHA-256 of the rest, a space, JSON. A line that a crash tore or the disk damaged
- * does not match its checksum, so a reader can tell it from a whole one.
- */
-export function formatChecksummedLine(value: unknown): string {
-  const text = JSON.stringify(value);
-  return `${checksumOf(text)} ${text}\n`;
-}
-
-/** `line` without its line feed. Undefined: torn or damaged. */
-export function parseChecksummedLine(line: string): unknown {
-  const text = line.slice(9);
-  if (line[8] !== ' ' || line.slice(0, 8) !== checksumOf(text)) return undefined;
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined; // the checksum matches by chance
-  }
-}
-
-function checksumOf(text: string): string {
-  return createHash('sha256').update(text).digest('hex').slice(0, 8);
 }

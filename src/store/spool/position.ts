@@ -1,7 +1,7 @@
 /** How far a spool has been sent, in a file of one line beside its segments. Damaged or missing: all that is kept is sent again. */
 import { constants } from 'node:fs';
 import { join } from 'node:path';
-import { formatChecksummedLine, parseChecksummedLine } from '../records/record-file.ts';
+import { formatChecksummedLine, parseChecksummedLine } from '../checksummed-line.ts';
 import { isOdd, openRegular, readRegular } from '../regular-file.ts';
 
 export class Position {

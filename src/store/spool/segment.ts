@@ -5,7 +5,7 @@
 import { constants } from 'node:fs';
 import { unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { formatChecksummedLine, parseChecksummedLine } from '../records/record-file.ts';
+import { formatChecksummedLine, parseChecksummedLine } from '../checksummed-line.ts';
 import { openRegular } from '../regular-file.ts';
 import { ignoreMissing } from '../store-error.ts';
 

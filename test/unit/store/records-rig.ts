@@ -4,8 +4,9 @@ import { dirname } from 'node:path';
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';
 import type { Descriptor } from '../../../src/oci/manifest.ts';
 import { parseTag, type Tag } from '../../../src/oci/name.ts';
+import { parseChecksummedLine } from '../../../src/store/checksummed-line.ts';
 import { StoreLayout } from '../../../src/store/layout.ts';
-import { parseChecksummedLine } from '../../../src/store/records/record-file.ts';
+
 import { Records } from '../../../src/store/records/records.ts';
 import type { RepositoryRecord, TagEntry } from '../../../src/store/records/repository-record.ts';
 import { Recorder } from '../../support/recorder.ts';

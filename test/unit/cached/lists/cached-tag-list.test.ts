@@ -1,9 +1,10 @@
 /** Tags: gathered, sorted, held; passed through when there are too many. */
 import { expect, test } from 'vitest';
 import { CachedTagList, createTagListMemory } from '../../../../src/cached/lists/cached-tag-list.ts';
-import { byTag, gatheringLimits } from '../../../../src/cached/lists/paginate.ts';
+import { gatheringLimits } from '../../../../src/cached/lists/paginate.ts';
 import type { TagPolicy } from '../../../../src/cached/manifests/freshness.ts';
 import { parseRepository } from '../../../../src/oci/name.ts';
+import { byTag } from '../../../../src/registry/page.ts';
 import type { PageOptions } from '../../../../src/registry/registry.ts';
 import { Gate } from '../../../support/gates.ts';
 import { failure, HandClock, isPending } from '../rig.ts';

@@ -1,13 +1,8 @@
 /** Collecting a list to its end, or to where that ends early; and cutting our own pages of a whole list. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import {
-  byTag,
-  byText,
-  cutPage,
-  type GatheringLimits,
-  gatherPages,
-} from '../../../../src/cached/lists/paginate.ts';
+import { type GatheringLimits, gatherPages } from '../../../../src/cached/lists/paginate.ts';
+import { byTag, byText, cutPage } from '../../../../src/registry/page.ts';
 import { Gate } from '../../../support/gates.ts';
 import { untilAborted } from '../rig.ts';
 

@@ -2,8 +2,8 @@
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { WatchedFile } from '../../../src/config/watched-file.ts';
-import { ConfigFolder } from './config-folder.ts';
+import { WatchedFile } from '../../../../src/config/watched-file.ts';
+import { ConfigFolder } from '../config-folder.ts';
 
 let folder: ConfigFolder;
 beforeEach(async () => {

@@ -1,18 +1,19 @@
 /** The `fleet` section: its keys, the rules between them, and the configuration made of them. */
 import { z } from 'zod';
-import { parsePublicUrl } from './address.ts';
-import type { FleetConfig } from './config.ts';
-import type { Findings } from './findings.ts';
-import type { Remark } from './hints/surprises.ts';
-import { formatPath, isSection, refusal, valueAt } from './problem.ts';
-import { later, parsed, secret, text } from './schema-values.ts';
+import { parsePublicUrl } from '../address.ts';
+import type { FleetConfig } from '../config.ts';
+import type { Findings } from '../findings.ts';
+import type { Remark } from '../hints/surprises.ts';
+import { formatPath, isSection, refusal, valueAt } from '../problem.ts';
+import { gone, parsed, secret, text } from '../schema-values.ts';
+import { bucketSentence } from './hosted.ts';
 
 export const fleetSchema = z.strictObject({
   name: parsed(parseFleetName).optional(),
   advertise: parsed(parsePublicUrl).optional(),
   secret: secret.optional(),
   secret_file: text.optional(),
-  hosted_on: later('hosted repositories'),
+  hosted_on: gone(bucketSentence),
 });
 
 /** Shorter secrets can be found by trial. */

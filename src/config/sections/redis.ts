@@ -3,11 +3,11 @@
  * between them, and the configuration made of them, whatever its form. No message repeats a value that may hold a password.
  */
 import { z } from 'zod';
-import { parseHost } from './address.ts';
-import type { ListenAddress, RedisConfig } from './config.ts';
-import { checkPassword, type Findings } from './findings.ts';
-import { formatPath, isSection, ValueError, valueAt } from './problem.ts';
-import { parsed, secret, text } from './schema-values.ts';
+import { parseHost } from '../address.ts';
+import type { ListenAddress, RedisConfig } from '../config.ts';
+import { checkPassword, type Findings } from '../findings.ts';
+import { formatPath, isSection, ValueError, valueAt } from '../problem.ts';
+import { parsed, secret, text } from '../schema-values.ts';
 
 export interface RedisUrl {
   readonly address: ListenAddress;

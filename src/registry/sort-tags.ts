@@ -2,8 +2,8 @@
  * Sorts tags as `tags/list` wants them, each once. It is a merge sort in slices, because the built-in sort would hold up everything
  * for as long as some hundred thousand tags take.
  */
-import { TimeSlice } from '../../lib/time-slice.ts';
-import { byText } from './paginate.ts';
+import { TimeSlice } from '../lib/time-slice.ts';
+import { byText } from './page.ts';
 
 interface Keyed {
   readonly tag: string;

@@ -1,9 +1,9 @@
 /** The `access` section: its keys, and the rule that users need a file that has them. */
 import { z } from 'zod';
-import { parseAddressBlock, parseNamePattern } from './address.ts';
-import type { Findings } from './findings.ts';
-import { refusal, ValueError, valueAt } from './problem.ts';
-import { parsed, text, word } from './schema-values.ts';
+import { parseAddressBlock, parseNamePattern } from '../address.ts';
+import type { Findings } from '../findings.ts';
+import { refusal, ValueError, valueAt } from '../problem.ts';
+import { parsed, text, word } from '../schema-values.ts';
 
 export const accessSchema = z.strictObject({
   htpasswd: text.optional(),
@@ -13,7 +13,7 @@ export const accessSchema = z.strictObject({
         repositories: z.array(parsed(parseNamePattern)).min(1),
         users: z.array(parsed(parseUser)).min(1),
         from: z.array(parsed(parseAddressBlock)).prefault([]),
-        actions: z.array(word('pull', 'push', 'delete')).prefault(['pull']),
+        actions: z.array(word('pull', 'push', 'delete', 'admin')).prefault(['pull']),
       }),
     )
     .optional(),

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { ConfigFolder } from './config-folder.ts';
+import { ConfigFolder } from '../config-folder.ts';
 
 let folder: ConfigFolder;
 

@@ -1,7 +1,7 @@
 /** The `lru` section: a URL or a section for Redis, Sentinel or Cluster, and secrets that no message repeats. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { LruConfig } from '../../../src/config/config.ts';
-import { ConfigFolder } from './config-folder.ts';
+import type { LruConfig } from '../../../../src/config/config.ts';
+import { ConfigFolder } from '../config-folder.ts';
 
 let folder: ConfigFolder;
 beforeEach(async () => {

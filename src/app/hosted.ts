@@ -1,0 +1,86 @@
+/**
+ * The private registry, put together over the store and what the cache holds. Absent where `hosted.repositories` names nothing.
+ */
+import type { PullThroughCache } from '../cached/pull-through-cache.ts';
+import { BlobHolds } from '../content/blob-holds.ts';
+import { HostedBlobs } from '../hosted/hosted-blobs.ts';
+import { HostedDeletes } from '../hosted/hosted-deletes.ts';
+import { HostedLists } from '../hosted/hosted-lists.ts';
+import { HostedManifests } from '../hosted/hosted-manifests.ts';
+import { HostedRegistry } from '../hosted/hosted-registry.ts';
+import { ImmutableTags } from '../hosted/immutable-tags.ts';
+import type { HostedLog } from '../hosted/log/hosted-log.ts';
+import { ManifestPuts } from '../hosted/put-manifest.ts';
+import { RegistryError } from '../oci/error.ts';
+import { hostRepositories } from '../oci/name.ts';
+import type { HostedEntry } from '../registry/directory.ts';
+import type { AppContext } from './app-context.ts';
+import { openUploads } from './hosted-uploads.ts';
+import type { Storage } from './storage.ts';
+
+/** What other branches build: handed in until it is here. */
+export interface HostedParts {
+  readonly log: HostedLog;
+}
+
+export interface OpenedHosted extends HostedEntry {
+  readonly registry: HostedRegistry;
+  readonly log: HostedLog;
+  readonly holds: BlobHolds;
+}
+
+export async function openHosted(
+  cache: PullThroughCache,
+  storage: Storage,
+  parts: HostedParts | undefined,
+  context: AppContext,
+): Promise<OpenedHosted | undefined> {
+  const { config, logger, now } = context;
+  const { store, lru, lastUses } = storage;
+  const { repositories, immutable: immutablePatterns, readOnly } = config.hosted;
+  if (repositories.length === 0 || parts === undefined) return undefined;
+  const { log } = parts;
+  const { files, manifests } = cache.content;
+  const holds = new BlobHolds();
+  const immutable = new ImmutableTags(immutablePatterns);
+  const touch = (digest: Parameters<typeof lru.touch>[0]): void => {
+    lru.touch(digest);
+    lastUses.touch(digest);
+  };
+  const writable = () => requireWritable(readOnly);
+  const uploadParts = { log, holds, requireWritable: writable };
+  const { uploads, adoption } = await openUploads(cache, storage, uploadParts, context);
+  const registry = new HostedRegistry({
+    isHosted: hostRepositories(repositories),
+    requireWritable: writable,
+    manifests: new HostedManifests({ log, manifests, logger, now }),
+    blobs: new HostedBlobs({
+      log,
+      files,
+      touch,
+      adopt: (name, digest, options) => adoption.adopt(name, digest, options),
+      renew: (name, link, options) => adoption.renew(name, link, options),
+    }),
+    lists: new HostedLists(log),
+    uploads,
+    puts: new ManifestPuts({
+      log,
+      store,
+      files,
+      manifests,
+      holds,
+      immutable,
+      publicSize: digest => cache.publicSize(digest),
+      now,
+    }),
+    deletes: new HostedDeletes({ log, immutable, now }),
+  });
+  return { patterns: repositories, registry, log, holds };
+}
+
+/** Errors: UNAVAILABLE. */
+function requireWritable(readOnly: boolean | string): void {
+  if (readOnly === false) return;
+  const message = readOnly === true ? 'this registry is read-only for now, try again later' : readOnly;
+  throw new RegistryError('UNAVAILABLE', { message });
+}
