@@ -97,8 +97,9 @@ export class Spool {
     this.#pendingBytes += bytes;
     this.#bound();
     // What comes in one turn goes out in one write. After an error, the next append or `take` tries again.
-    this.#writing ??= Promise.resolve().then(() => this.#write());
-    this.#writing.catch(() => undefined);
+    if (this.#writing !== undefined) return;
+    this.#writing = Promise.resolve().then(() => this.#write());
+    this.#writing.catch(() => undefined); // once: a handler per entry would stay until the disk has caught up
   }
 
   /** The next entry to be sent, which stays the next until `done`. Undefined: there is none now. Errors: `StoreError` spool. */

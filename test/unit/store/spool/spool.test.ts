@@ -1,5 +1,7 @@
 import { appendFile, mkdir, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { Spool, type SpoolLimits } from '../../../../src/store/spool/spool.ts';
@@ -166,6 +168,26 @@ test('while the disk takes nothing, entries wait in memory, bounded, and come la
   await rm(join(folder, 'spool'));
   await mkdir(join(folder, 'spool'));
   expect(await drain(spool)).toEqual(numbers(0, 7).map(() => large));
+});
+
+test('memory stays flat while entries come faster than the disk takes them', async () => {
+  setFlagsFromString('--expose-gc');
+  const collect: () => void = runInNewContext('gc');
+  const heap = () => {
+    collect();
+    return process.memoryUsage().heapUsed;
+  };
+  const spool = await openSpool(await tempDir(), { ...wide, entries: 1000 });
+  const fill = async (count: number) => {
+    for (let n = 0; n < count; n += 1) {
+      spool.append({ n });
+      if (n % 100 === 0) await new Promise(setImmediate);
+    }
+    return heap();
+  };
+  const before = await fill(20_000);
+  expect((await fill(80_000)) - before).toBeLessThan(5 * 1024 * 1024);
+  await spool.flush();
 });
 
 test('whatever is appended, sent, rewound and restarted: the order holds, and nothing is lost but the oldest', async () => {
