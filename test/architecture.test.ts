@@ -48,6 +48,10 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'oci telemetry lib registry store lru content capacity',
     because: 'pushes work whatever happens to upstreams',
   },
+  notify: {
+    may: 'oci telemetry lib store',
+    because: 'it tells of what happened, and none of those who do something know it',
+  },
   fleet: {
     may: 'oci telemetry lib registry undici',
     because: 'a peer is just another source, and Redis a connection that it is handed',
@@ -129,6 +133,10 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'app/app-context.ts admin auth config http oci registry',
     because: 'listeners serve what is composed already, to those whom the configuration allows',
   },
+  'app/notifications.ts': {
+    may: 'app/app-context.ts config lib notify oci store telemetry version.ts',
+    because: 'those who are told of events are put together without those who report them',
+  },
   'app/reload.ts': {
     may: 'config telemetry',
     because: 'it compares two configurations; what changes is handed to it as functions',
@@ -193,7 +201,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   store: {
     files:
-      'blobs/blob-store.ts blobs/held-blob.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts import/distribution-folder.ts import/file-adoption.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/tag-history.ts records/unused-records.ts store-error.ts uploads/upload-file.ts uploads/upload-files.ts',
+      'blobs/blob-store.ts blobs/held-blob.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts import/distribution-folder.ts import/file-adoption.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts line-file.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/tag-history.ts records/unused-records.ts spool/spool.ts store-error.ts uploads/upload-file.ts uploads/upload-files.ts',
     because: 'content, cache and commands stand on bytes and records; how they are written is private',
   },
   upstream: {

@@ -25,10 +25,12 @@ export interface DaemonParts {
   /** Absent: nothing is hosted. */
   readonly importFolder: ImportFolder | undefined;
   stats(wanted?: StatsWanted): Promise<StatsReport>;
+  /** Undefined: `notifications` has no such target. */
+  replay(target: string): Promise<number> | undefined;
 }
 
 export function createAdmin(
-  { storage, upstreams, scanned, stats, importFolder }: DaemonParts,
+  { storage, upstreams, scanned, stats, importFolder, replay }: DaemonParts,
   { config, logger }: Pick<AppContext, 'config' | 'logger'>,
 ): LocalAdmin {
   const { downloads, hosted, lastUses, owners, pins, records, store } = storage;
@@ -43,6 +45,7 @@ export function createAdmin(
     pins,
     logger,
     stats,
+    replay,
     hosts: imageHostsOf(config),
     importFolder,
     registry: host => registries.get(host),

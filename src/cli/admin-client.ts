@@ -12,6 +12,7 @@ import type {
   PinReport,
   RefreshReport,
   RepairReport,
+  ReplayReport,
   StatsReport,
   StatsWanted,
 } from '../admin/admin.ts';
@@ -177,6 +178,10 @@ class DaemonClient implements Admin {
 
   repair(repository: string | undefined): Promise<RepairReport> {
     return this.#ask('POST', '/api/v1/repair', repository === undefined ? {} : { repository });
+  }
+
+  replay(target: string): Promise<ReplayReport> {
+    return this.#ask('POST', '/api/v1/notifications/replay', { target });
   }
 
   close(): Promise<void> {

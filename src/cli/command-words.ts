@@ -73,6 +73,7 @@ const examples: Readonly<Record<string, readonly string[]>> = {
     'cistern push app.tar registry.lan/team/app:1 --chunk 10MB --username jo --password-stdin < password',
   ],
   repair: ['cistern repair', 'cistern repair team/app'],
+  notifications: ['cistern notifications replay ci.lan'],
   client: [
     'cistern client docker',
     'cistern client containerd --default --write /',
