@@ -47,6 +47,11 @@ export interface ReadOptions {
   readonly headOnly?: boolean;
 }
 
+/** The client's request id, for a question that outlives its client. Those who join it have ids of their own in the log alone. */
+export function traceOf({ requestId }: Pick<ReadOptions, 'requestId'>): Pick<ReadOptions, 'requestId'> {
+  return requestId === undefined ? {} : { requestId };
+}
+
 export interface ResolveAnswer extends Answer {
   readonly descriptor: Descriptor;
   /** Of an upstream whose HEAD said nothing: it was asked by GET, and these are the verified bytes. */
@@ -206,6 +211,8 @@ export interface BlobSource {
       readonly priority?: TransferPriority;
       /** It waits in a queue of this mirror's own (true), or no longer: that time is no silence of the source. */
       onQueue?(isWaiting: boolean): void;
+      /** As in `ReadOptions`. */
+      readonly requestId?: string;
       /** Without the upstream's credentials. */
       readonly anonymous?: boolean;
       /** Of the whole blob, in bytes, where it is known: a source that has a choice passes over other lengths. */

@@ -213,9 +213,7 @@ export class UpstreamRegistry implements Origin {
     options: UpstreamRead,
   ): Promise<BlobAnswer> {
     const open = (signal: AbortSignal) =>
-      this.#ask(options, ({ blobs }) =>
-        blobs.open(repository, digest, range, { signal, timeoutMs: options.timeoutMs }),
-      );
+      this.#ask(options, ({ blobs }) => blobs.open(repository, digest, range, { ...options, signal }));
     return { checkedAt: this.#now(), ...(await answerBlob(range, options.signal, open)) };
   }
 

@@ -132,6 +132,7 @@ test('by digest through a public repository: no credentials, and the same questi
     expect((await get(mirror.url, `/v2/library/open/manifests/${digest}`)).status).toBe(404);
     expect(questions(rig)).toEqual(['GET manifest 404 none']);
     upstream.log.clear();
+    rig.forget();
     expect((await head(mirror.url, `/v2/library/open/manifests/${digest}`)).status).toBe(404);
     expect(questions(rig)).toEqual(['HEAD manifest 404 none', 'GET manifest 404 none']);
   }

@@ -13,6 +13,7 @@ import { app, HostedLogRig } from '../support/hosted-log.ts';
 import { type BuiltImage, buildImage } from '../support/images.ts';
 import { startTestMirror } from '../support/mirror.ts';
 import { filesUnder } from '../support/temp-dir.ts';
+import { pushBlob, send } from '../support/upload-client.ts';
 import { type FakeUpstream, startFakeUpstream } from '../support/upstream.ts';
 import { bytesOf, isOnDisk, pull } from './commands-rig.ts';
 
@@ -54,6 +55,11 @@ async function store() {
     return mirror;
   };
   return { upstream, one, others, start, rig, storePath: first.storePath };
+}
+
+function fileOf(storePath: string, digest: string): string {
+  const hex = digest.slice('sha256:'.length);
+  return join(storePath, 'blobs-v1', 'sha256', hex.slice(0, 2), hex);
 }
 
 async function areOnDisk(storePath: string, image: BuiltImage): Promise<boolean[]> {
@@ -140,8 +146,7 @@ test('a damaged file that a hosted repository links stays in its place, is told,
   const [layer] = one.layers;
   if (layer === undefined) throw new Error('expected a layer');
   const { digest } = layer.descriptor;
-  const hex = digest.slice('sha256:'.length);
-  const path = join(storePath, 'blobs-v1', 'sha256', hex.slice(0, 2), hex);
+  const path = fileOf(storePath, digest);
   const file = await open(path, 'r+');
   await file.truncate(1000);
   await file.close();
@@ -155,4 +160,51 @@ test('a damaged file that a hosted repository links stays in its place, is told,
   await expect.poll(async () => (await readFile(path)).length).toBe(layer.descriptor.size);
   expect(await mirror.metric('cistern_store_blobs')).toBe(0);
   expect(bytesOf(one)).toBeGreaterThan(900_000);
+});
+
+test('over HTTP: adopted by HEAD it leaves the cache, with its link deleted it is cache again; a pushed one goes', async () => {
+  const upstream = await startFakeUpstream();
+  const image = put(upstream, 'one');
+  const [layer] = image.layers;
+  if (layer === undefined) throw new Error('expected a layer');
+  const { digest } = layer.descriptor;
+  const rules = [{ repositories: ['**'], users: ['anonymous'], actions: ['pull', 'push', 'delete'] }];
+  const hosted = { repositories: ['team/**'] };
+  const mirror = await startTestMirror({ upstream, config: { ...config, hosted, access: { rules } } });
+  await mirror.settled();
+  await pull(mirror, 'library/one', image);
+  const blobs = () => mirror.metric('cistern_store_blobs');
+  expect(await blobs()).toBe(2);
+  expect((await send(mirror.url, 'HEAD', `/v2/team/app/blobs/${digest}`)).status).toBe(200);
+  expect(await blobs()).toBe(1);
+  expect((await send(mirror.url, 'DELETE', `/v2/team/app/blobs/${digest}`)).status).toBe(202);
+  await expect.poll(blobs).toBe(2);
+  expect((await send(mirror.url, 'GET', `/v2/team/app/blobs/${digest}`)).status).toBe(404);
+  expect((await get(mirror.url, `/v2/library/one/blobs/${digest}`, { keep: false })).sha256).toBe(digest);
+
+  const pushed = patternBlob('pushed', 50_000);
+  expect(await pushBlob(mirror.url, 'team/app', pushed)).toBe(201);
+  expect([await blobs(), await isOnDisk(mirror.storePath, pushed.digest)]).toEqual([2, true]);
+  expect((await send(mirror.url, 'DELETE', `/v2/team/app/blobs/${pushed.digest}`)).status).toBe(202);
+  await expect.poll(() => isOnDisk(mirror.storePath, pushed.digest)).toBe(false);
+  expect(await blobs()).toBe(2);
+});
+
+test('a pushed file that is cut counts as missing, stays in its place, and is healed by another push', async () => {
+  const hosted = { repositories: ['team/**'] };
+  const mirror = await startTestMirror({ config: { store: config.store, hosted } });
+  await mirror.settled();
+  const blob = patternBlob('pushed twice', 50_000);
+  const path = `/v2/team/app/blobs/${blob.digest}`;
+  expect(await pushBlob(mirror.url, 'team/app', blob)).toBe(201);
+  const file = await open(fileOf(mirror.storePath, blob.digest), 'r+');
+  await file.truncate(1000);
+  await file.close();
+  expect((await send(mirror.url, 'HEAD', path)).status).toBe(404);
+  expect((await get(mirror.url, path)).status).toBe(404);
+  expect((await readFile(fileOf(mirror.storePath, blob.digest))).length).toBe(1000);
+  expect(mirror.log.filter(line => String(line['msg']).startsWith('a pushed file is bad'))).toHaveLength(1);
+  expect(await pushBlob(mirror.url, 'team/app', blob)).toBe(201);
+  expect((await send(mirror.url, 'HEAD', path)).status).toBe(200);
+  expect((await get(mirror.url, path)).sha256).toBe(blob.digest);
 });

@@ -29,6 +29,24 @@ async function goAway(upstream: FakeUpstream, mirror: TestMirror): Promise<void>
 }
 
 describe('a manifest under /blobs/ is 404', () => {
+  test.each([
+    ['cold, of more than 1 MiB', '50GiB', 8000],
+    ['passed through for want of room, small', 1, 1],
+    ['passed through for want of room, of more than 1 MiB', 1, 8000],
+  ] as const)('%s; blobs of that size are given', async (_what, max_size, count) => {
+    const layers = Array.from({ length: count }, (_, at) => `layer ${at}`);
+    const fat = buildImage({ layers });
+    const blob = bytesBlob(Buffer.concat([Buffer.from('{"layers":['), Buffer.alloc(fat.bytes.length, 32)]));
+    const { upstream, mirror } = await start({ config: { store: { max_size } } });
+    upstream.putBlob('library/alpine', fat.digest, bytesBlob(fat.bytes));
+    upstream.putBlob('library/alpine', blob.digest, blob);
+    expect((await get(mirror.url, `${base}/blobs/${fat.digest}`)).status).toBe(404);
+    expect(await get(mirror.url, `${base}/blobs/${blob.digest}`)).toMatchObject({
+      status: 200,
+      sha256: blob.digest,
+    });
+  });
+
   test('when it is held, with the upstream there and away, and after a restart', async () => {
     const { upstream, mirror } = await start();
     await get(mirror.url, `${base}/manifests/latest`);

@@ -8,7 +8,12 @@ import { SingleFlight } from '../../lib/single-flight.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Reference, Repository } from '../../oci/name.ts';
 import type { Origin } from '../../registry/origin.ts';
-import type { ManifestAnswer, ReadOptions, ResolveAnswer } from '../../registry/registry.ts';
+import {
+  type ManifestAnswer,
+  type ReadOptions,
+  type ResolveAnswer,
+  traceOf,
+} from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
 import { isRefused, type KnownVisibility } from './visibility.ts';
@@ -63,7 +68,7 @@ export class AnonymousQuestions {
     const key = keyOf(record, request);
     if (this.#refusals.has(key)) return false;
     const { value } = await this.#questions.run(key, options.signal, () =>
-      this.#ask(record, repository, request, options.requestId),
+      this.#ask(record, repository, request, options),
     );
     return value;
   }
@@ -92,10 +97,10 @@ export class AnonymousQuestions {
     record: RepositoryRecord,
     repository: Repository,
     request: AccessRequest,
-    requestId: string | undefined,
+    read: Pick<ReadOptions, 'requestId'>,
   ): Promise<boolean | undefined> {
     const { origin, signal, visibility } = this.#options;
-    const options = { signal, anonymous: true, ...(requestId !== undefined && { requestId }) };
+    const options = { signal, anonymous: true, ...traceOf(read) };
     const key = keyOf(record, request);
     try {
       if (request.kind === 'tags') await origin.tags(repository, { ...options, n: 1 });

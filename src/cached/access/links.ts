@@ -6,7 +6,7 @@ import { SingleFlight } from '../../lib/single-flight.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Repository } from '../../oci/name.ts';
 import { type Origin, wrapSource } from '../../registry/origin.ts';
-import type { BlobSource } from '../../registry/registry.ts';
+import { type BlobSource, type ReadOptions, traceOf } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
 
@@ -88,12 +88,12 @@ export class LinkProofs {
     record: RepositoryRecord,
     repository: Repository,
     digest: Digest,
-    signal: AbortSignal,
+    options: Pick<ReadOptions, 'signal' | 'requestId'>,
   ): Promise<void> {
     const { links } = this.#options;
     if (links.mayServe(record, digest)) return;
     try {
-      await this.ask(record, repository, digest, signal, true);
+      await this.ask(record, repository, digest, options, true);
     } catch (error) {
       await links.loaded; // an upstream that is away decides nothing while the public links are still being read
       if (!(error instanceof UpstreamError) || error.failure === 'gone' || !links.mayServe(record, digest))
@@ -106,12 +106,12 @@ export class LinkProofs {
     record: RepositoryRecord,
     repository: Repository,
     digest: Digest,
-    signal: AbortSignal,
+    options: Pick<ReadOptions, 'signal' | 'requestId'>,
     existenceOnly = false,
   ): Promise<number | undefined> {
     const key = `${record.name}@${digest}${existenceOnly ? '' : ' size'}`;
-    const { value } = await this.#heads.run(key, signal, async () => {
-      const asked = { signal: this.#options.signal, existenceOnly };
+    const { value } = await this.#heads.run(key, options.signal, async () => {
+      const asked = { signal: this.#options.signal, existenceOnly, ...traceOf(options) };
       const { size } = await this.#options.origin.stat(repository, digest, asked);
       this.#options.links.link(record, digest, this.#options.isPublic(record));
       return size;
@@ -120,11 +120,16 @@ export class LinkProofs {
   }
 
   /** A source whose first answer links the blob to the repository that it is read through. */
-  linkingSource(record: RepositoryRecord, repository: Repository, digest: Digest): BlobSource {
+  linkingSource(
+    record: RepositoryRecord,
+    repository: Repository,
+    digest: Digest,
+    request: Pick<ReadOptions, 'requestId'>,
+  ): BlobSource {
     const { origin, links } = this.#options;
     return wrapSource(origin.blobSource(repository, digest), source => ({
       open: async (offset, options) => {
-        const opened = await source.open(offset, options);
+        const opened = await source.open(offset, { ...options, ...traceOf(request) });
         links.link(record, digest, this.#options.isPublic(record));
         return opened;
       },

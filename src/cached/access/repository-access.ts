@@ -7,7 +7,7 @@ import { isDigest } from '../../oci/digest.ts';
 import type { Reference, Repository } from '../../oci/name.ts';
 import { anonymousCaller } from '../../registry/caller.ts';
 import type { Origin } from '../../registry/origin.ts';
-import type { ReadOptions } from '../../registry/registry.ts';
+import { type ReadOptions, traceOf } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
 import type { AccessRequest, AnonymousQuestions } from './anonymous-questions.ts';
@@ -48,7 +48,7 @@ export class RepositoryAccess {
         return await this.#checked(record, request.kind, await work({ ...options, mustCheck: true }));
       }
       const { value: isOpen } = await this.#requests.run(keyOf(record, request), options.signal, () =>
-        this.#ask(repository, request, options.requestId),
+        this.#ask(repository, request, options),
       );
       if (isOpen === undefined) this.#require(record, request.kind);
       else if (!isOpen) throw this.#hidden(request.kind);
@@ -84,15 +84,14 @@ export class RepositoryAccess {
   async #ask(
     repository: Repository,
     request: AccessRequest,
-    requestId: string | undefined,
+    read: ReadOptions,
   ): Promise<boolean | undefined> {
     const { origin, signal } = this.#options;
-    const trace = requestId === undefined ? {} : { requestId };
-    const anonymous = { signal, anonymous: true, ...trace };
+    const anonymous = { signal, anonymous: true, ...traceOf(read) };
     try {
       if (request.kind === 'tags') await origin.tags(repository, { ...anonymous, n: 1 });
       else if (request.kind === 'blob') await origin.stat(repository, request.digest, anonymous);
-      else await origin.resolve(repository, subjectOf(request), { signal, ...trace });
+      else await origin.resolve(repository, subjectOf(request), { signal, ...traceOf(read) });
     } catch (error) {
       if (isRefused(error)) return false;
       if (error instanceof UpstreamError) return undefined;

@@ -6,15 +6,21 @@
 
 import type { ContentEvents, RecentMismatches } from '../../content/bad-blobs.ts';
 import type { BlobCheck } from '../../content/blob-checks.ts';
-import { type HeldFiles, HeldReader } from '../../content/held-files.ts';
-import type { DescriptorSizes, ManifestGuard } from '../../content/hot-manifests.ts';
+import { type HeldFiles, HeldReader, type ManifestGuard } from '../../content/held-files.ts';
+import type { DescriptorSizes } from '../../content/hot-manifests.ts';
 import { waitFor } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';
 import type { Repository } from '../../oci/name.ts';
 import { type ByteRange, spanOf } from '../../oci/range.ts';
 import type { Origin } from '../../registry/origin.ts';
-import type { BlobAnswer, BlobReader, ReadOptions, StatAnswer } from '../../registry/registry.ts';
+import {
+  type BlobAnswer,
+  type BlobReader,
+  type ReadOptions,
+  type StatAnswer,
+  traceOf,
+} from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { HeldBlob } from '../../store/blobs/held-blob.ts';
 import { verifyFirstBytes } from '../../store/ingest/follower.ts';
@@ -91,7 +97,7 @@ export class CachedBlob {
     const known = sizes.get(record.name, digest) ?? (await this.#options.heldSizes.find(record, digest));
     if (known !== undefined) return { outcome: 'hit', size: known };
     const held = await files.sizeOf(digest);
-    const size = await this.#proofs.ask(record, repository, digest, options.signal, held !== undefined);
+    const size = await this.#proofs.ask(record, repository, digest, options, held !== undefined);
     if (held !== undefined) await this.#refuseManifest(record, digest, held);
     return { outcome: 'miss', size: size ?? held };
   }
@@ -102,13 +108,17 @@ export class CachedBlob {
     repository: Repository,
     digest: Digest,
     range: ByteRange | undefined,
-    { client, signal }: ReadOptions,
+    options: ReadOptions,
   ): Promise<BlobAnswer> {
+    const { client, signal } = options;
     if (this.#guard.isNamed(record, digest)) throw this.#isManifest(digest);
     const isRepeated =
       isWhole(range) && client !== undefined && this.#options.files.noteRequest(client, digest);
     const trusted = this.#trustedRange(digest, range);
-    return this.#answer({ record, repository, digest, range: trusted, signal }, isRepeated);
+    return this.#answer(
+      { record, repository, digest, range: trusted, signal, ...traceOf(options) },
+      isRepeated,
+    );
   }
 
   /** `isRepeated`: the same client had the whole blob a moment ago. */
@@ -137,7 +147,7 @@ export class CachedBlob {
     const held = await this.#options.files.open(digest);
     if (held === undefined) return undefined;
     try {
-      await this.#proofs.require(record, repository, digest, signal);
+      await this.#proofs.require(record, repository, digest, request);
       const isOdd = held.size !== (this.#options.sizes.get(record.name, digest) ?? held.size);
       const check = this.#checkFor(digest, held, isRepeated || isOdd);
       const isCheckedFirst = isOdd || held.size <= verifyFirstBytes;

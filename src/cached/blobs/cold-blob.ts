@@ -3,15 +3,15 @@
  * has no room. A client that joins another client's download needs a link first. A closed range fetches its own bytes only;
  * one that reaches the last byte, and any range of a small blob, is verified first and takes the whole download.
  */
-
-import type { DescriptorSizes, ManifestGuard } from '../../content/hot-manifests.ts';
+import type { ManifestGuard } from '../../content/held-files.ts';
+import type { DescriptorSizes } from '../../content/hot-manifests.ts';
 import { waitFor } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
+import { maxManifestBytes } from '../../oci/manifest.ts';
 import type { Repository } from '../../oci/name.ts';
 import { type ByteRange, spanOf, unsatisfiable } from '../../oci/range.ts';
 import type { BlobAnswer, BlobSource } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
-import { verifyFirstBytes } from '../../store/ingest/follower.ts';
 import type { Ingest } from '../../store/ingest/ingest.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
 import { MismatchError, NoRoomError, StoreError } from '../../store/store-error.ts';
@@ -21,10 +21,11 @@ import type { Download } from '../download/download.ts';
 import type { Downloads } from '../download/downloads.ts';
 import { SourceList } from '../download/resume.ts';
 import type { RangeRequest } from '../download/waiters.ts';
-import { awaitFirstByte } from './first-byte.ts';
-import { FollowerReader, wrongBytes } from './follower-reader.ts';
+import { type ClosedRange, firstOf, isClosed, needsWhole } from './asked-range.ts';
+import { awaitFirstByte, FollowerReader, wrongBytes } from './follower-reader.ts';
 import type { HeldSizes } from './held-sizes.ts';
-import type { ClosedRange, Passthrough } from './passthrough.ts';
+import type { Passthrough } from './passthrough.ts';
+import { refuseManifest } from './small-passthrough.ts';
 
 /** What one client asks of one blob. */
 export interface BlobRequest {
@@ -34,6 +35,8 @@ export interface BlobRequest {
   /** Undefined: the whole blob. */
   readonly range: ByteRange | undefined;
   readonly signal: AbortSignal;
+  /** See `ReadOptions`. */
+  readonly requestId?: string;
 }
 
 export interface ColdBlobOptions {
@@ -83,8 +86,8 @@ export class ColdBlob {
     const isAlone = closed !== undefined && (known === undefined || !needsWhole(closed, known));
     // A download that asks through this very repository is the proof under way: no HEAD beside it.
     const isProofUnderWay = downloads.get(digest)?.sources.has(upstream, repository) ?? true;
-    if (!isProofUnderWay) await proofs.require(record, repository, digest, signal);
-    const source = proofs.linkingSource(record, repository, digest);
+    if (!isProofUnderWay) await proofs.require(record, repository, digest, request);
+    const source = proofs.linkingSource(record, repository, digest, request);
     const download = await this.#enter(request, source, known);
     const joined = { request, download, source, endsAtMs };
     const answer = await this.#join(joined, isAlone ? closed : undefined).finally(() => download.leave());
@@ -119,11 +122,11 @@ export class ColdBlob {
   async #whole(joined: Joined): Promise<BlobAnswer | undefined> {
     const { request, download, source } = joined;
     const { record, repository, digest, range, signal } = request;
-    const { passthrough, proofs } = this.#options;
+    const { proofs } = this.#options;
     const outcome = download.requestWhole() ? 'miss' : 'joined';
     const opened = await waitFor(download.opened, signal);
     if (opened === 'held') return undefined;
-    if (opened === 'no-room') return passthrough.whole(digest, source, range, signal);
+    if (opened === 'no-room') return this.#passWhole(joined, range);
     if (!isJoinable(download, opened)) return undefined;
     const reader = this.#followWhole(joined, opened);
     try {
@@ -136,32 +139,37 @@ export class ColdBlob {
       await waitFor(download.ready(opened), signal).catch(error => {
         if (!(error instanceof NoRoomError)) throw error; // the reader goes on by itself then
       });
-      await proofs.require(record, repository, digest, signal);
+      await proofs.require(record, repository, digest, request);
       const size = opened.size;
-      if (await this.#isManifest(record, digest, opened)) throw manifestAsBlob(source.upstream, digest);
+      const isManifest = await this.#isManifest(record, digest, opened);
+      if (isManifest === true) throw manifestAsBlob(source.upstream, digest);
       if (size === undefined) return { outcome, size, start: 0, end: undefined, partial: false, reader };
       reader.promise(size);
-      return { outcome, size, ...spanOf(range, size), partial: range !== undefined, reader };
+      const answer = { outcome, size, ...spanOf(range, size), partial: range !== undefined, reader } as const;
+      return isManifest === undefined ? await this.#refuseManifest(request, answer) : answer;
     } catch (error) {
       await reader.close();
       if (this.#hasOtherLength(error, joined)) return undefined;
-      if (error instanceof StoreError) return passthrough.whole(digest, source, range, signal);
+      if (error instanceof StoreError) return this.#passWhole(joined, range);
       throw error instanceof MismatchError ? wrongBytes(source.upstream, error) : error;
     }
   }
 
-  /** Of a blob that is verified before its first byte goes out; a larger one goes out unread. */
-  async #isManifest(record: RepositoryRecord, digest: Digest, opened: Ingest): Promise<boolean> {
+  /** Its first bytes tell it of most blobs; what may be a manifest is read whole, and so verified, before its first byte goes out. */
+  async #isManifest(record: RepositoryRecord, digest: Digest, opened: Ingest): Promise<boolean | undefined> {
     const { guard } = this.#options;
     const { size } = opened;
-    if (size === undefined || size > verifyFirstBytes) return false;
+    if (size === undefined || size > maxManifestBytes) return false;
     const known = guard.known(record, digest, size);
     if (known !== undefined) return known;
     const reader = opened.follow();
     try {
       return await guard.look(record, digest, { size, read: (into, at) => reader.read(into, at) });
-    } catch {
-      return false; // no room, wrong bytes, an end without all bytes: the client's own reader meets the same and knows what to do
+    } catch (error) {
+      const isOfBytes =
+        error instanceof NoRoomError || error instanceof MismatchError || error instanceof StoreError;
+      if (!isOfBytes) throw error;
+      return undefined; // the client's own reader meets the same and knows what to do
     } finally {
       await reader.close();
     }
@@ -207,12 +215,12 @@ export class ColdBlob {
   }
 
   async #answerRange(
-    { record, repository, digest, signal }: BlobRequest,
+    request: BlobRequest,
     { first, last }: ClosedRange,
     ingest: Ingest,
     reader: FollowerReader,
   ): Promise<Omit<BlobAnswer, 'outcome'> | 'whole'> {
-    await this.#options.proofs.require(record, repository, digest, signal);
+    await this.#options.proofs.require(request.record, request.repository, request.digest, request);
     const { size } = ingest;
     if (size !== undefined && first >= size) throw unsatisfiable(size);
     if (size === undefined || needsWhole({ first, last }, size)) return 'whole';
@@ -250,11 +258,24 @@ export class ColdBlob {
   }
 
   /** The store has no room for it. */
-  async #passRange({ request, source }: Joined, range: ClosedRange): Promise<BlobAnswer> {
-    const { passthrough } = this.#options;
+  async #passRange(joined: Joined, range: ClosedRange): Promise<BlobAnswer> {
+    const { request, source } = joined;
+    const size = this.#knownSize(request);
+    const answer = await this.#options.passthrough.range(request.digest, source, range, size, request.signal);
+    return answer === 'needs-whole' ? this.#passWhole(joined, range) : answer;
+  }
+
+  async #passWhole({ request, source }: Joined, range: ByteRange | undefined): Promise<BlobAnswer> {
     const { digest, signal } = request;
-    const answer = await passthrough.range(digest, source, range, this.#knownSize(request), signal);
-    return answer === 'needs-whole' ? passthrough.whole(digest, source, range, signal) : answer;
+    return this.#refuseManifest(
+      request,
+      await this.#options.passthrough.whole(digest, source, range, signal),
+    );
+  }
+
+  #refuseManifest({ record, digest }: BlobRequest, answer: BlobAnswer): Promise<BlobAnswer> {
+    const { guard, upstream } = this.#options;
+    return refuseManifest(answer, record, digest, guard, () => manifestAsBlob(upstream, digest));
   }
 
   #knownSize({ record, digest }: BlobRequest): number | undefined {
@@ -268,25 +289,11 @@ export class ColdBlob {
   }
 }
 
-function isClosed(range: ByteRange): range is ClosedRange {
-  return 'first' in range && range.last !== undefined;
-}
-
-function firstOf(range: ByteRange | undefined): number {
-  return range !== undefined && 'first' in range ? range.first : 0;
-}
-
 function isJoinable(download: Download, ingest: Ingest): boolean {
   const { isOpen, failure } = ingest;
   return isOpen && !download.isAbandoned && (failure === undefined || failure instanceof NoRoomError);
 }
 
-/** A small blob is verified first, and a last byte needs all before it: both are worth a whole download. */
-function needsWhole(range: ClosedRange, size: number): boolean {
-  return range.last >= size - 1 || size <= verifyFirstBytes;
-}
-
-/** It isn't served as a blob, whatever the upstream does. */
 export function manifestAsBlob(upstream: string, digest: Digest): UpstreamError {
   const message = `${digest} is a manifest, it is served under /manifests/`;
   return new UpstreamError({ upstream, kind: 'blob', failure: 'gone', message });

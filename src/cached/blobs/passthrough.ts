@@ -16,8 +16,8 @@ import type { Observer } from '../../telemetry/observer.ts';
 import type { Transfer } from '../download/reserved-room.ts';
 import { resumeTransfer, SourceList, type TransferPolicy } from '../download/resume.ts';
 import { OwnQueue } from '../download/waiters.ts';
-import { FirstByteClock, silent } from './first-byte.ts';
-import { PassthroughReader, wrongBytes } from './follower-reader.ts';
+import type { ClosedRange } from './asked-range.ts';
+import { FirstByteClock, PassthroughReader, silent, wrongBytes } from './follower-reader.ts';
 
 export interface PassthroughOptions {
   readonly policy: TransferPolicy & { readonly firstByteMs: number };
@@ -26,12 +26,6 @@ export interface PassthroughOptions {
   /** Aborted at shutdown. */
   readonly signal: AbortSignal;
   now(): number;
-}
-
-/** Inclusive, as in the header. */
-export interface ClosedRange {
-  readonly first: number;
-  readonly last: number;
 }
 
 interface OpenOptions {

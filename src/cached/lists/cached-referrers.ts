@@ -11,13 +11,12 @@ import {
   type ReferrersIndex,
 } from '../../oci/referrer-list.ts';
 import type { Origin } from '../../registry/origin.ts';
-import type { ReadOptions, ReferrersAnswer } from '../../registry/registry.ts';
+import { type ReadOptions, type ReferrersAnswer, traceOf } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { ListFiles } from '../../store/records/list-files.ts';
 import type { TagPolicy } from '../manifests/freshness.ts';
 import { createListMemory, HeldLists, type KeptLists, type ListMemory } from './held-lists.ts';
-import { PageTrail } from './page-trail.ts';
-import { type GatheringLimits, gatherPages, longListTtlMs, tooSlow } from './paginate.ts';
+import { type GatheringLimits, gatherPages, longListTtlMs, PageTrail, tooSlow } from './paginate.ts';
 
 /** A page that was passed through counts as `whole`. */
 export interface HeldReferrers {
@@ -84,12 +83,12 @@ export class CachedReferrers {
     const { query, ...read } = options;
     const key = `${recordName}@${digest}`;
     const reading = this.#lists.peek(key)?.end === 'long' ? { signal: read.signal } : read;
-    const list = await this.#lists.get(key, reading, held => this.#gather(repository, digest, held));
+    const list = await this.#lists.get(key, reading, held => this.#gather(repository, digest, held, read));
     if (list.value.end === 'whole') {
       return { ...list.answer, ...filterBy(artifactType, list.value.bytes) };
     }
     const pageKey = `${key}?${new URLSearchParams({ artifactType: artifactType ?? '' })}&${query ?? ''}`;
-    const page = { ...(query !== undefined && { query }) };
+    const page = { ...traceOf(read), ...(query !== undefined && { query }) };
     const passed = await this.#lists.get(pageKey, read, () =>
       this.#pass(repository, digest, artifactType, page),
     );
@@ -128,12 +127,13 @@ export class CachedReferrers {
     repository: Repository,
     digest: Digest,
     held: HeldReferrers | undefined,
+    read: ReadOptions,
   ): Promise<HeldReferrers> {
     const origin = this.#origin;
     const { limits, signal } = this.#options;
     const ask = (after: ReferrersAnswer | undefined, asking: AbortSignal) => {
       const query = after?.nextQuery;
-      const options = { signal: asking, ...(query !== undefined && { query }) };
+      const options = { signal: asking, ...traceOf(read), ...(query !== undefined && { query }) };
       return origin.referrers(repository, digest, undefined, options);
     };
     const leadsTo = ({ nextQuery }: ReferrersAnswer) => nextQuery;
@@ -152,7 +152,7 @@ export class CachedReferrers {
     repository: Repository,
     digest: Digest,
     artifactType: string | undefined,
-    page: Pick<ReferrersOptions, 'query'>,
+    page: Pick<ReferrersOptions, 'query' | 'requestId'>,
   ): Promise<HeldReferrers> {
     const asked = { signal: this.#options.signal, ...page };
     const { bytes, filtered, nextQuery } = await this.#origin.referrers(

@@ -5,13 +5,12 @@
 import type { Repository } from '../../oci/name.ts';
 import type { Origin } from '../../registry/origin.ts';
 import { byTag, cutPage } from '../../registry/page.ts';
-import type { PageOptions, TagsPage } from '../../registry/registry.ts';
+import { type PageOptions, type ReadOptions, type TagsPage, traceOf } from '../../registry/registry.ts';
 import { sortTags } from '../../registry/sort-tags.ts';
 import type { ListFiles } from '../../store/records/list-files.ts';
 import type { TagPolicy } from '../manifests/freshness.ts';
 import { createListMemory, HeldLists, type KeptLists, type ListMemory } from './held-lists.ts';
-import { PageTrail } from './page-trail.ts';
-import { type GatheringLimits, gatherPages, longListTtlMs, tooSlow } from './paginate.ts';
+import { type GatheringLimits, gatherPages, longListTtlMs, PageTrail, tooSlow } from './paginate.ts';
 
 /** A page that was passed through counts as `whole`. */
 export interface HeldTags {
@@ -67,7 +66,9 @@ export class CachedTagList {
     const held = this.#lists.peek(recordName);
     const isCostly = held?.end === 'long' || (held?.tags.length ?? 0) >= largeList;
     const reading = isCostly ? { signal: read.signal } : read; // no-cache must not gather it anew for each client
-    const list = await this.#lists.get(recordName, reading, before => this.#gather(repository, before));
+    const list = await this.#lists.get(recordName, reading, before =>
+      this.#gather(repository, before, options),
+    );
     if (list.value.end === 'whole') {
       const page = { ...(n !== undefined && { n }), ...(last !== undefined && { last }) };
       const { entries, next } = cutPage(list.value.tags, byTag, page);
@@ -75,20 +76,23 @@ export class CachedTagList {
     }
     if (n === 0) return { ...list.answer, tags: [] };
     const asked = query ?? formatPage(n, last);
-    const passed = await this.#lists.get(`${recordName}?${asked}`, read, () => this.#pass(repository, asked));
+    const passed = await this.#lists.get(`${recordName}?${asked}`, read, () =>
+      this.#pass(repository, asked, options),
+    );
     const { tags, nextQuery } = passed.value;
     const leadsOn =
       nextQuery !== undefined && this.#trail.leadsOn(recordName, asked, nextQuery, markOf(passed.value));
     return { ...passed.answer, tags, ...(leadsOn && { nextQuery }) };
   }
 
-  async #gather(repository: Repository, held: HeldTags | undefined): Promise<HeldTags> {
+  async #gather(repository: Repository, held: HeldTags | undefined, options: ReadOptions): Promise<HeldTags> {
     const origin = this.#origin;
     const { limits, signal } = this.#options;
     const ask = (after: TagsPage | undefined, asking: AbortSignal) => {
       const query = after?.nextQuery;
       return origin.tags(repository, {
         signal: asking,
+        ...traceOf(options),
         ...(query === undefined ? { n: pageSize } : { query }),
       });
     };
@@ -100,9 +104,9 @@ export class CachedTagList {
     return { end, tags: [] };
   }
 
-  async #pass(repository: Repository, query: string): Promise<HeldTags> {
+  async #pass(repository: Repository, query: string, options: ReadOptions): Promise<HeldTags> {
     const { signal } = this.#options;
-    const { tags, nextQuery } = await this.#origin.tags(repository, { signal, query });
+    const { tags, nextQuery } = await this.#origin.tags(repository, { signal, query, ...traceOf(options) });
     return { end: 'whole', tags, ...(nextQuery !== undefined && { nextQuery }) };
   }
 }

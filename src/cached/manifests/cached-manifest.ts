@@ -10,7 +10,12 @@ import { RegistryError } from '../../oci/error.ts';
 import type { Descriptor } from '../../oci/manifest.ts';
 import type { Reference, Repository } from '../../oci/name.ts';
 import type { Origin } from '../../registry/origin.ts';
-import type { ManifestAnswer, ReadOptions, ResolveAnswer } from '../../registry/registry.ts';
+import {
+  type ManifestAnswer,
+  type ReadOptions,
+  type ResolveAnswer,
+  traceOf,
+} from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import { findMissing } from '../../store/records/image-tree.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
@@ -101,7 +106,7 @@ export class CachedManifest {
       return isWhole ? answer : { ...answer, stale: this.#options.offline ? 'offline' : 'unreachable' };
     }
     const { value, joined } = await this.#unlessMissing(record, digest, () =>
-      this.#resolveOnce(record, repository, digest, options.signal),
+      this.#resolveOnce(record, repository, digest, options),
     );
     return { outcome: joined ? 'joined' : 'miss', descriptor: value };
   }
@@ -234,10 +239,11 @@ export class CachedManifest {
     return held;
   }
 
-  #resolveOnce(record: RepositoryRecord, repository: Repository, digest: Digest, signal: AbortSignal) {
-    return this.#resolves.run(`${record.name}@${digest}`, signal, async () => {
+  #resolveOnce(record: RepositoryRecord, repository: Repository, digest: Digest, options: ReadOptions) {
+    return this.#resolves.run(`${record.name}@${digest}`, options.signal, async () => {
       const { descriptor, bytes } = await this.#origin.resolve(repository, digest, {
         signal: this.#options.signal,
+        ...traceOf(options),
       });
       if (bytes !== undefined) await this.keep(record, descriptor, bytes);
       this.#options.links.link(record, digest, this.#options.isPublic(record));
@@ -256,11 +262,6 @@ export class CachedManifest {
     this.#options.manifests.touch(held);
     return { outcome, descriptor: held.descriptor, bytes: held.bytes };
   }
-}
-
-/** The client's request id, for a question that outlives its client. Those who join it have ids of their own in the log alone. */
-export function traceOf({ requestId }: Pick<ReadOptions, 'requestId'>): Pick<ReadOptions, 'requestId'> {
-  return requestId === undefined ? {} : { requestId };
 }
 
 /** The upstream doesn't give it by that digest, whatever a tag would give. */

@@ -11,7 +11,13 @@ import { RegistryError } from '../../oci/error.ts';
 import type { Descriptor } from '../../oci/manifest.ts';
 import type { Repository, Tag } from '../../oci/name.ts';
 import type { Origin } from '../../registry/origin.ts';
-import type { ManifestAnswer, ReadOptions, ResolveAnswer, StaleReason } from '../../registry/registry.ts';
+import {
+  type ManifestAnswer,
+  type ReadOptions,
+  type ResolveAnswer,
+  type StaleReason,
+  traceOf,
+} from '../../registry/registry.ts';
 import type { RepositoryRecord, TagEntry } from '../../store/records/repository-record.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Outcome } from '../../telemetry/observer.ts';
@@ -21,7 +27,6 @@ import {
   isGone,
   isRefusedByDigest,
   missingError,
-  traceOf,
 } from './cached-manifest.ts';
 import { decide, isFresh, staleAfter, type TagPolicy, TagTtls } from './freshness.ts';
 
@@ -121,9 +126,9 @@ export class CachedTag {
     const entry = record.tag(tag);
     if (entry === undefined) return undefined;
     const { offline, tags } = this.#options;
+    const { mustCheck = false } = options;
     const health = this.#origin.health();
     const upstream = { offline, away: health.away, pausedUntil: health.pausedUntil('manifest') };
-    const { mustCheck = false } = options;
     const bounds = { ttlMs: this.#ttls.of(record.name, tag), staleIfErrorMs: tags.staleIfErrorMs };
     const decision = decide(entry.checkedAt, this.#options.now(), bounds, upstream, mustCheck);
     if (decision.kind === 'ask') return undefined;
@@ -174,9 +179,8 @@ export class CachedTag {
     { mustCheck = false, ...asked }: ReadOptions,
   ): Promise<Checked> {
     const { logger, signal } = this.#options;
-    const trace = traceOf(asked);
     const headOnly = known.held !== undefined && this.#origin.health().quotaLow;
-    const question = { signal, mustCheck, ...(headOnly && { headOnly }), ...trace };
+    const question = { signal, mustCheck, ...(headOnly && { headOnly }), ...traceOf(asked) };
     const { descriptor, checkedAt, bytes } = await this.#origin.resolve(repository, tag, question);
     const given = bytes === undefined ? undefined : await this.#byDigest.keep(record, descriptor, bytes);
     const point = () => this.#point(record, tag, descriptor, checkedAt);
@@ -187,7 +191,7 @@ export class CachedTag {
     if (already !== undefined) return { entry: point(), held: already, outcome: 'hit' };
     if (given === undefined && known.held !== undefined && this.#origin.health().quotaLow)
       return { ...known, outcome: 'stale', stale: 'pull-quota' };
-    const fetching = { signal, ...trace };
+    const fetching = { signal, ...traceOf(asked) };
     const held = given ?? (await this.#fetch(record, repository, tag, descriptor.digest, fetching)).held;
     if (held.descriptor.digest === known.entry.descriptor.digest) {
       return { entry: this.#point(record, tag, held.descriptor, checkedAt), held, outcome: 'hit' };

@@ -37,8 +37,9 @@ export interface BlobsOptions {
 
 /** Its deadline starts when it has a slot. */
 export interface OpenOptions extends SlotRequest {
-  /** See `Operation.timeoutMs`. */
+  /** See `Operation`. */
   readonly timeoutMs?: number | undefined;
+  readonly requestId?: string | undefined;
   /** See `RegistryRequest.ignoreBreaker`. */
   readonly ignoreBreaker?: boolean;
   /** See `OpenedSource.target`. */
@@ -61,11 +62,11 @@ export class Blobs {
   stat(
     repository: Repository,
     digest: Digest,
-    options: Pick<OpenOptions, 'signal' | 'timeoutMs'> & { readonly existenceOnly?: boolean },
+    options: Pick<OpenOptions, 'signal' | 'timeoutMs' | 'requestId'> & { readonly existenceOnly?: boolean },
   ): Promise<number | undefined> {
-    const { signal, timeoutMs, existenceOnly = false } = options;
+    const { signal, timeoutMs, requestId, existenceOnly = false } = options;
     return this.#options.operations.run(
-      { kind: 'blob', subject: `HEAD ${repository} ${digest}`, signal, timeoutMs },
+      { kind: 'blob', subject: `HEAD ${repository} ${digest}`, signal, timeoutMs, requestId },
       async deadline => {
         const request = this.#request('HEAD', repository, digest);
         const reply = await this.#options.requester.send(
@@ -111,7 +112,7 @@ export class Blobs {
     range: ByteRange | undefined,
     options: OpenOptions,
   ): Promise<OpenedTransfer> {
-    const { signal, timeoutMs, ignoreBreaker = false, target, expectedSize } = options;
+    const { signal, timeoutMs, requestId, ignoreBreaker = false, target, expectedSize } = options;
     const { key, observer, requester, operations, slots } = this.#options;
     const subject = `GET ${repository} ${digest}`;
     operations.throwIfFailed({ kind: 'blob', subject, ignoreBreaker });
@@ -122,6 +123,7 @@ export class Blobs {
       subject,
       signal: AbortSignal.any([signal, slot.signal]),
       timeoutMs,
+      requestId,
       ignoreBreaker,
       keepsDeadline: true,
     } as const;

@@ -191,6 +191,7 @@ const linkLocal = new BlockList();
 linkLocal.addSubnet('169.254.0.0', 16, 'ipv4'); // metadata of AWS, Azure, Google and others is in it
 linkLocal.addAddress('100.100.100.200', 'ipv4'); // Alibaba
 linkLocal.addAddress('192.0.0.192', 'ipv4'); // Oracle
+linkLocal.addAddress('168.63.129.16', 'ipv4'); // Azure: what it tells a machine, certificates among it
 linkLocal.addSubnet('fe80::', 10, 'ipv6');
 linkLocal.addAddress('fd00:ec2::254', 'ipv6'); // AWS
 linkLocal.addAddress('fd20:ce::254', 'ipv6'); // Google

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { Access, Rules } from '../../../src/auth/access.ts';
 import { get, head } from '../../support/client.ts';
 import { serveApp } from '../../support/served-app.ts';
 
@@ -32,6 +33,24 @@ describe('access log', () => {
         requestId: 'req-1.a_B',
         userAgent: 'containerd/2.1',
       },
+    ]);
+  });
+
+  it('names the user of a login that is right, and no other', async () => {
+    const users = { areRight: async ({ password }: { readonly password: string }) => password === 'right' };
+    const { url, hub, lines, ended } = await serveApp({
+      access: new Access({ users, rules: new Rules(undefined) }),
+    });
+    hub.addManifest(Buffer.from('{}'), 'application/x', '1');
+    const login = (text: string) => ({ Authorization: `Basic ${Buffer.from(text).toString('base64')}` });
+    await get(url, '/v2/a/b/manifests/1', { headers: login('alice:right') });
+    await get(url, '/v2/a/b/manifests/1', { headers: login('mallory:wrong') });
+    await get(url, '/v2/a/b/manifests/1');
+    await ended(3);
+    expect(lines.filter(isRequest).map(({ status, user }) => [status, user])).toEqual([
+      [200, 'alice'],
+      [401, undefined],
+      [200, undefined],
     ]);
   });
 

@@ -18,6 +18,9 @@ test.each([
   ['::ffff:169.254.169.254', 'link-local'],
   ['2002:a9fe:a9fe:1::5', 'link-local'],
   ['100.100.100.200', 'link-local'],
+  ['168.63.129.16', 'link-local'],
+  ['168.63.129.17', 'other'],
+  ['10.0.0.5', 'other'], // a registry of the LAN redirects to a store of the LAN
   ['::ffff:100.100.100.200', 'link-local'],
   ['192.0.0.192', 'link-local'],
   ['fe80::1', 'link-local'],

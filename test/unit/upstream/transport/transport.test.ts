@@ -4,8 +4,9 @@ import { createServer, type Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 import { TLSSocket } from 'node:tls';
 import { expect, onTestFinished, test } from 'vitest';
-import { RoundTrip } from '../../../../src/upstream/transport/transport.ts';
+import { RoundTrip, Transport } from '../../../../src/upstream/transport/transport.ts';
 import { CertificateAuthority } from '../../../support/certificates.ts';
+import { Recorder } from '../../../support/recorder.ts';
 import { tempDir } from '../../../support/temp-dir.ts';
 import {
   alpine,
@@ -306,4 +307,59 @@ test('a client certificate is shown to the upstream itself, and to no store that
   expect(shown).toEqual(['CN=Test leaf', 'CN=Test leaf', undefined]);
   const without = connect(server.url, trust).registry;
   expect(await failureOf(without.resolve(alpine, latest, read))).toMatchObject({ failure: 'unreachable' });
+});
+
+test('an answer, or a failure, that comes after more than 2 s is a line in the log, without the query', async () => {
+  const clock = { ms: 0 };
+  let takesMs = 0;
+  const server = await serve((request, response) => {
+    clock.ms += takesMs;
+    if (request.url?.startsWith('/cut') === true) request.socket.destroy();
+    else sendManifest(request, response);
+  });
+  const recorder = new Recorder();
+  const { observer, logger } = recorder;
+  const transport = new Transport({
+    key: 'up',
+    dial: {
+      url: new URL(server.url),
+      clientCertificate: undefined,
+      ca: undefined,
+      insecure: false,
+      ip: 'any',
+      connectMs: 3000,
+      lookup: undefined,
+    },
+    proxy: undefined,
+    userAgent: 'cistern/test',
+    observer,
+    logger,
+    clock: () => clock.ms,
+  });
+  onTestFinished(() => transport.close());
+  const send = async (path: string, ms: number) => {
+    takesMs = ms;
+    const url = new URL(path, server.url);
+    const hop = {
+      url,
+      method: 'GET',
+      kind: 'manifest',
+      headers: {},
+      pool: 'control',
+      signal: never,
+    } as const;
+    await transport.send(hop).then(
+      ({ body }) => body.dump(),
+      () => undefined,
+    );
+  };
+  await send('/at-once', 2000);
+  await send('/late?signature=secret', 2001);
+  await send('/cut', 5000);
+  const fields = { upstream: 'up', host: new URL(server.url).host, method: 'GET' };
+  const rest = { kind: 'manifest', status: 200, ms: 2001 };
+  expect(recorder.logged).toEqual([
+    `info slow upstream ${JSON.stringify({ ...fields, path: '/late', ...rest })}`,
+    `info slow upstream ${JSON.stringify({ ...fields, path: '/cut', kind: 'manifest', ms: 5000 })}`,
+  ]);
 });
