@@ -60,7 +60,7 @@ export function createAdminApp({
     });
   }
   router.post('/api/v1/import', async context => {
-    const { from, fromUrl, into } = await readJsonObject(context.req, context.res);
+    const { from, fromUrl, into } = await readCommand(context);
     if (typeof from !== 'string') throw badRequest('the request body names no folder');
     const request = {
       from,
@@ -70,7 +70,7 @@ export function createAdminApp({
     answer(context, await admin.importFolder(request, context.state.exchange.signal));
   });
   router.post('/api/v1/repair', async context => {
-    const { repository } = await readJsonObject(context.req, context.res);
+    const { repository } = await readCommand(context);
     const name = typeof repository === 'string' ? repository : undefined;
     answer(context, await admin.repair(name, context.state.exchange.signal));
   });
