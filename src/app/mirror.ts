@@ -129,7 +129,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   const listening = await listen(
     {
       directory,
-      catalog: cache.catalog,
+      catalog: hosted?.catalog ?? cache.catalog,
       isScanned: () => capacity.usage().known,
       readStats,
       onClient: (client, end) => clients.note(client, end),

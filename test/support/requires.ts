@@ -42,6 +42,14 @@ const requirements = {
   go: () => onPath('go'),
   /** Go, and modules for it: from its proxy, or from the cache. Optional everywhere. */
   'go-modules': () => onPath('go') && succeeds('go', ['list', '-m', 'helm.sh/helm/v3@v3.21.4']),
+  /** Go, and the OCI conformance program: from the module proxy, or from the cache. Optional everywhere. */
+  conformance: () =>
+    onPath('go') &&
+    succeeds('go', [
+      'list',
+      '-m',
+      'github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111',
+    ]),
 } as const satisfies Record<string, () => boolean>;
 
 export type Requirement = keyof typeof requirements;
