@@ -91,7 +91,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'it only chooses where the LRU index is, and opens Redis for it and the fleet',
   },
   'app/hosted-log.ts': {
-    may: 'app/app-context.ts content hosted oci store',
+    may: 'app/app-context.ts config content hosted oci store',
     because: 'what is hosted is known before anything is evicted, whether or not the registry is on',
   },
   'app/storage.ts': {
@@ -170,7 +170,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   hosted: {
     files:
-      'adoption.ts blob-links.ts hosted-blobs.ts hosted-catalog.ts hosted-deletes.ts hosted-lists.ts hosted-manifests.ts hosted-registry.ts immutable-tags.ts log/hosted-log.ts log/logged-repositories.ts log/reference-counts.ts log/repair.ts put-manifest.ts uploads/mounts.ts uploads/uploads.ts',
+      'adoption.ts blob-links.ts hosted-blobs.ts hosted-catalog.ts hosted-deletes.ts hosted-lists.ts hosted-manifests.ts hosted-registry.ts immutable-tags.ts log/hosted-log.ts log/logged-repositories.ts log/reference-counts.ts log/repair.ts put-manifest.ts quotas.ts uploads/mounts.ts uploads/uploads.ts',
     because: 'the private registry is one reader and writer; its log and its collection are its own business',
   },
   http: {

@@ -50,7 +50,7 @@ export async function openStoreAdmin(
       logger,
       onEntry: (entry, record) => pins.heard(entry, record),
     });
-    const hosted = new HostedContent(layout, { metrics: observer, logger, now: () => Date.now() });
+    const hosted = new HostedContent(layout, { config, metrics: observer, logger, now: Date.now });
     const admin = new LocalAdmin({
       records,
       store,

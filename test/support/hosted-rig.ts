@@ -16,6 +16,7 @@ import type { HostedLog } from '../../src/hosted/log/hosted-log.ts';
 import { LoggedRepositories } from '../../src/hosted/log/logged-repositories.ts';
 import { ReferenceCounts } from '../../src/hosted/log/reference-counts.ts';
 import { ManifestPuts, type ManifestPutsOptions } from '../../src/hosted/put-manifest.ts';
+import { HostedQuotas, type HostedQuotasOptions } from '../../src/hosted/quotas.ts';
 import { Mounts } from '../../src/hosted/uploads/mounts.ts';
 import { Uploads } from '../../src/hosted/uploads/uploads.ts';
 import type { Digest } from '../../src/oci/digest.ts';
@@ -33,7 +34,7 @@ import { tempDir } from './temp-dir.ts';
 
 export interface HostedRigOptions {
   readonly immutable?: readonly string[];
-  readonly quotas?: ManifestPutsOptions['quotas'];
+  readonly quotas?: Partial<Pick<HostedQuotasOptions, 'rules' | 'maxBytes'>>;
   readonly publicSize?: ManifestPutsOptions['publicSize'];
   readonly requireWritable?: () => void;
 }
@@ -62,7 +63,7 @@ export function writing(user = 'alice'): WriteOptions {
 }
 
 export async function createHostedRig(options: HostedRigOptions = {}): Promise<HostedRig> {
-  const { immutable = [], quotas, publicSize = async () => undefined } = options;
+  const { immutable = [], publicSize = async () => undefined } = options;
   const layout = await StoreLayout.open(await tempDir());
   const observer = { storeError: () => {} };
   const store = new BlobStore({ layout, observer });
@@ -83,7 +84,14 @@ export async function createHostedRig(options: HostedRigOptions = {}): Promise<H
   const now = () => clock.nowMs;
   const references = new ReferenceCounts();
   const logs = new HostedLogs({ layout, observer });
-  const real = new LoggedRepositories({ logs, references, logger, now });
+  const quotas = new HostedQuotas({
+    rules: options.quotas?.rules ?? [],
+    maxBytes: options.quotas?.maxBytes ?? Number.POSITIVE_INFINITY,
+    known: () => real.complete,
+    peek: name => real.peek(name),
+  });
+  const watch = (name: Repository) => quotas.watch(name);
+  const real = new LoggedRepositories({ logs, references, watch, logger, now });
   onTestFinished(() => real.close());
   const log: HostedLog = {
     get isComplete() {
@@ -113,7 +121,7 @@ export async function createHostedRig(options: HostedRigOptions = {}): Promise<H
   const manifests = new HotManifests({ store, badBlobs: files.bad, events, logger, now });
   const tags = new ImmutableTags(immutable);
   const sizeOf = (digest: Digest) => files.sizeOf(digest);
-  const links = new BlobLinks({ log, holds, store, sizeOf, now });
+  const links = new BlobLinks({ log, holds, store, sizeOf, quotas, now });
   const uploads = new Uploads({
     files: new UploadFiles({ layout, observer, bootId: 'boot' }),
     store,
@@ -148,7 +156,7 @@ export async function createHostedRig(options: HostedRigOptions = {}): Promise<H
       manifests,
       holds,
       immutable: tags,
-      ...(quotas && { quotas }),
+      quotas,
       publicSize,
       now,
     }),
