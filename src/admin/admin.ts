@@ -4,6 +4,7 @@
  * MANIFEST_UNKNOWN, BLOB_UNKNOWN (not held); DENIED (pinned); UNAVAILABLE (the store can't be written).
  */
 import type { Outcome } from '../telemetry/observer.ts';
+import type { TagAdmin } from './tag-admin.ts';
 
 export interface Admin {
   stats(wanted?: StatsWanted): Promise<StatsReport>;
@@ -14,6 +15,10 @@ export interface Admin {
   evict(image: string, signal: AbortSignal): Promise<EvictReport>;
   pin(image: string, signal: AbortSignal): Promise<PinReport>;
   unpin(image: string, signal: AbortSignal): Promise<PinReport>;
+  /** `history`, `restore`, `promote` and `retention`. */
+  readonly tags: TagAdmin;
+  /** NAME_UNKNOWN for a folder without repositories; UNSUPPORTED where nothing is hosted. */
+  importFolder: ImportFolder;
   /** Rebuilds the damaged log of a hosted repository, or of all whose log is damaged. UNSUPPORTED for one that is in order. */
   repair(repository: string | undefined, signal: AbortSignal): Promise<RepairReport>;
 }
@@ -37,6 +42,40 @@ export interface RepositoryRepair {
   readonly mayMissTags: boolean;
   /** Where the damaged log is. */
   readonly damagedLog: string;
+}
+
+export type ImportFolder = (request: ImportRequest, signal: AbortSignal) => Promise<ImportReport>;
+
+/** The storage folder of another registry. */
+export interface ImportRequest {
+  /** Absolute. */
+  readonly from: string;
+  /** That registry itself, for what the folder lacks. */
+  readonly fromUrl?: string;
+  /** Put before each repository's name. */
+  readonly into?: string;
+}
+
+export interface ImportReport {
+  readonly source: string;
+  readonly repositories: number;
+  readonly manifests: { readonly imported: number; readonly present: number };
+  readonly tags: { readonly imported: number; readonly present: number };
+  /** By how they came; `present` were in the store. */
+  readonly blobs: {
+    readonly present: number;
+    readonly reflink: number;
+    readonly hardlink: number;
+    readonly copy: number;
+    readonly fetched: number;
+  };
+  readonly bytes: number;
+  readonly mergedReferrerTags: number;
+  readonly skipped: readonly {
+    readonly repository: string;
+    readonly reference: string | null;
+    readonly reason: string;
+  }[];
 }
 
 export interface ListReport {

@@ -14,6 +14,9 @@ import type { Logger } from '../telemetry/logger.ts';
 import type {
   Admin,
   EvictReport,
+  ImportFolder,
+  ImportReport,
+  ImportRequest,
   ListReport,
   PinReport,
   RefreshReport,
@@ -25,6 +28,7 @@ import { ImageEviction, notHeld, requireWritten } from './image-eviction.ts';
 import { formatImage, type ImageHosts, type ImageName, parseImage, parseImageOrBlob } from './image-name.ts';
 import { parseImagePattern } from './image-pattern.ts';
 import { listImages } from './inventory.ts';
+import type { TagAdmin } from './tag-admin.ts';
 
 export interface LocalAdminOptions {
   readonly records: Pick<Records, 'allNames' | 'look' | 'open'>;
@@ -34,6 +38,8 @@ export interface LocalAdminOptions {
   readonly logger: Logger;
   /** Of a configured upstream, by its host; absent: no upstream can be asked. */
   readonly registry: ((host: string) => Pick<RegistryReader, 'manifest'> | undefined) | undefined;
+  /** Absent: nothing is hosted. */
+  readonly importFolder: ImportFolder | undefined;
   /** That digest is being filled. */
   isActive(digest: Digest): boolean;
   /** A hosted repository needs it, or may need it. */
@@ -41,6 +47,7 @@ export interface LocalAdminOptions {
   /** Its file was removed: whatever counts or keeps it must forget it. */
   blobRemoved(digest: Digest, bytes: number): void;
   manifestRemoved(digest: Digest, bytes: number): void;
+  readonly tags: TagAdmin;
   /** As `Admin.repair`. */
   repair(repository: string | undefined, signal: AbortSignal): Promise<RepairReport>;
   stats(wanted?: StatsWanted): Promise<StatsReport>;
@@ -60,6 +67,12 @@ const reasons: Readonly<Record<StaleReason, string>> = {
   'pull-quota': 'it has moved, but little is left of the upstream pull limit',
 };
 
+function nothingHosted(): RegistryError {
+  return new RegistryError('UNSUPPORTED', {
+    message: 'nothing is hosted here: set hosted.repositories first, such as ["**"]',
+  });
+}
+
 export class LocalAdmin implements Admin {
   readonly #options: LocalAdminOptions;
   readonly #eviction: ImageEviction;
@@ -67,6 +80,16 @@ export class LocalAdmin implements Admin {
   constructor(options: LocalAdminOptions) {
     this.#options = options;
     this.#eviction = new ImageEviction(options);
+  }
+
+  async importFolder(request: ImportRequest, signal: AbortSignal): Promise<ImportReport> {
+    const { importFolder } = this.#options;
+    if (importFolder !== undefined) return await importFolder(request, signal);
+    throw nothingHosted();
+  }
+
+  get tags(): TagAdmin {
+    return this.#options.tags;
   }
 
   stats(wanted?: StatsWanted): Promise<StatsReport> {
@@ -115,7 +138,7 @@ export class LocalAdmin implements Admin {
     }
     const { name, host, repository, reference } = image;
     if (isDigest(reference)) {
-      const message = `expected a tag to check, got a digest, which never moves: ${reference}`;
+      const message = `only a tag can be checked, because a digest never moves: ${reference}`;
       throw new RegistryError('TAG_INVALID', { message });
     }
     const from = (await records.open(name)).tag(reference)?.descriptor.digest;

@@ -37,7 +37,7 @@ export interface HostedTags {
     source: PromotedSource,
     target: { readonly name: Repository; readonly tag: Tag },
     signal: AbortSignal,
-  ): Promise<Omit<PromoteReport, 'from' | 'to' | 'previous'> & { readonly from?: Digest }>;
+  ): Promise<PromotedImage>;
   explainRetention(signal: AbortSignal): AsyncIterable<{
     readonly name: Repository;
     readonly decisions: readonly (Omit<RetentionOfTag, 'repository' | 'rule'> & { readonly rule?: number })[];
@@ -57,6 +57,17 @@ export interface PromotedSource {
   readonly repository: Repository;
   readonly reference: Reference;
   readonly platforms: readonly Platform[];
+}
+
+/** Sizes in bytes. */
+export interface PromotedImage {
+  readonly digest: Digest;
+  /** What the tag pointed to before. */
+  readonly from?: Digest;
+  readonly manifests: number;
+  readonly blobs: number;
+  readonly linkedBytes: number;
+  readonly fetchedBytes: number;
 }
 
 export interface TagCommandsOptions {

@@ -26,6 +26,8 @@ export interface OpenedHosted extends HostedEntry {
   readonly holds: BlobHolds;
   /** Of hosted and mirrored repositories. */
   readonly catalog: RepositoryCatalog;
+  isHosted(name: string): boolean;
+  requireWritable(): void;
 }
 
 export async function openHosted(
@@ -76,7 +78,7 @@ export async function openHosted(
   });
   const catalog = new HostedCatalog({ log, complete: log.complete, isHosted, mirrored: cache.catalog });
   sayShadowed(context);
-  return { patterns: repositories, registry, log, holds, catalog };
+  return { patterns: repositories, registry, log, holds, catalog, isHosted, requireWritable: writable };
 }
 
 /** Clients that name no registry (dockerd) can't have these of the default upstream any more. */

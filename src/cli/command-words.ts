@@ -20,12 +20,18 @@ const synonyms: Readonly<Record<string, string>> = {
   status: 'stats',
   info: 'stats',
   top: 'stats --watch',
+  undo: 'restore',
+  undelete: 'restore',
+  rollback: 'restore',
+  log: 'history',
   update: 'refresh',
   config: 'check',
   validate: 'check',
   doctor: 'check',
   setup: 'client',
   configure: 'client',
+  upload: 'push',
+  copy: 'push',
   version: '--version',
 };
 
@@ -60,6 +66,28 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   evict: ['cistern evict node:20', 'cistern evict ghcr.io/owner/app@sha256:DIGEST'],
   pin: ['cistern pin busybox', 'cistern pin alpine:3.20 ghcr.io/owner/app:v1'],
   unpin: ['cistern unpin busybox'],
+  import: [
+    'cistern import --from /var/lib/registry',
+    'cistern import --from /var/lib/registry --into old --from-url http://registry.lan:5000',
+  ],
+  push: [
+    'cistern push app.tar registry.lan:5000/team/app:1       what docker save wrote',
+    'cistern push ./layout registry.lan:5000/team/app:1      an OCI layout',
+    'cistern push ./models registry.lan:5000/team/models:3   any folder, as an artifact',
+    'cistern push app.tar registry.lan/team/app:1 --chunk 10MB --username jo --password-stdin < password',
+  ],
+  history: ['cistern history team/app:v1', 'cistern history busybox'],
+  restore: [
+    'cistern restore team/app:v1                       what it was before its last move',
+    'cistern restore team/app:v1 --at 2026-11-27T10:00 what it was then',
+    'cistern restore team/app:v1 @sha256:DIGEST        to that manifest',
+    'cistern restore team/app@sha256:DIGEST            a deleted manifest, with its tags',
+  ],
+  promote: [
+    'cistern promote alpine:3.20 team/alpine:3.20',
+    'cistern promote ghcr.io/owner/app:v1 team/app:v1 --platform linux/amd64 linux/arm64',
+  ],
+  retention: ['cistern retention --explain'],
   repair: ['cistern repair', 'cistern repair team/app'],
   client: [
     'cistern client docker',

@@ -15,7 +15,7 @@ import { ImmutableTags } from '../../src/hosted/immutable-tags.ts';
 import type { HostedLog } from '../../src/hosted/log/hosted-log.ts';
 import { LoggedRepositories } from '../../src/hosted/log/logged-repositories.ts';
 import { ReferenceCounts } from '../../src/hosted/log/reference-counts.ts';
-import { ManifestPuts, type ManifestPutsOptions } from '../../src/hosted/put-manifest.ts';
+import { ManifestPuts, type ManifestPutsOptions, type Quotas } from '../../src/hosted/put-manifest.ts';
 import { HostedQuotas, type HostedQuotasOptions } from '../../src/hosted/quotas.ts';
 import { Mounts } from '../../src/hosted/uploads/mounts.ts';
 import { Uploads } from '../../src/hosted/uploads/uploads.ts';
@@ -34,7 +34,9 @@ import { tempDir } from './temp-dir.ts';
 
 export interface HostedRigOptions {
   readonly immutable?: readonly string[];
-  readonly quotas?: Partial<Pick<HostedQuotasOptions, 'rules' | 'maxBytes'>>;
+  /** Instead of those of `limits`. */
+  readonly quotas?: Quotas;
+  readonly limits?: Partial<Pick<HostedQuotasOptions, 'rules' | 'maxBytes'>>;
   readonly publicSize?: ManifestPutsOptions['publicSize'];
   readonly requireWritable?: () => void;
 }
@@ -84,13 +86,14 @@ export async function createHostedRig(options: HostedRigOptions = {}): Promise<H
   const now = () => clock.nowMs;
   const references = new ReferenceCounts();
   const logs = new HostedLogs({ layout, observer });
-  const quotas = new HostedQuotas({
-    rules: options.quotas?.rules ?? [],
-    maxBytes: options.quotas?.maxBytes ?? Number.POSITIVE_INFINITY,
+  const counted = new HostedQuotas({
+    rules: options.limits?.rules ?? [],
+    maxBytes: options.limits?.maxBytes ?? Number.POSITIVE_INFINITY,
     known: () => real.complete,
     peek: name => real.peek(name),
   });
-  const watch = (name: Repository) => quotas.watch(name);
+  const watch = (name: Repository) => counted.watch(name);
+  const quotas = options.quotas ?? counted;
   const real = new LoggedRepositories({ logs, references, watch, logger, now });
   onTestFinished(() => real.close());
   const log: HostedLog = {

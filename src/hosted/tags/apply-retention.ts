@@ -18,6 +18,8 @@ export interface AppliedRetentionOptions {
   readonly immutable: ImmutableTags;
   /** A manifest that a pin of the mirror's side protects. */
   isPinned(digest: Digest): boolean | Promise<boolean>;
+  /** Pulls that are not in the log yet are written to it. Absent: there are none. */
+  flushPulls?(): Promise<void>;
   readonly logger: Logger;
   /** Milliseconds since the epoch. */
   now(): number;
@@ -38,6 +40,7 @@ export class AppliedRetention {
   /** What `apply` would decide now, of all repositories. Those whose log is damaged are left out. */
   async *explain(signal: AbortSignal): AsyncIterable<RepositoryRetention> {
     const { log } = this.#options;
+    await this.#options.flushPulls?.();
     for (const name of log.names()) {
       signal.throwIfAborted();
       const repository = log.closed().has(name) ? undefined : await log.readRepository(name);
@@ -48,6 +51,7 @@ export class AppliedRetention {
   /** Resolves with how many tags went. A repository whose log can't be written is left for the next time. Errors: the signal's reason. */
   async apply(signal: AbortSignal): Promise<number> {
     const { log, retention, logger } = this.#options;
+    await this.#options.flushPulls?.();
     let removed = 0;
     for (const name of log.names()) {
       signal.throwIfAborted();

@@ -53,6 +53,37 @@ export function createAdminApp({
       answer(context, await admin[command](image, context.state.exchange.signal));
     });
   }
+  router.get('/api/v1/history', async context => {
+    const image = context.URL.searchParams.get('image');
+    if (image === null) throw badRequest('the query names no image');
+    answer(context, await admin.tags.history(image, context.state.exchange.signal));
+  });
+  router.post('/api/v1/restore', async context => {
+    const { image, at, digest } = await readJsonObject(context.req, context.res);
+    if (typeof image !== 'string') throw badRequest('the request body names no image');
+    const wanted = { ...(typeof at === 'string' && { at }), ...(typeof digest === 'string' && { digest }) };
+    answer(context, await admin.tags.restore(image, wanted, context.state.exchange.signal));
+  });
+  router.post('/api/v1/promote', async context => {
+    const { from, to, platforms = [] } = await readJsonObject(context.req, context.res);
+    if (typeof from !== 'string' || typeof to !== 'string')
+      throw badRequest('the request body names no images');
+    const texts = Array.isArray(platforms) ? platforms.map(String) : [String(platforms)];
+    answer(context, await admin.tags.promote(from, to, texts, context.state.exchange.signal));
+  });
+  router.get('/api/v1/retention', async context => {
+    answer(context, await admin.tags.explainRetention(context.state.exchange.signal));
+  });
+  router.post('/api/v1/import', async context => {
+    const { from, fromUrl, into } = await readJsonObject(context.req, context.res);
+    if (typeof from !== 'string') throw badRequest('the request body names no folder');
+    const request = {
+      from,
+      ...(typeof fromUrl === 'string' && { fromUrl }),
+      ...(typeof into === 'string' && { into }),
+    };
+    answer(context, await admin.importFolder(request, context.state.exchange.signal));
+  });
   router.post('/api/v1/repair', async context => {
     const { repository } = await readJsonObject(context.req, context.res);
     const name = typeof repository === 'string' ? repository : undefined;

@@ -5,6 +5,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { LocalAdmin } from '../../../src/admin/local-admin.ts';
+import { TagCommands } from '../../../src/admin/tag-commands.ts';
 import type { Digest } from '../../../src/oci/digest.ts';
 import { parseTag } from '../../../src/oci/name.ts';
 import { BlobStore } from '../../../src/store/blobs/blob-store.ts';
@@ -46,7 +47,7 @@ class EvictionRig {
       layout,
       observer,
       logger,
-      onEntry: (entry, record) => this.pins.heard(entry, record),
+      listener: this.pins,
     });
     this.admin = new LocalAdmin({
       records: this.records,
@@ -55,6 +56,16 @@ class EvictionRig {
       logger,
       hosts: { keys: new Map([['docker.io', 'docker.io']]), fallback: 'docker.io' },
       registry: undefined,
+      importFolder: undefined,
+      tags: new TagCommands({
+        hosts: { keys: new Map() },
+        records: this.records,
+        store: this.store,
+        hosted: undefined,
+        registry: () => undefined,
+        ready: () => Promise.resolve(),
+        logger,
+      }),
       isActive: () => false,
       isHosted: digest => this.hosted.has(digest),
       blobRemoved: digest => void this.forgotten.push(digest),

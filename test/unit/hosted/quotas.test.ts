@@ -54,7 +54,7 @@ function meetAtCommit(rig: HostedRig, count: number): { readonly go: () => void;
 }
 
 test('two uploads that do not both fit, both before their commit: one is refused, and then the other may be smaller', async () => {
-  const rig = await createHostedRig({ quotas: { rules: [{ repositories: ['team/**'], maxBytes: 100 }] } });
+  const rig = await createHostedRig({ limits: { rules: [{ repositories: ['team/**'], maxBytes: 100 }] } });
   const meeting = meetAtCommit(rig, 2);
   const first = upload(rig, app, 'a', 60);
   await expect.poll(() => meeting.arrived()).toBe(1);
@@ -68,7 +68,7 @@ test('two uploads that do not both fit, both before their commit: one is refused
 });
 
 test('one digest that is pushed into two repositories of the pattern at once counts once, before and after', async () => {
-  const rig = await createHostedRig({ quotas: { rules: [{ repositories: ['team/**'], maxBytes: 100 }] } });
+  const rig = await createHostedRig({ limits: { rules: [{ repositories: ['team/**'], maxBytes: 100 }] } });
   const meeting = meetAtCommit(rig, 2);
   expect(await Promise.all([upload(rig, app, 'a', 60), upload(rig, other, 'a', 60)])).toEqual([
     'pushed',
@@ -80,7 +80,7 @@ test('one digest that is pushed into two repositories of the pattern at once cou
 });
 
 test('a failed commit gives its room back', async () => {
-  const rig = await createHostedRig({ quotas: { rules: [{ repositories: ['team/**'], maxBytes: 100 }] } });
+  const rig = await createHostedRig({ limits: { rules: [{ repositories: ['team/**'], maxBytes: 100 }] } });
   rig.beforeCommit = async () => Promise.reject(new Error('the disk'));
   expect(await upload(rig, app, 'a', 60)).toMatch(/the disk/);
   rig.beforeCommit = async () => {};
@@ -88,7 +88,7 @@ test('a failed commit gives its room back', async () => {
 });
 
 test('two manifests that both want the last tag: one is refused; the same tag again is not', async () => {
-  const rig = await createHostedRig({ quotas: { rules: [{ repositories: ['team/**'], maxTags: 1 }] } });
+  const rig = await createHostedRig({ limits: { rules: [{ repositories: ['team/**'], maxTags: 1 }] } });
   for (const name of [app, other]) await rig.push(name, ...image.blobs.map(({ content }) => content));
   const meeting = meetAtCommit(rig, 2);
   const first = putTag(rig, app, 'v1');
@@ -106,7 +106,7 @@ test('two manifests that both want the last tag: one is refused; the same tag ag
 });
 
 test('hosted.max_size counts every repository, manifests too; used up, it stops an upload before its first byte', async () => {
-  const rig = await createHostedRig({ quotas: { maxBytes: imageBytes } });
+  const rig = await createHostedRig({ limits: { maxBytes: imageBytes } });
   await rig.push(outside, ...image.blobs.map(({ content }) => content));
   await rig.push(app, ...image.blobs.map(({ content }) => content)); // the same digests
   expect(await putTag(rig, app, 'v1')).toBe('pushed');
