@@ -44,6 +44,8 @@ export interface HostedRigOptions {
 export interface HostedRig {
   readonly registry: HostedRegistry;
   readonly log: LoggedRepositories;
+  /** With `beforeCommit`, as the use cases have it. */
+  readonly gatedLog: HostedLog;
   /** Runs before a commit is handed to the log, of the registry's own use cases alone. */
   beforeCommit: (name: Repository) => Promise<void>;
   readonly store: BlobStore;
@@ -175,6 +177,7 @@ export async function createHostedRig(options: HostedRigOptions = {}): Promise<H
   return Object.assign(clock, {
     registry,
     log: real,
+    gatedLog: log,
     store,
     layout,
     holds,
