@@ -96,10 +96,11 @@ export class Promotion {
       const blobs = [...new Set(taken.flatMap(manifest => manifest.blobs))];
       for (const held of [...blobs, ...taken.map(({ pushed }) => pushed.descriptor.digest)])
         releases.push(await holds.hold(held));
-      const { sizes, fetchedBytes } = await this.#fetchBlobs(source, blobs, signal);
-      const added = addedTo(before, taken, sizes);
+      const added = addedTo(before, taken, blobs);
       const newTags = before?.tag(tag) === undefined ? [tag] : [];
       unbook = await this.#options.quotas.book(name, { links: added, tags: newTags });
+      const { sizes, fetchedBytes } = await this.#fetchBlobs(source, blobs, signal);
+      requireSizes(taken, sizes);
       for (const manifest of taken.slice(1).reverse()) await this.#commit(name, manifest, [], sizes, signal);
       await this.#commit(name, root, [tag], sizes, signal);
       const from = before?.tag(tag)?.to;
@@ -239,13 +240,28 @@ export class Promotion {
   }
 }
 
-/** What the repository doesn't link yet, with the sizes. */
+/** What the repository doesn't link yet, with the sizes that the manifests say. */
 function addedTo(
   repository: HostedRepository | undefined,
   taken: readonly Taken[],
-  sizes: ReadonlyMap<Digest, number>,
+  blobs: readonly Digest[],
 ): ReadonlyMap<Digest, number> {
-  const all = new Map(sizes);
+  const said = new Map<Digest, number>();
+  for (const { pushed } of taken) for (const { digest, size } of pushed.named) said.set(digest, size);
+  const all = new Map(blobs.map(digest => [digest, said.get(digest) ?? 0]));
   for (const { pushed } of taken) all.set(pushed.descriptor.digest, pushed.descriptor.size);
   return new Map([...all].filter(([digest]) => repository?.link(digest) === undefined));
+}
+
+/** As for a push. Errors: MANIFEST_INVALID. */
+function requireSizes(taken: readonly Taken[], sizes: ReadonlyMap<Digest, number>): void {
+  for (const { pushed } of taken) {
+    for (const { digest, size } of pushed.named) {
+      const real = sizes.get(digest) ?? size;
+      if (real !== size)
+        throw new RegistryError('MANIFEST_INVALID', {
+          message: `${pushed.descriptor.digest} says that ${digest} has ${size} bytes, and it has ${real}`,
+        });
+    }
+  }
 }

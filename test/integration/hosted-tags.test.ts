@@ -276,6 +276,7 @@ test('promote over a quota, to an immutable tag, or of what is gone upstream cha
   rig.upstream.put('library/app', one, 'latest');
   const over = await run(rig, options => runPromote(options, 'app', 'team/small', []));
   expect([over.code, over.errors]).toEqual([1, expect.stringContaining('more are wanted')]);
+  expect(rig.upstream.lines()).toEqual([manifestLine('latest')]); // refused before a layer is fetched
   expect((await get(rig.mirror.url, '/v2/team/small/tags/list')).status).toBe(404);
   await push(rig, 'v1', two);
   const fixed = await run(rig, options => runPromote(options, 'app', 'team/app:v1', []));
