@@ -21,6 +21,14 @@ export interface Admin {
   importFolder: ImportFolder;
   /** Rebuilds the damaged log of a hosted repository, or of all whose log is damaged. UNSUPPORTED for one that is in order. */
   repair(repository: string | undefined, signal: AbortSignal): Promise<RepairReport>;
+  /** Sends a target of `notifications` all that its spool keeps, again. UNSUPPORTED without a daemon; NAME_UNKNOWN. */
+  replay(target: string, signal: AbortSignal): Promise<ReplayReport>;
+}
+
+export interface ReplayReport {
+  readonly target: string;
+  /** So many are to be sent now, with those that were not sent before. */
+  readonly events: number;
 }
 
 export interface RepairReport {

@@ -27,10 +27,12 @@ export interface DaemonParts {
   /** Absent: nothing is hosted. */
   readonly importFolder: ImportFolder | undefined;
   stats(wanted?: StatsWanted): Promise<StatsReport>;
+  /** Undefined: `notifications` has no such target. */
+  replay(target: string): Promise<number> | undefined;
 }
 
 export function createAdmin(
-  { storage, upstreams, scanned, stats, tags, importFolder }: DaemonParts,
+  { storage, upstreams, scanned, stats, tags, importFolder, replay }: DaemonParts,
   { config, logger }: Pick<AppContext, 'config' | 'logger'>,
 ): LocalAdmin {
   const { downloads, hosted, lastUses, owners, pins, records, store } = storage;
@@ -45,6 +47,7 @@ export function createAdmin(
     pins,
     logger,
     stats,
+    replay,
     hosts: imageHostsOf(config),
     tags,
     importFolder,

@@ -22,9 +22,9 @@ import { Records } from '../store/records/records.ts';
 import { isMissing, StoreError } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { readVersion } from '../version.ts';
-import { createFolderImport } from './folder-import.ts';
+import { createFolderImport } from './hosted/folder-import.ts';
+import { HostedContent } from './hosted/hosted-log.ts';
 import { createHostedTags } from './hosted/tags.ts';
-import { HostedContent } from './hosted-log.ts';
 
 export interface StoreAdmin {
   readonly admin: LocalAdmin;

@@ -12,6 +12,7 @@ import type {
   PinReport,
   RefreshReport,
   RepairReport,
+  ReplayReport,
   StatsReport,
   StatsWanted,
 } from '../admin/admin.ts';
@@ -123,7 +124,7 @@ class DaemonClient implements Admin {
     history: image => this.#ask('GET', `/api/v1/history?image=${encodeURIComponent(image)}`),
     restore: (image, wanted) => this.#ask('POST', '/api/v1/restore', { image, ...wanted }),
     promote: (from, to, platforms, stop) =>
-      this.#ask('POST', '/api/v1/promote', { from, to, platforms }, stop),
+      this.#ask('POST', '/api/v1/promote', { to, from, platforms }, stop),
     explainRetention: () => this.#ask('GET', '/api/v1/retention'),
   };
   readonly #address: OwnerAddress;
@@ -185,6 +186,10 @@ class DaemonClient implements Admin {
 
   repair(repository: string | undefined): Promise<RepairReport> {
     return this.#ask('POST', '/api/v1/repair', repository === undefined ? {} : { repository });
+  }
+
+  replay(target: string): Promise<ReplayReport> {
+    return this.#ask('POST', '/api/v1/notifications/replay', { target });
   }
 
   close(): Promise<void> {

@@ -89,6 +89,7 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   ],
   retention: ['cistern retention --explain'],
   repair: ['cistern repair', 'cistern repair team/app'],
+  notifications: ['cistern notifications replay ci.lan'],
   client: [
     'cistern client docker',
     'cistern client containerd --default --write /',

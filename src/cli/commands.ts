@@ -52,6 +52,7 @@ export function defineCommands(line: CommandLine): void {
   defineImport(line);
   defineTagCommands(line);
   defineRepair(line);
+  defineNotifications(line);
   defineClient(line);
   defineCompletion(line);
 }
@@ -142,6 +143,20 @@ function defineRepair(line: CommandLine): void {
       line.run(async () => {
         const { runRepair } = await import('./repair.ts');
         return runRepair(adminOptionsOf(line, flags), repository);
+      }),
+    );
+}
+
+function defineNotifications(line: CommandLine): void {
+  line
+    .add('notifications', 'send a target of notifications again what it was sent within 24 h')
+    .addArgument(new Argument('<action>', 'what to do').choices(['replay']))
+    .argument('<name>', 'the name of the target (default in the configuration: the host of its URL)')
+    .option(...jsonFlag)
+    .action((_action: string, name: string, flags: AdminFlags) =>
+      line.run(async () => {
+        const { runReplay } = await import('./notifications.ts');
+        return runReplay(adminOptionsOf(line, flags), name);
       }),
     );
 }

@@ -9,7 +9,7 @@ import { Limit } from '../lib/limit.ts';
 import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
 import { isBlobChild } from '../oci/image-needs.ts';
-import { type ParsedManifest, parseOrKeep } from '../oci/manifest.ts';
+import { type Descriptor, type ParsedManifest, parseOrKeep } from '../oci/manifest.ts';
 import { walkManifests } from '../oci/manifest-walk.ts';
 import type { Reference, Repository, Tag } from '../oci/name.ts';
 import { fitsPlatform, type Platform } from '../oci/platform.ts';
@@ -48,6 +48,7 @@ export interface PromotionSource {
 
 export interface Promoted {
   readonly digest: Digest;
+  readonly descriptor: Descriptor;
   /** What the tag pointed to before. */
   readonly from?: Digest;
   readonly manifests: number;
@@ -90,7 +91,8 @@ export class Promotion {
       const taken = await this.#takeManifests(source, signal);
       const [root] = taken;
       if (root === undefined) throw new Error('a walk gives its root');
-      const { digest } = root.pushed.descriptor;
+      const { descriptor } = root.pushed;
+      const { digest } = descriptor;
       const before = await log.readRepository(name);
       this.#requireMutable(before, name, tag, digest);
       const blobs = [...new Set(taken.flatMap(manifest => manifest.blobs))];
@@ -106,7 +108,7 @@ export class Promotion {
       const from = before?.tag(tag)?.to;
       const linkedBytes = [...added.values()].reduce((sum, size) => sum + size, 0);
       const counts = { manifests: taken.length, blobs: blobs.length, linkedBytes, fetchedBytes };
-      return { digest, ...(from !== undefined && { from }), ...counts };
+      return { digest, descriptor, ...(from !== undefined && { from }), ...counts };
     } finally {
       unbook?.();
       for (const release of releases) release();

@@ -13,20 +13,27 @@ import { AppliedRetention, type AppliedRetentionOptions } from '../../hosted/tag
 import { HourlyRetention } from '../../hosted/tags/hourly-retention.ts';
 import { TagRestore, type TagRestoreOptions } from '../../hosted/tags/restore.ts';
 import { describeHistory } from '../../hosted/tags/tag-history.ts';
+import type { Repository } from '../../oci/name.ts';
 import type { RegistryReader } from '../../registry/registry.ts';
 import type { Logger } from '../../telemetry/logger.ts';
+import type { RegistryChange, RegistryEventListener } from '../../telemetry/registry-events.ts';
 import type { AppContext } from '../app-context.ts';
-import type { OpenedHosted } from '../hosted.ts';
-import type { HostedContent } from '../hosted-log.ts';
 import type { Storage } from '../storage.ts';
+import type { OpenedHosted } from './hosted.ts';
+import type { HostedContent } from './hosted-log.ts';
 
 export interface HostedTagsParts
   extends Pick<TagRestoreOptions, 'files' | 'readManifest' | 'requireWritable'> {
   readonly content: HostedContent;
+  /** Of what has changed. Absent: none listens. */
+  readonly tell?: Tell;
   readonly pins: { isPinned: AppliedRetentionOptions['isPinned'] };
   readonly logger: Logger;
   now(): number;
 }
+
+/** By a command or by the daemon itself: there is no client. */
+type Tell = (name: Repository, change: RegistryChange) => void;
 
 export interface OpenedHostedTags {
   readonly tags: HostedTags;
@@ -35,7 +42,7 @@ export interface OpenedHostedTags {
 }
 
 export function createHostedTags(
-  { content, pins, ...parts }: HostedTagsParts,
+  { content, pins, tell, ...parts }: HostedTagsParts,
   { hosted }: Pick<Config, 'hosted'>,
 ): OpenedHostedTags {
   const { log, holds, quotas } = content;
@@ -48,11 +55,20 @@ export function createHostedTags(
     immutable,
     retention: new Retention(hosted.retention),
     isPinned: digest => pins.isPinned(digest),
+    onRemoved: (name, tag, from) => tell?.(name, { type: 'tag-moved', tag, from, how: 'retention' }),
   });
   const tags: HostedTags = {
     history: async (name, tag) =>
       describeHistory(await log.readRepository(name), tag, { undeleteMs, now: parts.now() }),
-    restore: (name, wanted, signal) => restore.restore(name, wanted, signal),
+    restore: async (name, wanted, signal) => {
+      const restored = await restore.restore(name, wanted, signal);
+      const { digest, tags: moved, undeleted } = restored;
+      const reference = wanted.tag ?? digest;
+      if (moved.length + undeleted.length > 0) tell?.(name, { type: 'restored', reference, digest });
+      for (const { tag, from } of moved)
+        tell?.(name, { type: 'tag-moved', tag, to: digest, how: 'restore', ...(from && { from }) });
+      return restored;
+    },
     explainRetention: signal => retention.explain(signal),
   };
   return { tags, retention, immutable };
@@ -64,12 +80,13 @@ export interface DaemonTagsParts {
   readonly upstreams: readonly { readonly key: string; readonly registry: RegistryReader }[];
   /** Undefined: nothing is hosted. */
   readonly hosted: OpenedHosted | undefined;
+  readonly events: Pick<RegistryEventListener, 'happened'>;
   /** Resolves when the store is scanned. */
   readonly scanned: Promise<void>;
 }
 
 export async function openTags(
-  { cache, storage, upstreams, hosted, scanned }: DaemonTagsParts,
+  { cache, storage, upstreams, hosted, events, scanned }: DaemonTagsParts,
   { config, lifecycle, logger, now }: AppContext,
 ): Promise<TagCommands> {
   const { store, records, pins, downloads, hosted: content } = storage;
@@ -89,8 +106,9 @@ export async function openTags(
   if (hosted === undefined) return commands(undefined);
   const { requireWritable } = hosted;
   const readManifest: HostedTagsParts['readManifest'] = (digest, type) => manifests.get(digest, type);
+  const tell: Tell = (repository, change) => events.happened({ origin: {}, repository, ...change });
   const { tags, retention, immutable } = createHostedTags(
-    { content, pins, files, readManifest, requireWritable, logger, now },
+    { content, tell, pins, files, readManifest, requireWritable, logger, now },
     config,
   );
   if (config.hosted.retention.length > 0)
@@ -114,6 +132,14 @@ export async function openTags(
   });
   return commands({
     ...tags,
-    promote: (source, target, signal) => promotion.promote(source, target, signal),
+    promote: async (source, target, signal) => {
+      const { descriptor, ...promoted } = await promotion.promote(source, target, signal);
+      const { name, tag } = target;
+      const { digest, from } = promoted;
+      tell(name, { type: 'manifest-pushed', reference: tag, descriptor, tags: from === digest ? [] : [tag] });
+      if (from !== digest)
+        tell(name, { type: 'tag-moved', tag, to: digest, how: 'promote', ...(from && { from }) });
+      return promoted;
+    },
   });
 }

@@ -5,7 +5,7 @@
 
 import type { Digest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';
-import type { Repository } from '../../oci/name.ts';
+import type { Repository, Tag } from '../../oci/name.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import { commitDecided } from '../commit.ts';
 import type { ImmutableTags } from '../immutable-tags.ts';
@@ -20,6 +20,8 @@ export interface AppliedRetentionOptions {
   isPinned(digest: Digest): boolean | Promise<boolean>;
   /** Pulls that are not in the log yet are written to it. Absent: there are none. */
   flushPulls?(): Promise<void>;
+  /** A tag went, and that is on the disk. */
+  onRemoved?(name: Repository, tag: Tag, digest: Digest): void;
   readonly logger: Logger;
   /** Milliseconds since the epoch. */
   now(): number;
@@ -75,8 +77,10 @@ export class AppliedRetention {
       return expired.map(({ tag }) => ({ type: 'untag', tag, at: now(), how: 'retention' }));
     };
     await commitDecided(log, name, decide, signal);
-    for (const { tag, digest, rule } of expired)
+    for (const { tag, digest, rule } of expired) {
       logger.info('retention removed a tag', { repository: name, tag, digest, rule });
+      this.#options.onRemoved?.(name, tag, digest);
+    }
     return expired.length;
   }
 

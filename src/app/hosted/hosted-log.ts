@@ -2,20 +2,20 @@
  * What the private registry has in the store, read whether or not `hosted.repositories` names anything now: the cache on the same disk
  * must not evict it. While a log is damaged, or not read yet, anything may be hosted.
  */
-import type { HostedConfig } from '../config/config.ts';
-import { BlobHolds } from '../content/blob-holds.ts';
-import { LoggedRepositories } from '../hosted/log/logged-repositories.ts';
-import { ReferenceCounts } from '../hosted/log/reference-counts.ts';
-import { type LogRepair, repairLog } from '../hosted/log/repair.ts';
-import { HostedQuotas } from '../hosted/quotas.ts';
-import type { Digest } from '../oci/digest.ts';
-import { RegistryError } from '../oci/error.ts';
-import { parseRepository, type Repository } from '../oci/name.ts';
-import type { BlobStore } from '../store/blobs/blob-store.ts';
-import { HostedLogs } from '../store/hosted/hosted-logs.ts';
-import type { StoreLayout } from '../store/layout.ts';
-import type { Records } from '../store/records/records.ts';
-import type { AppContext } from './app-context.ts';
+import type { HostedConfig } from '../../config/config.ts';
+import { BlobHolds } from '../../content/blob-holds.ts';
+import { LoggedRepositories } from '../../hosted/log/logged-repositories.ts';
+import { ReferenceCounts } from '../../hosted/log/reference-counts.ts';
+import { type LogRepair, repairLog } from '../../hosted/log/repair.ts';
+import { HostedQuotas } from '../../hosted/quotas.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { RegistryError } from '../../oci/error.ts';
+import { parseRepository, type Repository } from '../../oci/name.ts';
+import type { BlobStore } from '../../store/blobs/blob-store.ts';
+import { HostedLogs } from '../../store/hosted/hosted-logs.ts';
+import type { StoreLayout } from '../../store/layout.ts';
+import type { Records } from '../../store/records/records.ts';
+import type { AppContext } from '../app-context.ts';
 
 export class HostedContent {
   readonly logs: HostedLogs;
