@@ -104,8 +104,7 @@ export class Promotion {
       const { sizes, fetchedBytes } = await this.#fetchBlobs(source, blobs, signal);
       requireSizes(taken, sizes);
       for (const manifest of taken.slice(1).reverse()) await this.#commit(name, manifest, [], sizes, signal);
-      await this.#commit(name, root, [tag], sizes, signal);
-      const from = before?.tag(tag)?.to;
+      const from = await this.#commit(name, root, [tag], sizes, signal);
       const linkedBytes = [...added.values()].reduce((sum, size) => sum + size, 0);
       const counts = { manifests: taken.length, blobs: blobs.length, linkedBytes, fetchedBytes };
       return { digest, descriptor, ...(from !== undefined && { from }), ...counts };
@@ -203,18 +202,22 @@ export class Promotion {
     });
   }
 
+  /** Resolves with what the first of the tags pointed to before. */
   async #commit(
     name: Repository,
     { pushed, bytes }: Taken,
     tags: readonly Tag[],
     sizes: ReadonlyMap<Digest, number>,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<Digest | undefined> {
     const { log, store, manifests, now } = this.#options;
     const { descriptor, artifactType, annotations, subject, names } = pushed;
     await store.put(descriptor.digest, bytes);
     const cause: Cause = { at: now(), user: 'operator', how: 'promote' };
+    const [first] = tags;
+    let from: Digest | undefined;
     const decide: Parameters<typeof commitDecided>[2] = repository => {
+      from = first && repository?.tag(first)?.to; // the view shows the newest state, so not after the commit
       for (const tag of tags) this.#requireMutable(repository, name, tag, descriptor.digest);
       const links = names.flatMap((digest): HostedChange[] => {
         const size = sizes.get(digest);
@@ -234,6 +237,7 @@ export class Promotion {
     };
     await commitDecided(log, name, decide, signal);
     manifests.keep(descriptor, bytes);
+    return from;
   }
 
   #requireMutable(repository: HostedRepository | undefined, name: Repository, tag: Tag, to: Digest): void {

@@ -2,6 +2,8 @@
  * `history`, `restore`, `promote` and `retention --explain` over the admin contract of a running mirror, and `history` and `restore` without
  * one. What the upstream was asked is listed exactly.
  */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { AdminOptions } from '../../src/cli/admin-client.ts';
 import { runHistory } from '../../src/cli/tags/history.ts';
@@ -12,7 +14,7 @@ import { get } from '../support/client.ts';
 import { type BuiltImage, buildImage, buildIndex } from '../support/images.ts';
 import { startTestMirror, type TestMirror } from '../support/mirror.ts';
 import { blobLine, manifestLine } from '../support/request-log.ts';
-import { filesUnder } from '../support/temp-dir.ts';
+import { filesUnder, tempDir } from '../support/temp-dir.ts';
 import { pushBlob, send } from '../support/upload-client.ts';
 import { type FakeUpstream, startFakeUpstream } from '../support/upstream.ts';
 import { pull } from './commands-rig.ts';
@@ -29,13 +31,17 @@ interface Rig {
   wind(ms: number): void;
 }
 
-async function start(hosted: Record<string, unknown> = {}): Promise<Rig> {
+async function start(
+  hosted: Record<string, unknown> = {},
+  config: Record<string, unknown> = {},
+): Promise<Rig> {
   let ahead = 0;
   const upstream = await startFakeUpstream();
   const mirror = await startTestMirror({
     upstream,
     config: {
       hosted: { repositories: ['team/**'], ...hosted },
+      ...config,
       tags: { ttl: '400d' },
       access: {
         rules: [{ repositories: ['**'], users: ['anonymous'], actions: ['pull', 'push', 'delete'] }],
@@ -323,4 +329,25 @@ test('retention --explain names the rule for each tag, and changes nothing', asy
   const text = await run(rig, options => runRetention(options));
   expect(text.output).toContain('2 of 5 tags go');
   expect(await digestAt(rig, 'team/app:v2')).toBeDefined();
+});
+
+test('the audit log has the restore, the promotion and what they moved', async () => {
+  const audit = join(await tempDir(), 'audit.log');
+  const rig = await start({}, { log: { audit } });
+  rig.upstream.put('library/app', two, 'latest');
+  await push(rig, 'v1', one);
+  const before = (await readFile(audit, 'utf8')).length;
+  expect((await run(rig, options => runPromote(options, 'app', 'team/app:v1', []))).code).toBe(0);
+  expect((await run(rig, options => runRestore(options, 'team/app:v1', noTime))).code).toBe(0);
+  const lines = async () => (await readFile(audit, 'utf8')).slice(before).trim().split('\n');
+  await expect.poll(async () => (await lines()).length).toBe(6);
+  const acts = (await lines()).map(line => JSON.parse(line));
+  expect(acts.map(({ action, reference, digest, result }) => [action, reference, digest, result])).toEqual([
+    ['push', 'v1', two.digest, 'ok'],
+    ['tag', 'v1', two.digest, 'ok'],
+    ['promote', 'team/app:v1', null, 'ok'],
+    ['restore', 'v1', one.digest, 'ok'],
+    ['tag', 'v1', one.digest, 'ok'],
+    ['restore', 'team/app:v1', null, 'ok'],
+  ]);
 });

@@ -1,14 +1,19 @@
 /** Retention over a real log: what goes in an hour's run, and that a tag which moves meanwhile is decided anew. */
 import { expect, test } from 'vitest';
-import { ImmutableTags } from '../../../src/hosted/immutable-tags.ts';
-import { Retention, type RetentionRule } from '../../../src/hosted/retention.ts';
-import { AppliedRetention } from '../../../src/hosted/tags/apply-retention.ts';
-import { HourlyRetention } from '../../../src/hosted/tags/hourly-retention.ts';
-import type { Digest } from '../../../src/oci/digest.ts';
-import { RegistryError } from '../../../src/oci/error.ts';
-import { parseReference, parseRepository, parseTag } from '../../../src/oci/name.ts';
-import { createHostedRig, type HostedRig, type HostedRigOptions, writing } from '../../support/hosted-rig.ts';
-import { type BuiltImage, buildImage } from '../../support/images.ts';
+import { ImmutableTags } from '../../../../src/hosted/immutable-tags.ts';
+import { Retention, type RetentionRule } from '../../../../src/hosted/retention.ts';
+import { AppliedRetention } from '../../../../src/hosted/tags/apply-retention.ts';
+import { HourlyRetention } from '../../../../src/hosted/tags/hourly-retention.ts';
+import type { Digest } from '../../../../src/oci/digest.ts';
+import { RegistryError } from '../../../../src/oci/error.ts';
+import { parseReference, parseRepository, parseTag } from '../../../../src/oci/name.ts';
+import {
+  createHostedRig,
+  type HostedRig,
+  type HostedRigOptions,
+  writing,
+} from '../../../support/hosted-rig.ts';
+import { type BuiltImage, buildImage } from '../../../support/images.ts';
 
 const app = parseRepository('team/app');
 const other = parseRepository('team/other');
