@@ -102,7 +102,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'it only chooses where the LRU index is, and opens Redis for it and the fleet',
   },
   'app/hosted/hosted-log.ts': {
-    may: 'app/app-context.ts content hosted oci store',
+    may: 'app/app-context.ts config content hosted oci store',
     because: 'what is hosted is known before anything is evicted, whether or not the registry is on',
   },
   'app/storage.ts': {
@@ -116,6 +116,10 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
   'app/hosted/hosted-uploads.ts': {
     may: 'app/app-context.ts app/storage.ts cached content hosted metrics oci store',
     because: 'uploads are put together without upstreams and doors',
+  },
+  'app/hosted/tags.ts': {
+    may: 'app/app-context.ts app/hosted/hosted.ts app/hosted/hosted-log.ts app/storage.ts admin cached config hosted oci registry telemetry',
+    because: 'commands over tags are put together once, for a daemon and for a store without one',
   },
   'app/fleet-setup.ts': {
     may: 'app/app-context.ts app/storage.ts fleet metrics redis',
@@ -150,7 +154,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'an import is the same in a daemon and without one',
   },
   'app/store-admin.ts': {
-    may: 'app/hosted/folder-import.ts app/hosted/hosted-log.ts oci telemetry config admin capacity store version.ts',
+    may: 'app/hosted/folder-import.ts app/hosted/hosted-log.ts app/hosted/tags.ts oci telemetry config admin capacity store version.ts',
     because: 'the composition of a store without a daemon',
   },
   'app/upstream-check.ts': {
@@ -188,7 +192,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   hosted: {
     files:
-      'adoption.ts blob-links.ts hosted-blobs.ts hosted-catalog.ts hosted-deletes.ts hosted-lists.ts hosted-manifests.ts hosted-registry.ts immutable-tags.ts import/import-report.ts import/import.ts log/hosted-log.ts log/logged-repositories.ts log/reference-counts.ts log/repair.ts put-manifest.ts uploads/mounts.ts uploads/uploads.ts',
+      'adoption.ts blob-links.ts hosted-blobs.ts hosted-catalog.ts hosted-deletes.ts hosted-lists.ts hosted-manifests.ts hosted-registry.ts immutable-tags.ts import/import-report.ts import/import.ts log/hosted-log.ts log/logged-repositories.ts log/reference-counts.ts log/repair.ts promotion.ts put-manifest.ts quotas.ts retention.ts tags/apply-retention.ts tags/hourly-retention.ts tags/restore.ts tags/tag-history.ts uploads/mounts.ts uploads/uploads.ts',
     because: 'the private registry is one reader and writer; its log and its collection are its own business',
   },
   http: {
@@ -349,12 +353,12 @@ test('a file has one job: at most 300 lines, and a name that says it', () => {
   ).toEqual([]);
 });
 
-test('a folder holds at most 18 files, and src at most 340, of a median of at least 90 lines', () => {
+test('a folder holds at most 18 files, and src at most 360, of a median of at least 90 lines', () => {
   const folders = new Map<string, string[]>();
   for (const path of sources.keys())
     folders.set(dirname(path), [...(folders.get(dirname(path)) ?? []), path]);
   expect(Array.from(folders).filter(([, paths]) => paths.length > 18)).toEqual([]);
-  expect(sources.size).toBeLessThanOrEqual(340);
+  expect(sources.size).toBeLessThanOrEqual(360);
   const lines = Array.from(sources.values(), text => text.trimEnd().split('\n').length).sort((a, b) => a - b);
   expect(lines[Math.floor(lines.length / 2)]).toBeGreaterThanOrEqual(90);
 });

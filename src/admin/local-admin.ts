@@ -29,6 +29,7 @@ import { ImageEviction, notHeld, requireWritten } from './image-eviction.ts';
 import { formatImage, type ImageHosts, type ImageName, parseImage, parseImageOrBlob } from './image-name.ts';
 import { parseImagePattern } from './image-pattern.ts';
 import { listImages } from './inventory.ts';
+import type { TagAdmin } from './tag-admin.ts';
 
 export interface LocalAdminOptions {
   readonly records: Pick<Records, 'allNames' | 'look' | 'open'>;
@@ -49,6 +50,7 @@ export interface LocalAdminOptions {
   /** Its file was removed: whatever counts or keeps it must forget it. */
   blobRemoved(digest: Digest, bytes: number): void;
   manifestRemoved(digest: Digest, bytes: number): void;
+  readonly tags: TagAdmin;
   /** As `Admin.repair`. */
   repair(repository: string | undefined, signal: AbortSignal): Promise<RepairReport>;
   stats(wanted?: StatsWanted): Promise<StatsReport>;
@@ -87,6 +89,10 @@ export class LocalAdmin implements Admin {
     const { importFolder } = this.#options;
     if (importFolder !== undefined) return await importFolder(request, signal);
     throw nothingHosted();
+  }
+
+  get tags(): TagAdmin {
+    return this.#options.tags;
   }
 
   stats(wanted?: StatsWanted): Promise<StatsReport> {

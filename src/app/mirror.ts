@@ -17,6 +17,7 @@ import { createAdmin, createStats } from './daemon-admin.ts';
 import { setUpFleet } from './fleet-setup.ts';
 import { createFolderImport } from './hosted/folder-import.ts';
 import { openHosted } from './hosted/hosted.ts';
+import { openTags } from './hosted/tags.ts';
 import { type CloseOptions, Lifecycle } from './lifecycle.ts';
 import { listen } from './listeners.ts';
 import { startNotifications } from './notifications.ts';
@@ -131,10 +132,15 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   );
   const clients = new ClientUsage(now);
   const readStats = createStats(storage, upstreams, clients, context);
+  const tags = await openTags(
+    { cache, storage, upstreams, hosted, events: notifications, scanned: scan.done },
+    context,
+  );
   const admin = createAdmin(
     {
       storage,
       upstreams,
+      tags,
       stats: readStats,
       scanned: scan.done,
       replay: target => notifications.replay(target),

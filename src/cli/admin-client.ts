@@ -17,6 +17,7 @@ import type {
   StatsWanted,
 } from '../admin/admin.ts';
 import { type ImageHosts, imageHostsOf } from '../admin/image-name.ts';
+import type { TagAdmin } from '../admin/tag-admin.ts';
 import type { Config } from '../config/config.ts';
 import { type LoadOptions, loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
@@ -119,6 +120,13 @@ export async function findOwnerPid(path: string): Promise<number | undefined> {
 
 /** The commands as requests to a running daemon. */
 class DaemonClient implements Admin {
+  readonly tags: TagAdmin = {
+    history: image => this.#ask('GET', `/api/v1/history?image=${encodeURIComponent(image)}`),
+    restore: (image, wanted) => this.#ask('POST', '/api/v1/restore', { image, ...wanted }),
+    promote: (from, to, platforms, stop) =>
+      this.#ask('POST', '/api/v1/promote', { to, from, platforms }, stop),
+    explainRetention: () => this.#ask('GET', '/api/v1/retention'),
+  };
   readonly #address: OwnerAddress;
 
   private constructor(address: OwnerAddress) {

@@ -9,6 +9,7 @@ import { defineImport } from './define-import.ts';
 import type { ImageCommand } from './image-commands.ts';
 import type { LsOrder } from './ls.ts';
 import { definePush } from './push/define-push.ts';
+import { defineTagCommands } from './tags/define-tags.ts';
 
 interface AdminFlags extends ConfigFlags {
   readonly json?: true;
@@ -49,6 +50,7 @@ export function defineCommands(line: CommandLine): void {
   defineImageCommand(line, 'unpin', 'remove the pin of an image');
   definePush(line);
   defineImport(line);
+  defineTagCommands(line);
   defineRepair(line);
   defineNotifications(line);
   defineClient(line);

@@ -37,7 +37,7 @@ export interface Quotas {
    * Books what a push adds, before it is on the disk, so that two pushes can't both fit. The caller calls what it gets, once,
    * when the line is written or given up. Errors: DENIED (403) with limit, used and wanted.
    */
-  book(name: Repository, added: QuotaDemand): () => void;
+  book(name: Repository, added: QuotaDemand): Promise<() => void>;
 }
 
 export interface QuotaDemand {
@@ -103,7 +103,7 @@ export class ManifestPuts {
       const adopted = await this.#requireContent(repository, put);
       this.#requireMutable(repository, put);
       moved = movesOf(repository, put);
-      release = this.#book(repository, put, adopted);
+      release = await this.#book(repository, put, adopted);
       await this.#store(put.pushed.descriptor.digest, bytes);
       return changesOf(put, adopted);
     };
@@ -169,11 +169,11 @@ export class ManifestPuts {
     }
   }
 
-  #book(
+  async #book(
     repository: HostedRepository | undefined,
     { name, pushed, tags }: Put,
     adopted: ReadonlyMap<Digest, number>,
-  ): (() => void) | undefined {
+  ): Promise<(() => void) | undefined> {
     const { digest, size } = pushed.descriptor;
     const links = new Map(adopted);
     if (repository?.link(digest) === undefined) links.set(digest, size);

@@ -39,7 +39,7 @@ export async function openHosted(
   const { store, lru, lastUses } = storage;
   const { repositories, immutable: immutablePatterns, readOnly } = config.hosted;
   if (repositories.length === 0) return undefined;
-  const { log, holds } = storage.hosted;
+  const { log, holds, quotas } = storage.hosted;
   const isHosted = hostRepositories(repositories);
   const { files, manifests } = cache.content;
   const immutable = new ImmutableTags(immutablePatterns);
@@ -48,7 +48,7 @@ export async function openHosted(
     lastUses.touch(digest);
   };
   const writable = () => requireWritable(readOnly);
-  const uploadParts = { log, holds, requireWritable: writable };
+  const uploadParts = { log, holds, quotas, requireWritable: writable };
   const { uploads, adoption } = await openUploads(cache, storage, uploadParts, context);
   const registry = new HostedRegistry({
     isHosted,
@@ -70,6 +70,7 @@ export async function openHosted(
       manifests,
       holds,
       immutable,
+      quotas,
       publicSize: digest => cache.publicSize(digest),
       now,
     }),

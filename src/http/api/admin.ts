@@ -59,6 +59,27 @@ export function createAdminApp({
       answer(context, await admin[command](image, context.state.exchange.signal));
     });
   }
+  router.get('/api/v1/history', async context => {
+    const image = context.URL.searchParams.get('image');
+    if (image === null) throw badRequest('the query names no image');
+    answer(context, await admin.tags.history(image, context.state.exchange.signal));
+  });
+  router.post('/api/v1/restore', async context => {
+    const { image, at, digest } = await readCommand(context);
+    if (typeof image !== 'string') throw badRequest('the request body names no image');
+    const wanted = { ...(typeof at === 'string' && { at }), ...(typeof digest === 'string' && { digest }) };
+    answer(context, await admin.tags.restore(image, wanted, context.state.exchange.signal));
+  });
+  router.post('/api/v1/promote', async context => {
+    const { to, from, platforms = [] } = await readCommand(context);
+    if (typeof from !== 'string' || typeof to !== 'string')
+      throw badRequest('the request body names no images');
+    const texts = Array.isArray(platforms) ? platforms.map(String) : [String(platforms)];
+    answer(context, await admin.tags.promote(from, to, texts, context.state.exchange.signal));
+  });
+  router.get('/api/v1/retention', async context => {
+    answer(context, await admin.tags.explainRetention(context.state.exchange.signal));
+  });
   router.post('/api/v1/import', async context => {
     const { from, fromUrl, into } = await readCommand(context);
     if (typeof from !== 'string') throw badRequest('the request body names no folder');

@@ -150,7 +150,7 @@ test('a quota is asked for what is new, released once, and its refusal writes no
   let released = 0;
   let isFull = false;
   const quotas: Quotas = {
-    book: (name, { links, tags }) => {
+    book: async (name, { links, tags }) => {
       asked.push([name, [...links.keys()], tags]);
       if (isFull) throw new RegistryError('DENIED', { message: 'too much' });
       return () => {
