@@ -12,6 +12,7 @@ import type { Kind } from '../../telemetry/observer.ts';
 import type { AppContext, PullRequest, PushRequest } from '../exchange.ts';
 import { apiVersion, apiVersionHeader, isFitForHeader, mustCheck } from './headers.ts';
 import { answerBlob } from './pull-blob.ts';
+import { answerForeign } from './pull-foreign.ts';
 import { answerManifest } from './pull-manifest.ts';
 import { answerCatalog, answerReferrers, answerTags } from './pull-pages.ts';
 import { answerUpload } from './push-blob.ts';
@@ -26,7 +27,7 @@ export interface DispatchOptions {
 }
 
 /** Metric labels. */
-const labels: Readonly<Record<Exclude<Endpoint['kind'], 'unsupported'> | 'upload', Kind>> = {
+const labels: Readonly<Record<Exclude<Endpoint['kind'], 'unsupported' | 'foreign'> | 'upload', Kind>> = {
   ping: 'ping',
   manifest: 'manifest',
   'manifest-put': 'manifest',
@@ -52,7 +53,7 @@ export async function dispatch(context: AppContext, options: DispatchOptions): P
   requireHost(context);
   const target = parseEndpoint(method, url);
   const { endpoint, ns } = target;
-  exchange.kind = labels[endpoint.kind === 'unsupported' ? endpoint.path : endpoint.kind];
+  exchange.kind = labelOf(endpoint);
   exchange.ns = ns?.slice(0, 255);
   const isRead = method === 'GET' || method === 'HEAD';
   if (endpoint.kind === 'unsupported' || (!isRead && options.directory.hostedPatterns.length === 0))
@@ -68,6 +69,8 @@ export async function dispatch(context: AppContext, options: DispatchOptions): P
       return answerManifest(locate(context, options, caller, target, endpoint.name), endpoint.reference);
     case 'blob':
       return answerBlob(locate(context, options, caller, target, endpoint.name), endpoint.digest);
+    case 'foreign':
+      return answerForeign(locate(context, options, caller, target, endpoint.name), endpoint);
     case 'tags':
       return answerTags(locate(context, options, caller, target, endpoint.name), endpoint);
     case 'referrers':
@@ -87,6 +90,11 @@ export async function dispatch(context: AppContext, options: DispatchOptions): P
         findSource(context, options, target, name),
       );
   }
+}
+
+function labelOf(endpoint: Endpoint): Kind {
+  if (endpoint.kind === 'foreign') return endpoint.of;
+  return labels[endpoint.kind === 'unsupported' ? endpoint.path : endpoint.kind];
 }
 
 /** Where a blob is mounted from. Undefined: the directory knows no such repository. */
