@@ -14,6 +14,7 @@ import { askedFor, noteRepository } from '../events.ts';
 import type { AppContext, PullRequest, PushRequest } from '../exchange.ts';
 import { apiVersion, apiVersionHeader, isFitForHeader, mustCheck } from './headers.ts';
 import { answerBlob } from './pull-blob.ts';
+import { answerForeign } from './pull-foreign.ts';
 import { answerManifest } from './pull-manifest.ts';
 import { answerCatalog, answerReferrers, answerTags } from './pull-pages.ts';
 import { answerUpload } from './push-blob.ts';
@@ -30,7 +31,7 @@ export interface DispatchOptions {
 }
 
 /** Metric labels. */
-const labels: Readonly<Record<Exclude<Endpoint['kind'], 'unsupported'> | 'upload', Kind>> = {
+const labels: Readonly<Record<Exclude<Endpoint['kind'], 'unsupported' | 'foreign'> | 'upload', Kind>> = {
   ping: 'ping',
   manifest: 'manifest',
   'manifest-put': 'manifest',
@@ -56,7 +57,7 @@ export async function dispatch(context: AppContext, options: DispatchOptions): P
   requireHost(context);
   const target = parseEndpoint(method, url);
   const { endpoint, ns } = target;
-  exchange.kind = labels[endpoint.kind === 'unsupported' ? endpoint.path : endpoint.kind];
+  exchange.kind = labelOf(endpoint);
   exchange.ns = ns?.slice(0, 255);
   exchange.asked = askedFor(method, endpoint);
   const isRead = method === 'GET' || method === 'HEAD';
@@ -73,6 +74,8 @@ export async function dispatch(context: AppContext, options: DispatchOptions): P
       return answerManifest(locate(context, options, caller, target, endpoint.name), endpoint.reference);
     case 'blob':
       return answerBlob(locate(context, options, caller, target, endpoint.name), endpoint.digest);
+    case 'foreign':
+      return answerForeign(locate(context, options, caller, target, endpoint.name), endpoint);
     case 'tags':
       return answerTags(locate(context, options, caller, target, endpoint.name), endpoint);
     case 'referrers':
@@ -92,6 +95,11 @@ export async function dispatch(context: AppContext, options: DispatchOptions): P
         findSource(context, options, target, name),
       );
   }
+}
+
+function labelOf(endpoint: Endpoint): Kind {
+  if (endpoint.kind === 'foreign') return endpoint.of;
+  return labels[endpoint.kind === 'unsupported' ? endpoint.path : endpoint.kind];
 }
 
 /** Where a blob is mounted from. Undefined: the directory knows no such repository. */
