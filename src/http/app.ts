@@ -60,7 +60,8 @@ export function createApp(options: AppOptions): RequestListener {
   const { directory, access } = options;
   const hot = new HotManifests({ directory, access, log });
   return (request, response) => {
-    if (!hasOneHost(request) || !hot.answer(request, response)) handle(request, response);
+    const mayBeHot = request.url?.includes('/manifests/') === true && hasOneHost(request);
+    if (!mayBeHot || !hot.answer(request, response)) handle(request, response);
   };
 }
 
