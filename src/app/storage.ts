@@ -57,7 +57,8 @@ export async function openStorage(
     () => new HostedContent(layout, context),
     part => part.log.close(),
   );
-  const isHosted = (digest: Digest) => hosted.references.has(digest);
+  const { digests } = hosted.references;
+  const isHosted = (digest: Digest) => digests.has(digest);
   const index = await openLru(layout.id, redis, digest => !isHosted(digest), context);
   const pins = new PinnedBlobs({ store, logger, onChange: () => index.pinsChanged() });
   index.setPins(pins);

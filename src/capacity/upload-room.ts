@@ -20,21 +20,13 @@ export interface UploadRoomOptions {
 export class UploadRoom {
   readonly #options: UploadRoomOptions;
   #last: Promise<unknown> = Promise.resolve();
-  #reservedBytes = 0;
-  #writtenBytes = 0;
+  /** Of all uploads, whether written yet or not. Changed here alone. */
+  reservedBytes = 0;
+  /** Of these, those on disk. */
+  writtenBytes = 0;
 
   constructor(options: UploadRoomOptions) {
     this.#options = options;
-  }
-
-  /** Of all uploads, whether written yet or not. */
-  get reservedBytes(): number {
-    return this.#reservedBytes;
-  }
-
-  /** Of these, those on disk. */
-  get writtenBytes(): number {
-    return this.#writtenBytes;
   }
 
   /** For one upload. `written`: bytes of it that are on disk already. */
@@ -55,24 +47,24 @@ export class UploadRoom {
   }
 
   change(reservedBytes: number, writtenBytes: number): void {
-    this.#reservedBytes += reservedBytes;
-    this.#writtenBytes += writtenBytes;
+    this.reservedBytes += reservedBytes;
+    this.writtenBytes += writtenBytes;
   }
 
   async #reserve(bytes: number): Promise<boolean> {
     await this.#options.refresh();
     if (bytes > this.#spareBeside('fixed')) return false;
     const isThere = bytes <= this.#spareBeside('all');
-    this.#reservedBytes += bytes;
+    this.reservedBytes += bytes;
     if (isThere) return true;
     await this.#options.evict();
     if (this.#spareBeside('all') >= 0) return true;
-    this.#reservedBytes -= bytes;
+    this.reservedBytes -= bytes;
     return false;
   }
 
   #spareBeside(cache: 'all' | 'fixed'): number {
-    return this.#options.diskBytes() - this.#options.cacheBytes(cache) - this.#reservedBytes;
+    return this.#options.diskBytes() - this.#options.cacheBytes(cache) - this.reservedBytes;
   }
 }
 

@@ -114,7 +114,8 @@ export class HeldFiles {
   }
 
   async #size(digest: Digest): Promise<number | undefined> {
-    if (!this.bad.isStuck(digest)) return ifReadable(this.#store.sizeOf(digest));
+    const size = await ifReadable(this.#store.sizeOf(digest));
+    if (size === undefined || !this.bad.isStuck(digest)) return size;
     // It may only have been a moment without descriptors. To open it tells, and clears that.
     const held = await this.open(digest);
     await held?.close();

@@ -65,7 +65,8 @@ export function createApp(options: AppOptions): RequestListener {
   const handle = addOps(app, options);
   const hot = new HotManifests({ directory, access, log, events });
   return (request, response) => {
-    if (!hasOneHost(request) || !hot.answer(request, response)) handle(request, response);
+    const mayBeHot = request.url?.includes('/manifests/') === true && hasOneHost(request);
+    if (!mayBeHot || !hot.answer(request, response)) handle(request, response);
   };
 }
 

@@ -4,6 +4,22 @@ import { RegistryError } from './error.ts';
 /** `first` without `last` is open-ended; `suffix` asks for the last n bytes. All inclusive, in bytes. */
 export type ByteRange = { readonly first: number; readonly last?: number } | { readonly suffix: number };
 
+/** Inclusive, as in the header. */
+export interface ClosedRange {
+  readonly first: number;
+  readonly last: number;
+}
+
+/** It names its last byte, so it can be fetched by itself. */
+export function isClosed(range: ByteRange): range is ClosedRange {
+  return 'first' in range && range.last !== undefined;
+}
+
+/** Where it begins, as far as that is known without the size: a suffix counts as the whole. */
+export function firstOf(range: ByteRange | undefined): number {
+  return range !== undefined && 'first' in range ? range.first : 0;
+}
+
 /** Half-open: bytes `start` … `end - 1`. */
 export interface Span {
   readonly start: number;

@@ -174,3 +174,8 @@ export function wrapSource(source: BlobSource, override: (inner: BlobSource) => 
     ...override(source),
   };
 }
+
+/** The client's request id, for a question that outlives its client. Those who join it have ids of their own in the log alone. */
+export function traceOf({ requestId }: Pick<ReadOptions, 'requestId'>): Pick<ReadOptions, 'requestId'> {
+  return requestId === undefined ? {} : { requestId };
+}

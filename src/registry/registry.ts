@@ -47,11 +47,6 @@ export interface ReadOptions {
   readonly headOnly?: boolean;
 }
 
-/** The client's request id, for a question that outlives its client. Those who join it have ids of their own in the log alone. */
-export function traceOf({ requestId }: Pick<ReadOptions, 'requestId'>): Pick<ReadOptions, 'requestId'> {
-  return requestId === undefined ? {} : { requestId };
-}
-
 export interface ResolveAnswer extends Answer {
   readonly descriptor: Descriptor;
   /** Of an upstream whose HEAD said nothing: it was asked by GET, and these are the verified bytes. */

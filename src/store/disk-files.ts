@@ -4,7 +4,10 @@
  *
  * And opening only regular files. Anything else under a name of the store (a FIFO, a symlink, a folder, a device, left there by an
  * accident or on purpose) is never opened as content: it would block, or lead elsewhere. It counts as damage, and is moved away.
+ *
+ * And the lines of records and logs: each has its own checksum, so that a reader tells one that a crash tore from a whole one.
  */
+import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, mkdir, open, rename, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -136,4 +139,25 @@ export async function moveOdd(path: string, to: string): Promise<void> {
 /** As the system would say it, so that it is reported like any other failure of the disk. */
 function odd(path: string): Error {
   return Object.assign(new Error(`${path} is no regular file`), { code: 'ODD' });
+}
+
+/** Eight hex digits of the SHA-256 of the rest, a space, JSON, a line feed. */
+export function formatChecksummedLine(value: unknown): string {
+  const text = JSON.stringify(value);
+  return `${checksumOf(text)} ${text}\n`;
+}
+
+/** `line` without its line feed. Undefined: torn or damaged. */
+export function parseChecksummedLine(line: string): unknown {
+  const text = line.slice(9);
+  if (line[8] !== ' ' || line.slice(0, 8) !== checksumOf(text)) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined; // the checksum matches by chance
+  }
+}
+
+function checksumOf(text: string): string {
+  return createHash('sha256').update(text).digest('hex').slice(0, 8);
 }

@@ -174,6 +174,10 @@ describe('/api/v1/stats on the TCP port', () => {
         keep: false,
       });
       await gate.reached;
+      // another one looks at the first bytes for the while that it takes
+      const daemon = async () =>
+        JSON.parse((await askSocket(mirror.storePath, 'GET', '/api/v1/stats')).body).daemon;
+      await expect.poll(daemon).toMatchObject({ downloads: [{ followers: 1 }] });
       const { status, body, headers: answered } = await get(mirror.url, '/api/v1/stats', { headers });
       expect(status).toBe(200);
       expect(answered.get('cache-control')).toBe('no-store');

@@ -1,9 +1,10 @@
 /** Images at an upstream, and pulls of them through a mirror, for the tests of the command line. */
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, stat } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { expect } from 'vitest';
 import { get } from '../support/client.ts';
 import type { BuiltImage } from '../support/images.ts';
+import { filesUnder } from '../support/temp-dir.ts';
 
 /** `library/app`, or `library/app@REFERENCE`, with its blobs; resolves when all of it has its place on disk. */
 export async function pull(
@@ -39,4 +40,12 @@ export function bytesOf(image: BuiltImage): number {
 /** Digests of configs and layers. */
 export function blobsOf(image: BuiltImage): string[] {
   return image.blobs.map(({ descriptor }) => descriptor.digest);
+}
+
+/** What the records of repositories, and the lists beside them, take on the disk: they count in `store.max_size`. */
+export async function recordBytes(storePath: string): Promise<number> {
+  const folder = join(storePath, 'records-v1');
+  const files = (await filesUnder(folder)).filter(name => !basename(name).startsWith('.'));
+  const sizes = await Promise.all(files.map(async name => (await stat(join(folder, name))).size));
+  return sizes.reduce((sum, size) => sum + size, 0);
 }

@@ -3,7 +3,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { expect, test } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
-import { formatChecksummedLine } from '../../src/store/checksummed-line.ts';
+import { formatChecksummedLine } from '../../src/store/disk-files.ts';
 import { StoreLayout } from '../../src/store/layout.ts';
 import { Records } from '../../src/store/records/records.ts';
 import { Recorder } from '../support/recorder.ts';

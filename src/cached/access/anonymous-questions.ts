@@ -7,13 +7,8 @@ import { ExpiringMap } from '../../lib/expiring-map.ts';
 import { SingleFlight } from '../../lib/single-flight.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Reference, Repository } from '../../oci/name.ts';
-import type { Origin } from '../../registry/origin.ts';
-import {
-  type ManifestAnswer,
-  type ReadOptions,
-  type ResolveAnswer,
-  traceOf,
-} from '../../registry/registry.ts';
+import { type Origin, traceOf } from '../../registry/origin.ts';
+import type { ManifestAnswer, ReadOptions, ResolveAnswer } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
 import { isRefused, type KnownVisibility } from './visibility.ts';

@@ -5,8 +5,8 @@
 import { SingleFlight } from '../../lib/single-flight.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Repository } from '../../oci/name.ts';
-import { type Origin, wrapSource } from '../../registry/origin.ts';
-import { type BlobSource, type ReadOptions, traceOf } from '../../registry/registry.ts';
+import { type Origin, traceOf, wrapSource } from '../../registry/origin.ts';
+import type { BlobSource, ReadOptions } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
 

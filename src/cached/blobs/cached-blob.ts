@@ -13,14 +13,8 @@ import type { Digest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';
 import type { Repository } from '../../oci/name.ts';
 import { type ByteRange, spanOf } from '../../oci/range.ts';
-import type { Origin } from '../../registry/origin.ts';
-import {
-  type BlobAnswer,
-  type BlobReader,
-  type ReadOptions,
-  type StatAnswer,
-  traceOf,
-} from '../../registry/registry.ts';
+import { type Origin, traceOf } from '../../registry/origin.ts';
+import type { BlobAnswer, BlobReader, ReadOptions, StatAnswer } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { HeldBlob } from '../../store/blobs/held-blob.ts';
 import { verifyFirstBytes } from '../../store/ingest/follower.ts';
@@ -29,9 +23,10 @@ import { StoreError } from '../../store/store-error.ts';
 import type { Observer } from '../../telemetry/observer.ts';
 import { LinkProofs, type Links } from '../access/links.ts';
 import type { Downloads } from '../download/downloads.ts';
-import { type BlobRequest, ColdBlob, type ColdBlobOptions, manifestAsBlob } from './cold-blob.ts';
+import { type BlobRequest, ColdBlob, type ColdBlobOptions } from './cold-blob.ts';
 import type { HeldSizes } from './held-sizes.ts';
 import type { Passthrough } from './passthrough.ts';
+import { manifestAsBlob } from './small-passthrough.ts';
 
 const maxTries = 4;
 /** A blob that is asked for again and again, perhaps by many clients of one address, is not compared more often than that. */

@@ -9,7 +9,14 @@ import { waitFor } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { maxManifestBytes } from '../../oci/manifest.ts';
 import type { Repository } from '../../oci/name.ts';
-import { type ByteRange, spanOf, unsatisfiable } from '../../oci/range.ts';
+import {
+  type ByteRange,
+  type ClosedRange,
+  firstOf,
+  isClosed,
+  spanOf,
+  unsatisfiable,
+} from '../../oci/range.ts';
 import type { BlobAnswer, BlobSource } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Ingest } from '../../store/ingest/ingest.ts';
@@ -21,11 +28,10 @@ import type { Download } from '../download/download.ts';
 import type { Downloads } from '../download/downloads.ts';
 import { SourceList } from '../download/resume.ts';
 import type { RangeRequest } from '../download/waiters.ts';
-import { type ClosedRange, firstOf, isClosed, needsWhole } from './asked-range.ts';
 import { awaitFirstByte, FollowerReader, wrongBytes } from './follower-reader.ts';
 import type { HeldSizes } from './held-sizes.ts';
-import type { Passthrough } from './passthrough.ts';
-import { refuseManifest } from './small-passthrough.ts';
+import { needsWhole, type Passthrough } from './passthrough.ts';
+import { manifestAsBlob, refuseManifest } from './small-passthrough.ts';
 
 /** What one client asks of one blob. */
 export interface BlobRequest {
@@ -289,12 +295,6 @@ export class ColdBlob {
   }
 }
 
-function isJoinable(download: Download, ingest: Ingest): boolean {
-  const { isOpen, failure } = ingest;
+function isJoinable(download: Download, { isOpen, failure }: Ingest): boolean {
   return isOpen && !download.isAbandoned && (failure === undefined || failure instanceof NoRoomError);
-}
-
-export function manifestAsBlob(upstream: string, digest: Digest): UpstreamError {
-  const message = `${digest} is a manifest, it is served under /manifests/`;
-  return new UpstreamError({ upstream, kind: 'blob', failure: 'gone', message });
 }

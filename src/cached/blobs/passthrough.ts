@@ -7,7 +7,7 @@ import type { Hash } from 'node:crypto';
 import type { RecentMismatches } from '../../content/bad-blobs.ts';
 import { waitFor } from '../../lib/wait.ts';
 import { algorithmOf, createDigester, type Digest } from '../../oci/digest.ts';
-import { type ByteRange, spanOf, unsatisfiable } from '../../oci/range.ts';
+import { type ByteRange, type ClosedRange, spanOf, unsatisfiable } from '../../oci/range.ts';
 import type { BlobAnswer, BlobSource } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import { verifyFirstBytes } from '../../store/ingest/follower.ts';
@@ -16,7 +16,6 @@ import type { Observer } from '../../telemetry/observer.ts';
 import type { Transfer } from '../download/reserved-room.ts';
 import { resumeTransfer, SourceList, type TransferPolicy } from '../download/resume.ts';
 import { OwnQueue } from '../download/waiters.ts';
-import type { ClosedRange } from './asked-range.ts';
 import { FirstByteClock, PassthroughReader, silent, wrongBytes } from './follower-reader.ts';
 
 export interface PassthroughOptions {
@@ -87,7 +86,7 @@ export class Passthrough {
       throw error;
     }
     const { size } = reader;
-    if (size === undefined || last >= size - 1 || size <= verifyFirstBytes) {
+    if (size === undefined || needsWhole({ first, last }, size)) {
       await reader.close();
       return 'needs-whole';
     }
@@ -185,4 +184,9 @@ export class Passthrough {
       return wrongBytes(upstream, error); // a range near the end may not have given a byte out yet
     };
   }
+}
+
+/** A small blob is verified first, and a last byte needs all before it: both are worth a whole download. */
+export function needsWhole(range: ClosedRange, size: number): boolean {
+  return range.last >= size - 1 || size <= verifyFirstBytes;
 }

@@ -6,6 +6,7 @@ import type { ManifestGuard } from '../../content/held-files.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { maxManifestBytes } from '../../oci/manifest.ts';
 import type { BlobAnswer, BlobReader } from '../../registry/registry.ts';
+import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';
 
 /** Reads from its beginning, as far as the look at it needs; then goes on where that ended. */
@@ -62,4 +63,9 @@ export async function refuseManifest(
     throw error;
   }
   return { ...answer, reader };
+}
+
+export function manifestAsBlob(upstream: string, digest: Digest): UpstreamError {
+  const message = `${digest} is a manifest, it is served under /manifests/`;
+  return new UpstreamError({ upstream, kind: 'blob', failure: 'gone', message });
 }

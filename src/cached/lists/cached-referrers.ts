@@ -10,8 +10,8 @@ import {
   parseReferrers,
   type ReferrersIndex,
 } from '../../oci/referrer-list.ts';
-import type { Origin } from '../../registry/origin.ts';
-import { type ReadOptions, type ReferrersAnswer, traceOf } from '../../registry/registry.ts';
+import { type Origin, traceOf } from '../../registry/origin.ts';
+import type { ReadOptions, ReferrersAnswer } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { ListFiles } from '../../store/records/list-files.ts';
 import type { TagPolicy } from '../manifests/freshness.ts';

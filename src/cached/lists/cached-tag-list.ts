@@ -3,9 +3,9 @@
  * upstream is away. A list too long or too slow to gather is passed through, and each of its pages is held.
  */
 import type { Repository } from '../../oci/name.ts';
-import type { Origin } from '../../registry/origin.ts';
+import { type Origin, traceOf } from '../../registry/origin.ts';
 import { byTag, cutPage } from '../../registry/page.ts';
-import { type PageOptions, type ReadOptions, type TagsPage, traceOf } from '../../registry/registry.ts';
+import type { PageOptions, ReadOptions, TagsPage } from '../../registry/registry.ts';
 import { sortTags } from '../../registry/sort-tags.ts';
 import type { ListFiles } from '../../store/records/list-files.ts';
 import type { TagPolicy } from '../manifests/freshness.ts';

@@ -9,13 +9,8 @@ import { type Digest, isDigest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';
 import type { Descriptor } from '../../oci/manifest.ts';
 import type { Reference, Repository } from '../../oci/name.ts';
-import type { Origin } from '../../registry/origin.ts';
-import {
-  type ManifestAnswer,
-  type ReadOptions,
-  type ResolveAnswer,
-  traceOf,
-} from '../../registry/registry.ts';
+import { type Origin, traceOf } from '../../registry/origin.ts';
+import type { ManifestAnswer, ReadOptions, ResolveAnswer } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import { findMissing } from '../../store/records/image-tree.ts';
 import type { RepositoryRecord } from '../../store/records/repository-record.ts';

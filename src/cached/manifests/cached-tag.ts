@@ -10,14 +10,8 @@ import { type Digest, isDigest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';
 import type { Descriptor } from '../../oci/manifest.ts';
 import type { Repository, Tag } from '../../oci/name.ts';
-import type { Origin } from '../../registry/origin.ts';
-import {
-  type ManifestAnswer,
-  type ReadOptions,
-  type ResolveAnswer,
-  type StaleReason,
-  traceOf,
-} from '../../registry/registry.ts';
+import { type Origin, traceOf } from '../../registry/origin.ts';
+import type { ManifestAnswer, ReadOptions, ResolveAnswer, StaleReason } from '../../registry/registry.ts';
 import type { RepositoryRecord, TagEntry } from '../../store/records/repository-record.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Outcome } from '../../telemetry/observer.ts';

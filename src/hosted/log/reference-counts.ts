@@ -23,6 +23,11 @@ export class ReferenceCounts implements References, LinkEvents {
   #events: ReferenceEvents | undefined;
   #bytes = 0;
 
+  /** What is linked now: cached content asks at each answer. */
+  get digests(): Pick<ReadonlySet<Digest>, 'has'> {
+    return this.#references;
+  }
+
   get bytes(): number {
     return this.#bytes;
   }

@@ -8,8 +8,15 @@ import { constants } from 'node:fs';
 import { type FileHandle, link, lstat, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setImmediate as nextTick } from 'node:timers/promises';
-import { formatChecksummedLine, parseChecksummedLine } from '../checksummed-line.ts';
-import { makeFolder, openRegular, readRegular, syncFolder, writeDurably } from '../disk-files.ts';
+import {
+  formatChecksummedLine,
+  makeFolder,
+  openRegular,
+  parseChecksummedLine,
+  readRegular,
+  syncFolder,
+  writeDurably,
+} from '../disk-files.ts';
 import type { StoreLayout } from '../layout.ts';
 import { guardDisk, ignoreMissing, StoreError, type StoreObserver } from '../store-error.ts';
 

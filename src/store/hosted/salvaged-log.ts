@@ -3,8 +3,7 @@
  * damaged ones, which may name what is lost.
  */
 import { constants } from 'node:fs';
-import { parseChecksummedLine } from '../checksummed-line.ts';
-import { openRegular } from '../disk-files.ts';
+import { openRegular, parseChecksummedLine } from '../disk-files.ts';
 import type { StoreLayout } from '../layout.ts';
 
 export interface SalvagedLog {

@@ -4,7 +4,7 @@ import { dirname } from 'node:path';
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';
 import type { Descriptor } from '../../../src/oci/manifest.ts';
 import { parseTag, type Tag } from '../../../src/oci/name.ts';
-import { parseChecksummedLine } from '../../../src/store/checksummed-line.ts';
+import { parseChecksummedLine } from '../../../src/store/disk-files.ts';
 import { StoreLayout } from '../../../src/store/layout.ts';
 
 import { Records } from '../../../src/store/records/records.ts';

@@ -3,7 +3,7 @@ import { appendFile, chmod, mkdir, open, readFile, rm, stat, symlink, writeFile 
 import { dirname, join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { parseRepository } from '../../../../src/oci/name.ts';
-import { formatChecksummedLine } from '../../../../src/store/checksummed-line.ts';
+import { formatChecksummedLine } from '../../../../src/store/disk-files.ts';
 import {
   app,
   digestNo,

@@ -2,7 +2,7 @@
 import { appendFile, mkdir, open, readFile, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { expect, test, vi } from 'vitest';
-import { formatChecksummedLine } from '../../../../src/store/checksummed-line.ts';
+import { formatChecksummedLine } from '../../../../src/store/disk-files.ts';
 import { LogFile } from '../../../../src/store/hosted/log-file.ts';
 import { StoreLayout } from '../../../../src/store/layout.ts';
 import { Recorder } from '../../../support/recorder.ts';

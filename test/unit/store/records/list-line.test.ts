@@ -1,6 +1,6 @@
 /** The line of a list's file: what is read is what was written, damage is seen, and megabytes hold up nothing for long. */
 import { afterEach, expect, test, vi } from 'vitest';
-import { formatChecksummedLine } from '../../../../src/store/checksummed-line.ts';
+import { formatChecksummedLine } from '../../../../src/store/disk-files.ts';
 import { formatListLine, parseListLine } from '../../../../src/store/records/list-line.ts';
 
 const maxLength = 4 * 1024 * 1024;

@@ -2,7 +2,7 @@
 import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { formatChecksummedLine, parseChecksummedLine } from '../../../../src/store/checksummed-line.ts';
+import { formatChecksummedLine, parseChecksummedLine } from '../../../../src/store/disk-files.ts';
 import { RecordFile } from '../../../../src/store/records/record-file.ts';
 import type { RepositoryRecord } from '../../../../src/store/records/repository-record.ts';
 import { StoreError } from '../../../../src/store/store-error.ts';
