@@ -1,8 +1,13 @@
 /** How far a spool has been sent, in a file of one line beside its segments. Damaged or missing: all that is kept is sent again. */
 import { constants } from 'node:fs';
 import { join } from 'node:path';
-import { formatChecksummedLine, parseChecksummedLine } from '../checksummed-line.ts';
-import { isOdd, openRegular, readRegular } from '../disk-files.ts';
+import {
+  formatChecksummedLine,
+  isOdd,
+  openRegular,
+  parseChecksummedLine,
+  readRegular,
+} from '../disk-files.ts';
 
 export class Position {
   readonly #path: string;

@@ -5,8 +5,7 @@
 import { constants } from 'node:fs';
 import { unlink } from 'node:fs/promises';
 import { join } from 'node:path';
-import { formatChecksummedLine, parseChecksummedLine } from '../checksummed-line.ts';
-import { openRegular } from '../disk-files.ts';
+import { formatChecksummedLine, openRegular, parseChecksummedLine } from '../disk-files.ts';
 import { ignoreMissing } from '../store-error.ts';
 
 export interface SpooledEntry {
