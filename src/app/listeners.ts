@@ -3,17 +3,26 @@
  * listener, with the drain.
  */
 import type { IncomingMessage } from 'node:http';
+import { hostname, networkInterfaces } from 'node:os';
 import { Access, type AccessOptions, Rules } from '../auth/access.ts';
 import { parseHtpasswd, Users } from '../auth/htpasswd.ts';
-import type { AccessConfig } from '../config/config.ts';
+import type { AccessConfig, TlsConfig } from '../config/config.ts';
 import { WatchedFile } from '../config/watched-file.ts';
 import { type AppOptions, createApp, createOpsApp } from '../http/app.ts';
-import { Listener } from '../http/server/listener.ts';
+import { ConnectionIdentities } from '../http/server/connection-identity.ts';
+import { Listener, type ListenerAddress } from '../http/server/listener.ts';
+import { TlsContexts } from '../http/server/tls-contexts.ts';
+import { registerCertificates } from '../metrics/certificate-metrics.ts';
 import { allowRepositories } from '../oci/name.ts';
+import type { TlsFiles } from '../store/tls-files.ts';
+import { Certificates } from '../tls/certificates.ts';
+import { listOwnHosts } from '../tls/own-hosts.ts';
 import type { AppContext } from './app-context.ts';
 import { maxConnectionsOf } from './descriptor-limit.ts';
 
 export interface Serving {
+  /** Where a certificate of the mirror's own is kept. */
+  readonly tlsFiles: TlsFiles;
   readonly directory: AppOptions['directory'];
   readonly catalog: AppOptions['catalog'];
   /** Absent: no fleet. */
@@ -33,14 +42,23 @@ export interface Listening {
   readonly urls: readonly string[];
   setAccess(access: AccessConfig): void;
   setMaxConnections(configured: number): Promise<void>;
+  /** Looks now whether there are new certificates. */
+  checkCertificates(): Promise<void>;
 }
 
-/** Errors: those of `listen`. */
+/** Errors: those of `listen`, and certificates that can't be used. */
 export async function listen(serving: Serving, context: AppContext): Promise<Listening> {
   const { config, lifecycle, metrics, logger, now } = context;
   const { directory, catalog, peers, isLruInRedis, isFleetUp } = serving;
   const { path, listen: metricsAddress } = config.metrics;
   const access = new Access(readAccess(config.access, context));
+  const certificates =
+    config.http.tls === undefined
+      ? undefined
+      : await openCertificates(config.http.tls, serving.tlsFiles, context);
+  const isPlain =
+    config.http.tls?.clients === undefined && config.http.listen.every(({ login }) => login !== false);
+  const identities = isPlain ? undefined : new ConnectionIdentities();
   const late = new WeakSet<IncomingMessage>();
   const stats = { access, read: serving.readStats }; // served on the listener of the metrics
   const ops = {
@@ -67,6 +85,8 @@ export async function listen(serving: Serving, context: AppContext): Promise<Lis
   const handle = createApp({
     ...ops,
     late,
+    identities,
+    authority: certificates?.authority,
     clients: serving.clients,
     directory,
     catalog,
@@ -89,7 +109,8 @@ export async function listen(serving: Serving, context: AppContext): Promise<Lis
   const maxConnections = await maxConnectionsOf(config.http.maxConnections);
   const open = () =>
     Listener.open({
-      addresses: config.http.listen,
+      addresses: addressesOf(context, certificates),
+      ...(identities && { identities }),
       handle,
       logger,
       onRefused,
@@ -101,7 +122,41 @@ export async function listen(serving: Serving, context: AppContext): Promise<Lis
     urls: listener.urls,
     setAccess: changed => access.replace(readAccess(changed, context)),
     setMaxConnections: async configured => listener.limit(await maxConnectionsOf(configured)),
+    checkCertificates: async () => certificates?.check(),
   };
+}
+
+async function openCertificates(
+  config: TlsConfig,
+  files: TlsFiles,
+  { config: { http }, lifecycle, metrics, logger, now }: AppContext,
+): Promise<Certificates> {
+  const open = () =>
+    Certificates.open({
+      config,
+      files,
+      hosts: () => listOwnHosts({ ...http, hostname: hostname(), interfaces: networkInterfaces() }),
+      machine: hostname(),
+      logger,
+      now,
+    });
+  const certificates = await lifecycle.start('certificates', open, part => part.close());
+  registerCertificates(metrics.registry, certificates);
+  return certificates;
+}
+
+function addressesOf({ config }: AppContext, certificates: Certificates | undefined): ListenerAddress[] {
+  const { listen: entries, tls } = config.http;
+  const contexts = certificates === undefined ? undefined : new TlsContexts(certificates.current);
+  if (contexts !== undefined) certificates?.listen(current => contexts.replace(current));
+  const { clients } = tls ?? {};
+  const clientCertificates = clients === undefined ? 'none' : clients.areRequired ? 'required' : 'optional';
+  return entries.map(({ host, port, tls: speaksTls = false, login = true }) => ({
+    host,
+    port,
+    takesLogins: login,
+    ...(speaksTls && contexts !== undefined && { tls: { contexts, clientCertificates } }),
+  }));
 }
 
 /** The users of the htpasswd file, which is read again when it changes, and the rules over canonical names. */
@@ -109,7 +164,9 @@ function readAccess(config: AccessConfig, context: AppContext): AccessOptions {
   const rules = config.rules?.map(rule => ({ ...rule, matches: allowRepositories(rule.repositories, []) }));
   return {
     users: config.htpasswd === undefined ? undefined : openUsers(config.htpasswd, context),
-    rules: new Rules(rules, { hasUsers: config.htpasswd !== undefined }),
+    rules: new Rules(rules, {
+      hasUsers: config.htpasswd !== undefined || context.config.http.tls?.clients !== undefined,
+    }),
   };
 }
 

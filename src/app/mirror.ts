@@ -11,6 +11,7 @@ import { Directory } from '../registry/directory.ts';
 import { readBootId } from '../store/ingest/journal.ts';
 import { StoreLayout } from '../store/layout.ts';
 import { StoreOwner } from '../store/owner.ts';
+import { TlsFiles } from '../store/tls-files.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { AppContext } from './app-context.ts';
 import { createAdmin, createStats } from './daemon-admin.ts';
@@ -135,6 +136,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       isScanned: () => capacity.usage().known,
       readStats,
       clients,
+      tlsFiles: new TlsFiles(layout, metrics),
       ...(redis !== undefined && { isLruInRedis: () => lruState().up }),
       ...(fleet !== undefined && {
         isFleetUp: () => fleet.redis.isUp,
@@ -156,7 +158,10 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   const { limitBytes, limitReason } = capacity.usage();
   return {
     urls: listening.urls,
-    reload: changed => reload.apply(changed),
+    reload: async changed => {
+      await reload.apply(changed);
+      await listening.checkCertificates();
+    },
     cacheLimit: { bytes: limitBytes, reason: limitReason },
     settled: scan.done,
     close: closing => lifecycle.close(closing),

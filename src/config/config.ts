@@ -27,9 +27,18 @@ export interface ListenAddress {
   readonly port: number;
 }
 
+export interface ListenerConfig extends ListenAddress {
+  /** Speaks TLS with `HttpConfig.tls`, and refuses plain HTTP. Absent: speaks plain HTTP. */
+  readonly tls?: boolean;
+  /** False: no challenge, and every caller is anonymous. Absent: as true. */
+  readonly login?: boolean;
+}
+
 export interface HttpConfig {
   /** At least one. */
-  readonly listen: readonly ListenAddress[];
+  readonly listen: readonly ListenerConfig[];
+  /** Undefined: all listeners speak plain HTTP. */
+  readonly tls?: TlsConfig;
   /** Without a trailing slash. */
   readonly publicUrl?: string;
   /** Further hosts (with port, if any) under which clients know this mirror. Lower case. */
@@ -39,6 +48,25 @@ export interface HttpConfig {
   readonly drainMs: number;
   /** 0: as the descriptor limit of the process allows. */
   readonly maxConnections: number;
+}
+
+export interface TlsConfig {
+  /** Undefined: a certificate of the mirror's own authority. */
+  readonly files?: CertificateFiles;
+  /** For clients that ask for such a host (SNI). `host`: lower case; `*.` stands for one label. */
+  readonly names: readonly (CertificateFiles & { readonly host: string })[];
+  /** Undefined: clients aren't asked for certificates. */
+  readonly clients?: {
+    /** Absolute: of the authority that signs their certificates. */
+    readonly ca: string;
+    readonly areRequired: boolean;
+  };
+}
+
+/** Absolute paths of files that may change while the mirror runs. */
+export interface CertificateFiles {
+  readonly certificate: string;
+  readonly key: string;
 }
 
 export interface StoreConfig {

@@ -18,6 +18,7 @@ import { checkAccess } from './sections/access.ts';
 import { assembleFleet, checkFleet, warnAboutFleet } from './sections/fleet.ts';
 import { assembleHosted, checkHosted } from './sections/hosted.ts';
 import { assembleRedis, checkRedis } from './sections/redis.ts';
+import { assembleTls, checkTls, checkTlsFiles } from './sections/tls.ts';
 import { warnAboutCredentials } from './upstream-credentials.ts';
 import { assembleUpstream, checkUpstreams, chooseDefaultUpstream } from './upstreams.ts';
 
@@ -57,12 +58,14 @@ export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<Loade
   const folder = text === undefined ? cwd : dirname(path);
   const baseOf = (setting: Path): string => (variables.has(formatPath(setting)) ? cwd : folder);
   const parsed = checkSchema(tree, findings);
+  checkTls(tree, findings);
   checkUpstreams(tree, findings);
   checkRedis(tree, findings);
   checkAccess(tree, findings);
   checkFleet(tree, findings);
   checkHosted(tree, findings);
   const files = await readReferencedFiles(tree, baseOf, findings);
+  checkTlsFiles(tree, files, findings);
   const proxy = readProxies(env, findings);
   for (const { variable, message } of ambiguous) findings.reportVariable(variable, message);
   const problems = findings.list();
@@ -108,9 +111,15 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
   );
   const defaultUpstream = chooseDefaultUpstream([...upstreams.keys()], parsed.default_upstream);
   const fleet = assembleFleet(parsed.fleet, files);
+  const tls = assembleTls(http.tls, locate);
   return {
     http: {
-      listen: http.listen.map(({ address }) => address),
+      listen: http.listen.map(({ address, tls: speaksTls = tls !== undefined, login }) => ({
+        ...address,
+        ...(speaksTls && { tls: true }),
+        ...(!login && { login: false }),
+      })),
+      ...(tls !== undefined && { tls }),
       ...(http.public_url === undefined ? {} : { publicUrl: http.public_url }),
       names: http.names,
       trustedProxies: http.trusted_proxies,

@@ -14,6 +14,7 @@ import type { RepositoryCatalog } from '../registry/registry.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
 import { answerStats, type StatsOptions } from './api/stats.ts';
+import { answerAuthority } from './authority.ts';
 import { answerErrors } from './errors.ts';
 import { AccessLog, type AccessLogOptions, type AppState, clientAddressBehind } from './exchange.ts';
 import { answerFrontPage } from './front-page.ts';
@@ -35,12 +36,16 @@ export interface OpsAppOptions extends OpsOptions {
   readonly late?: Pick<WeakSet<IncomingMessage>, 'has'>;
   /** Hears of each answer with the client's address, which is no metric label. */
   readonly clients?: AccessLogOptions['clients'];
+  /** What connections say of their clients. Absent: none says anything. */
+  readonly identities?: AccessLogOptions['identities'] | undefined;
 }
 
 export interface AppOptions extends OpsAppOptions {
   readonly directory: Pick<Directory, 'find' | 'hostedPatterns'>;
   readonly catalog: RepositoryCatalog;
   readonly access: Access;
+  /** PEM text of the mirror's own authority; absent: it has none. */
+  readonly authority?: string | undefined;
   /** For the other nodes of the fleet; absent: there is no fleet. */
   readonly peers?: PeerService;
   /** Milliseconds since the epoch. */
@@ -53,7 +58,8 @@ export function createApp(options: AppOptions): RequestListener {
   const app = createKoa(log, options);
   app.use((context, next) => (isApiTarget(context.req.url ?? '') ? dispatch(context, options) : next()));
   app.use(answerFrontPage(options.metricsPath));
-  const { peers } = options;
+  const { peers, authority } = options;
+  if (authority !== undefined) app.use(answerAuthority(authority));
   if (peers !== undefined)
     app.use((context, next) => (isPeerTarget(context.req.url ?? '') ? answerPeer(context, peers) : next()));
   const handle = addOps(app, options);
@@ -69,9 +75,11 @@ export function createOpsApp(options: OpsAppOptions): RequestListener {
   return addOps(createKoa(openLog(options), options), options);
 }
 
-function openLog({ observer, logger, accessLog, trustedProxies = [], clients }: OpsAppOptions): AccessLog {
+function openLog(options: OpsAppOptions): AccessLog {
+  const { observer, logger, accessLog, trustedProxies = [], clients, identities } = options;
   const clientAddress = clientAddressBehind(trustedProxies);
-  return new AccessLog({ observer, logger, write: accessLog, clientAddress, ...(clients && { clients }) });
+  const more = { ...(clients && { clients }), ...(identities && { identities }) };
+  return new AccessLog({ observer, logger, write: accessLog, clientAddress, ...more });
 }
 
 function createKoa(log: AccessLog, options: OpsAppOptions): Koa<AppState> {

@@ -13,6 +13,7 @@ import type { Answer, ReadOptions } from '../registry/registry.ts';
 import type { RegistryDeleter, RegistryWriter, WriteOptions } from '../registry/writer.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Kind, Observer, Outcome, RequestEnd } from '../telemetry/observer.ts';
+import type { ConnectionIdentities, ConnectionIdentity } from './server/connection-identity.ts';
 
 /** `context.state` of every middleware. */
 export interface AppState {
@@ -62,6 +63,8 @@ export class Exchange {
   ns: string | undefined;
   /** The client's address. */
   client: string | undefined;
+  /** What the connection says of the client. Undefined: nothing unusual. */
+  connection: ConnectionIdentity | undefined;
   /** The login name; undefined: anonymous, or not asked for. */
   user: string | undefined;
   /** The client's `X-Request-Id` if it is one, else made here: in the answer, the log, and the upstream's requests. */
@@ -195,6 +198,7 @@ export interface AccessLogOptions {
   readonly clientAddress: ClientAddress;
   /** Hears of each answer with the client's address. */
   readonly clients?: { note(client: string, end: RequestEnd): void };
+  readonly identities?: Pick<ConnectionIdentities, 'of'>;
 }
 
 /** In characters. A request line may have 16 KiB. */
@@ -214,11 +218,17 @@ export class AccessLog {
     this.clientAddress = options.clientAddress;
   }
 
+  /** The user of the client's certificate. */
+  userOf(request: IncomingMessage): string | undefined {
+    return this.#options.identities?.of(request).user;
+  }
+
   /** `client`: the client's address. */
   open(request: IncomingMessage, response: ServerResponse, client = this.clientAddress(request)): Exchange {
-    const { observer, logger, write, clients } = this.#options;
+    const { observer, logger, write, clients, identities } = this.#options;
     const exchange = new Exchange(response);
     exchange.client = client;
+    exchange.connection = identities?.of(request);
     response.once('close', () => {
       const end = exchange.end(request);
       observer.requestEnded(end);

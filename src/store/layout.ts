@@ -18,6 +18,7 @@
  *     DATA/hosted-v1/REPOSITORY…/_repository    the log of a hosted repository; beside it `_length`, and `_damaged-TIME` after a repair
 >>>>>>> i9-log
 >>>>>>> main
+ *     DATA/tls-v1/ca.pem .key server.pem .key  see tls-files.ts
  *
  * Paths are made of checked digests and checked names only, so none can leave DATA.
  */
@@ -93,6 +94,10 @@ export class StoreLayout {
 
   get hostedFolder(): string {
     return join(this.path, 'hosted-v1');
+  }
+
+  get tlsFolder(): string {
+    return join(this.path, 'tls-v1');
   }
 
   get quarantineFolder(): string {
