@@ -56,7 +56,10 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'oci lib bcrypt jose ldapts lru-cache',
     because: 'it decides over names, before anything is looked up',
   },
-  bundle: { may: 'oci registry store tar-stream', because: 'it walks images of any registry' },
+  bundle: {
+    may: 'oci tar-stream',
+    because: 'it reads images from files that the user named, and sends nothing',
+  },
   admin: {
     may: 'oci telemetry registry store',
     because: 'commands work on the store alone too: what a daemon knows beside it is handed in',
@@ -67,7 +70,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
   },
   ui: { may: '', because: 'the page runs in a browser' },
   cli: {
-    may: 'oci telemetry lib admin config store commander app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/upstream-check.ts',
+    may: 'oci telemetry lib admin bundle config store commander undici app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/upstream-check.ts',
     because: 'commands call the daemon, not its rooms; without one, what app/store-admin.ts puts together',
   },
   'log.ts': { may: 'telemetry pino log-sink.ts', because: 'a logger knows no room' },
@@ -127,10 +130,9 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'it only turns the configuration of an upstream into its options',
   },
   'app/listeners.ts': {
-    may: 'app/app-context.ts app/descriptor-limit.ts admin auth config http metrics oci registry store tls',
+    may: 'app/app-context.ts admin auth config http metrics oci registry store tls',
     because: 'listeners serve what is composed already, to those whom the configuration allows',
   },
-  'app/descriptor-limit.ts': { may: '', because: 'it reads one line of /proc' },
   'app/reload.ts': {
     may: 'config telemetry',
     because: 'it compares two configurations; what changes is handed to it as functions',
@@ -139,8 +141,12 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'app/app-context.ts app/storage.ts app/upstreams.ts metrics version.ts admin cached',
     because: 'commands are put together from what is composed already',
   },
+  'app/folder-import.ts': {
+    may: 'app/upstream-check.ts admin content hosted oci registry store telemetry upstream',
+    because: 'an import is the same in a daemon and without one',
+  },
   'app/store-admin.ts': {
-    may: 'oci telemetry config admin capacity app/hosted-log.ts store version.ts',
+    may: 'app/folder-import.ts app/hosted-log.ts oci telemetry config admin capacity store version.ts',
     because: 'the composition of a store without a daemon',
   },
   'app/upstream-check.ts': {
@@ -178,7 +184,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   hosted: {
     files:
-      'adoption.ts blob-links.ts hosted-blobs.ts hosted-deletes.ts hosted-lists.ts hosted-manifests.ts hosted-registry.ts immutable-tags.ts log/hosted-log.ts log/logged-repositories.ts log/reference-counts.ts log/repair.ts put-manifest.ts uploads/mounts.ts uploads/uploads.ts',
+      'adoption.ts blob-links.ts hosted-blobs.ts hosted-catalog.ts hosted-deletes.ts hosted-lists.ts hosted-manifests.ts hosted-registry.ts immutable-tags.ts import/import-report.ts import/import.ts log/hosted-log.ts log/logged-repositories.ts log/reference-counts.ts log/repair.ts put-manifest.ts uploads/mounts.ts uploads/uploads.ts',
     because: 'the private registry is one reader and writer; its log and its collection are its own business',
   },
   http: {
@@ -191,7 +197,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   store: {
     files:
-      'blobs/blob-store.ts blobs/held-blob.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/tag-history.ts records/unused-records.ts store-error.ts tls-files.ts uploads/upload-file.ts uploads/upload-files.ts',
+      'blobs/blob-store.ts blobs/held-blob.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts import/distribution-folder.ts import/file-adoption.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/tag-history.ts records/unused-records.ts store-error.ts tls-files.ts uploads/upload-file.ts uploads/upload-files.ts',
     because: 'content, cache and commands stand on bytes and records; how they are written is private',
   },
   upstream: {
@@ -201,8 +207,8 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
 };
 
-/** Rooms that may touch files beside the files of src itself; `cli` and `config` read only what the user named. */
-const fileRooms = /^(?:store|config|cli|.*\.ts)$/;
+/** Rooms that may touch files beside the files of src itself; `bundle`, `cli` and `config` read only what the user named. */
+const fileRooms = /^(?:store|bundle|config|cli|.*\.ts)$/;
 
 const root = join(import.meta.dirname, '..', 'src');
 const sources = new Map(

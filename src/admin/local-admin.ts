@@ -14,6 +14,9 @@ import type { Logger } from '../telemetry/logger.ts';
 import type {
   Admin,
   EvictReport,
+  ImportFolder,
+  ImportReport,
+  ImportRequest,
   ListReport,
   PinReport,
   RefreshReport,
@@ -34,6 +37,8 @@ export interface LocalAdminOptions {
   readonly logger: Logger;
   /** Of a configured upstream, by its host; absent: no upstream can be asked. */
   readonly registry: ((host: string) => Pick<RegistryReader, 'manifest'> | undefined) | undefined;
+  /** Absent: nothing is hosted. */
+  readonly importFolder: ImportFolder | undefined;
   /** That digest is being filled. */
   isActive(digest: Digest): boolean;
   /** A hosted repository needs it, or may need it. */
@@ -60,6 +65,12 @@ const reasons: Readonly<Record<StaleReason, string>> = {
   'pull-quota': 'it has moved, but little is left of the upstream pull limit',
 };
 
+function nothingHosted(): RegistryError {
+  return new RegistryError('UNSUPPORTED', {
+    message: 'nothing is hosted here: set hosted.repositories first, such as ["**"]',
+  });
+}
+
 export class LocalAdmin implements Admin {
   readonly #options: LocalAdminOptions;
   readonly #eviction: ImageEviction;
@@ -67,6 +78,12 @@ export class LocalAdmin implements Admin {
   constructor(options: LocalAdminOptions) {
     this.#options = options;
     this.#eviction = new ImageEviction(options);
+  }
+
+  async importFolder(request: ImportRequest, signal: AbortSignal): Promise<ImportReport> {
+    const { importFolder } = this.#options;
+    if (importFolder !== undefined) return await importFolder(request, signal);
+    throw nothingHosted();
   }
 
   stats(wanted?: StatsWanted): Promise<StatsReport> {

@@ -4,6 +4,7 @@
 import type { PullThroughCache } from '../cached/pull-through-cache.ts';
 import type { BlobHolds } from '../content/blob-holds.ts';
 import { HostedBlobs } from '../hosted/hosted-blobs.ts';
+import { HostedCatalog } from '../hosted/hosted-catalog.ts';
 import { HostedDeletes } from '../hosted/hosted-deletes.ts';
 import { HostedLists } from '../hosted/hosted-lists.ts';
 import { HostedManifests } from '../hosted/hosted-manifests.ts';
@@ -12,8 +13,9 @@ import { ImmutableTags } from '../hosted/immutable-tags.ts';
 import type { HostedLog } from '../hosted/log/hosted-log.ts';
 import { ManifestPuts } from '../hosted/put-manifest.ts';
 import { RegistryError } from '../oci/error.ts';
-import { hostRepositories } from '../oci/name.ts';
+import { HUB, hostRepositories } from '../oci/name.ts';
 import type { HostedEntry } from '../registry/directory.ts';
+import type { RepositoryCatalog } from '../registry/registry.ts';
 import type { AppContext } from './app-context.ts';
 import { openUploads } from './hosted-uploads.ts';
 import type { Storage } from './storage.ts';
@@ -22,6 +24,10 @@ export interface OpenedHosted extends HostedEntry {
   readonly registry: HostedRegistry;
   readonly log: HostedLog;
   readonly holds: BlobHolds;
+  /** Of hosted and mirrored repositories. */
+  readonly catalog: RepositoryCatalog;
+  isHosted(name: string): boolean;
+  requireWritable(): void;
 }
 
 export async function openHosted(
@@ -34,6 +40,7 @@ export async function openHosted(
   const { repositories, immutable: immutablePatterns, readOnly } = config.hosted;
   if (repositories.length === 0) return undefined;
   const { log, holds } = storage.hosted;
+  const isHosted = hostRepositories(repositories);
   const { files, manifests } = cache.content;
   const immutable = new ImmutableTags(immutablePatterns);
   const touch = (digest: Parameters<typeof lru.touch>[0]): void => {
@@ -44,7 +51,7 @@ export async function openHosted(
   const uploadParts = { log, holds, requireWritable: writable };
   const { uploads, adoption } = await openUploads(cache, storage, uploadParts, context);
   const registry = new HostedRegistry({
-    isHosted: hostRepositories(repositories),
+    isHosted,
     requireWritable: writable,
     manifests: new HostedManifests({ log, manifests, logger, now }),
     blobs: new HostedBlobs({
@@ -68,7 +75,22 @@ export async function openHosted(
     }),
     deletes: new HostedDeletes({ log, immutable, now }),
   });
-  return { patterns: repositories, registry, log, holds };
+  const catalog = new HostedCatalog({ log, complete: log.complete, isHosted, mirrored: cache.catalog });
+  sayShadowed(context);
+  return { patterns: repositories, registry, log, holds, catalog, isHosted, requireWritable: writable };
+}
+
+/** Clients that name no registry (dockerd) can't have these of the default upstream any more. */
+function sayShadowed({ config, logger }: AppContext): void {
+  const { defaultUpstream, hosted } = config;
+  if (defaultUpstream === undefined) return;
+  const shadowed = hosted.repositories.map(pattern => {
+    const isOfficial = defaultUpstream === HUB && !pattern.includes('/') && !pattern.includes('**');
+    return `${defaultUpstream}/${isOfficial ? 'library/' : ''}${pattern}`;
+  });
+  logger.info('hosted names go before those of the default upstream for clients that send no ns', {
+    shadowed,
+  });
 }
 
 /** Errors: UNAVAILABLE. */

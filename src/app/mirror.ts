@@ -16,6 +16,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { AppContext } from './app-context.ts';
 import { createAdmin, createStats } from './daemon-admin.ts';
 import { setUpFleet } from './fleet-setup.ts';
+import { createFolderImport } from './folder-import.ts';
 import { openHosted } from './hosted.ts';
 import { type CloseOptions, Lifecycle } from './lifecycle.ts';
 import { listen } from './listeners.ts';
@@ -123,7 +124,18 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   );
   const clients = new ClientUsage(now);
   const readStats = createStats(storage, upstreams, clients, context);
-  const admin = createAdmin({ storage, upstreams, stats: readStats, scanned: scan.done }, context);
+  const admin = createAdmin(
+    {
+      storage,
+      upstreams,
+      stats: readStats,
+      scanned: scan.done,
+      importFolder:
+        hosted &&
+        createFolderImport({ ...hosted, layout, store: storage.store, observer: metrics, logger, now }),
+    },
+    context,
+  );
   await lifecycle.start(
     'admin socket',
     () => owner.serve(createAdminApp({ admin, logger })),
@@ -132,7 +144,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   const listening = await listen(
     {
       directory,
-      catalog: cache.catalog,
+      catalog: hosted?.catalog ?? cache.catalog,
       isScanned: () => capacity.usage().known,
       readStats,
       clients,

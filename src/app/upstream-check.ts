@@ -129,7 +129,7 @@ function readValidity(url: URL, timeoutMs: number): Promise<Date | undefined> {
   });
 }
 
-const ignoring: Observer = {
+export const ignoring: Observer = {
   requestEnded: () => {},
   upstreamAnswered: () => {},
   upstreamBytes: () => {},

@@ -5,8 +5,10 @@ import { clientNames } from './client/client-setup.ts';
 import type { CommandLine, ConfigFlags } from './command-line.ts';
 import { suggestCommand } from './command-words.ts';
 import { formatCompletion, type Shell, shells } from './completion.ts';
+import { defineImport } from './define-import.ts';
 import type { ImageCommand } from './image-commands.ts';
 import type { LsOrder } from './ls.ts';
+import { definePush } from './push/define-push.ts';
 
 interface AdminFlags extends ConfigFlags {
   readonly json?: true;
@@ -45,6 +47,8 @@ export function defineCommands(line: CommandLine): void {
   );
   defineImageCommand(line, 'pin', 'protect a held image from eviction');
   defineImageCommand(line, 'unpin', 'remove the pin of an image');
+  definePush(line);
+  defineImport(line);
   defineRepair(line);
   defineClient(line);
   defineCompletion(line);

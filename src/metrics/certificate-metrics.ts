@@ -6,19 +6,22 @@ export interface CertificateExpiries {
   expiries(): ReadonlyMap<string, number>;
 }
 
-/**
- * Each scrape asks anew: a certificate may have been replaced meanwhile. `registry`: the mirror's own. To be called once for
- * each registry.
- */
-export function registerCertificates(registry: Registry, certificates: CertificateExpiries): void {
-  new Gauge({
-    name: 'cistern_tls_certificate_expires_seconds',
-    help: 'Unix time at which the certificate expires.',
-    labelNames: ['name'],
-    registers: [registry],
-    collect() {
-      this.reset();
-      for (const [name, seconds] of certificates.expiries()) this.set({ name }, seconds);
-    },
-  });
+export class CertificateMetrics {
+  readonly #expires: Gauge;
+
+  /** Each scrape asks `certificates` anew: they may have been replaced meanwhile. */
+  constructor(registry: Registry, certificates: CertificateExpiries) {
+    this.#expires = new Gauge({
+      name: 'cistern_tls_certificate_expires_seconds',
+      help: 'Unix time at which the certificate expires.',
+      labelNames: ['name'],
+      registers: [registry],
+      collect: () => this.#sample(certificates.expiries()),
+    });
+  }
+
+  #sample(expiries: ReadonlyMap<string, number>): void {
+    this.#expires.reset();
+    for (const [name, seconds] of expiries) this.#expires.set({ name }, seconds);
+  }
 }
