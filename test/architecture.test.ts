@@ -81,7 +81,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'rooms get it as narrow functions, so that they depend on no client',
   },
   tls: {
-    may: 'config store telemetry selfsigned',
+    may: 'config store telemetry @peculiar/x509',
     because: 'certificates are files and keys: they know neither HTTP nor who may do what',
   },
   'metrics/metrics.ts': {
