@@ -97,7 +97,7 @@ export class StoreLayout {
   }
 
   get tlsFolder(): string {
-    return join(this.path, 'tls-v1');
+    return tlsFolderOf(this.path);
   }
 
   get quarantineFolder(): string {
@@ -175,6 +175,11 @@ export class StoreLayout {
   hostedDamagedPath(repository: string, nowMs: number): string {
     return join(dirname(this.hostedLogPath(repository)), `_damaged-${compactTime(nowMs)}`);
   }
+}
+
+/** Also for a store that isn't open. `data`: its path. */
+export function tlsFolderOf(data: string): string {
+  return join(data, 'tls-v1');
 }
 
 function componentsOf(name: string, form: string): string[] {
