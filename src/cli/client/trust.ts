@@ -21,7 +21,7 @@ export function listTrustSteps(host: string): readonly TrustStep[] {
         `sudo cp ca.pem /etc/docker/certs.d/${host}/ca.crt`,
       ],
       notes: ['No restart. The folder is named as the registry is in image names, port included.'],
-      wasRun: false,
+      wasRun: true,
     },
     {
       clients: 'Podman, Buildah, Skopeo, CRI-O, for this registry alone',
@@ -43,7 +43,7 @@ export function listTrustSteps(host: string): readonly TrustStep[] {
         'config_path in /etc/containerd/config.toml must be /etc/containerd/certs.d. No restart for a new folder.',
         'Where the mirror stands in the hosts.toml of another registry (cistern client containerd), add the same ca line there.',
       ],
-      wasRun: false,
+      wasRun: true,
     },
     {
       clients: 'everything on Debian, Ubuntu',
