@@ -7,7 +7,8 @@ import type { IncomingMessage } from 'node:http';
 import { hostname, networkInterfaces } from 'node:os';
 import { Access, type AccessOptions, Rules } from '../auth/access.ts';
 import { parseHtpasswd, Users } from '../auth/htpasswd.ts';
-import type { AccessConfig, TlsConfig } from '../config/config.ts';
+import type { TlsConfig } from '../config/certificate.ts';
+import type { AccessConfig } from '../config/config.ts';
 import { WatchedFile } from '../config/watched-file.ts';
 import { type AppOptions, createApp, createOpsApp } from '../http/app.ts';
 import { ConnectionIdentities } from '../http/server/connection-identity.ts';
@@ -35,6 +36,7 @@ export interface Serving {
   isFleetUp?(): boolean;
   readonly readStats: NonNullable<AppOptions['stats']>['read'];
   readonly clients: NonNullable<AppOptions['clients']>;
+  readonly events: AppOptions['events'];
 }
 
 /** The main listener, and what of it can change while it listens. */
@@ -88,6 +90,7 @@ export async function listen(serving: Serving, context: AppContext): Promise<Lis
     identities,
     authority: certificates?.authority,
     clients: serving.clients,
+    events: serving.events,
     directory,
     catalog,
     ...(peers !== undefined && { peers }),

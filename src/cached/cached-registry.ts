@@ -11,6 +11,8 @@ import type { ByteRange } from '../oci/range.ts';
 import type { Origin } from '../registry/origin.ts';
 import type {
   BlobAnswer,
+  ForeignAnswer,
+  ForeignQuestion,
   ManifestAnswer,
   PageOptions,
   ReadOptions,
@@ -27,6 +29,7 @@ import type { Links } from './access/links.ts';
 import type { RepositoryAccess } from './access/repository-access.ts';
 import type { CachedBlob } from './blobs/cached-blob.ts';
 import type { TransferPolicy } from './download/resume.ts';
+import type { ForeignContent } from './foreign-content.ts';
 import type { CachedReferrers } from './lists/cached-referrers.ts';
 import type { CachedTagList } from './lists/cached-tag-list.ts';
 import type { CachedManifest } from './manifests/cached-manifest.ts';
@@ -59,6 +62,7 @@ export interface CachedRegistryOptions {
   readonly blobs: CachedBlob;
   readonly tagList: CachedTagList;
   readonly referrers: CachedReferrers;
+  readonly foreign: ForeignContent;
 }
 
 export class CachedRegistry implements RegistryReader {
@@ -114,6 +118,15 @@ export class CachedRegistry implements RegistryReader {
     return this.#serve(repository, { kind: 'blob', digest }, options, (record, granted) =>
       this.#options.blobs.blob(record, repository, digest, range, granted),
     );
+  }
+
+  async foreign(
+    repository: Repository,
+    question: ForeignQuestion,
+    options: ReadOptions,
+  ): Promise<ForeignAnswer> {
+    const record = await this.#record(repository);
+    return this.#options.foreign.answer(record, repository, question, options);
   }
 
   tags(repository: Repository, options: PageOptions): Promise<TagsPage> {

@@ -33,6 +33,7 @@ import { CachedPeerContent } from './blobs/peer-content.ts';
 import { CachedRegistry, ManifestFromMemory, type UpstreamPolicy } from './cached-registry.ts';
 import { Download } from './download/download.ts';
 import type { Downloads } from './download/downloads.ts';
+import { ForeignContent } from './foreign-content.ts';
 import { CachedReferrers, createReferrersMemory } from './lists/cached-referrers.ts';
 import { CachedTagList, createTagListMemory } from './lists/cached-tag-list.ts';
 import { gatheringLimits } from './lists/paginate.ts';
@@ -175,6 +176,7 @@ export class PullThroughCache {
       blobs: this.#blobs(origin, policy, isPublic),
       tagList: new CachedTagList(origin, shared),
       referrers: new CachedReferrers(origin, shared),
+      foreign: new ForeignContent(upstream, isGuarded),
     });
   }
 

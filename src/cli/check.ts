@@ -4,14 +4,8 @@
  */
 import type { UpstreamFinding } from '../app/upstream-check.ts';
 import { formatListenAddress } from '../config/address.ts';
-import type {
-  Config,
-  ListenerConfig,
-  ProxyConfig,
-  RedisConfig,
-  TlsConfig,
-  UpstreamConfig,
-} from '../config/config.ts';
+import type { TlsConfig } from '../config/certificate.ts';
+import type { Config, ListenerConfig, ProxyConfig, RedisConfig, UpstreamConfig } from '../config/config.ts';
 import { type LoadOptions, loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
 import { formatDuration, formatSize, formatTable } from '../lib/format.ts';

@@ -1,5 +1,27 @@
-/** Whether a certificate and a key can be used together now: for `check`, for the start, and for files that changed. */
+/**
+ * The certificates of `http.tls`, and whether a certificate and a key can be used together now: for `check`, for the start, and
+ * for files that changed.
+ */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
+
+export interface TlsConfig {
+  /** Undefined: a certificate of the mirror's own authority. */
+  readonly files?: CertificateFiles;
+  /** For clients that ask for such a host (SNI). `host`: lower case; `*.` stands for one label. */
+  readonly names: readonly (CertificateFiles & { readonly host: string })[];
+  /** Undefined: clients aren't asked for certificates. */
+  readonly clients?: {
+    /** Absolute: of the authority that signs their certificates. */
+    readonly ca: string;
+    readonly areRequired: boolean;
+  };
+}
+
+/** Absolute paths of files that may change while the mirror runs. */
+export interface CertificateFiles {
+  readonly certificate: string;
+  readonly key: string;
+}
 
 /** PEM texts. `certificate` may have the certificates of its issuers after it. */
 export interface CertificatePair {

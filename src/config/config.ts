@@ -3,6 +3,8 @@
  * in the names. Only `app/` and `cli/` read it; every other room gets narrow constructor options.
  */
 
+import type { TlsConfig } from './certificate.ts';
+
 export interface Config {
   readonly http: HttpConfig;
   readonly store: StoreConfig;
@@ -15,6 +17,7 @@ export interface Config {
   readonly tags: TagsConfig;
   readonly hosted: HostedConfig;
   readonly access: AccessConfig;
+  readonly notifications: readonly NotificationConfig[];
   /** Undefined: this mirror stands alone. */
   readonly fleet?: FleetConfig;
   readonly metrics: MetricsConfig;
@@ -48,25 +51,6 @@ export interface HttpConfig {
   readonly drainMs: number;
   /** 0: as the descriptor limit of the process allows. */
   readonly maxConnections: number;
-}
-
-export interface TlsConfig {
-  /** Undefined: a certificate of the mirror's own authority. */
-  readonly files?: CertificateFiles;
-  /** For clients that ask for such a host (SNI). `host`: lower case; `*.` stands for one label. */
-  readonly names: readonly (CertificateFiles & { readonly host: string })[];
-  /** Undefined: clients aren't asked for certificates. */
-  readonly clients?: {
-    /** Absolute: of the authority that signs their certificates. */
-    readonly ca: string;
-    readonly areRequired: boolean;
-  };
-}
-
-/** Absolute paths of files that may change while the mirror runs. */
-export interface CertificateFiles {
-  readonly certificate: string;
-  readonly key: string;
 }
 
 export interface StoreConfig {
@@ -265,6 +249,19 @@ export interface AccessRule {
   readonly actions: readonly ('pull' | 'push' | 'delete' | 'admin')[];
 }
 
+export interface NotificationConfig {
+  /** Unique. */
+  readonly name: string;
+  /** http or https, without userinfo. Its query may be a secret. */
+  readonly url: URL;
+  /** What bodies are signed with: never to be printed. Undefined: they aren't signed. */
+  readonly secret?: string;
+  /** At least one. */
+  readonly events: readonly ('push' | 'pull' | 'delete')[];
+  /** Patterns over canonical names; none: all. */
+  readonly repositories: readonly string[];
+}
+
 export interface FleetConfig {
   /** Nodes of one name on one Redis are one fleet. */
   readonly name: string;
@@ -287,4 +284,6 @@ export interface LogConfig {
   readonly format: 'auto' | 'json' | 'text';
   /** A line per request. */
   readonly access: boolean;
+  /** `stdout`, or the absolute path of a file; undefined: no audit log. */
+  readonly audit?: string;
 }

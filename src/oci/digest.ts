@@ -4,6 +4,8 @@ import { excerpt, RegistryError } from './error.ts';
 
 /** `sha256:` + 64 or `sha512:` + 128 lower-case hex digits. */
 export type Digest = string & { readonly __brand: 'Digest' };
+/** A digest of another algorithm, such as `blake3:…` (OCI image-spec "Digests"): content under it can't be verified, so it is never kept. */
+export type ForeignDigest = string & { readonly __brand: 'ForeignDigest' };
 export type DigestAlgorithm = 'sha256' | 'sha512';
 
 const pattern = /^(?:sha256:[a-f0-9]{64}|sha512:[a-f0-9]{128})$/;
@@ -12,15 +14,19 @@ export function isDigest(text: string): text is Digest {
   return pattern.test(text);
 }
 
-/** Of an algorithm that isn't computed here, such as `blake3:…` (OCI image-spec "Digests"): content under it can't be verified. */
-export function isForeignDigest(text: string): boolean {
+/** Of an algorithm that isn't computed here. */
+export function isForeignDigest(text: string): text is ForeignDigest {
   return /^(?!sha(?:256|512):)[a-z0-9]+(?:[+._-][a-z0-9]+)*:[a-zA-Z0-9=_-]{1,512}$/.test(text);
 }
 
 /** Errors: DIGEST_INVALID for another algorithm, a wrong length or upper case. */
 export function parseDigest(text: string): Digest {
   if (isDigest(text)) return text;
-  throw new RegistryError('DIGEST_INVALID', {
+  throw invalidDigest(text);
+}
+
+export function invalidDigest(text: string): RegistryError {
+  return new RegistryError('DIGEST_INVALID', {
     message: `expected sha256: or sha512: with lower-case hex, got ${excerpt(text)}`,
   });
 }

@@ -4,7 +4,7 @@
  * or dot cannot pass a check. Paths are read from their end, because `manifests`, `blobs`, `tags` and `referrers` are valid
  * segments of a repository name too.
  */
-import { type Digest, parseDigest } from './digest.ts';
+import { type Digest, type ForeignDigest, invalidDigest, isForeignDigest, parseDigest } from './digest.ts';
 import { excerpt, RegistryError } from './error.ts';
 import { isRawName, parseReference, type Reference } from './name.ts';
 
@@ -22,6 +22,13 @@ export type Endpoint =
     }
   /** end-2 GET and HEAD · end-10 DELETE */
   | { readonly kind: 'blob' | 'blob-delete'; readonly name: string; readonly digest: Digest }
+  /** end-2 and end-3 GET and HEAD, by a digest that isn't computed here */
+  | {
+      readonly kind: 'foreign';
+      readonly of: 'manifest' | 'blob';
+      readonly name: string;
+      readonly digest: ForeignDigest;
+    }
   /** end-4a, end-4b and end-11 POST: whole, in a session, or as a mount, by the query */
   | { readonly kind: 'upload-start'; readonly name: string }
   /** end-13 GET · end-5 PATCH · end-6 PUT · end-14 DELETE */
@@ -112,6 +119,8 @@ function buildPath(endpoint: BuildableEndpoint): string {
     case 'blob':
     case 'blob-delete':
       return `${endpoint.name}/blobs/${endpoint.digest}`;
+    case 'foreign':
+      return `${endpoint.name}/${endpoint.of}s/${endpoint.digest}`;
     case 'upload-start':
       return `${endpoint.name}/blobs/uploads/`;
     case 'upload-status':
@@ -137,7 +146,7 @@ function splitTarget(rawUrl: string): { path: string; search: string } {
 
 /** What a path names. */
 type Resource =
-  | Extract<Endpoint, { readonly kind: Exclude<ReadKind, 'manifest' | 'blob'> }>
+  | Extract<Endpoint, { readonly kind: Exclude<ReadKind, 'manifest' | 'blob'> | 'foreign' }>
   | { readonly kind: 'manifest'; readonly name: string; readonly reference: Reference }
   | { readonly kind: 'blob'; readonly name: string; readonly digest: Digest }
   | { readonly kind: 'upload'; readonly name: string; readonly session: string | undefined };
@@ -145,6 +154,7 @@ type Resource =
 function withMethod(method: string, resource: Resource): Endpoint {
   if (resource.kind === 'upload') return uploadWithMethod(method, resource);
   if (method === 'GET' || method === 'HEAD') return resource;
+  if (resource.kind === 'foreign') throw invalidDigest(resource.digest); // neither pushed nor deleted
   if (resource.kind === 'manifest' && method === 'PUT') return { ...resource, kind: 'manifest-put' };
   if (resource.kind === 'manifest' && method === 'DELETE') return { ...resource, kind: 'manifest-delete' };
   if (resource.kind === 'blob' && method === 'DELETE') return { ...resource, kind: 'blob-delete' };
@@ -186,8 +196,12 @@ function parsePath(path: string, query: URLSearchParams): Resource {
   }
   switch (verb) {
     case 'manifests':
+      if (isForeignDigest(last))
+        return { kind: 'foreign', of: 'manifest', name: parseName(segments), digest: last };
       return { kind: 'manifest', name: parseName(segments), reference: parseReference(last) };
     case 'blobs':
+      if (isForeignDigest(last))
+        return { kind: 'foreign', of: 'blob', name: parseName(segments), digest: last };
       return { kind: 'blob', name: parseName(segments), digest: parseDigest(last) };
     case 'referrers':
       return {

@@ -5,7 +5,7 @@
 import type { Digest } from '../oci/digest.ts';
 import type { Repository } from '../oci/name.ts';
 import type { Kind } from '../telemetry/observer.ts';
-import type { BlobSource, RegistryReader } from './registry.ts';
+import type { BlobSource, ForeignAnswer, ForeignQuestion, ReadOptions, RegistryReader } from './registry.ts';
 import { UpstreamError } from './upstream-error.ts';
 
 export interface OriginHealth {
@@ -20,6 +20,7 @@ export interface OriginHealth {
 export interface Origin extends RegistryReader {
   /** The configured key: `docker.io`. */
   readonly key: string;
+  foreign(repository: Repository, question: ForeignQuestion, options: ReadOptions): Promise<ForeignAnswer>;
   blobSource(repository: Repository, digest: Digest): BlobSource;
   health(): OriginHealth;
   close(): Promise<void>;
@@ -55,6 +56,10 @@ export class OfflineOrigin implements Origin {
 
   referrers(): Promise<never> {
     return this.#refuse('referrers');
+  }
+
+  foreign(_repository: Repository, question: ForeignQuestion): Promise<never> {
+    return this.#refuse(question.of);
   }
 
   blobSource(repository: Repository): BlobSource {
@@ -117,6 +122,10 @@ export class ReloadableOrigin implements Origin {
     return this.#current.referrers(...asked);
   }
 
+  foreign(...asked: Parameters<Origin['foreign']>): ReturnType<Origin['foreign']> {
+    return this.#current.foreign(...asked);
+  }
+
   blobSource(repository: Repository, digest: Digest): BlobSource {
     return this.#current.blobSource(repository, digest);
   }
@@ -138,6 +147,7 @@ export function mapOrigin(origin: Origin, overrides: Omit<Partial<Origin>, 'key'
     manifest: (...asked) => overrides.manifest?.(...asked) ?? origin.manifest(...asked),
     stat: (...asked) => overrides.stat?.(...asked) ?? origin.stat(...asked),
     blob: (...asked) => overrides.blob?.(...asked) ?? origin.blob(...asked),
+    foreign: (...asked) => overrides.foreign?.(...asked) ?? origin.foreign(...asked),
     blobSource: (...asked) => overrides.blobSource?.(...asked) ?? origin.blobSource(...asked),
     tags: (...asked) => overrides.tags?.(...asked) ?? origin.tags(...asked),
     referrers: (...asked) => overrides.referrers?.(...asked) ?? origin.referrers(...asked),

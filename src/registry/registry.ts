@@ -7,7 +7,7 @@
  * A signal that aborts ends this caller's wait, never work that others share.
  */
 
-import type { Digest } from '../oci/digest.ts';
+import type { Digest, ForeignDigest } from '../oci/digest.ts';
 import type { Descriptor } from '../oci/manifest.ts';
 import type { Reference, Repository } from '../oci/name.ts';
 import type { ByteRange } from '../oci/range.ts';
@@ -146,6 +146,11 @@ export interface RegistryReader {
   ): Promise<BlobAnswer>;
   /** One page of tags (end-8). Errors: NAME_UNKNOWN. */
   tags(repository: Repository, options: PageOptions): Promise<TagsPage>;
+  /**
+   * Content that nothing here can verify: passed through, never kept. Absent: this registry has none. Errors: MANIFEST_UNKNOWN,
+   * BLOB_UNKNOWN, RANGE_INVALID.
+   */
+  foreign?(repository: Repository, question: ForeignQuestion, options: ReadOptions): Promise<ForeignAnswer>;
   /** Referrers (end-12). An empty index when there are none. `query` is the upstream's own page query. */
   referrers(
     repository: Repository,
@@ -153,6 +158,23 @@ export interface RegistryReader {
     artifactType: string | undefined,
     options: ReadOptions & { readonly query?: string },
   ): Promise<ReferrersAnswer>;
+}
+
+/** What is asked of content under a digest that isn't computed here. */
+export interface ForeignQuestion {
+  readonly of: 'manifest' | 'blob';
+  readonly digest: ForeignDigest;
+  readonly method: 'GET' | 'HEAD';
+  /** Of a blob. */
+  readonly range?: ByteRange | undefined;
+}
+
+export interface ForeignAnswer extends Answer {
+  readonly mediaType: string;
+  /** Bytes, if the upstream says it. */
+  readonly size: number | undefined;
+  /** To GET: a manifest's bytes, or a blob. */
+  readonly body?: Buffer | BlobAnswer;
 }
 
 export interface RepositoriesPage extends Answer {

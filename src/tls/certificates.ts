@@ -3,8 +3,7 @@
  * as it is good; a bad one changes nothing, and the log says why.
  */
 import { createSecureContext } from 'node:tls';
-import { type CertificatePair, checkPair, expiryOf } from '../config/certificate.ts';
-import type { TlsConfig } from '../config/config.ts';
+import { type CertificatePair, checkPair, expiryOf, type TlsConfig } from '../config/certificate.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { OwnCertificate, type OwnCertificateOptions } from './own-certificate.ts';
 import { SettledFiles } from './settled-files.ts';

@@ -16,6 +16,7 @@ export function prefixOrigin(origin: Origin, prefix: string): Origin {
     manifest: async (repository, ...asked) => origin.manifest(inside(repository), ...asked),
     stat: async (repository, ...asked) => origin.stat(inside(repository), ...asked),
     blob: async (repository, ...asked) => origin.blob(inside(repository), ...asked),
+    foreign: async (repository, ...asked) => origin.foreign(inside(repository), ...asked),
     tags: async (repository, ...asked) => origin.tags(inside(repository), ...asked),
     referrers: async (repository, ...asked) => origin.referrers(inside(repository), ...asked),
     blobSource: (repository, digest) =>

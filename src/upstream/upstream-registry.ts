@@ -11,6 +11,8 @@ import type { Origin, OriginHealth } from '../registry/origin.ts';
 import type {
   BlobAnswer,
   BlobSource,
+  ForeignAnswer,
+  ForeignQuestion,
   ManifestAnswer,
   OpenedSource,
   PageOptions,
@@ -30,6 +32,7 @@ import type { CredentialProvider, RepositoryCredentials } from './auth/credentia
 import { RealmClient } from './auth/realm.ts';
 import { TokenSource } from './auth/token-source.ts';
 import { UpstreamLogins } from './auth/upstream-login.ts';
+import { passForeign } from './content/foreign.ts';
 import { fetchReferrers } from './content/referrers.ts';
 import { fetchTags } from './content/tag-list.ts';
 import { answerBlob } from './content/transfer.ts';
@@ -157,16 +160,12 @@ export class UpstreamRegistry implements Origin {
     const startedAt = this.#now();
     const wholeMs = options.timeoutMs ?? this.#timeoutMs;
     return this.#ask(options, async account => {
+      const subject = `HEAD ${repository} ${reference}`;
       const asked = { ...options, decidedBy: `GET ${repository} ${reference}` };
-      const { descriptor, ...answer } = await this.#runWith(
-        account,
-        'manifest',
-        `HEAD ${repository} ${reference}`,
-        asked,
-        async ({ manifests }, deadline) => ({
-          descriptor: await manifests.resolve(repository, reference, deadline),
-        }),
-      );
+      const head = async ({ manifests }: Account, deadline: Deadline) => ({
+        descriptor: await manifests.resolve(repository, reference, deadline),
+      });
+      const { descriptor, ...answer } = await this.#runWith(account, 'manifest', subject, asked, head);
       if (descriptor !== undefined) return { ...answer, descriptor };
       if (options.headOnly === true) {
         const message = `HEAD of ${repository} ${reference} told nothing, and a GET would use up the pull limit`;
@@ -187,12 +186,9 @@ export class UpstreamRegistry implements Origin {
     reference: Reference,
     options: UpstreamRead,
   ): Promise<ManifestAnswer> {
-    return this.#runWith(
-      account,
-      'manifest',
-      `GET ${repository} ${reference}`,
-      options,
-      ({ manifests }, deadline) => manifests.fetch(repository, reference, deadline),
+    const subject = `GET ${repository} ${reference}`;
+    return this.#runWith(account, 'manifest', subject, options, ({ manifests }, deadline) =>
+      manifests.fetch(repository, reference, deadline),
     );
   }
 
@@ -215,6 +211,10 @@ export class UpstreamRegistry implements Origin {
     const open = (signal: AbortSignal) =>
       this.#ask(options, ({ blobs }) => blobs.open(repository, digest, range, { ...options, signal }));
     return { checkedAt: this.#now(), ...(await answerBlob(range, options.signal, open)) };
+  }
+
+  foreign(repository: Repository, question: ForeignQuestion, options: UpstreamRead): Promise<ForeignAnswer> {
+    return this.#ask(options, account => passForeign(account, repository, question, options));
   }
 
   blobSource(repository: Repository, digest: Digest): UpstreamSource {

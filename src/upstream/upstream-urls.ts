@@ -10,6 +10,8 @@ import { type Origin, type OriginHealth, wrapSource } from '../registry/origin.t
 import type {
   BlobAnswer,
   BlobSource,
+  ForeignAnswer,
+  ForeignQuestion,
   ManifestAnswer,
   PageOptions,
   ReadOptions,
@@ -91,6 +93,10 @@ class UpstreamUrls implements Origin {
     return this.#ask((member, timeoutMs) =>
       member.blob(repository, digest, range, { ...options, timeoutMs }),
     );
+  }
+
+  foreign(repository: Repository, question: ForeignQuestion, options: ReadOptions): Promise<ForeignAnswer> {
+    return this.#ask((member, timeoutMs) => member.foreign(repository, question, { ...options, timeoutMs }));
   }
 
   tags(repository: Repository, options: PageOptions): Promise<TagsPage> {

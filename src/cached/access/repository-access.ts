@@ -124,9 +124,14 @@ export class RepositoryAccess {
   }
 
   #hidden(kind: AccessRequest['kind']): UpstreamError {
-    const message = 'it does not exist, or this caller may not see it';
-    return new UpstreamError({ upstream: this.#options.origin.key, kind, failure: 'gone', message });
+    return hiddenContent(this.#options.origin.key, kind);
   }
+}
+
+/** One answer for what doesn't exist and for what this caller may not see. */
+export function hiddenContent(upstream: string, kind: AccessRequest['kind']): UpstreamError {
+  const message = 'it does not exist, or this caller may not see it';
+  return new UpstreamError({ upstream, kind, failure: 'gone', message });
 }
 
 /** Callers who ask for the same thing of the same repository wait for one answer. */

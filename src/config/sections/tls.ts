@@ -1,7 +1,6 @@
 /** `http.tls` and the listeners that speak it: the keys, the rules between them, and the configuration made of them. */
 import { z } from 'zod';
-import { checkPair, readLeaf } from '../certificate.ts';
-import type { TlsConfig } from '../config.ts';
+import { checkPair, readLeaf, type TlsConfig } from '../certificate.ts';
 import type { Findings } from '../findings.ts';
 import { formatPath, isSection, type Path, refusal, valueAt } from '../problem.ts';
 import { parsed, text, word } from '../schema-values.ts';

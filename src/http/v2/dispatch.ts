@@ -9,9 +9,12 @@ import type { Caller } from '../../registry/caller.ts';
 import { canonicalNameOf, type Directory, type Located } from '../../registry/directory.ts';
 import type { ReadOptions, RepositoryCatalog } from '../../registry/registry.ts';
 import type { Kind } from '../../telemetry/observer.ts';
+import type { RegistryEventListener } from '../../telemetry/registry-events.ts';
+import { askedFor, noteRepository } from '../events.ts';
 import type { AppContext, PullRequest, PushRequest } from '../exchange.ts';
 import { apiVersion, apiVersionHeader, isFitForHeader, mustCheck } from './headers.ts';
 import { answerBlob } from './pull-blob.ts';
+import { answerForeign } from './pull-foreign.ts';
 import { answerManifest } from './pull-manifest.ts';
 import { answerCatalog, answerReferrers, answerTags } from './pull-pages.ts';
 import { answerUpload } from './push-blob.ts';
@@ -23,10 +26,12 @@ export interface DispatchOptions {
   readonly access: Access;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** Absent: none wants to hear of what happens. */
+  readonly events: RegistryEventListener | undefined;
 }
 
 /** Metric labels. */
-const labels: Readonly<Record<Exclude<Endpoint['kind'], 'unsupported'> | 'upload', Kind>> = {
+const labels: Readonly<Record<Exclude<Endpoint['kind'], 'unsupported' | 'foreign'> | 'upload', Kind>> = {
   ping: 'ping',
   manifest: 'manifest',
   'manifest-put': 'manifest',
@@ -52,8 +57,9 @@ export async function dispatch(context: AppContext, options: DispatchOptions): P
   requireHost(context);
   const target = parseEndpoint(method, url);
   const { endpoint, ns } = target;
-  exchange.kind = labels[endpoint.kind === 'unsupported' ? endpoint.path : endpoint.kind];
+  exchange.kind = labelOf(endpoint);
   exchange.ns = ns?.slice(0, 255);
+  exchange.asked = askedFor(method, endpoint);
   const isRead = method === 'GET' || method === 'HEAD';
   if (endpoint.kind === 'unsupported' || (!isRead && options.directory.hostedPatterns.length === 0))
     throw refuseMethod(context, options, endpoint);
@@ -72,6 +78,8 @@ export async function dispatch(context: AppContext, options: DispatchOptions): P
       return answerManifest(locate(context, options, caller, target, endpoint.name), endpoint.reference);
     case 'blob':
       return answerBlob(locate(context, options, caller, target, endpoint.name), endpoint.digest);
+    case 'foreign':
+      return answerForeign(locate(context, options, caller, target, endpoint.name), endpoint);
     case 'tags':
       return answerTags(locate(context, options, caller, target, endpoint.name), endpoint);
     case 'referrers':
@@ -93,6 +101,11 @@ export async function dispatch(context: AppContext, options: DispatchOptions): P
   }
 }
 
+function labelOf(endpoint: Endpoint): Kind {
+  if (endpoint.kind === 'foreign') return endpoint.of;
+  return labels[endpoint.kind === 'unsupported' ? endpoint.path : endpoint.kind];
+}
+
 /** Where a blob is mounted from. Undefined: the directory knows no such repository. */
 function findSource(
   context: AppContext,
@@ -111,7 +124,7 @@ function findSource(
 /** Errors: DENIED; those of the directory. */
 function locate(
   context: AppContext,
-  { directory, now }: DispatchOptions,
+  { directory, now, events }: DispatchOptions,
   caller: Caller,
   { ns, query }: ParsedTarget,
   name: string,
@@ -119,14 +132,16 @@ function locate(
   const located = directory.find(name, ns, context.req.headers.host);
   context.state.exchange.upstream = located.upstream;
   if (ns !== undefined && isFitForHeader(ns)) context.set('OCI-Namespace', ns);
-  requirePull(caller, canonicalNameOf(located));
-  return { context, located, options: readOptions(context, caller), ns, query, nowMs: now() };
+  const canonicalName = canonicalNameOf(located);
+  noteRepository(context.state.exchange, canonicalName);
+  requirePull(caller, canonicalName);
+  return { context, located, options: readOptions(context, caller), ns, query, nowMs: now(), events };
 }
 
 /** Errors: DENIED; UNSUPPORTED for a delete where there are neither users nor rules; those of the directory. */
 function locateWrite(
   context: AppContext,
-  { directory, access }: DispatchOptions,
+  { directory, access, events }: DispatchOptions,
   caller: Caller,
   { ns, query }: ParsedTarget,
   { kind, name }: Extract<Endpoint, { readonly name: string }>,
@@ -136,6 +151,7 @@ function locateWrite(
   exchange.upstream = upstream;
   if (ns !== undefined && isFitForHeader(ns)) context.set('OCI-Namespace', ns);
   const canonicalName = canonicalNameOf({ upstream, repository });
+  noteRepository(exchange, canonicalName);
   const isDelete = kind === 'manifest-delete' || kind === 'blob-delete';
   if (isDelete && access.isOpen) {
     context.set('Allow', kind === 'manifest-delete' ? 'GET, HEAD, PUT' : 'GET, HEAD');
@@ -154,7 +170,18 @@ function locateWrite(
     });
   }
   const { signal } = exchange;
-  return { context, writer, deleter, repository, options: { caller, signal }, name, ns, query };
+  return {
+    context,
+    writer,
+    deleter,
+    repository,
+    options: { caller, signal },
+    canonicalName,
+    events,
+    name,
+    ns,
+    query,
+  };
 }
 
 function readOptions(context: AppContext, caller: Caller): ReadOptions {

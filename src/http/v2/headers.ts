@@ -2,7 +2,7 @@
  * Header fields of `/v2/`: what a client's conditions ask (RFC 9110 13) and what an answer says of itself. The entity tag
  * is the quoted digest. There are no modification dates, so conditions on dates never hold.
  */
-import type { Digest } from '../../oci/digest.ts';
+import type { Digest, ForeignDigest } from '../../oci/digest.ts';
 import { formatWarning } from '../../oci/header-fields.ts';
 import type { Answer, StaleReason } from '../../registry/registry.ts';
 import type { AppContext } from '../exchange.ts';
@@ -17,7 +17,7 @@ export function isFitForHeader(value: string): boolean {
   return /^[!-~]+$/.test(value);
 }
 
-export function formatEntityTag(digest: Digest): string {
+export function formatEntityTag(digest: Digest | ForeignDigest): string {
   return `"${digest}"`;
 }
 
@@ -30,7 +30,7 @@ export function isNotModified(ifNoneMatch: string | undefined, digest: Digest): 
 }
 
 /** Whether `Range` counts (RFC 9110 13.1.5): without `If-Range`, or when that holds this content's strong tag. */
-export function isRangeCurrent(ifRange: string | undefined, digest: Digest): boolean {
+export function isRangeCurrent(ifRange: string | undefined, digest: Digest | ForeignDigest): boolean {
   return ifRange === undefined || ifRange.trim() === formatEntityTag(digest);
 }
 
@@ -46,7 +46,7 @@ function splitEntityTags(list: string): string[] {
 }
 
 /** Digest and entity tag, on 200, 206 and 304 alike. Only of an answer that the registry has given: an error has none. */
-export function setContentNames(context: AppContext, digest: Digest): void {
+export function setContentNames(context: AppContext, digest: Digest | ForeignDigest): void {
   context.set(digestHeader, digest);
   context.set('ETag', formatEntityTag(digest));
 }

@@ -138,14 +138,14 @@ async function sendParts(
   });
 }
 
-function setBodyHead(context: AppContext, bytes: number | undefined): void {
+export function setBodyHead(context: AppContext, bytes: number | undefined): void {
   context.set('Content-Type', 'application/octet-stream');
   context.set('Accept-Ranges', 'bytes');
   if (bytes !== undefined) context.set('Content-Length', String(bytes));
 }
 
 /** 200 or 206 (RFC 9110 15.3.7). Only a whole blob may have an unknown length; it is sent chunked. */
-function setSpan(context: AppContext, answer: BlobAnswer): void {
+export function setSpan(context: AppContext, answer: BlobAnswer): void {
   const { start, end, size, partial } = answer;
   if (end === undefined && start > 0) {
     throw new Error(`the range from ${start} on has no end`); // a 206 must name its last byte

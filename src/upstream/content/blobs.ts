@@ -4,7 +4,7 @@
  */
 import { pipeline, type Transform } from 'node:stream';
 import { createBrotliDecompress, createGunzip, createInflate } from 'node:zlib';
-import type { Digest } from '../../oci/digest.ts';
+import { type Digest, type ForeignDigest, isDigest } from '../../oci/digest.ts';
 import { buildEndpoint, parseEndpoint } from '../../oci/endpoint.ts';
 import { isManifestType, octetStream } from '../../oci/media-type.ts';
 import type { Repository } from '../../oci/name.ts';
@@ -61,7 +61,7 @@ export class Blobs {
    */
   stat(
     repository: Repository,
-    digest: Digest,
+    digest: Digest | ForeignDigest,
     options: Pick<OpenOptions, 'signal' | 'timeoutMs' | 'requestId'> & { readonly existenceOnly?: boolean },
   ): Promise<number | undefined> {
     const { signal, timeoutMs, requestId, existenceOnly = false } = options;
@@ -85,7 +85,11 @@ export class Blobs {
   }
 
   /** The store has refused a HEAD. Errors: `UpstreamError`. */
-  async #sizeByGet(repository: Repository, digest: Digest, deadline: Deadline): Promise<number | undefined> {
+  async #sizeByGet(
+    repository: Repository,
+    digest: Digest | ForeignDigest,
+    deadline: Deadline,
+  ): Promise<number | undefined> {
     const range = { first: 0, last: 0 };
     const request: RegistryRequest = {
       ...this.#request('GET', repository, digest),
@@ -108,7 +112,7 @@ export class Blobs {
    */
   async open(
     repository: Repository,
-    digest: Digest,
+    digest: Digest | ForeignDigest,
     range: ByteRange | undefined,
     options: OpenOptions,
   ): Promise<OpenedTransfer> {
@@ -168,7 +172,7 @@ export class Blobs {
   }
 
   /** For a body that is compressed although `identity` was asked. Errors: `UpstreamError`. */
-  #decoderFor(encoding: string, reply: Reply, digest: Digest): Transform {
+  #decoderFor(encoding: string, reply: Reply, digest: string): Transform {
     const { key, requester } = this.#options;
     const decoder = reply.status === 200 ? createDecoder(encoding) : undefined;
     if (decoder !== undefined) return decoder;
@@ -179,11 +183,14 @@ export class Blobs {
     throw new UpstreamError({ upstream: key, kind: 'blob', failure: 'mismatch', message });
   }
 
-  #request(method: 'GET' | 'HEAD', repository: Repository, digest: Digest): RegistryRequest {
+  #request(method: 'GET' | 'HEAD', repository: Repository, digest: Digest | ForeignDigest): RegistryRequest {
+    const name = repository;
     return {
       kind: 'blob',
       method,
-      path: buildEndpoint({ kind: 'blob', name: repository, digest }),
+      path: buildEndpoint(
+        isDigest(digest) ? { kind: 'blob', name, digest } : { kind: 'foreign', of: 'blob', name, digest },
+      ),
       repository,
       subject: `${repository}@${digest}`,
       pool: 'control',
@@ -191,14 +198,14 @@ export class Blobs {
   }
 
   /** Some registries give manifests under `/blobs/` too: here they are no blobs. Errors: `UpstreamError` gone. */
-  #refuseManifest(reply: Reply, digest: Digest): void {
+  #refuseManifest(reply: Reply, digest: string): void {
     const type = headerOf(reply.headers, 'content-type') ?? octetStream; // what most registries say, without a look at others
     if (type === octetStream || !isManifestType(type)) return;
     drain(reply.body);
     throw this.#options.requester.fail('blob', 'gone', `${reply.url.host} gives ${digest} as a manifest`);
   }
 
-  #readExtent(reply: Reply, range: ByteRange | undefined, digest: Digest): Extent {
+  #readExtent(reply: Reply, range: ByteRange | undefined, digest: string): Extent {
     const { key, requester } = this.#options;
     const extent = reply.status === 416 ? undefined : extentOf(reply, range);
     if (extent !== undefined) return extent;
@@ -239,7 +246,8 @@ function unsatisfiedSize(reply: Reply): number | undefined {
  */
 function isRegistry(target: URL): boolean {
   try {
-    return parseEndpoint('GET', target.pathname).endpoint.kind === 'blob';
+    const { kind } = parseEndpoint('GET', target.pathname).endpoint;
+    return kind === 'blob' || kind === 'foreign';
   } catch {
     return false;
   }

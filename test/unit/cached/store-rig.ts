@@ -4,6 +4,7 @@ import { Links } from '../../../src/cached/access/links.ts';
 import { BadBlobs, RecentMismatches } from '../../../src/content/bad-blobs.ts';
 import { HotManifests } from '../../../src/content/hot-manifests.ts';
 import type { Digest } from '../../../src/oci/digest.ts';
+import { RegistryError } from '../../../src/oci/error.ts';
 import type { Repository } from '../../../src/oci/name.ts';
 import type { Origin, OriginHealth } from '../../../src/registry/origin.ts';
 import type { BlobSource } from '../../../src/registry/registry.ts';
@@ -122,6 +123,10 @@ export class MemoryOrigin extends MemoryRegistry implements Origin {
       this.addManifest(bytes, descriptor.mediaType, isTop ? tag : undefined);
     }
     return image.digest;
+  }
+
+  foreign(): Promise<never> {
+    return Promise.reject(new RegistryError('MANIFEST_UNKNOWN'));
   }
 
   blobSource(repository: Repository): BlobSource {

@@ -26,7 +26,7 @@ describe('bad input', () => {
       ['/v2/a/manifests/.hidden', 400, 'TAG_INVALID'],
       ['/v2/a/manifests/sha256:baddigeststring', 400, 'DIGEST_INVALID'],
       ['/v2/a/blobs/sha256:123', 400, 'DIGEST_INVALID'],
-      [`/v2/a/blobs/md5:${'a'.repeat(32)}`, 400, 'DIGEST_INVALID'],
+      [`/v2/a/blobs/md5~:${'a'.repeat(32)}`, 400, 'DIGEST_INVALID'],
       [`/v2/a/blobs/${digest.toUpperCase()}`, 400, 'DIGEST_INVALID'],
       ['/v2/a/blobs/../../../etc/passwd', 400, 'NAME_INVALID'],
       ['/v2/a/referrers/latest', 400, 'DIGEST_INVALID'],

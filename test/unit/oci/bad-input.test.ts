@@ -126,8 +126,10 @@ describe('bad input', () => {
     `sha256:${hex}0`,
     `sha256:${hex.slice(1)}`,
     `sha512:${hex}`,
-    `md5:${hex.slice(0, 32)}`,
-    `sha256+b64:${hex}`,
+    `MD5:${hex.slice(0, 32)}`,
+    `blake3::${hex}`,
+    `blake3:${hex}~`,
+    `-blake3:${hex}`,
     `sha256:sha256:${hex}`,
     `${digest}@latest`,
     `:${hex}`,
@@ -137,7 +139,20 @@ describe('bad input', () => {
     expect(codeOf(`/v2/x/referrers/${reference}`)).toBe('400 DIGEST_INVALID');
   });
 
-  test.each(titled([`sha256-${hex}`, hex, 'latest', '@', 'a'.repeat(50_000)]))(
+  test.each(titled([`blake3:${hex}`, `sha256+b64:${hex}`, `md5:${hex.slice(0, 32)}`]))(
+    '%s: for GET and HEAD alone, never a subject',
+    (_title, reference) => {
+      for (const of of ['manifest', 'blob'] as const) {
+        const expected = { kind: 'foreign', of, name: 'x', digest: reference };
+        expect(parseEndpoint('HEAD', `/v2/x/${of}s/${reference}`).endpoint).toEqual(expected);
+        expect(() => parseEndpoint('DELETE', `/v2/x/${of}s/${reference}`)).toThrow('expected sha256');
+      }
+      expect(() => parseEndpoint('PUT', `/v2/x/manifests/${reference}`)).toThrow('expected sha256');
+      expect(codeOf(`/v2/x/referrers/${reference}`)).toBe('400 DIGEST_INVALID');
+    },
+  );
+
+  test.each(titled([`sha256-${hex}`, hex, 'latest', '@', 'a'.repeat(50_000), `blake3:${'a'.repeat(513)}`]))(
     '%s names no blob: 400 DIGEST_INVALID',
     (_title, text) => {
       expect(codeOf(`/v2/x/blobs/${text}`)).toBe('400 DIGEST_INVALID');
