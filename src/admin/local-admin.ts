@@ -14,8 +14,11 @@ import type { Logger } from '../telemetry/logger.ts';
 import type {
   Admin,
   EvictReport,
+  GcReport,
+  GcWanted,
   ListReport,
   PinReport,
+  ReadOnlyReport,
   RefreshReport,
   RepairReport,
   StatsReport,
@@ -25,6 +28,11 @@ import { ImageEviction, notHeld, requireWritten } from './image-eviction.ts';
 import { formatImage, type ImageHosts, type ImageName, parseImage, parseImageOrBlob } from './image-name.ts';
 import { parseImagePattern } from './image-pattern.ts';
 import { listImages } from './inventory.ts';
+
+export interface HostedCommands {
+  gc(wanted: GcWanted, signal: AbortSignal): Promise<GcReport>;
+  readonly readOnly: { readonly state: boolean | string; set(state: boolean | string): void };
+}
 
 export interface LocalAdminOptions {
   readonly records: Pick<Records, 'allNames' | 'look' | 'open'>;
@@ -41,6 +49,8 @@ export interface LocalAdminOptions {
   /** Its file was removed: whatever counts or keeps it must forget it. */
   blobRemoved(digest: Digest, bytes: number): void;
   manifestRemoved(digest: Digest, bytes: number): void;
+  /** As `Admin.gc` and `Admin.readOnly`; absent: there is no daemon, or it hosts no repositories. */
+  readonly hosted?: HostedCommands | undefined;
   /** As `Admin.repair`. */
   repair(repository: string | undefined, signal: AbortSignal): Promise<RepairReport>;
   stats(wanted?: StatsWanted): Promise<StatsReport>;
@@ -105,6 +115,25 @@ export class LocalAdmin implements Admin {
 
   async repair(repository: string | undefined, signal: AbortSignal): Promise<RepairReport> {
     return this.#log('repair', await this.#options.repair(repository, signal));
+  }
+
+  async gc(wanted: GcWanted, signal: AbortSignal): Promise<GcReport> {
+    return this.#requireHosted().gc(wanted, signal);
+  }
+
+  async readOnly(state: boolean | string | undefined): Promise<ReadOnlyReport> {
+    const { readOnly } = this.#requireHosted();
+    if (state === undefined) return { readOnly: readOnly.state };
+    readOnly.set(state);
+    return this.#log('read-only', { readOnly: state });
+  }
+
+  /** Errors: UNSUPPORTED. */
+  #requireHosted(): HostedCommands {
+    const { hosted } = this.#options;
+    if (hosted !== undefined) return hosted;
+    const message = 'this command needs a running daemon with hosted.repositories, and none runs';
+    throw new RegistryError('UNSUPPORTED', { message });
   }
 
   /** Errors: MANIFEST_UNKNOWN when the tag isn't held, TAG_INVALID for a digest, DENIED. */

@@ -7,6 +7,7 @@ import type { ClientUsage } from '../metrics/client-usage.ts';
 import type { ByOutcome, MetricTotals } from '../metrics/metric-totals.ts';
 import { readVersion } from '../version.ts';
 import type { AppContext } from './app-context.ts';
+import type { OpenedHosted } from './hosted.ts';
 import type { Storage } from './storage.ts';
 import type { OpenedUpstream } from './upstreams.ts';
 
@@ -16,10 +17,11 @@ export interface DaemonParts {
   /** Resolves when the store is scanned. */
   readonly scanned: Promise<void>;
   stats(wanted?: StatsWanted): Promise<StatsReport>;
+  readonly hosted: Pick<OpenedHosted, 'collector' | 'readOnly'> | undefined;
 }
 
 export function createAdmin(
-  { storage, upstreams, scanned, stats }: DaemonParts,
+  { storage, upstreams, scanned, stats, hosted: registry }: DaemonParts,
   { config, logger }: Pick<AppContext, 'config' | 'logger'>,
 ): LocalAdmin {
   const { downloads, hosted, lastUses, owners, pins, records, store } = storage;
@@ -41,6 +43,10 @@ export function createAdmin(
     repair: (name, signal) => hosted.repair(name, { store, records }, signal),
     blobRemoved: () => {}, // `removeFree` has told everything that must forget it
     manifestRemoved: () => {},
+    hosted: registry && {
+      gc: (wanted, signal) => registry.collector.collect(wanted, signal),
+      readOnly: registry.readOnly,
+    },
     flush: async () => {
       await Promise.all([lastUses.flush(), records.flush()]);
     },

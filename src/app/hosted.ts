@@ -3,6 +3,8 @@
  */
 import type { PullThroughCache } from '../cached/pull-through-cache.ts';
 import type { BlobHolds } from '../content/blob-holds.ts';
+import { Collector } from '../hosted/gc/collector.ts';
+import { HourlyCollection } from '../hosted/gc/hourly.ts';
 import { HostedBlobs } from '../hosted/hosted-blobs.ts';
 import { HostedDeletes } from '../hosted/hosted-deletes.ts';
 import { HostedLists } from '../hosted/hosted-lists.ts';
@@ -10,8 +12,10 @@ import { HostedManifests } from '../hosted/hosted-manifests.ts';
 import { HostedRegistry } from '../hosted/hosted-registry.ts';
 import { ImmutableTags } from '../hosted/immutable-tags.ts';
 import type { HostedLog } from '../hosted/log/hosted-log.ts';
+import { PullTimes } from '../hosted/pull-times.ts';
 import { ManifestPuts } from '../hosted/put-manifest.ts';
-import { RegistryError } from '../oci/error.ts';
+import { ReadOnly } from '../hosted/read-only.ts';
+import { CollectionMetrics } from '../metrics/collection-metrics.ts';
 import { hostRepositories } from '../oci/name.ts';
 import type { HostedEntry } from '../registry/directory.ts';
 import type { AppContext } from './app-context.ts';
@@ -22,6 +26,8 @@ export interface OpenedHosted extends HostedEntry {
   readonly registry: HostedRegistry;
   readonly log: HostedLog;
   readonly holds: BlobHolds;
+  readonly readOnly: ReadOnly;
+  readonly collector: Collector;
 }
 
 export async function openHosted(
@@ -30,8 +36,8 @@ export async function openHosted(
   context: AppContext,
 ): Promise<OpenedHosted | undefined> {
   const { config, logger, now } = context;
-  const { store, lru, lastUses } = storage;
-  const { repositories, immutable: immutablePatterns, readOnly } = config.hosted;
+  const { store, lru, lastUses, owners } = storage;
+  const { repositories, immutable: immutablePatterns } = config.hosted;
   if (repositories.length === 0) return undefined;
   const { log, holds } = storage.hosted;
   const { files, manifests } = cache.content;
@@ -40,13 +46,19 @@ export async function openHosted(
     lru.touch(digest);
     lastUses.touch(digest);
   };
-  const writable = () => requireWritable(readOnly);
+  const readOnly = new ReadOnly(config.hosted.readOnly);
+  const writable = () => readOnly.requireWritable();
+  const pullTimes = await context.lifecycle.start(
+    'times of pulls',
+    () => new PullTimes({ log, logger, now }),
+    part => part.flush(),
+  );
   const uploadParts = { log, holds, requireWritable: writable };
   const { uploads, adoption } = await openUploads(cache, storage, uploadParts, context);
   const registry = new HostedRegistry({
     isHosted: hostRepositories(repositories),
     requireWritable: writable,
-    manifests: new HostedManifests({ log, manifests, logger, now }),
+    manifests: new HostedManifests({ log, manifests, pullTimes }),
     blobs: new HostedBlobs({
       log,
       files,
@@ -64,16 +76,38 @@ export async function openHosted(
       holds,
       immutable,
       publicSize: digest => cache.publicSize(digest),
+      orphaned: (digest, bytes) => owners.lost(digest, bytes),
       now,
     }),
     deletes: new HostedDeletes({ log, immutable, now }),
   });
-  return { patterns: repositories, registry, log, holds };
+  const collector = await startCollection(storage, { readOnly, pullTimes }, context);
+  return { patterns: repositories, registry, log, holds, readOnly, collector };
 }
 
-/** Errors: UNAVAILABLE. */
-function requireWritable(readOnly: boolean | string): void {
-  if (readOnly === false) return;
-  const message = readOnly === true ? 'this registry is read-only for now, try again later' : readOnly;
-  throw new RegistryError('UNAVAILABLE', { message });
+/** The collection of every hour, and the one that a command asks for. */
+async function startCollection(
+  { hosted, owners }: Storage,
+  { readOnly, pullTimes }: { readonly readOnly: ReadOnly; readonly pullTimes: PullTimes },
+  { config, lifecycle, metrics, logger, now }: AppContext,
+): Promise<Collector> {
+  const { log, references } = hosted;
+  const { gcGraceMs: graceMs, undeleteMs, untaggedTtlMs } = config.hosted;
+  const sample = () => ({ bytes: references.bytes, repositories: log.names().length });
+  const collector = new Collector({
+    log,
+    references,
+    owners,
+    policy: { graceMs, undeleteMs, untaggedTtlMs },
+    flushPulls: () => pullTimes.flush(),
+    observer: new CollectionMetrics(metrics.registry, sample),
+    logger,
+    now,
+  });
+  await lifecycle.start(
+    'collection of hosted repositories',
+    () => new HourlyCollection({ collector, isReadOnly: () => readOnly.state !== false, logger }),
+    part => part.close(),
+  );
+  return collector;
 }

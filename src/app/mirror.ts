@@ -94,12 +94,6 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     now,
     indexedSize: digest => lru.sizeOf(digest) ?? storage.hosted.references.sizeOf(digest),
   });
-  owners.listen({
-    removed: digest => {
-      cache.forgetManifest(digest);
-      fleet?.holders.forget(digest);
-    },
-  });
   const upstreams = await openUpstreams(cache, fleet, context);
   await lifecycle.start(
     'downloads',
@@ -107,6 +101,15 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     part => part.close(),
   );
   const hosted = await openHosted(cache, storage, context);
+  owners.listen({
+    removed: digest => {
+      cache.forgetManifest(digest);
+      fleet?.holders.forget(digest);
+    },
+    released: (digest, bytes, release) => {
+      if (release === 'removed') hosted?.collector.removed(digest, bytes);
+    },
+  });
   const directory = new Directory({
     upstreams,
     ...(config.defaultUpstream !== undefined && { defaultUpstream: config.defaultUpstream }),
@@ -120,7 +123,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   );
   const clients = new ClientUsage(now);
   const readStats = createStats(storage, upstreams, clients, context);
-  const admin = createAdmin({ storage, upstreams, stats: readStats, scanned: scan.done }, context);
+  const admin = createAdmin({ storage, upstreams, stats: readStats, scanned: scan.done, hosted }, context);
   await lifecycle.start(
     'admin socket',
     () => owner.serve(createAdminApp({ admin, logger })),
@@ -147,6 +150,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       setAccess: access => listening.setAccess(access),
       setMaxConnections: configured => listening.setMaxConnections(configured),
       setStoreLimits: limits => capacity.limit(limits),
+      setReadOnly: state => hosted?.readOnly.set(state),
       setUpstream: changed => upstreams.find(({ key }) => key === changed.key)?.reload(changed),
     },
     logger,

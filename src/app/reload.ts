@@ -10,6 +10,8 @@ export interface ReloadTargets {
   setAccess(access: AccessConfig): void;
   setStoreLimits(limits: Pick<StoreConfig, 'maxBytes' | 'minFreeBytes' | 'lowWatermark'>): void;
   setMaxConnections(configured: number): Promise<void>;
+  /** Of the private registry. */
+  setReadOnly(state: boolean | string): void;
   /** Another account or other certificates of an upstream. */
   setUpstream(upstream: UpstreamConfig): void;
 }
@@ -32,6 +34,7 @@ const upstreamReloads: ReadonlySet<string> = new Set([
   'maxTransfers',
 ]);
 const storeReloads: ReadonlySet<string> = new Set(['maxBytes', 'minFreeBytes', 'lowWatermark']);
+const hostedReloads: ReadonlySet<string> = new Set(['readOnly']);
 const httpReloads: ReadonlySet<string> = new Set(['maxConnections']);
 
 export class Reload {
@@ -56,21 +59,15 @@ export class Reload {
     };
     note('http', http, httpReloads);
     note('store', store, storeReloads);
+    const hosted = changes(running.hosted, next.hosted);
+    note('hosted', hosted, hostedReloads);
     note('access', changes(running.access, next.access), new Set(['htpasswd', 'rules']));
-    for (const section of [
-      'lru',
-      'defaultUpstream',
-      'offline',
-      'tags',
-      'hosted',
-      'fleet',
-      'metrics',
-      'log',
-    ] as const)
+    for (const section of ['lru', 'defaultUpstream', 'offline', 'tags', 'fleet', 'metrics', 'log'] as const)
       if (!isSame(running[section], next[section])) restart.push(settingName(section));
     const upstreams = this.#applyUpstreams(next, note, restart);
     if (http.includes('maxConnections')) await this.#targets.setMaxConnections(next.http.maxConnections);
     if (store.some(key => storeReloads.has(key))) this.#targets.setStoreLimits(next.store);
+    if (hosted.includes('readOnly')) this.#targets.setReadOnly(next.hosted.readOnly);
     this.#targets.setAccess(next.access);
     this.#running = {
       ...running,
@@ -82,6 +79,7 @@ export class Reload {
         lowWatermark: next.store.lowWatermark,
       },
       access: next.access,
+      hosted: { ...running.hosted, readOnly: next.hosted.readOnly },
       upstreams,
     };
     this.#logger.info('configuration reloaded', { changed });

@@ -6,8 +6,11 @@ import { request } from 'node:http';
 import type {
   Admin,
   EvictReport,
+  GcReport,
+  GcWanted,
   ListReport,
   PinReport,
+  ReadOnlyReport,
   RefreshReport,
   RepairReport,
   StatsReport,
@@ -169,6 +172,14 @@ class DaemonClient implements Admin {
 
   repair(repository: string | undefined): Promise<RepairReport> {
     return this.#ask('POST', '/api/v1/repair', repository === undefined ? {} : { repository });
+  }
+
+  gc({ dryRun }: GcWanted): Promise<GcReport> {
+    return this.#ask('POST', '/api/v1/gc', { dryRun });
+  }
+
+  readOnly(readOnly: boolean | string | undefined): Promise<ReadOnlyReport> {
+    return this.#ask('POST', '/api/v1/read-only', readOnly === undefined ? {} : { readOnly });
   }
 
   close(): Promise<void> {

@@ -46,6 +46,8 @@ export function defineCommands(line: CommandLine): void {
   defineImageCommand(line, 'pin', 'protect a held image from eviction');
   defineImageCommand(line, 'unpin', 'remove the pin of an image');
   defineRepair(line);
+  defineGc(line);
+  defineReadOnly(line);
   defineClient(line);
   defineCompletion(line);
 }
@@ -136,6 +138,33 @@ function defineRepair(line: CommandLine): void {
       line.run(async () => {
         const { runRepair } = await import('./repair.ts');
         return runRepair(adminOptionsOf(line, flags), repository);
+      }),
+    );
+}
+
+function defineGc(line: CommandLine): void {
+  line
+    .add('gc', 'remove from hosted repositories what nothing needs any more')
+    .option('--dry-run', 'say what would go, why, and how many bytes, and change nothing')
+    .option(...jsonFlag)
+    .action((flags: AdminFlags & { readonly dryRun?: true }) =>
+      line.run(async () => {
+        const { runGc } = await import('./hosted/gc.ts');
+        return runGc(adminOptionsOf(line, flags), flags.dryRun ?? false);
+      }),
+    );
+}
+
+function defineReadOnly(line: CommandLine): void {
+  line
+    .add('read-only', 'whether the private registry takes pushes and deletes')
+    .addArgument(new Argument('[state]', 'left out: say how it is').choices(['on', 'off']))
+    .option('--message <text>', 'what refused clients are told')
+    .option(...jsonFlag)
+    .action((state: string | undefined, flags: AdminFlags & { readonly message?: string }) =>
+      line.run(async () => {
+        const { runReadOnly } = await import('./hosted/read-only.ts');
+        return runReadOnly(adminOptionsOf(line, flags), state, flags.message);
       }),
     );
 }
