@@ -8,7 +8,11 @@ import { expect, test } from 'vitest';
 
 /** A room is a folder of src, a file beside them, or a file of app/, each of which puts together its own part. `node:` modules are free but for the bans below. */
 const walls: Readonly<Record<string, { readonly may: string; readonly because: string }>> = {
-  oci: { may: '', because: 'the wire protocol is pure functions that all rooms stand on' },
+  oci: {
+    may: 'lib',
+    because:
+      'the wire protocol is pure functions that all rooms stand on; a long walk lets others run (lib/time-slice.ts)',
+  },
   lib: {
     may: 'lru-cache p-limit',
     because: 'it holds the few tools that every room needs and knows none of them',
@@ -52,7 +56,10 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'oci lib bcrypt jose ldapts lru-cache',
     because: 'it decides over names, before anything is looked up',
   },
-  bundle: { may: 'oci registry store tar-stream', because: 'it walks images of any registry' },
+  bundle: {
+    may: 'oci tar-stream',
+    because: 'it reads images from files that the user named, and sends nothing',
+  },
   admin: {
     may: 'oci telemetry registry store',
     because: 'commands work on the store alone too: what a daemon knows beside it is handed in',
@@ -63,7 +70,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
   },
   ui: { may: '', because: 'the page runs in a browser' },
   cli: {
-    may: 'oci telemetry lib admin config store commander app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/upstream-check.ts',
+    may: 'oci telemetry lib admin bundle config store commander undici app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/upstream-check.ts',
     because: 'commands call the daemon, not its rooms; without one, what app/store-admin.ts puts together',
   },
   'log.ts': { may: 'telemetry pino log-sink.ts', because: 'a logger knows no room' },
@@ -95,11 +102,11 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'what is hosted is known before anything is evicted, whether or not the registry is on',
   },
   'app/storage.ts': {
-    may: 'app/app-context.ts cached capacity content lru oci store app/hosted-log.ts app/open-lru.ts redis',
+    may: 'app/app-context.ts cached capacity content lru oci store app/hosted-log.ts app/open-lru.ts redis lib',
     because: 'what is held is put together without upstreams and doors',
   },
   'app/hosted.ts': {
-    may: 'app/app-context.ts app/hosted-uploads.ts app/storage.ts cached content hosted oci registry',
+    may: 'app/app-context.ts app/hosted-uploads.ts app/storage.ts cached content hosted oci registry metrics',
     because: 'the private registry is put together without upstreams and doors',
   },
   'app/hosted-uploads.ts': {
@@ -111,32 +118,35 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'a mirror that stands alone loads nothing of it',
   },
   'app/upstreams.ts': {
-    may: 'app/app-context.ts app/upstream-credentials.ts config cached fleet registry upstream',
+    may: 'app/app-context.ts app/open-upstream.ts config cached fleet registry upstream',
     because: 'upstreams are put together without disk and doors',
   },
-  'app/upstream-credentials.ts': {
-    may: 'app/app-context.ts config oci upstream',
-    because: 'it only chooses where credentials come from',
+  'app/open-upstream.ts': {
+    may: 'app/app-context.ts config oci upstream registry telemetry',
+    because: 'it only turns the configuration of an upstream into its options',
   },
   'app/listeners.ts': {
-    may: 'app/app-context.ts app/descriptor-limit.ts admin auth config http oci registry',
+    may: 'app/app-context.ts admin auth config http oci registry',
     because: 'listeners serve what is composed already, to those whom the configuration allows',
   },
-  'app/descriptor-limit.ts': { may: '', because: 'it reads one line of /proc' },
   'app/reload.ts': {
     may: 'config telemetry',
     because: 'it compares two configurations; what changes is handed to it as functions',
   },
   'app/daemon-admin.ts': {
-    may: 'app/app-context.ts app/storage.ts app/upstreams.ts metrics version.ts admin cached',
+    may: 'app/app-context.ts app/storage.ts app/upstreams.ts metrics version.ts admin cached app/hosted.ts',
     because: 'commands are put together from what is composed already',
   },
+  'app/folder-import.ts': {
+    may: 'app/upstream-check.ts admin content hosted oci registry store telemetry upstream',
+    because: 'an import is the same in a daemon and without one',
+  },
   'app/store-admin.ts': {
-    may: 'oci telemetry config admin capacity app/hosted-log.ts store version.ts',
+    may: 'app/folder-import.ts app/hosted-log.ts oci telemetry config admin capacity store version.ts',
     because: 'the composition of a store without a daemon',
   },
   'app/upstream-check.ts': {
-    may: 'oci telemetry config registry upstream app/upstream-credentials.ts',
+    may: 'oci telemetry config registry upstream app/open-upstream.ts',
     because: 'it asks upstreams without a mirror around them',
   },
   'version.ts': { may: '', because: 'it reads one line of package.json' },
@@ -170,7 +180,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   hosted: {
     files:
-      'adoption.ts blob-links.ts hosted-blobs.ts hosted-deletes.ts hosted-lists.ts hosted-manifests.ts hosted-registry.ts immutable-tags.ts log/hosted-log.ts log/logged-repositories.ts log/reference-counts.ts log/repair.ts put-manifest.ts uploads/mounts.ts uploads/uploads.ts',
+      'adoption.ts blob-links.ts gc/collector.ts gc/hourly.ts hosted-blobs.ts hosted-catalog.ts hosted-deletes.ts hosted-lists.ts hosted-manifests.ts hosted-registry.ts immutable-tags.ts import/import-report.ts import/import.ts log/hosted-log.ts log/logged-repositories.ts log/reference-counts.ts log/repair.ts pull-times.ts put-manifest.ts read-only.ts uploads/mounts.ts uploads/uploads.ts',
     because: 'the private registry is one reader and writer; its log and its collection are its own business',
   },
   http: {
@@ -183,7 +193,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   store: {
     files:
-      'blobs/blob-store.ts blobs/held-blob.ts blobs/last-use-writer.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/tag-history.ts records/unused-records.ts store-error.ts uploads/upload-file.ts uploads/upload-files.ts',
+      'blobs/blob-store.ts blobs/held-blob.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts import/distribution-folder.ts import/file-adoption.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/tag-history.ts records/unused-records.ts store-error.ts uploads/upload-file.ts uploads/upload-files.ts',
     because: 'content, cache and commands stand on bytes and records; how they are written is private',
   },
   upstream: {
@@ -193,8 +203,8 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
 };
 
-/** Rooms that may touch files beside the files of src itself; `cli` and `config` read only what the user named. */
-const fileRooms = /^(?:store|config|cli|.*\.ts)$/;
+/** Rooms that may touch files beside the files of src itself; `bundle`, `cli` and `config` read only what the user named. */
+const fileRooms = /^(?:store|bundle|config|cli|.*\.ts)$/;
 
 const root = join(import.meta.dirname, '..', 'src');
 const sources = new Map(

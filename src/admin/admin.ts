@@ -14,6 +14,8 @@ export interface Admin {
   evict(image: string, signal: AbortSignal): Promise<EvictReport>;
   pin(image: string, signal: AbortSignal): Promise<PinReport>;
   unpin(image: string, signal: AbortSignal): Promise<PinReport>;
+  /** NAME_UNKNOWN for a folder without repositories; UNSUPPORTED where nothing is hosted. */
+  importFolder: ImportFolder;
   /** Rebuilds the damaged log of a hosted repository, or of all whose log is damaged. UNSUPPORTED for one that is in order. */
   repair(repository: string | undefined, signal: AbortSignal): Promise<RepairReport>;
   /** Collects the hosted repositories now, or says what that would remove. UNSUPPORTED where no daemon hosts any. */
@@ -79,6 +81,40 @@ export interface RepositoryRepair {
   readonly mayMissTags: boolean;
   /** Where the damaged log is. */
   readonly damagedLog: string;
+}
+
+export type ImportFolder = (request: ImportRequest, signal: AbortSignal) => Promise<ImportReport>;
+
+/** The storage folder of another registry. */
+export interface ImportRequest {
+  /** Absolute. */
+  readonly from: string;
+  /** That registry itself, for what the folder lacks. */
+  readonly fromUrl?: string;
+  /** Put before each repository's name. */
+  readonly into?: string;
+}
+
+export interface ImportReport {
+  readonly source: string;
+  readonly repositories: number;
+  readonly manifests: { readonly imported: number; readonly present: number };
+  readonly tags: { readonly imported: number; readonly present: number };
+  /** By how they came; `present` were in the store. */
+  readonly blobs: {
+    readonly present: number;
+    readonly reflink: number;
+    readonly hardlink: number;
+    readonly copy: number;
+    readonly fetched: number;
+  };
+  readonly bytes: number;
+  readonly mergedReferrerTags: number;
+  readonly skipped: readonly {
+    readonly repository: string;
+    readonly reference: string | null;
+    readonly reason: string;
+  }[];
 }
 
 export interface ListReport {

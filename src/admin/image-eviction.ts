@@ -48,7 +48,7 @@ export class ImageEviction {
     for (const name of await records.allNames()) {
       signal.throwIfAborted();
       if ((await records.look(name)).manifest(digest) === undefined) continue;
-      const message = `expected the digest of a blob, got that of a manifest: evict it as ${name}@${digest}`;
+      const message = `this is the digest of a manifest and not of a blob: evict it as ${name}@${digest}`;
       throw new RegistryError('UNSUPPORTED', { message });
     }
     if (await pins.isPinned(digest)) throw pinned(digest);

@@ -16,6 +16,9 @@ import type {
   EvictReport,
   GcReport,
   GcWanted,
+  ImportFolder,
+  ImportReport,
+  ImportRequest,
   ListReport,
   PinReport,
   ReadOnlyReport,
@@ -42,6 +45,8 @@ export interface LocalAdminOptions {
   readonly logger: Logger;
   /** Of a configured upstream, by its host; absent: no upstream can be asked. */
   readonly registry: ((host: string) => Pick<RegistryReader, 'manifest'> | undefined) | undefined;
+  /** Absent: nothing is hosted. */
+  readonly importFolder: ImportFolder | undefined;
   /** That digest is being filled. */
   isActive(digest: Digest): boolean;
   /** A hosted repository needs it, or may need it. */
@@ -70,6 +75,12 @@ const reasons: Readonly<Record<StaleReason, string>> = {
   'pull-quota': 'it has moved, but little is left of the upstream pull limit',
 };
 
+function nothingHosted(): RegistryError {
+  return new RegistryError('UNSUPPORTED', {
+    message: 'nothing is hosted here: set hosted.repositories first, such as ["**"]',
+  });
+}
+
 export class LocalAdmin implements Admin {
   readonly #options: LocalAdminOptions;
   readonly #eviction: ImageEviction;
@@ -77,6 +88,12 @@ export class LocalAdmin implements Admin {
   constructor(options: LocalAdminOptions) {
     this.#options = options;
     this.#eviction = new ImageEviction(options);
+  }
+
+  async importFolder(request: ImportRequest, signal: AbortSignal): Promise<ImportReport> {
+    const { importFolder } = this.#options;
+    if (importFolder !== undefined) return await importFolder(request, signal);
+    throw nothingHosted();
   }
 
   stats(wanted?: StatsWanted): Promise<StatsReport> {
@@ -144,7 +161,7 @@ export class LocalAdmin implements Admin {
     }
     const { name, host, repository, reference } = image;
     if (isDigest(reference)) {
-      const message = `expected a tag to check, got a digest, which never moves: ${reference}`;
+      const message = `only a tag can be checked, because a digest never moves: ${reference}`;
       throw new RegistryError('TAG_INVALID', { message });
     }
     const from = (await records.open(name)).tag(reference)?.descriptor.digest;

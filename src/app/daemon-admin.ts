@@ -1,5 +1,12 @@
 /** The admin commands over the parts of a running daemon, and what its `stats` reports. */
-import type { DownloadReport, NextReport, StatsReport, StatsWanted, UpstreamReport } from '../admin/admin.ts';
+import type {
+  DownloadReport,
+  ImportFolder,
+  NextReport,
+  StatsReport,
+  StatsWanted,
+  UpstreamReport,
+} from '../admin/admin.ts';
 import { imageHostsOf } from '../admin/image-name.ts';
 import { LocalAdmin } from '../admin/local-admin.ts';
 import type { DownloadProgress } from '../cached/download/downloads.ts';
@@ -16,12 +23,14 @@ export interface DaemonParts {
   readonly upstreams: readonly OpenedUpstream[];
   /** Resolves when the store is scanned. */
   readonly scanned: Promise<void>;
+  /** Absent: nothing is hosted. */
+  readonly importFolder: ImportFolder | undefined;
   stats(wanted?: StatsWanted): Promise<StatsReport>;
   readonly hosted: Pick<OpenedHosted, 'collector' | 'readOnly'> | undefined;
 }
 
 export function createAdmin(
-  { storage, upstreams, scanned, stats, hosted: registry }: DaemonParts,
+  { storage, upstreams, scanned, stats, importFolder, hosted: registry }: DaemonParts,
   { config, logger }: Pick<AppContext, 'config' | 'logger'>,
 ): LocalAdmin {
   const { downloads, hosted, lastUses, owners, pins, records, store } = storage;
@@ -37,6 +46,7 @@ export function createAdmin(
     logger,
     stats,
     hosts: imageHostsOf(config),
+    importFolder,
     registry: host => registries.get(host),
     isActive: digest => downloads.isActive(digest),
     isHosted: digest => hosted.mayLink(digest) || hosted.holds.isHeld(digest),

@@ -6,6 +6,7 @@ import type { BlobHolds } from '../content/blob-holds.ts';
 import { Collector } from '../hosted/gc/collector.ts';
 import { HourlyCollection } from '../hosted/gc/hourly.ts';
 import { HostedBlobs } from '../hosted/hosted-blobs.ts';
+import { HostedCatalog } from '../hosted/hosted-catalog.ts';
 import { HostedDeletes } from '../hosted/hosted-deletes.ts';
 import { HostedLists } from '../hosted/hosted-lists.ts';
 import { HostedManifests } from '../hosted/hosted-manifests.ts';
@@ -16,8 +17,9 @@ import { PullTimes } from '../hosted/pull-times.ts';
 import { ManifestPuts } from '../hosted/put-manifest.ts';
 import { ReadOnly } from '../hosted/read-only.ts';
 import { CollectionMetrics } from '../metrics/collection-metrics.ts';
-import { hostRepositories } from '../oci/name.ts';
+import { HUB, hostRepositories } from '../oci/name.ts';
 import type { HostedEntry } from '../registry/directory.ts';
+import type { RepositoryCatalog } from '../registry/registry.ts';
 import type { AppContext } from './app-context.ts';
 import { openUploads } from './hosted-uploads.ts';
 import type { Storage } from './storage.ts';
@@ -26,6 +28,10 @@ export interface OpenedHosted extends HostedEntry {
   readonly registry: HostedRegistry;
   readonly log: HostedLog;
   readonly holds: BlobHolds;
+  /** Of hosted and mirrored repositories. */
+  readonly catalog: RepositoryCatalog;
+  isHosted(name: string): boolean;
+  requireWritable(): void;
   readonly readOnly: ReadOnly;
   readonly collector: Collector;
 }
@@ -40,6 +46,7 @@ export async function openHosted(
   const { repositories, immutable: immutablePatterns } = config.hosted;
   if (repositories.length === 0) return undefined;
   const { log, holds } = storage.hosted;
+  const isHosted = hostRepositories(repositories);
   const { files, manifests } = cache.content;
   const immutable = new ImmutableTags(immutablePatterns);
   const touch = (digest: Parameters<typeof lru.touch>[0]): void => {
@@ -47,17 +54,17 @@ export async function openHosted(
     lastUses.touch(digest);
   };
   const readOnly = new ReadOnly(config.hosted.readOnly);
-  const writable = () => readOnly.requireWritable();
+  const requireWritable = () => readOnly.requireWritable();
   const pullTimes = await context.lifecycle.start(
     'times of pulls',
     () => new PullTimes({ log, logger, now }),
     part => part.flush(),
   );
-  const uploadParts = { log, holds, requireWritable: writable };
+  const uploadParts = { log, holds, requireWritable };
   const { uploads, adoption } = await openUploads(cache, storage, uploadParts, context);
   const registry = new HostedRegistry({
-    isHosted: hostRepositories(repositories),
-    requireWritable: writable,
+    isHosted,
+    requireWritable,
     manifests: new HostedManifests({ log, manifests, pullTimes }),
     blobs: new HostedBlobs({
       log,
@@ -82,7 +89,32 @@ export async function openHosted(
     deletes: new HostedDeletes({ log, immutable, now }),
   });
   const collector = await startCollection(storage, { readOnly, pullTimes }, context);
-  return { patterns: repositories, registry, log, holds, readOnly, collector };
+  const catalog = new HostedCatalog({ log, complete: log.complete, isHosted, mirrored: cache.catalog });
+  sayShadowed(context);
+  return {
+    patterns: repositories,
+    registry,
+    log,
+    holds,
+    catalog,
+    isHosted,
+    requireWritable,
+    readOnly,
+    collector,
+  };
+}
+
+/** Clients that name no registry (dockerd) can't have these of the default upstream any more. */
+function sayShadowed({ config, logger }: AppContext): void {
+  const { defaultUpstream, hosted } = config;
+  if (defaultUpstream === undefined) return;
+  const shadowed = hosted.repositories.map(pattern => {
+    const isOfficial = defaultUpstream === HUB && !pattern.includes('/') && !pattern.includes('**');
+    return `${defaultUpstream}/${isOfficial ? 'library/' : ''}${pattern}`;
+  });
+  logger.info('hosted names go before those of the default upstream for clients that send no ns', {
+    shadowed,
+  });
 }
 
 /** The collection of every hour, and the one that a command asks for. */

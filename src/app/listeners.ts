@@ -2,6 +2,7 @@
  * The HTTP apps over the composed rooms, who may use them, and the addresses they listen on. The lifecycle closes each
  * listener, with the drain.
  */
+import { readFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { Access, type AccessOptions, Rules } from '../auth/access.ts';
 import { parseHtpasswd, Users } from '../auth/htpasswd.ts';
@@ -11,7 +12,6 @@ import { type AppOptions, createApp, createOpsApp } from '../http/app.ts';
 import { Listener } from '../http/server/listener.ts';
 import { allowRepositories } from '../oci/name.ts';
 import type { AppContext } from './app-context.ts';
-import { maxConnectionsOf } from './descriptor-limit.ts';
 
 export interface Serving {
   readonly directory: AppOptions['directory'];
@@ -25,7 +25,7 @@ export interface Serving {
   /** Whether the fleet's Redis answers; absent: no fleet. */
   isFleetUp?(): boolean;
   readonly readStats: NonNullable<AppOptions['stats']>['read'];
-  readonly onClient: AppOptions['onClient'];
+  readonly clients: NonNullable<AppOptions['clients']>;
 }
 
 /** The main listener, and what of it can change while it listens. */
@@ -66,8 +66,8 @@ export async function listen(serving: Serving, context: AppContext): Promise<Lis
   }
   const handle = createApp({
     ...ops,
-    isLate: request => late.has(request),
-    onClient: serving.onClient,
+    late,
+    clients: serving.clients,
     directory,
     catalog,
     ...(peers !== undefined && { peers }),
@@ -126,4 +126,36 @@ function openUsers(path: string, { logger, now }: AppContext): Users {
     onTrouble: error => logger.warn('cannot read htpasswd, using its last content', { error }),
   });
   return new Users({ now, load: () => file.current() });
+}
+
+/** For the store's own files, Redis, the log and what Node itself opens. */
+const reserved = 128;
+const least = 16;
+/** Where the limit can't be read: below the smallest common one, 1024. */
+const fallbackLimit = 1024;
+
+/**
+ * How many connections the process may hold, from its limit of open files (`ulimit -n`). A client costs a socket, and its
+ * answer a file or a socket to an upstream: half of the limit is for clients, so that the store always has descriptors.
+ * `configured`: 0 asks for the default.
+ */
+async function maxConnectionsOf(configured: number): Promise<number> {
+  return configured > 0 ? configured : connectionsWithin(await readDescriptorLimit());
+}
+
+function connectionsWithin(descriptors: number): number {
+  return Math.max(least, Math.floor((descriptors - reserved) / 2));
+}
+
+/** The soft limit; Infinity: none. */
+async function readDescriptorLimit(): Promise<number> {
+  let text: string;
+  try {
+    text = await readFile('/proc/self/limits', 'utf8');
+  } catch {
+    return fallbackLimit; // no Linux
+  }
+  const [, soft] = /^Max open files\s+(\d+|unlimited)/m.exec(text) ?? [];
+  if (soft === undefined) return fallbackLimit;
+  return soft === 'unlimited' ? Number.POSITIVE_INFINITY : Number(soft);
 }

@@ -15,6 +15,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { AppContext } from './app-context.ts';
 import { createAdmin, createStats } from './daemon-admin.ts';
 import { setUpFleet } from './fleet-setup.ts';
+import { createFolderImport } from './folder-import.ts';
 import { openHosted } from './hosted.ts';
 import { type CloseOptions, Lifecycle } from './lifecycle.ts';
 import { listen } from './listeners.ts';
@@ -70,11 +71,13 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     downloads: storage.downloads,
     room: capacity,
     events: {
-      touch: digest => {
-        lru.touch(digest);
-        lastUses.touch(digest);
-        fleet?.holders.note(digest);
-      },
+      touch:
+        fleet === undefined
+          ? lastUses.touch
+          : digest => {
+              lastUses.touch(digest);
+              fleet.holders.note(digest);
+            },
       verified: digest => lastUses.verified(digest),
       manifestStored: (digest, bytes) => {
         owners.manifestStored(digest, bytes);
@@ -123,7 +126,19 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   );
   const clients = new ClientUsage(now);
   const readStats = createStats(storage, upstreams, clients, context);
-  const admin = createAdmin({ storage, upstreams, stats: readStats, scanned: scan.done, hosted }, context);
+  const admin = createAdmin(
+    {
+      storage,
+      upstreams,
+      stats: readStats,
+      scanned: scan.done,
+      hosted,
+      importFolder:
+        hosted &&
+        createFolderImport({ ...hosted, layout, store: storage.store, observer: metrics, logger, now }),
+    },
+    context,
+  );
   await lifecycle.start(
     'admin socket',
     () => owner.serve(createAdminApp({ admin, logger })),
@@ -132,10 +147,10 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   const listening = await listen(
     {
       directory,
-      catalog: cache.catalog,
+      catalog: hosted?.catalog ?? cache.catalog,
       isScanned: () => capacity.usage().known,
       readStats,
-      onClient: (client, end) => clients.note(client, end),
+      clients,
       ...(redis !== undefined && { isLruInRedis: () => lruState().up }),
       ...(fleet !== undefined && {
         isFleetUp: () => fleet.redis.isUp,

@@ -11,7 +11,7 @@ import { systemTimers, wait } from '../lib/wait.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { RedisConnection } from '../redis/redis-connection.ts';
 import { BlobStore } from '../store/blobs/blob-store.ts';
-import { LastUseWriter } from '../store/blobs/last-use-writer.ts';
+import { LastUseWriter } from '../store/blobs/held-blob.ts';
 import { Quarantine } from '../store/blobs/quarantine.ts';
 import { findPartial, removePartial } from '../store/ingest/sweep.ts';
 import type { StoreLayout } from '../store/layout.ts';
@@ -73,13 +73,13 @@ export async function openStorage(
         observer: metrics,
         logger,
         now,
-        onEntry: (entry, record) => pins.heard(entry, record),
+        listener: pins,
       }),
     part => part.close(),
   );
   const lastUses = await lifecycle.start(
     'last uses',
-    () => new LastUseWriter({ store, logger, now }),
+    () => new LastUseWriter({ store, lru: index.lru, logger, now }),
     part => part.close(),
   );
   const downloads = new Downloads();
@@ -162,11 +162,10 @@ async function openCapacity(
     lowWatermark: config.store.lowWatermark,
     lru,
     files: {
-      freeBytes: () => store.freeBytes(),
-      writtenBytes: () => downloads.heldBytes,
+      disk: store,
+      downloads,
       mayEvict: async digest => !(await pins.isPinned(digest)),
       findPartial: digest => findPartial({ layout, observer: metrics }, digest),
-      isActive: digest => downloads.isActive(digest),
       isEvictionStopped: () => !hosted.isKnown,
       unlinkBlob: digest => owners.removeFree(digest),
       recordBytes: () => records.bytes,

@@ -10,6 +10,7 @@ import { LocalAdmin } from '../admin/local-admin.ts';
 import { computeLimit } from '../capacity/ledger.ts';
 import type { Config } from '../config/config.ts';
 import type { Digest } from '../oci/digest.ts';
+import { hostRepositories } from '../oci/name.ts';
 import { BlobStore } from '../store/blobs/blob-store.ts';
 import { sumPartials } from '../store/ingest/sweep.ts';
 import { StoreLayout } from '../store/layout.ts';
@@ -19,6 +20,7 @@ import { Records } from '../store/records/records.ts';
 import { isMissing, StoreError } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { readVersion } from '../version.ts';
+import { createFolderImport } from './folder-import.ts';
 import { HostedContent } from './hosted-log.ts';
 
 export interface StoreAdmin {
@@ -30,14 +32,16 @@ export interface StoreAdminOptions {
   readonly logger: Logger;
   /** The command changes the store. */
   readonly isChange: boolean;
+  /** Where there is no store yet, one is made. */
+  readonly makesStore?: boolean;
 }
 
 /** Errors: `StoreError` MISSING, FOREIGN, LAYOUT, OWNED; system errors as they are. */
 export async function openStoreAdmin(
   config: Config,
-  { logger, isChange }: StoreAdminOptions,
+  { logger, isChange, makesStore = false }: StoreAdminOptions,
 ): Promise<StoreAdmin> {
-  await requireStore(config.store.path, isChange);
+  await requireStore(config.store.path, isChange, makesStore);
   const owner = isChange ? await StoreOwner.acquire(config.store.path) : undefined;
   try {
     const layout = await StoreLayout.open(config.store.path);
@@ -48,15 +52,28 @@ export async function openStoreAdmin(
       layout,
       observer,
       logger,
-      onEntry: (entry, record) => pins.heard(entry, record),
+      listener: pins,
     });
     const hosted = new HostedContent(layout, { metrics: observer, logger, now: () => Date.now() });
+    const { repositories } = config.hosted;
+    const importFolder = createFolderImport({
+      layout,
+      store,
+      observer,
+      logger,
+      log: hosted.log,
+      holds: hosted.holds,
+      isHosted: hostRepositories(repositories),
+      requireWritable: () => {}, // the operator's own command
+      now: () => Date.now(),
+    });
     const admin = new LocalAdmin({
       records,
       store,
       pins,
       logger,
       hosts: imageHostsOf(config),
+      importFolder: repositories.length === 0 ? undefined : importFolder,
       registry: undefined,
       isActive: () => false,
       isHosted: digest => hosted.mayLink(digest),
@@ -126,12 +143,16 @@ async function loadPins(records: Records, pins: PinnedBlobs): Promise<void> {
 }
 
 /** Opening a layout would create a store where there is none. */
-async function requireStore(path: string, isChange: boolean): Promise<void> {
+async function requireStore(path: string, isChange: boolean, makesStore: boolean): Promise<void> {
   let uid: number;
   try {
     ({ uid } = await stat(join(path, 'layout')));
   } catch (error) {
     if (!isMissing(error)) throw error;
+    if (makesStore) {
+      await StoreLayout.open(path);
+      return;
+    }
     const message = `there is no store at ${path} (store.path): no daemon has run there yet`;
     throw new StoreError('open', 'MISSING', message);
   }

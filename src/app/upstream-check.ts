@@ -9,8 +9,7 @@ import { HUB, parseReference, parseRepository } from '../oci/name.ts';
 import { UpstreamError } from '../registry/upstream-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer, RateLimit } from '../telemetry/observer.ts';
-import { openUpstream } from '../upstream/upstream-urls.ts';
-import { openCredentials } from './upstream-credentials.ts';
+import { openConfigured } from './open-upstream.ts';
 
 export interface UpstreamFinding {
   readonly upstream: string;
@@ -59,7 +58,7 @@ async function ask(
   isFirst: boolean,
   signal: AbortSignal,
 ): Promise<UpstreamFinding> {
-  const { key, ca, proxy, prefix, clientCertificate } = upstream;
+  const { key } = upstream;
   let tokenStatus: number | undefined;
   let areCredentialsRefused = false;
   let limit: RateLimit | undefined;
@@ -75,25 +74,10 @@ async function ask(
       limit = found;
     },
   };
-  const origin = openUpstream({
-    key,
-    url,
-    fallbacks: [],
-    ...(isFirst && openCredentials(upstream, { logger: silent, now: Date.now })),
-    ...(ca !== undefined && { ca }),
-    ...(clientCertificate !== undefined && { clientCertificate }),
-    ...(prefix !== undefined && { prefix }),
-    insecure: upstream.insecure,
-    ip: upstream.ip,
-    ...(proxy !== undefined && { proxy }),
-    tokenHosts: upstream.tokenHosts,
-    maxTransfers: upstream.maxTransfers,
-    timeouts: upstream.timeouts,
-    userAgent: 'cistern',
-    observer,
-    logger: silent,
-    now: Date.now,
-  });
+  const origin = openConfigured(
+    { ...upstream, url, fallbacks: [] },
+    { observer, anonymous: !isFirst, logger: silent, now: Date.now },
+  );
   const { repository, reference } = key === HUB ? hubPreview : anyImage;
   let failure: UpstreamError | undefined;
   try {
@@ -145,7 +129,7 @@ function readValidity(url: URL, timeoutMs: number): Promise<Date | undefined> {
   });
 }
 
-const ignoring: Observer = {
+export const ignoring: Observer = {
   requestEnded: () => {},
   upstreamAnswered: () => {},
   upstreamBytes: () => {},

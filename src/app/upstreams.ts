@@ -3,12 +3,10 @@ import type { PullThroughCache } from '../cached/pull-through-cache.ts';
 import type { UpstreamConfig } from '../config/config.ts';
 import type { Fleet } from '../fleet/fleet.ts';
 import type { DirectoryEntry } from '../registry/directory.ts';
-import { OfflineOrigin, type Origin, type OriginHealth } from '../registry/origin.ts';
-import { ReloadableOrigin } from '../registry/reloadable-origin.ts';
+import { OfflineOrigin, type Origin, type OriginHealth, ReloadableOrigin } from '../registry/origin.ts';
 import type { HealthObserver } from '../upstream/health/health.ts';
-import { openUpstream } from '../upstream/upstream-urls.ts';
 import type { AppContext } from './app-context.ts';
-import { hasCredentials, openCredentials } from './upstream-credentials.ts';
+import { hasCredentials, openConfigured } from './open-upstream.ts';
 
 export interface OpenedUpstream extends DirectoryEntry {
   health(): OriginHealth;
@@ -54,27 +52,8 @@ function openOrigin(
   { config, metrics, logger, now }: AppContext,
 ): Origin {
   if (config.offline) return new OfflineOrigin(upstream.key);
-  const { ca, proxy, prefix, clientCertificate } = upstream;
-  return openUpstream({
-    key: upstream.key,
-    url: upstream.url,
-    fallbacks: upstream.fallbacks,
-    ...openCredentials(upstream, { logger, now }),
-    ...(ca !== undefined && { ca }),
-    ...(clientCertificate !== undefined && { clientCertificate }),
-    ...(prefix !== undefined && { prefix }),
-    insecure: upstream.insecure,
-    ip: upstream.ip,
-    ...(proxy !== undefined && { proxy }),
-    tokenHosts: upstream.tokenHosts,
-    maxTransfers: upstream.maxTransfers,
-    timeouts: upstream.timeouts,
-    userAgent: 'cistern',
-    observer: metrics,
-    ...(fleet !== undefined && { healthObserver: reportToFleet(fleet, metrics) }),
-    logger,
-    now,
-  });
+  const healthObserver = fleet && reportToFleet(fleet, metrics);
+  return openConfigured(upstream, { observer: metrics, healthObserver, logger, now });
 }
 
 /** To the metrics, and to the nodes that share the pull limit. */

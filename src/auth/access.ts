@@ -177,7 +177,8 @@ export class Rules {
   allow(asking: Asking): boolean {
     if (this.#rules === undefined) return this.#allowWithoutRules(asking);
     if (!this.#decide(asking, true)) return false;
-    return asking.visibility === 'public' || this.#decide(asking, false);
+    const needsLogin = asking.visibility === 'private' && !isHostedName(asking.canonicalName);
+    return !needsLogin || this.#decide(asking, false);
   }
 
   get areGiven(): boolean {

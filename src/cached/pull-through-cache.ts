@@ -5,8 +5,8 @@
 import { setMaxListeners } from 'node:events';
 import type { Room } from '../capacity/room.ts';
 import type { ContentEvents } from '../content/bad-blobs.ts';
-import { HeldFiles } from '../content/held-files.ts';
-import { DescriptorSizes, HotManifests, ManifestGuard } from '../content/hot-manifests.ts';
+import { HeldFiles, ManifestGuard } from '../content/held-files.ts';
+import { DescriptorSizes, HotManifests } from '../content/hot-manifests.ts';
 import type { Digest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
 import { allowRepositories, type Repository } from '../oci/name.ts';
@@ -25,7 +25,7 @@ import { AnonymousQuestions } from './access/anonymous-questions.ts';
 import type { Links } from './access/links.ts';
 import { RepositoryAccess } from './access/repository-access.ts';
 import { ServedRepositories } from './access/served-repositories.ts';
-import { KnownVisibility, VisibilityCheck } from './access/visibility.ts';
+import { isKnownPublic, KnownVisibility, VisibilityCheck } from './access/visibility.ts';
 import { CachedBlob } from './blobs/cached-blob.ts';
 import { HeldSizes } from './blobs/held-sizes.ts';
 import { Passthrough } from './blobs/passthrough.ts';
@@ -139,9 +139,10 @@ export class PullThroughCache {
   /** An upstream through the cache. */
   registry(upstream: Origin, policy: UpstreamPolicy): RegistryReader {
     const { records, downloads, tags, offline, logger, now } = this.#options;
-    const { isPublic, isGuarded } = policy;
+    const { isGuarded } = policy;
+    const isPublic = isGuarded ? isKnownPublic : () => policy.isPublic;
     const isAllowed = allowRepositories(policy.allow, policy.deny);
-    this.#served.add(upstream.key, { isAllowed, isPublic, isGuarded });
+    this.#served.add(upstream.key, { isAllowed, isPublic: policy.isPublic, isGuarded });
     const { origin, access } = isGuarded ? this.#guard(upstream) : { origin: upstream };
     const shared = {
       records,
@@ -156,7 +157,7 @@ export class PullThroughCache {
       listFiles: records.lists,
       knows: (name: string, digest: Digest) => records.peek(name)?.knows(digest) === true,
       limits: gatheringLimits,
-      isPublic: (record: RepositoryRecord) => this.isPublic(record),
+      isPublic,
       isHeld: async (digest: Digest) => downloads.isVerified(digest) || (await this.#files.isHeld(digest)),
       logger,
       signal: this.#stop.signal,
@@ -171,7 +172,7 @@ export class PullThroughCache {
       manifests,
       fromMemory: new ManifestFromMemory(origin, isAllowed, shared),
       tags: new CachedTag(origin, manifests, shared),
-      blobs: this.#blobs(origin, policy),
+      blobs: this.#blobs(origin, policy, isPublic),
       tagList: new CachedTagList(origin, shared),
       referrers: new CachedReferrers(origin, shared),
     });
@@ -202,7 +203,11 @@ export class PullThroughCache {
     return { origin, access: new RepositoryAccess({ origin, visibility, questions, signal }) };
   }
 
-  #blobs(origin: Origin, policy: UpstreamPolicy): CachedBlob {
+  #blobs(
+    origin: Origin,
+    policy: UpstreamPolicy,
+    isPublic: (record: RepositoryRecord) => boolean,
+  ): CachedBlob {
     const { downloads, room, events, observer, logger, now } = this.#options;
     const { signal } = this.#stop;
     const recentMismatches = this.#files.mismatches;
@@ -217,7 +222,7 @@ export class PullThroughCache {
       recentMismatches,
       passthrough: new Passthrough({ policy, recentMismatches, observer, signal, now }),
       firstByteMs: policy.firstByteMs,
-      isPublic: record => this.isPublic(record),
+      isPublic,
       events,
       observer,
       signal,

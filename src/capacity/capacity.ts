@@ -79,8 +79,8 @@ export class Capacity implements Room {
     this.#queue = new RoomQueue(ledger, () => this.#limit.bytes);
     this.#evictor = new Evictor(options, ledger, this.#queue);
     this.#disk = new DiskWatch({
-      freeBytes: () => files.freeBytes(),
-      onDiskBytes: () => ledger.heldBytes + files.writtenBytes() + this.uploads.writtenBytes,
+      freeBytes: () => files.disk.freeBytes(),
+      onDiskBytes: () => ledger.heldBytes + files.downloads.heldBytes + this.uploads.writtenBytes,
       logger,
       now: () => options.now(),
     });
@@ -140,9 +140,10 @@ export class Capacity implements Room {
 
   /** Partials that a sweep found. Those that a download fills, or that are known, are left out. */
   addPartials(partials: readonly Partial[]): void {
+    const { downloads } = this.#options.files;
     for (const partial of partials) {
-      if (!this.#options.files.isActive(partial.digest) && !this.#ledger.partials.has(partial.digest))
-        this.#ledger.partials.set(partial);
+      if (downloads.isActive(partial.digest) || this.#ledger.partials.has(partial.digest)) continue;
+      this.#ledger.partials.set(partial);
     }
   }
 
@@ -244,7 +245,7 @@ export class Capacity implements Room {
     if (maxBytes > 0 && !this.#ledger.couldFit(request, maxBytes)) return false;
     const sample = this.#disk.sample;
     if (sample === undefined) return true; // a full disk fails the write
-    const unwritten = Math.max(0, this.#ledger.reservedBytes - files.writtenBytes());
+    const unwritten = Math.max(0, this.#ledger.reservedBytes - files.downloads.heldBytes);
     return (
       request.bytes + request.restBytes + unwritten <= sample.free - minFreeOn(sample.total, minFreeBytes)
     );

@@ -13,10 +13,13 @@ import type { RoomQueue } from './room.ts';
 
 /** The files of the store and of running downloads, as capacity needs them. */
 export interface StoredFiles {
-  /** Of the disk. */
-  freeBytes(): Promise<{ readonly free: number; readonly total: number }>;
-  /** Bytes that running reservations have on disk already; else `min_free` would count them twice. */
-  writtenBytes(): number;
+  readonly disk: { freeBytes(): Promise<{ readonly free: number; readonly total: number }> };
+  readonly downloads: {
+    /** On disk already, within reservations; else `min_free` would count them twice. */
+    readonly heldBytes: number;
+    /** One fills that digest. Asked right before a partial's unlink. */
+    isActive(digest: Digest): boolean;
+  };
   /** Of records and lists, which count but are no blobs. */
   recordBytes(): number;
   /** What is kept of repositories that were not used for a long time, for one run. */
@@ -25,8 +28,6 @@ export interface StoredFiles {
   mayEvict(digest: Digest): boolean | Promise<boolean>;
   /** Undefined: there is no partial of it on disk. */
   findPartial(digest: Digest): Promise<Partial | undefined>;
-  /** A download fills that digest. Asked right before a partial's unlink. */
-  isActive(digest: Digest): boolean;
   /** Nothing at all may be evicted now: what the hosted repositories need isn't known. */
   isEvictionStopped?(): boolean;
   /**
@@ -109,7 +110,7 @@ export class Evictor {
     const { partials } = this.#ledger;
     for (const { digest, bytes } of partials.coldestFirst()) {
       yield;
-      if (files.isActive(digest) || this.#queue.has(digest) || !partials.has(digest)) continue;
+      if (files.downloads.isActive(digest) || this.#queue.has(digest) || !partials.has(digest)) continue;
       try {
         await files.unlinkPartial(digest);
         partials.delete(digest);

@@ -8,6 +8,8 @@ import type {
   EvictReport,
   GcReport,
   GcWanted,
+  ImportReport,
+  ImportRequest,
   ListReport,
   PinReport,
   ReadOnlyReport,
@@ -37,6 +39,8 @@ export interface AdminOptions extends LoadOptions {
 export interface AdminWork {
   /** It changes the store. */
   readonly isChange: boolean;
+  /** Where there is no store yet, one is made. */
+  readonly makesStore?: boolean;
   /** Checks the arguments before anything is asked or opened. Errors: NAME_INVALID and its like. */
   check?(hosts: ImageHosts): void;
   /** Resolves with the exit code. */
@@ -60,7 +64,7 @@ export async function withAdmin(options: AdminOptions, work: AdminWork): Promise
     const { config, warnings } = await loadConfig(options);
     for (const warning of warnings) writeError(`${warning}\n`);
     work.check?.(imageHostsOf(config));
-    const { admin, close } = await openAdmin(config, work.isChange, warningsTo(writeError));
+    const { admin, close } = await openAdmin(config, work, warningsTo(writeError));
     try {
       return await work.run(admin, new AbortController().signal);
     } finally {
@@ -90,13 +94,13 @@ export function writeReport<T>(
 /** The daemon if one has the store, else the store. */
 async function openAdmin(
   config: Config,
-  isChange: boolean,
+  { isChange, makesStore = false }: Pick<AdminWork, 'isChange' | 'makesStore'>,
   logger: Logger,
 ): Promise<{ readonly admin: Admin; close(): Promise<void> }> {
   const client = await DaemonClient.find(config.store.path);
   if (client !== undefined) return { admin: client, close: () => client.close() };
   const { openStoreAdmin } = await import('../app/store-admin.ts');
-  return openStoreAdmin(config, { logger, isChange });
+  return openStoreAdmin(config, { logger, isChange, makesStore });
 }
 
 /** The process of the daemon that has the store at `path`; undefined when none does, or it can't be asked. */
@@ -170,6 +174,10 @@ class DaemonClient implements Admin {
     return this.#ask('POST', '/api/v1/unpin', { image });
   }
 
+  importFolder(request: ImportRequest, signal: AbortSignal): Promise<ImportReport> {
+    return this.#ask('POST', '/api/v1/import', request, signal);
+  }
+
   repair(repository: string | undefined): Promise<RepairReport> {
     return this.#ask('POST', '/api/v1/repair', repository === undefined ? {} : { repository });
   }
@@ -187,8 +195,8 @@ class DaemonClient implements Admin {
   }
 
   /** A report isn't checked: its fields don't change within `v1`. */
-  async #ask<Report>(method: string, path: string, body?: object): Promise<Report> {
-    const answer = await send(this.#address.path, method, path, { body });
+  async #ask<Report>(method: string, path: string, body?: object, stop?: AbortSignal): Promise<Report> {
+    const answer = await send(this.#address.path, method, path, { body, stop });
     if (answer.status === 200) return JSON.parse(answer.body.toString());
     const error = parseErrorBody(answer.body);
     if (error !== undefined) throw new CommandError(error.message, error.code);
@@ -215,12 +223,21 @@ function send(
   socketPath: string,
   method: string,
   path: string,
-  { body, timeoutMs }: { readonly body?: object | undefined; readonly timeoutMs?: number } = {},
+  {
+    body,
+    timeoutMs,
+    stop,
+  }: {
+    readonly body?: object | undefined;
+    readonly timeoutMs?: number;
+    readonly stop?: AbortSignal | undefined;
+  } = {},
 ): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const payload = body === undefined ? undefined : JSON.stringify(body);
     const headers = payload === undefined ? {} : { 'Content-Type': 'application/json' };
-    const signal = timeoutMs === undefined ? {} : { signal: AbortSignal.timeout(timeoutMs) };
+    const limit = timeoutMs === undefined ? stop : AbortSignal.timeout(timeoutMs);
+    const signal = limit === undefined ? {} : { signal: limit };
     const asked = request({ socketPath, method, path, headers, agent: false, ...signal }, response => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));

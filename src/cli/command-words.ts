@@ -26,6 +26,8 @@ const synonyms: Readonly<Record<string, string>> = {
   doctor: 'check',
   setup: 'client',
   configure: 'client',
+  upload: 'push',
+  copy: 'push',
   version: '--version',
 };
 
@@ -60,7 +62,19 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   evict: ['cistern evict node:20', 'cistern evict ghcr.io/owner/app@sha256:DIGEST'],
   pin: ['cistern pin busybox', 'cistern pin alpine:3.20 ghcr.io/owner/app:v1'],
   unpin: ['cistern unpin busybox'],
+  import: [
+    'cistern import --from /var/lib/registry',
+    'cistern import --from /var/lib/registry --into old --from-url http://registry.lan:5000',
+  ],
+  push: [
+    'cistern push app.tar registry.lan:5000/team/app:1       what docker save wrote',
+    'cistern push ./layout registry.lan:5000/team/app:1      an OCI layout',
+    'cistern push ./models registry.lan:5000/team/models:3   any folder, as an artifact',
+    'cistern push app.tar registry.lan/team/app:1 --chunk 10MB --username jo --password-stdin < password',
+  ],
   repair: ['cistern repair', 'cistern repair team/app'],
+  gc: ['cistern gc --dry-run             what would go, and why', 'cistern gc'],
+  'read-only': ["cistern read-only on --message 'a backup runs, try again at six'", 'cistern read-only off'],
   client: [
     'cistern client docker',
     'cistern client containerd --default --write /',

@@ -5,8 +5,10 @@ import { clientNames } from './client/client-setup.ts';
 import type { CommandLine, ConfigFlags } from './command-line.ts';
 import { suggestCommand } from './command-words.ts';
 import { formatCompletion, type Shell, shells } from './completion.ts';
+import { defineImport } from './define-import.ts';
 import type { ImageCommand } from './image-commands.ts';
 import type { LsOrder } from './ls.ts';
+import { definePush } from './push/define-push.ts';
 
 interface AdminFlags extends ConfigFlags {
   readonly json?: true;
@@ -45,6 +47,8 @@ export function defineCommands(line: CommandLine): void {
   );
   defineImageCommand(line, 'pin', 'protect a held image from eviction');
   defineImageCommand(line, 'unpin', 'remove the pin of an image');
+  definePush(line);
+  defineImport(line);
   defineRepair(line);
   defineGc(line);
   defineReadOnly(line);
@@ -60,7 +64,7 @@ function defineServe(line: CommandLine): void {
       line.run(async () => {
         const [word] = called.args;
         if (word !== undefined) refuseCommand(line, called, word);
-        const { commandName } = await import('./banner.ts');
+        const { commandName } = await import('./serve.ts');
         const { serve } = await import('./serve.ts');
         const command = commandName(process.argv[1] ?? '', process.cwd());
         const terminal = process.stdout.isTTY ? { terminal: { version: line.version, command } } : {};

@@ -2,13 +2,14 @@
  * `cistern serve`: configuration, logger, mirror, signals. Resolves with the exit code when the process is to end: 0 after a
  * drain, 1 after a failure, 2 for a configuration that can't be used.
  */
+import { basename, relative } from 'node:path';
 import { type ProcessEvents, runUntilSignal } from '../app/lifecycle.ts';
 import type { Mirror } from '../app/mirror.ts';
 import type { Config } from '../config/config.ts';
 import { type LoadOptions, loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
+import { formatBytes, formatTable } from '../lib/format.ts';
 import { createLogger, type RootLogger } from '../log.ts';
-import { type BannerOptions, formatBanner } from './banner.ts';
 import { describeStartFailure } from './start-failure.ts';
 import { startWatchdog } from './watchdog.ts';
 
@@ -98,4 +99,34 @@ async function reload(options: LoadOptions, logger: RootLogger, starting: Promis
 function logFormatOf({ log }: Config, { terminal }: ServeOptions): 'json' | 'text' {
   if (log.format !== 'auto') return log.format;
   return terminal !== undefined ? 'text' : 'json';
+}
+
+interface BannerOptions {
+  readonly version: string;
+  /** At least one. */
+  readonly urls: readonly string[];
+  readonly config: Pick<Config, 'upstreams' | 'defaultUpstream' | 'offline' | 'store'>;
+  readonly cacheLimit: { readonly bytes: number; readonly reason: string };
+  /** How this user calls the command line: `cistern`. */
+  readonly command: string;
+}
+
+/** What a start on a terminal says when the mirror is ready: where it is, what it mirrors, and what to do next. */
+function formatBanner({ version, urls, config, cacheLimit, command }: BannerOptions): string {
+  const upstreams = [...config.upstreams.keys()].join(', ');
+  const limit = Number.isFinite(cacheLimit.bytes) ? `at most ${formatBytes(cacheLimit.bytes)}` : 'no limit';
+  const rows = [
+    ['address', urls.join(', ')],
+    ['upstreams', config.offline ? `${upstreams} (offline: none is asked)` : upstreams],
+    ['limit', `${limit} in ${config.store.path} (${cacheLimit.reason})`],
+    ['page', `${urls[0]}/`],
+    ['next', `${command} client docker`],
+  ];
+  return `\nCistern ${version} is ready. Ctrl-C ends it.\n\n${formatTable(rows.map(row => ['', ...row]))}\n`;
+}
+
+/** `script`: as Node was told it. An installed command is a link with its own name. */
+export function commandName(script: string, cwd: string): string {
+  if (basename(script) === 'cistern') return 'cistern';
+  return `node ${relative(cwd, script) || script}`;
 }

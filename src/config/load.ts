@@ -12,6 +12,7 @@ import { Findings } from './findings.ts';
 import { findOwnUpstreams, findSurprises, type Remark } from './hints/surprises.ts';
 import { ConfigError, formatPath, formatWarning, type Path } from './problem.ts';
 import { describeReadError, readReferencedFiles } from './referenced-file.ts';
+import { describeOldStorage, overlayRegistryEnvironment } from './registry-environment.ts';
 import type { ParsedFile } from './schema.ts';
 import { checkSchema } from './schema-check.ts';
 import { checkAccess } from './sections/access.ts';
@@ -52,7 +53,11 @@ export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<Loade
   const document = new ConfigDocument(named ?? defaultFile, text ?? '');
   if (document.tree === undefined) throw new ConfigError(document.problems);
 
-  const { tree, variables, warnings, ambiguous } = overlayEnvironment(document.tree, env);
+  const registry = overlayRegistryEnvironment(document.tree, env);
+  const overlay = overlayEnvironment(registry.tree, env);
+  const { tree, ambiguous } = overlay;
+  const variables = new Map([...registry.variables, ...overlay.variables]);
+  const warnings = [...registry.warnings, ...overlay.warnings];
   const findings = new Findings(document, tree, variables);
   const folder = text === undefined ? cwd : dirname(path);
   const baseOf = (setting: Path): string => (variables.has(formatPath(setting)) ? cwd : folder);
@@ -64,7 +69,8 @@ export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<Loade
   checkHosted(tree, findings);
   const files = await readReferencedFiles(tree, baseOf, findings);
   const proxy = readProxies(env, findings);
-  for (const { variable, message } of ambiguous) findings.reportVariable(variable, message);
+  for (const { variable, message } of [...ambiguous, ...registry.refused])
+    findings.reportVariable(variable, message);
   const problems = findings.list();
   if (parsed === undefined || problems.length > 0) throw new ConfigError(problems);
 
@@ -77,6 +83,7 @@ export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<Loade
     ...findOwnUpstreams(tree, config.http, loopback),
     ...warnAboutDefault(parsed, config),
     ...warnAboutFleet(config.fleet),
+    ...(await warnAboutOldStorage(config.store.path, variables)),
     ...[...config.upstreams.values()].flatMap(warnAboutCredentials),
   ];
   return {
@@ -152,6 +159,16 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
     metrics: { path: metrics.path, ...(metrics.listen === undefined ? {} : { listen: metrics.listen }) },
     log: parsed.log,
   };
+}
+
+/** Only where registry:2's own variable named the folder. */
+async function warnAboutOldStorage(
+  path: string,
+  variables: ReadonlyMap<string, string>,
+): Promise<readonly Remark[]> {
+  if (variables.get('store.path')?.startsWith('REGISTRY_') !== true) return [];
+  const message = await describeOldStorage(path);
+  return message === undefined ? [] : [[['store', 'path'], message]];
 }
 
 function warnAboutDefault(parsed: ParsedFile, { defaultUpstream, upstreams }: Config): readonly Remark[] {

@@ -5,9 +5,9 @@
 import { LRUCache } from 'lru-cache';
 import { algorithmOf, type Digest, digestOf } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
+import { isBlobChild } from '../oci/image-needs.ts';
 import {
   type Descriptor,
-  looksLikeManifest,
   maxManifestBytes,
   type ParsedManifest,
   parseManifest,
@@ -16,11 +16,9 @@ import {
 import { isManifestType, octetStream } from '../oci/media-type.ts';
 import type { BlobStore } from '../store/blobs/blob-store.ts';
 import type { HeldBlob } from '../store/blobs/held-blob.ts';
-import type { RepositoryRecord } from '../store/records/repository-record.ts';
 import { StoreError } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { BadBlobs, ContentEvents, ContentKind } from './bad-blobs.ts';
-import { ManifestTouches } from './manifest-touches.ts';
 
 const hotBytes = 32 * 1024 * 1024;
 /** What an entry costs beside its bytes: parsed descriptors. */
@@ -171,6 +169,82 @@ export class HotManifests {
   }
 }
 
+/** Up to so many are marked at once and each time; real images name fewer. */
+const touchSlice = 128;
+const touchEveryMs = 30_000;
+
+export interface ManifestTouchesOptions {
+  touch(digest: Digest): void;
+  /** A child that is in memory. */
+  peek(digest: Digest): ParsedManifest | undefined;
+  /** Milliseconds since the epoch. */
+  now(): number;
+}
+
+/**
+ * Marks what served manifests name as used, so that a base layer of many images doesn't look cold. A manifest that names many
+ * blobs is marked at most every 30 s and in slices, so that serving it costs others nothing.
+ */
+export class ManifestTouches {
+  readonly #options: ManifestTouchesOptions;
+  readonly #touchedAt = new WeakMap<ParsedManifest, number>();
+  readonly #waiting: Iterator<Digest>[] = [];
+
+  constructor(options: ManifestTouchesOptions) {
+    this.#options = options;
+  }
+
+  /** The config and the layers; of an index, the blobs that it lists, and those of its image children that are in memory. Synchronous for small ones. */
+  touch(manifest: ParsedManifest): void {
+    if (!this.#isDue(manifest)) return;
+    const digests = this.#digestsOf(manifest);
+    if (this.#touchSome(digests)) return;
+    this.#waiting.push(digests);
+    if (this.#waiting.length === 1) setImmediate(() => this.#goOn());
+  }
+
+  #goOn(): void {
+    const [digests] = this.#waiting;
+    if (digests === undefined) return;
+    if (this.#touchSome(digests)) this.#waiting.shift();
+    if (this.#waiting.length > 0) setImmediate(() => this.#goOn());
+  }
+
+  /** One slice. True: none is left. */
+  #touchSome(digests: Iterator<Digest>): boolean {
+    for (let count = 0; count < touchSlice; count += 1) {
+      const { done, value } = digests.next();
+      if (done === true) return true;
+      this.#options.touch(value);
+    }
+    return false;
+  }
+
+  #isDue(manifest: ParsedManifest): boolean {
+    if (manifest.layers.length + manifest.manifests.length < touchSlice) return true;
+    const nowMs = this.#options.now();
+    const ageMs = nowMs - (this.#touchedAt.get(manifest) ?? -Infinity);
+    if (ageMs >= 0 && ageMs < touchEveryMs) return false;
+    this.#touchedAt.set(manifest, nowMs);
+    return true;
+  }
+
+  *#digestsOf({ config, layers, manifests }: ParsedManifest): Generator<Digest, void, void> {
+    if (config !== undefined) yield config.digest;
+    for (const { digest } of layers) yield digest;
+    const seen = new Set<Digest>();
+    for (const named of manifests) {
+      const { digest } = named;
+      if (seen.has(digest)) continue;
+      seen.add(digest);
+      if (isBlobChild(named)) yield digest;
+      const child = this.#options.peek(digest);
+      if (child === undefined || child.kind !== 'image' || !this.#isDue(child)) continue;
+      yield* this.#digestsOf(child);
+    }
+  }
+}
+
 /**
  * The sizes that a repository's manifests give for their blobs. They answer a HEAD, and expose a source whose blob has
  * another length. Kept per repository: what one repository's manifest says is hidden from those who only see another.
@@ -208,65 +282,4 @@ export class DescriptorSizes {
   isChild(recordName: string, digest: Digest): boolean {
     return this.#children.peek(`${recordName}@${digest}`) !== undefined;
   }
-}
-
-/** What is asked of a held file or of one that is being filled. */
-export interface GuardedBytes {
-  readonly size: number;
-  read(into: Buffer, at: number): Promise<number>;
-}
-
-const maxKnown = 50_000;
-
-/**
- * Keeps manifests out of `/blobs/`: containerd asks there when `/manifests/` refuses, and keeps the wrong type for good. A
- * digest is a manifest when this repository knows it as one, or when its bytes say so. The bytes are looked at once.
- */
-export class ManifestGuard {
-  readonly #sizes: DescriptorSizes;
-  /** By what the bytes say; of small content only. */
-  readonly #isManifest = new LRUCache<Digest, boolean>({ max: maxKnown });
-
-  constructor(sizes: DescriptorSizes) {
-    this.#sizes = sizes;
-  }
-
-  /** This repository has it as a manifest, or one of its indexes names it as one. Looks at no bytes. */
-  isNamed(record: RepositoryRecord, digest: Digest): boolean {
-    if (record.manifest(digest) !== undefined) return true;
-    return this.#sizes.get(record.name, digest) === undefined && this.#sizes.isChild(record.name, digest);
-  }
-
-  /** What the bytes say; undefined: they must be looked at with `look`. */
-  known(record: RepositoryRecord, digest: Digest, size: number): boolean | undefined {
-    if (size > maxManifestBytes) return false;
-    const known = this.#isManifest.get(digest);
-    return known === true ? !this.#isLayer(record, digest) : known;
-  }
-
-  /** `bytes` are verified. Errors: those of `read`. */
-  async look(record: RepositoryRecord, digest: Digest, bytes: GuardedBytes): Promise<boolean> {
-    const known = this.known(record, digest, bytes.size);
-    if (known !== undefined) return known;
-    this.#isManifest.set(digest, await saysManifest(bytes));
-    return this.#isManifest.get(digest) === true && !this.#isLayer(record, digest);
-  }
-
-  /** A manifest of this repository names it as its config or layer: an artifact may contain manifests. */
-  #isLayer(record: RepositoryRecord, digest: Digest): boolean {
-    return this.#sizes.get(record.name, digest) !== undefined;
-  }
-}
-
-/** Most blobs are told by their first bytes, so only the others are read whole. */
-async function saysManifest({ size, read }: GuardedBytes): Promise<boolean> {
-  const bytes = Buffer.alloc(size);
-  const first = Math.min(size, 64);
-  for (let at = 0; at < size; ) {
-    const count = await read(at < first ? bytes.subarray(at, first) : bytes.subarray(at), at);
-    if (count === 0) return false;
-    at += count;
-    if (at === first && !/^\s*(?:\{|$)/.test(bytes.subarray(0, first).toString('latin1'))) return false;
-  }
-  return looksLikeManifest(bytes);
 }

@@ -1,17 +1,18 @@
 /**
- * The application: hot manifests first, then Koa with the access log outermost, the one error middleware, `/v2/`
+ * The application: hot manifests first, then Koa with the access log outermost, the one error middleware, the refusal of
+ * late requests and of those with two hosts, `/v2/`
  * (dispatched on the raw target, before the router) and the ops routes. `createOpsApp` has the ops routes alone.
  */
 import type { IncomingMessage, RequestListener } from 'node:http';
-import Koa from 'koa';
+import Koa, { type Middleware } from 'koa';
 import type { Access } from '../auth/access.ts';
-import { isApiTarget } from '../oci/endpoint.ts';
+import { isApiTarget, parseEndpoint } from '../oci/endpoint.ts';
+import { RegistryError } from '../oci/error.ts';
 import type { Directory } from '../registry/directory.ts';
 import { isPeerTarget } from '../registry/peer.ts';
 import type { RepositoryCatalog } from '../registry/registry.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
-import { admit, hasOneHost } from './admission.ts';
 import { answerStats, type StatsOptions } from './api/stats.ts';
 import { answerErrors } from './errors.ts';
 import { AccessLog, type AccessLogOptions, type AppState, clientAddressBehind } from './exchange.ts';
@@ -30,10 +31,10 @@ export interface OpsAppOptions extends OpsOptions {
   readonly stats?: StatsOptions | undefined;
   /** IP addresses and CIDR blocks whose `X-Forwarded-For` counts. */
   readonly trustedProxies?: readonly string[];
-  /** The request arrived during the drain: only ops routes answer it. Absent: none does. */
-  readonly isLate?: (request: IncomingMessage) => boolean;
+  /** Requests that arrived during the drain: only ops routes answer them. Absent: there are none. */
+  readonly late?: Pick<WeakSet<IncomingMessage>, 'has'>;
   /** Hears of each answer with the client's address, which is no metric label. */
-  readonly onClient?: AccessLogOptions['onClient'];
+  readonly clients?: AccessLogOptions['clients'];
 }
 
 export interface AppOptions extends OpsAppOptions {
@@ -68,19 +69,19 @@ export function createOpsApp(options: OpsAppOptions): RequestListener {
   return addOps(createKoa(openLog(options), options), options);
 }
 
-function openLog({ observer, logger, accessLog, trustedProxies = [], onClient }: OpsAppOptions): AccessLog {
+function openLog({ observer, logger, accessLog, trustedProxies = [], clients }: OpsAppOptions): AccessLog {
   const clientAddress = clientAddressBehind(trustedProxies);
-  return new AccessLog({ observer, logger, write: accessLog, clientAddress, ...(onClient && { onClient }) });
+  return new AccessLog({ observer, logger, write: accessLog, clientAddress, ...(clients && { clients }) });
 }
 
 function createKoa(log: AccessLog, options: OpsAppOptions): Koa<AppState> {
-  const { logger, isLate } = options;
+  const { logger, late } = options;
   const app = new Koa<AppState>();
   // Of broken connections alone: `answerErrors` catches every other error.
   app.on('error', (error: unknown) => logger.debug('connection error', { error }));
   app.use(log.middleware);
   app.use(answerErrors(logger));
-  app.use(admit({ opsPaths: opsPathsOf(options), ...(isLate && { isLate }) }));
+  app.use(admit({ opsPaths: opsPathsOf(options), ...(late && { late }) }));
   return app;
 }
 
@@ -94,4 +95,54 @@ function addOps(app: Koa<AppState>, options: OpsAppOptions): RequestListener {
   const paths = opsPathsOf(options);
   app.use(context => refuseOther(context, paths));
   return app.callback();
+}
+
+interface AdmissionOptions {
+  readonly late?: OpsAppOptions['late'];
+  /** Answered during the drain too. */
+  readonly opsPaths: ReadonlySet<string>;
+}
+
+/**
+ * What is refused before any route looks at it: a request with two Host headers (RFC 9112 3.2: a proxy in front may have
+ * gone by the other one), and a late request, which arrived during the drain.
+ * Errors: UNSUPPORTED (400) for two Host headers; for a late request UNAVAILABLE, of a blob BLOB_UNKNOWN.
+ */
+function admit({ late, opsPaths }: AdmissionOptions): Middleware<AppState> {
+  return (context, next) => {
+    if (!hasOneHost(context.req)) {
+      throw new RegistryError('UNSUPPORTED', {
+        status: 400,
+        message: 'the request has more than one Host header',
+      });
+    }
+    if (late?.has(context.req) === true && !opsPaths.has(context.path)) throw refuseLate(context.req);
+    return next();
+  };
+}
+
+/** None counts as one: that is decided where the host matters. Node itself keeps the first and drops the others. */
+function hasOneHost({ rawHeaders }: Pick<IncomingMessage, 'rawHeaders'>): boolean {
+  let count = 0;
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at];
+    if (name?.length === 4 && name.toLowerCase() === 'host') count += 1;
+  }
+  return count <= 1;
+}
+
+/** A blob's 404 sends dockerd to its next source at once; it would ask for a 5xx again for a minute. */
+function refuseLate({ method = '', url = '' }: IncomingMessage): RegistryError {
+  const message = 'this mirror is stopping and takes no new requests';
+  const isBlob = isApiTarget(url) && kindOf(method, url) === 'blob';
+  return new RegistryError(isBlob ? 'BLOB_UNKNOWN' : 'UNAVAILABLE', { message });
+}
+
+function kindOf(method: string, url: string): string | undefined {
+  try {
+    return parseEndpoint(method, url).endpoint.kind;
+  } catch (error) {
+    if (error instanceof RegistryError) return undefined; // refused as any other request
+    throw error;
+  }
 }

@@ -194,7 +194,7 @@ export interface AccessLogOptions {
   readonly write: boolean;
   readonly clientAddress: ClientAddress;
   /** Hears of each answer with the client's address. */
-  readonly onClient?: (client: string, end: RequestEnd) => void;
+  readonly clients?: { note(client: string, end: RequestEnd): void };
 }
 
 /** In characters. A request line may have 16 KiB. */
@@ -216,13 +216,13 @@ export class AccessLog {
 
   /** `client`: the client's address. */
   open(request: IncomingMessage, response: ServerResponse, client = this.clientAddress(request)): Exchange {
-    const { observer, logger, write, onClient } = this.#options;
+    const { observer, logger, write, clients } = this.#options;
     const exchange = new Exchange(response);
     exchange.client = client;
     response.once('close', () => {
       const end = exchange.end(request);
       observer.requestEnded(end);
-      if (client !== undefined) onClient?.(client, end);
+      if (client !== undefined) clients?.note(client, end);
       if (write) writeLine(logger, exchange, end, request, response);
     });
     return exchange;

@@ -1,4 +1,4 @@
-/** Runs so many at once (p-limit); the others wait in line. A caller may leave the line, and the line may have a bound. */
+/** Runs so many at once (p-limit); the others wait in line. The line may have a bound. */
 import pLimit from 'p-limit';
 
 export interface LimitOptions {
@@ -31,23 +31,5 @@ export class Limit {
     } finally {
       this.#admitted -= 1;
     }
-  }
-
-  /** Waits for a place; the answer gives it back, idempotent. Errors: the signal's reason; `LimitExceeded`. */
-  acquire(signal: AbortSignal): Promise<() => void> {
-    return new Promise((resolve, reject) => {
-      if (signal.aborted) return reject(signal.reason);
-      const onAbort = (): void => reject(signal.reason);
-      signal.addEventListener('abort', onAbort, { once: true });
-      this.run(
-        () =>
-          new Promise<void>(release => {
-            signal.removeEventListener('abort', onAbort);
-            // p-limit can't withdraw a queued job: the place of a caller who left is given back at once
-            if (signal.aborted) return release();
-            resolve(release);
-          }),
-      ).catch(reject);
-    });
   }
 }

@@ -2,7 +2,7 @@
  * Long work of the main thread in slices, so that requests which come meanwhile wait a few milliseconds and not for all of it:
  *
  *     const slice = new TimeSlice();
- *     for (…) { …; if (slice.isOver) await slice.next(); }
+ *     for (…) { …; if (slice.isOver) await slice.next(); }     // or, where each step waits anyway: await slice.pause();
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
@@ -15,6 +15,11 @@ export class TimeSlice {
   /** Cheap, though not free: ask after each few hundred steps, never after more than a millisecond of work. */
   get isOver(): boolean {
     return performance.now() >= this.#endsAtMs;
+  }
+
+  /** `next`, when the slice is over. */
+  async pause(): Promise<void> {
+    if (this.isOver) await this.next();
   }
 
   /** Resolves in a later turn of the event loop, when what waited has had its turn. */

@@ -2,6 +2,7 @@
  * The one walk over manifest graphs: from roots to all manifests below them, each read once however often it is named, in
  * turns of a few milliseconds, and within limits (docs/behaviour.md, "Limits"). What lies beyond the limits counts as not held.
  */
+import { TimeSlice } from '../lib/time-slice.ts';
 import type { Digest } from './digest.ts';
 import { isBlobChild } from './image-needs.ts';
 import type { ParsedManifest } from './manifest.ts';
@@ -13,8 +14,6 @@ export const walkLimits = {
   /** Configs, layers and children that the manifests name, counted as often as they are named. */
   descriptors: 500_000,
 } as const;
-
-const turnMs = 10;
 
 interface NamedManifest {
   readonly digest: Digest;
@@ -32,14 +31,14 @@ export async function* walkManifests<Found extends { readonly parsed: ParsedMani
   roots: Iterable<NamedManifest>,
   read: (named: NamedManifest) => Promise<Found | undefined>,
 ): AsyncGenerator<VisitedManifest<Found>, void, void> {
-  const turns = new Turns();
+  const slice = new TimeSlice();
   const seen = new Set<Digest>();
   const budget = new WalkBudget();
   let level: NamedManifest[] = [...roots];
   for (let depth = 0; level.length > 0; depth += 1) {
     const below: NamedManifest[] = [];
     for (const named of level) {
-      await turns.pause();
+      await slice.pause();
       if (seen.has(named.digest)) continue;
       seen.add(named.digest);
       const found = depth <= walkLimits.depth && budget.hasRoom ? await read(named) : undefined;
@@ -71,16 +70,5 @@ export class WalkBudget {
     this.#manifests -= 1;
     this.#descriptors -= count;
     return true;
-  }
-}
-
-/** Lets other requests run after each few milliseconds of work. */
-export class Turns {
-  #endsAt = performance.now() + turnMs;
-
-  async pause(): Promise<void> {
-    if (performance.now() < this.#endsAt) return;
-    await new Promise(resolve => setImmediate(resolve));
-    this.#endsAt = performance.now() + turnMs;
   }
 }

@@ -78,7 +78,7 @@ export class Directory {
         ? undefined
         : this.#byHost.get(canonicalHost(options.defaultUpstream));
     if (options.defaultUpstream !== undefined && this.#default === undefined)
-      throw new Error(`expected default_upstream to be configured, got ${options.defaultUpstream}`);
+      throw new Error(`default_upstream ${options.defaultUpstream} is not configured`);
     this.#hosted = options.hosted;
     this.#isHosted = hostRepositories(options.hosted?.patterns ?? []);
   }

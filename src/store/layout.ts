@@ -26,7 +26,7 @@ import { mkdir, rename, writeFile } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { algorithmOf, type Digest, hexOf, isDigest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
-import { isOdd, moveOdd, readRegular } from './regular-file.ts';
+import { isOdd, moveOdd, readRegular } from './disk-files.ts';
 import { StoreError } from './store-error.ts';
 
 const layoutVersion = 1;

@@ -34,15 +34,14 @@ describeRegistryReader('CachedRegistry', async upstream => {
     logger,
     now,
     files: {
-      freeBytes: () => store.freeBytes(),
-      writtenBytes: () => downloads.heldBytes,
+      disk: { freeBytes: () => store.freeBytes() },
+      downloads,
       unlinkBlob: digest => store.remove(digest),
       unlinkPartial: digest => removePartial({ layout, observer }, digest),
       mayEvict: () => true,
       findPartial: () => Promise.resolve(undefined),
       recordBytes: () => records.bytes,
       unusedRecords: () => ({ isNextBefore: () => false, removeNext: async () => 0, end: () => {} }),
-      isActive: digest => downloads.isActive(digest),
     },
   });
   await capacity.scanned();

@@ -35,15 +35,14 @@ class Disk {
       logger,
       now,
       files: {
-        freeBytes: () => Promise.resolve({ free: 1e9, total: 2e9 }),
-        writtenBytes: () => 0,
+        disk: { freeBytes: () => Promise.resolve({ free: 1e9, total: 2e9 }) },
+        downloads: { heldBytes: 0, isActive: () => false },
         unlinkBlob: digest => this.#unlink(digest),
         unlinkPartial: () => Promise.resolve(0),
         mayEvict: digest => ![...this.pinned].some(n => blob(n) === digest),
         findPartial: () => Promise.resolve(undefined),
         recordBytes: () => 0,
         unusedRecords: () => ({ isNextBefore: () => false, removeNext: async () => 0, end: () => {} }),
-        isActive: () => false,
       },
     });
   }

@@ -93,7 +93,7 @@ test('evict: a blob by its digest, a manifest not; what is being downloaded stay
   expect(again).toEqual({
     code: 1,
     stdout: '',
-    stderr: `error: ${layer} is not held\nerror: expected the digest of a blob, got that of a manifest: evict it as ${hub}/app@${image.digest}\n`,
+    stderr: `error: ${layer} is not held\nerror: this is the digest of a manifest and not of a blob: evict it as ${hub}/app@${image.digest}\n`,
   });
 
   await get(mirror.url, '/v2/library/running/manifests/latest');

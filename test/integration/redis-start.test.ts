@@ -134,7 +134,7 @@ const flaws: readonly Flaw[] = [
   },
   {
     name: 'holds foreign data',
-    problem: /Redis holds foreign data: expected cistern:\{0123456789abcdef\}:size to be a hash, got a set/,
+    problem: /Redis holds foreign data: cistern:\{0123456789abcdef\}:size is a set and not a hash/,
     prepare: async () => {
       const redis = await startRedis();
       await redis.client().sadd(`cistern:{${id}}:size`, 'theirs');

@@ -22,6 +22,9 @@ const requirements = {
   skopeo: () => onPath('skopeo'),
   nginx: () => onPath('nginx'),
   openssl: () => onPath('openssl'),
+  curl: () => onPath('curl'),
+  apache2: () => onPath('apache2'),
+  slapd: () => onPath('slapd') && onPath('slapadd'),
   /** Can make system calls of another process fail. */
   strace: () => hasCapability(19) && succeeds('strace', ['-o', '/dev/null', 'true']),
   /** Can take Debian packages apart and get them. */
@@ -42,6 +45,14 @@ const requirements = {
   go: () => onPath('go'),
   /** Go, and modules for it: from its proxy, or from the cache. Optional everywhere. */
   'go-modules': () => onPath('go') && succeeds('go', ['list', '-m', 'helm.sh/helm/v3@v3.21.4']),
+  /** Go, and the OCI conformance program: from the module proxy, or from the cache. Optional everywhere. */
+  conformance: () =>
+    onPath('go') &&
+    succeeds('go', [
+      'list',
+      '-m',
+      'github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111',
+    ]),
 } as const satisfies Record<string, () => boolean>;
 
 export type Requirement = keyof typeof requirements;

@@ -71,7 +71,7 @@ export async function serveApp(options: ServedAppOptions = {}): Promise<ServedAp
   });
   const late = new WeakSet<IncomingMessage>();
   const handle = createApp({
-    isLate: request => late.has(request),
+    late,
     directory: {
       hostedPatterns: directory.hostedPatterns,
       find: (name, ns, host) => {

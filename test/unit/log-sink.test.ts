@@ -1,6 +1,6 @@
 /** Where the log goes: in order, whole, and never what keeps a process from ending. */
 import { expect, test } from 'vitest';
-import { LineSink } from '../../src/log-sink.ts';
+import { LineSink } from '../../src/log.ts';
 
 function refuse(code: string): never {
   throw Object.assign(new Error(code), { code });

@@ -6,8 +6,8 @@
 
 import type { ContentEvents, RecentMismatches } from '../../content/bad-blobs.ts';
 import type { BlobCheck } from '../../content/blob-checks.ts';
-import { type HeldFiles, HeldReader } from '../../content/held-files.ts';
-import type { DescriptorSizes, ManifestGuard } from '../../content/hot-manifests.ts';
+import { type HeldFiles, HeldReader, type ManifestGuard } from '../../content/held-files.ts';
+import type { DescriptorSizes } from '../../content/hot-manifests.ts';
 import { waitFor } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';

@@ -3,7 +3,8 @@
  * has no room. A client that joins another client's download needs a link first. A closed range fetches its own bytes only;
  * one that reaches the last byte, and any range of a small blob, is verified first and takes the whole download.
  */
-import type { DescriptorSizes, ManifestGuard } from '../../content/hot-manifests.ts';
+import type { ManifestGuard } from '../../content/held-files.ts';
+import type { DescriptorSizes } from '../../content/hot-manifests.ts';
 import { waitFor } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { maxManifestBytes } from '../../oci/manifest.ts';
@@ -21,8 +22,7 @@ import type { Downloads } from '../download/downloads.ts';
 import { SourceList } from '../download/resume.ts';
 import type { RangeRequest } from '../download/waiters.ts';
 import { type ClosedRange, firstOf, isClosed, needsWhole } from './asked-range.ts';
-import { awaitFirstByte } from './first-byte.ts';
-import { FollowerReader, wrongBytes } from './follower-reader.ts';
+import { awaitFirstByte, FollowerReader, wrongBytes } from './follower-reader.ts';
 import type { HeldSizes } from './held-sizes.ts';
 import type { Passthrough } from './passthrough.ts';
 import { refuseManifest } from './small-passthrough.ts';
@@ -165,8 +165,11 @@ export class ColdBlob {
     const reader = opened.follow();
     try {
       return await guard.look(record, digest, { size, read: (into, at) => reader.read(into, at) });
-    } catch {
-      return undefined; // no room, wrong bytes, an end without all bytes: the client's own reader meets the same
+    } catch (error) {
+      const isOfBytes =
+        error instanceof NoRoomError || error instanceof MismatchError || error instanceof StoreError;
+      if (!isOfBytes) throw error;
+      return undefined; // the client's own reader meets the same and knows what to do
     } finally {
       await reader.close();
     }

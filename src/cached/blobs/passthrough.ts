@@ -17,8 +17,7 @@ import type { Transfer } from '../download/reserved-room.ts';
 import { resumeTransfer, SourceList, type TransferPolicy } from '../download/resume.ts';
 import { OwnQueue } from '../download/waiters.ts';
 import type { ClosedRange } from './asked-range.ts';
-import { FirstByteClock, silent } from './first-byte.ts';
-import { PassthroughReader, wrongBytes } from './follower-reader.ts';
+import { FirstByteClock, PassthroughReader, silent, wrongBytes } from './follower-reader.ts';
 
 export interface PassthroughOptions {
   readonly policy: TransferPolicy & { readonly firstByteMs: number };

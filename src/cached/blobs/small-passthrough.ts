@@ -2,7 +2,7 @@
  * A blob that is passed through, and small enough to be a manifest: its first bytes tell it of most, and what may be a manifest is read into
  * memory before a byte goes out, because no manifest is served under `/blobs/`.
  */
-import type { ManifestGuard } from '../../content/hot-manifests.ts';
+import type { ManifestGuard } from '../../content/held-files.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { maxManifestBytes } from '../../oci/manifest.ts';
 import type { BlobAnswer, BlobReader } from '../../registry/registry.ts';

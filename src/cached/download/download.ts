@@ -13,10 +13,14 @@ import { MismatchError, StoreError } from '../../store/store-error.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Observer } from '../../telemetry/observer.ts';
 import { type FetchRequest, GapFetcher } from './gap-fetcher.ts';
-import { fetchWhole } from './parallel-transfer.ts';
+import { ParallelTransfer } from './parallel-transfer.ts';
 import { ReservedRoom, type Transfer, TransferHandoff } from './reserved-room.ts';
 import type { SourceList, TransferPolicy } from './resume.ts';
 import { DownloadPriority, OwnQueue, RangeRequest, Waiters } from './waiters.ts';
+
+/** Less than that, or from a source that is nearer, comes as fast by one transfer. */
+const minSeveralBytes = 32 * 1024 * 1024;
+const minRoundTripMs = 5;
 
 export interface DownloadOptions {
   readonly digest: Digest;
@@ -201,7 +205,9 @@ export class Download {
     let hasEarlierBytes = ingest.heldBytes > 0;
     ingest.hashFront();
     for (let tries = 1; ; tries += 1) {
-      if (!(await fetchWhole(ingest, fetcher, request, now))) return ingest.overflow();
+      const isSeveral = isWorthSeveral(sources.current(), (ingest.size ?? 0) - ingest.heldBytes);
+      const hasRoom = !isSeveral || (await new ParallelTransfer(fetcher, request, now).run());
+      if (!hasRoom || !(await fetcher.fetch(request))) return ingest.overflow();
       const size = ingest.size ?? ingest.gapFrom(0).start;
       ingest.setSize(size);
       // a partial that was whole, and a blob without a byte, have taken no room yet
@@ -270,4 +276,10 @@ export class Download {
     if (!this.#hadClient || this.#ingest?.followers !== 0) return;
     this.#abandon.abort(new Error('the last client has left'));
   }
+}
+
+/** Whether several transfers at once (parallel-transfer.ts) may bring what is missing. */
+function isWorthSeveral(source: BlobSource, missingBytes: number): boolean {
+  const isFar = (source.roundTripMs?.() ?? 0) >= minRoundTripMs;
+  return missingBytes >= minSeveralBytes && isFar && source.parallel !== false;
 }

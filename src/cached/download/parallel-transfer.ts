@@ -3,34 +3,15 @@
  * parallel transfers take pieces that never overlap, the earliest first, and ask where the first redirect led. When one of
  * them fails, a single transfer takes over what is left.
  */
-import type { BlobSource, OpenedSource } from '../../registry/registry.ts';
+import { wrapSource } from '../../registry/origin.ts';
+import type { BlobSource } from '../../registry/registry.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
-import type { Ingest } from '../../store/ingest/ingest.ts';
 import type { FetchRequest, GapFetcher } from './gap-fetcher.ts';
 import { SourceList } from './resume.ts';
 
-const minBytes = 32 * 1024 * 1024;
-const minRoundTripMs = 5;
 const pieceBytes = 16 * 1024 * 1024;
 
-/** Resolves when all of it is on disk. False: no room. Errors: as `GapFetcher.fetch`. */
-export async function fetchWhole(
-  ingest: Ingest,
-  fetcher: GapFetcher,
-  request: FetchRequest,
-  now: () => number,
-): Promise<boolean> {
-  const source = request.sources.current();
-  const isLarge = (ingest.size ?? 0) - ingest.heldBytes >= minBytes;
-  const isFar = (source.roundTripMs?.() ?? 0) >= minRoundTripMs;
-  if (isLarge && isFar && source.parallel !== false) {
-    const hasRoom = await new ParallelTransfer(fetcher, request, new RedirectedSource(source), now).run();
-    if (!hasRoom) return false;
-  }
-  return fetcher.fetch(request);
-}
-
-class ParallelTransfer {
+export class ParallelTransfer {
   readonly #fetcher: GapFetcher;
   readonly #request: FetchRequest;
   readonly #source: BlobSource;
@@ -41,9 +22,9 @@ class ParallelTransfer {
   #hasRoom = true;
   #failure: unknown;
 
-  constructor(fetcher: GapFetcher, request: FetchRequest, source: BlobSource, now: () => number) {
+  constructor(fetcher: GapFetcher, request: FetchRequest, now: () => number) {
     this.#fetcher = fetcher;
-    this.#source = source;
+    this.#source = askRedirected(request.sources.current());
     this.#count = new ConnectionCount(now);
     const signal = AbortSignal.any([request.signal, this.#stop.signal]);
     this.#request = { ...request, signal, onBytes: bytes => this.#adjust(this.#count.arrived(bytes)) };
@@ -83,34 +64,26 @@ class ParallelTransfer {
   }
 }
 
-/** A source that is asked where its first redirect led, as long as that is answered. */
-class RedirectedSource implements BlobSource {
-  readonly upstream: string;
-  readonly repository: string;
-  readonly #source: BlobSource;
-  #target: URL | undefined;
-
-  constructor(source: BlobSource) {
-    this.#source = source;
-    this.upstream = source.upstream;
-    this.repository = source.repository;
-  }
-
-  async open(offset: number, options: Parameters<BlobSource['open']>[1]): Promise<OpenedSource> {
-    const target = this.#target;
-    if (target !== undefined) {
-      try {
-        return await this.#source.open(offset, { ...options, target });
-      } catch (error) {
-        options.signal.throwIfAborted();
-        if (!(error instanceof UpstreamError)) throw error;
-        if (this.#target === target) this.#target = undefined; // its signature has expired, or was good for one request
+/** Asked where its first redirect led, as long as that is answered. */
+function askRedirected(source: BlobSource): BlobSource {
+  let known: URL | undefined;
+  return wrapSource(source, inner => ({
+    open: async (offset, options) => {
+      const target = known;
+      if (target !== undefined) {
+        try {
+          return await inner.open(offset, { ...options, target });
+        } catch (error) {
+          options.signal.throwIfAborted();
+          if (!(error instanceof UpstreamError)) throw error;
+          if (known === target) known = undefined; // its signature has expired, or was good for one request
+        }
       }
-    }
-    const opened = await this.#source.open(offset, options);
-    this.#target ??= opened.target;
-    return opened;
-  }
+      const opened = await inner.open(offset, options);
+      known ??= opened.target;
+      return opened;
+    },
+  }));
 }
 
 export interface Pace {

@@ -10,8 +10,7 @@ import { sortTags } from '../../registry/sort-tags.ts';
 import type { ListFiles } from '../../store/records/list-files.ts';
 import type { TagPolicy } from '../manifests/freshness.ts';
 import { createListMemory, HeldLists, type KeptLists, type ListMemory } from './held-lists.ts';
-import { PageTrail } from './page-trail.ts';
-import { type GatheringLimits, gatherPages, longListTtlMs, tooSlow } from './paginate.ts';
+import { type GatheringLimits, gatherPages, longListTtlMs, PageTrail, tooSlow } from './paginate.ts';
 
 /** A page that was passed through counts as `whole`. */
 export interface HeldTags {

@@ -16,11 +16,16 @@ import {
   clientNames,
   type MirrorForClients,
 } from './client-setup.ts';
-import { setUpContainerd, setUpK3s, setUpKind, setUpNerdctl } from './containerd-k3s-kind.ts';
+import {
+  setUpContainerd,
+  setUpK3s,
+  setUpKind,
+  setUpNerdctl,
+  setUpTalos,
+} from './containerd-k3s-kind-talos.ts';
 import { setUpBuildkit, setUpDocker } from './docker-buildkit.ts';
 import { describeForClients, findMirrorUrl, type NetworkInterfaces } from './mirror-url.ts';
 import { setUpCrio, setUpPodman } from './podman-crio.ts';
-import { setUpTalos } from './talos.ts';
 
 export interface ClientOptions extends LoadOptions {
   /** One of `clientNames`. */

@@ -53,6 +53,16 @@ export function createAdminApp({
       answer(context, await admin[command](image, context.state.exchange.signal));
     });
   }
+  router.post('/api/v1/import', async context => {
+    const { from, fromUrl, into } = await readJsonObject(context.req, context.res);
+    if (typeof from !== 'string') throw badRequest('the request body names no folder');
+    const request = {
+      from,
+      ...(typeof fromUrl === 'string' && { fromUrl }),
+      ...(typeof into === 'string' && { into }),
+    };
+    answer(context, await admin.importFolder(request, context.state.exchange.signal));
+  });
   router.post('/api/v1/repair', async context => {
     const { repository } = await readJsonObject(context.req, context.res);
     const name = typeof repository === 'string' ? repository : undefined;

@@ -3,7 +3,7 @@
  * handled one per turn of the event loop, and above 16 unanswered ones a connection is read no further, so that no client
  * keeps the others waiting. While draining, new requests are late: they don't prolong the drain.
  */
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { setImmediate as turn } from 'node:timers/promises';
 
@@ -67,7 +67,13 @@ export class Connections {
     this.#max = max;
   }
 
-  /** For `connection` of every server. */
+  /** A client gets `100 Continue` only when a route reads the body. */
+  serve(server: Server): void {
+    server.on('connection', (socket: Socket) => this.accept(socket));
+    for (const event of ['request', 'checkContinue'])
+      server.on(event, (request, response) => this.handle(request, response));
+  }
+
   accept(socket: Socket): void {
     if (this.#open.size >= this.#max) {
       this.#options.onRefused?.(socket);
@@ -87,7 +93,6 @@ export class Connections {
     });
   }
 
-  /** For `request` and `checkContinue`: a client gets `100 Continue` only when a route reads the body. */
   handle(request: IncomingMessage, response: ServerResponse): void {
     const { socket } = request;
     if (this.#draining) response.setHeader('Connection', 'close');

@@ -130,9 +130,7 @@ async function openServer(
     requestTimeout: 0, // node's 300 s would end long transfers
     requireHostHeader: false, // answered by `v2/dispatch.ts`, as JSON
   });
-  server.on('connection', (socket: Socket) => connections.accept(socket));
-  server.on('request', (request, response) => connections.handle(request, response));
-  server.on('checkContinue', (request, response) => connections.handle(request, response));
+  connections.serve(server);
   const refused = new WeakSet<object>();
   server.on('clientError', (error: ParserError, socket: Socket) => {
     if (refused.has(socket)) return; // more of the same bytes while the answer is being sent

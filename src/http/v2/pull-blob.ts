@@ -110,7 +110,7 @@ async function sendParts(
   const joined = joinSpans(spans);
   const [firstSpan] = spans;
   const firstJoined = joined.find(({ end }) => firstSpan !== undefined && firstSpan.end <= end);
-  if (firstJoined === undefined) throw new Error('expected a span, got none');
+  if (firstJoined === undefined) throw new Error('there is no span to send');
   const first = await open(firstJoined); // a blob that is not there is an ordinary error answer
   const reader = new MultipartReader({
     spans,
@@ -148,7 +148,7 @@ function setBodyHead(context: AppContext, bytes: number | undefined): void {
 function setSpan(context: AppContext, answer: BlobAnswer): void {
   const { start, end, size, partial } = answer;
   if (end === undefined && start > 0) {
-    throw new Error(`expected a range with an end, got one from ${start} on`); // a 206 must name its last byte
+    throw new Error(`the range from ${start} on has no end`); // a 206 must name its last byte
   }
   if (partial && end !== undefined) {
     context.status = 206;

@@ -88,7 +88,7 @@ export class RedisEntries {
       const type = String(await this.#redis.call('type', key));
       const expected = Object.entries(types).find(([known]) => known === name)?.[1];
       if (type !== 'none' && type !== expected)
-        throw new Error(`Redis holds foreign data: expected ${key} to be a ${expected}, got a ${type}`);
+        throw new Error(`Redis holds foreign data: ${key} is a ${type} and not a ${expected}`);
     }
     await this.counts();
   }

@@ -155,7 +155,7 @@ export async function reconcile(options: ReconciliationOptions): Promise<Reconci
     if (before === undefined || changes.removals > 0) continue;
     const { lastUses, sizes } = await index.settle(bytes);
     if (lastUses === count && sizes === count) return { dropped, put: sent.blobs };
-    throw new Error(`expected ${count} blobs in Redis, got ${lastUses} last uses and ${sizes} sizes`);
+    throw new Error(`Redis holds ${lastUses} last uses and ${sizes} sizes of ${count} blobs`);
   }
   throw new Error(`blobs came and went during each of ${maxAttempts} attempts`);
 }

@@ -6,9 +6,8 @@ import { constants, type Stats } from 'node:fs';
 import { type FileHandle, lstat, open, readdir, statfs, unlink, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { algorithmOf, type Digest, digestOf, isDigest } from '../../oci/digest.ts';
-import { renameDurably, syncFolder, writeDurably } from '../durable.ts';
+import { isOdd, moveOdd, renameDurably, syncFolder, writeDurably } from '../disk-files.ts';
 import type { StoreLayout } from '../layout.ts';
-import { isOdd, moveOdd } from '../regular-file.ts';
 import {
   guardDisk,
   ignoreMissing,

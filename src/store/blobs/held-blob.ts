@@ -1,9 +1,11 @@
 /**
  * One held file, open for reading: a `BlobReader` of the registry contract. It costs one open, one fstat, and one read per buffer.
- * A blob that is evicted meanwhile stays readable through this handle.
+ * A blob that is evicted meanwhile stays readable through this handle. And what a held file's times say, written late and together.
  */
 import type { Stats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
+import type { Digest } from '../../oci/digest.ts';
+import type { Logger } from '../../telemetry/logger.ts';
 import { guardDisk, StoreError, type StoreObserver } from '../store-error.ts';
 
 const largestBufferBytes = 512 * 1024;
@@ -113,7 +115,7 @@ export class HeldBlob {
 
   #truncated(at: number): StoreError {
     this.#observer.storeError('read');
-    return new StoreError('read', 'TRUNCATED', `expected a file of ${this.size} bytes, got its end at ${at}`);
+    return new StoreError('read', 'TRUNCATED', `the file ends at ${at} instead of ${this.size}`);
   }
 }
 
@@ -157,4 +159,83 @@ export function verifiedMsOf({ atimeMs, birthtimeMs }: FileTimes): number {
 /** The atime that marks it, in seconds as `utimes` takes them. */
 export function markSeconds(verifiedMs: number): number {
   return Math.floor(verifiedMs / 1000) + markMs / 1000;
+}
+
+export interface LastUseWriterOptions {
+  readonly store: {
+    setLastUse(digest: Digest, ms: number): Promise<void>;
+    setVerified(digest: Digest, ms: number): Promise<void>;
+  };
+  readonly lru: { touch(digest: Digest): void };
+  readonly logger: Logger;
+  /** Milliseconds since the epoch. */
+  now(): number;
+}
+
+const everyMs = 30_000;
+const filesAtOnce = 4;
+
+/**
+ * Writes the last use and the last verification of blobs to the times of their files, from which a lost LRU index is rebuilt. Both are
+ * collected and written every 30 s, a few files at a time, so a hit costs no disk write.
+ */
+export class LastUseWriter {
+  readonly #options: LastUseWriterOptions;
+  readonly #timer: NodeJS.Timeout;
+  #touched = new Map<Digest, number>();
+  #verified = new Map<Digest, number>();
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(options: LastUseWriterOptions) {
+    this.#options = options;
+    this.#timer = setInterval(() => void this.flush(), everyMs).unref();
+  }
+
+  /** In the LRU index at once. Synchronous, no I/O. It may be handed on by itself. */
+  readonly touch = (digest: Digest): void => {
+    this.#options.lru.touch(digest);
+    this.#touched.set(digest, this.#options.now());
+  };
+
+  /** Its bytes were just compared with its digest. Synchronous, no I/O. */
+  verified(digest: Digest): void {
+    this.#verified.set(digest, this.#options.now());
+  }
+
+  /** Resolves when everything noted so far is written. Never throws. */
+  flush(): Promise<void> {
+    const { store } = this.#options;
+    const touched = this.#touched;
+    const verified = this.#verified;
+    this.#touched = new Map();
+    this.#verified = new Map();
+    this.#running = this.#running
+      .then(() => this.#write(touched, 'last uses', (digest, ms) => store.setLastUse(digest, ms)))
+      .then(() => this.#write(verified, 'verifications', (digest, ms) => store.setVerified(digest, ms)));
+    return this.#running;
+  }
+
+  /** Idempotent. */
+  close(): Promise<void> {
+    clearInterval(this.#timer);
+    return this.flush();
+  }
+
+  async #write(
+    times: ReadonlyMap<Digest, number>,
+    what: string,
+    set: (digest: Digest, ms: number) => Promise<void>,
+  ): Promise<void> {
+    let failed = 0;
+    const left = times.entries();
+    const write = async () => {
+      for (const [digest, ms] of left) {
+        await set(digest, ms).catch(() => {
+          failed += 1; // the store reports each; here they make one log line
+        });
+      }
+    };
+    await Promise.all(Array.from({ length: filesAtOnce }, write));
+    if (failed > 0) this.#options.logger.warn(`${what} could not be written`, { failed, of: times.size });
+  }
 }

@@ -9,9 +9,8 @@ import { type FileHandle, link, lstat, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setImmediate as nextTick } from 'node:timers/promises';
 import { formatChecksummedLine, parseChecksummedLine } from '../checksummed-line.ts';
-import { makeFolder, syncFolder, writeDurably } from '../durable.ts';
+import { makeFolder, openRegular, readRegular, syncFolder, writeDurably } from '../disk-files.ts';
 import type { StoreLayout } from '../layout.ts';
-import { openRegular, readRegular } from '../regular-file.ts';
 import { guardDisk, ignoreMissing, StoreError, type StoreObserver } from '../store-error.ts';
 
 export interface LogLines {

@@ -4,8 +4,8 @@
  */
 import { constants } from 'node:fs';
 import { parseChecksummedLine } from '../checksummed-line.ts';
+import { openRegular } from '../disk-files.ts';
 import type { StoreLayout } from '../layout.ts';
-import { openRegular } from '../regular-file.ts';
 
 export interface SalvagedLog {
   /** Of the right lines, in order. */

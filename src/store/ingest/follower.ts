@@ -177,11 +177,7 @@ export class IngestUsers {
 
 /** The file was cut from outside. A count of 0 would mean the end of the blob. */
 function truncated(at: number, limit: number): StoreError {
-  return new StoreError(
-    'read',
-    'TRUNCATED',
-    `expected bytes up to ${limit}, got the end of the file at ${at}`,
-  );
+  return new StoreError('read', 'TRUNCATED', `the file ends at ${at} instead of ${limit}`);
 }
 
 /** Blobs up to this size are verified before their first byte is given out (docs/behaviour.md, "A blob"). */

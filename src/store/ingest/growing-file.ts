@@ -22,7 +22,7 @@ export class Segments {
     let last = -1;
     for (const [start, end] of list) {
       if (!Number.isSafeInteger(start) || !Number.isSafeInteger(end) || start <= last || end <= start) {
-        throw new RangeError(`expected sorted, disjoint segments, got [${start}, ${end}] after ${last}`);
+        throw new RangeError(`segments must be sorted and disjoint, [${start}, ${end}] comes after ${last}`);
       }
       last = end;
     }
@@ -216,11 +216,7 @@ export class GrowingFile {
       const { bytesRead } = await handle.read(block, 0, length, offset);
       if (generation !== this.#generation || this.#stopped) return;
       if (bytesRead === 0)
-        throw new StoreError(
-          'read',
-          'TRUNCATED',
-          `expected ${length} bytes at ${offset}, got the end of the file`,
-        );
+        throw new StoreError('read', 'TRUNCATED', `the file ends within the ${length} bytes at ${offset}`);
       this.front.advance(block.subarray(0, bytesRead));
       notifier.ring();
     }

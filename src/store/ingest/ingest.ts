@@ -8,7 +8,7 @@ import { type FileHandle, rm } from 'node:fs/promises';
 import { Notifier, type Wait } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Observer } from '../../telemetry/observer.ts';
-import { isOdd, moveOdd, openRegular } from '../regular-file.ts';
+import { isOdd, moveOdd, openRegular } from '../disk-files.ts';
 import { guardDisk, NoRoomError } from '../store-error.ts';
 import { Follower, IngestUsers, readableEnd, readableFront } from './follower.ts';
 import { GrowingFile } from './growing-file.ts';

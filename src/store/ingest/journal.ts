@@ -7,7 +7,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, readFile, rename, rm } from 'node:fs/promises';
 import type { Digest } from '../../oci/digest.ts';
 import type { Observer } from '../../telemetry/observer.ts';
-import { isOdd, moveOdd, openRegular, readRegular } from '../regular-file.ts';
+import { isOdd, moveOdd, openRegular, readRegular } from '../disk-files.ts';
 import { type Segment, Segments } from './growing-file.ts';
 
 const everyBytes = 1024 * 1024;

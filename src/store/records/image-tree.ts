@@ -2,11 +2,12 @@
  * The tree of an image in the store, without asking an upstream: the manifests under a root that are held, the blobs that these name, and
  * which parts are missing for a complete image.
  */
+import { TimeSlice } from '../../lib/time-slice.ts';
 import { algorithmOf, type Digest, digestOf } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';
 import { blobChildren, isBlobChild, neededBlobs } from '../../oci/image-needs.ts';
 import { type Descriptor, maxManifestBytes, type ParsedManifest, parseOrKeep } from '../../oci/manifest.ts';
-import { Turns, WalkBudget, walkManifests } from '../../oci/manifest-walk.ts';
+import { WalkBudget, walkManifests } from '../../oci/manifest-walk.ts';
 import type { BlobStore } from '../blobs/blob-store.ts';
 
 /** A manifest in the store; `size` in bytes. */
@@ -77,18 +78,18 @@ export async function findMissing(
 
 /** Beyond the limits of a walk nothing counts as held; no blob is looked at twice; other requests run in between. */
 function withinLimits(content: ServableContent): ServableContent {
-  const turns = new Turns();
+  const slice = new TimeSlice();
   const budget = new WalkBudget();
   const blobs = new Map<Digest, Promise<boolean>>();
   return {
     ...content,
     manifest: async child => {
-      await turns.pause();
+      await slice.pause();
       const found = budget.hasRoom ? await content.manifest(child) : undefined;
       return found !== undefined && budget.take(found) ? found : undefined;
     },
     hasBlob: async digest => {
-      await turns.pause();
+      await slice.pause();
       const known = blobs.get(digest) ?? content.hasBlob(digest);
       blobs.set(digest, known);
       return known;

@@ -6,8 +6,8 @@ import { readdir, rename, stat, unlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { Digest } from '../../oci/digest.ts';
 import type { Logger } from '../../telemetry/logger.ts';
+import { readRegularBytes } from '../disk-files.ts';
 import type { StoreLayout } from '../layout.ts';
-import { readRegularBytes } from '../regular-file.ts';
 import { guardDisk, ignoreMissing, isMissing, StoreError, type StoreObserver } from '../store-error.ts';
 import { formatListLine, parseListLine, type StoredList } from './list-line.ts';
 

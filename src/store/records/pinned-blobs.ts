@@ -74,7 +74,6 @@ export class PinnedBlobs {
     this.#isLoaded = true;
   }
 
-  /** For `onEntry` of the records. */
   heard(entry: RecordEntry, record: RepositoryRecord): void {
     if (entry.type === 'pin' || entry.type === 'unpin') this.#mark(record);
     else if (entry.type === 'tag' || entry.type === 'untag') {

@@ -10,7 +10,7 @@ import { type Digest, isDigest } from '../../oci/digest.ts';
 import { type Descriptor, parseDescriptor } from '../../oci/manifest.ts';
 import { isTag, type Reference, type Tag } from '../../oci/name.ts';
 import { formatChecksummedLine, parseChecksummedLine } from '../checksummed-line.ts';
-import { isOdd, moveOdd, openRegular, readRegular } from '../regular-file.ts';
+import { isOdd, moveOdd, openRegular, readRegular } from '../disk-files.ts';
 import { guardDisk, ignoreMissing, isMissing, StoreError, type StoreObserver } from '../store-error.ts';
 import type { PastTag } from './tag-history.ts';
 

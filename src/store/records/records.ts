@@ -12,13 +12,13 @@ import { ListFiles } from './list-files.ts';
 import { type RecordEntry, RecordFile, type RepositoryVisibility } from './record-file.ts';
 import { findRecords } from './record-folders.ts';
 import { RecordTable, type UnusedRecord } from './record-table.ts';
-import { type OnEntry, RepositoryRecord } from './repository-record.ts';
+import { type RecordListener, RepositoryRecord } from './repository-record.ts';
 
 export interface RecordsOptions {
   readonly layout: StoreLayout;
   readonly observer: StoreObserver;
   readonly logger: Logger;
-  readonly onEntry?: OnEntry;
+  readonly listener?: RecordListener;
   /** Milliseconds since the epoch. */
   readonly now?: () => number;
 }
@@ -220,9 +220,9 @@ export class Records {
       onSize: bytes => this.#setBytes(canonicalName, bytes),
     });
     const make = (entries: readonly RecordEntry[]) => {
-      const record = new RepositoryRecord(canonicalName, file, entries, (entry, of) =>
-        this.#heard(entry, of),
-      );
+      const record = new RepositoryRecord(canonicalName, file, entries, {
+        heard: (entry, of) => this.#heard(entry, of),
+      });
       this.#table.setVisibility(canonicalName, record.visibility?.verdict);
       record.usedMs = this.#table.lastUseMs(canonicalName) ?? 0;
       return record;
@@ -248,6 +248,6 @@ export class Records {
   #heard(entry: RecordEntry, record: RepositoryRecord): void {
     if (entry.type === 'visibility') this.#table.setVisibility(record.name, entry.verdict);
     if (entry.type === 'manifest') this.#noted?.add(entry.descriptor.digest);
-    this.#options.onEntry?.(entry, record);
+    this.#options.listener?.heard(entry, record);
   }
 }

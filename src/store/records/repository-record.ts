@@ -22,7 +22,10 @@ export interface VisibilityEntry {
 }
 
 /** Called with each entry as it is set; a tag that was only confirmed may be left out. */
-export type OnEntry = (entry: RecordEntry, record: RepositoryRecord) => void;
+export interface RecordListener {
+  /** Called with each new entry. */
+  heard(entry: RecordEntry, record: RepositoryRecord): void;
+}
 
 /** A tag or a visibility that was only confirmed is written at most this often. */
 const confirmEveryMs = 10 * 60_000;
@@ -42,14 +45,14 @@ export class RepositoryRecord {
   readonly #history = new TagHistory();
   readonly #links = new Set<Digest>();
   readonly #pins = new Set<Reference>();
-  readonly #onEntry: OnEntry | undefined;
+  readonly #listener: RecordListener | undefined;
   #visibility: VisibilityEntry | undefined;
   #visibilityWrittenAt: number | undefined;
 
-  constructor(name: string, file: RecordFile, entries: Iterable<RecordEntry>, onEntry?: OnEntry) {
+  constructor(name: string, file: RecordFile, entries: Iterable<RecordEntry>, listener?: RecordListener) {
     this.name = name;
     this.#file = file;
-    this.#onEntry = onEntry;
+    this.#listener = listener;
     for (const entry of entries) this.#apply(entry);
     for (const [tag, { checkedAt }] of this.#tags) this.#writtenAt.set(tag, checkedAt);
     this.#visibilityWrittenAt = this.#visibility?.checkedAt;
@@ -211,7 +214,7 @@ export class RepositoryRecord {
 
   #append(entry: RecordEntry): void {
     this.#file.append(entry, () => this.#entries());
-    this.#onEntry?.(entry, this);
+    this.#listener?.heard(entry, this);
   }
 
   /** The shortest list of entries that says the same. */

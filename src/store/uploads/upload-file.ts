@@ -6,7 +6,7 @@
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, unlink } from 'node:fs/promises';
 import { algorithmOf, type Digest } from '../../oci/digest.ts';
-import { openRegular } from '../regular-file.ts';
+import { openRegular } from '../disk-files.ts';
 import { guardDisk, ignoreMissing, StoreError, type StoreObserver } from '../store-error.ts';
 import { FileHash, tooShort } from './file-hash.ts';
 import type { UploadRecord } from './upload-journal.ts';

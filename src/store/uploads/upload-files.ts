@@ -4,8 +4,8 @@
  */
 import { lstat, mkdir, readdir, rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isOdd, readRegular } from '../disk-files.ts';
 import type { StoreLayout } from '../layout.ts';
-import { isOdd, readRegular } from '../regular-file.ts';
 import { guardDisk, ignoreMissing, StoreError, type StoreObserver } from '../store-error.ts';
 import { UploadFile } from './upload-file.ts';
 import {

@@ -7,7 +7,7 @@ import { constants } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { type Digest, type DigestAlgorithm, isDigest } from '../../oci/digest.ts';
 import { isRepository, type Repository } from '../../oci/name.ts';
-import { openRegular } from '../regular-file.ts';
+import { openRegular } from '../disk-files.ts';
 
 /** What a session is begun with. It never changes. */
 export interface UploadRecord {

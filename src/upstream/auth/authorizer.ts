@@ -16,11 +16,10 @@ import { parseChallenges, pullScope, pullScopesOf } from '../../oci/challenge.ts
 import type { Repository } from '../../oci/name.ts';
 import { UpstreamError, type UpstreamFailure } from '../../registry/upstream-error.ts';
 import type { Headers } from '../transport/transport.ts';
-import type { Authorization } from './authorization.ts';
 import type { Credentials } from './credential-provider.ts';
 import { checkRealm, type RealmPolicy } from './realm.ts';
 import type { TokenSource } from './token-source.ts';
-import type { UpstreamLogin } from './upstream-login.ts';
+import type { Authorization, UpstreamLogin } from './upstream-login.ts';
 
 export interface AuthorizerOptions {
   readonly policy: RealmPolicy;

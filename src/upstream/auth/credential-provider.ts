@@ -1,7 +1,7 @@
 /**
  * Where the credentials of one upstream come from. They are asked for each time they are sent, and not kept by the
  * caller, so that they may change while the mirror runs: a password file that is written anew, a helper whose password
- * runs out. `app/upstream-credentials.ts` chooses the class by the configuration.
+ * runs out. `app/open-upstream.ts` chooses the class by the configuration.
  */
 
 export interface Credentials {

@@ -6,8 +6,8 @@ import { ExpiringMap } from '../../lib/expiring-map.ts';
 import { parseEndpoint } from '../../oci/endpoint.ts';
 import { parseRepository, type Repository } from '../../oci/name.ts';
 import { hostAndPort } from '../transport/dial.ts';
-import type { Authorization } from './authorization.ts';
 import { Authorizer, type AuthorizerOptions } from './authorizer.ts';
+import type { Authorization } from './upstream-login.ts';
 
 /** A registry that redirects to ever new hosts must not fill the memory. */
 const maxHosts = 64;

@@ -133,11 +133,11 @@ export class TokenSource {
     try {
       body = JSON.parse(bytes.toString('utf8'));
     } catch {
-      throw this.#fail('status', `expected of ${host} a token in JSON, got something else`, status);
+      throw this.#fail('status', `${host} was asked for a token, and its answer is no JSON`, status);
     }
     const token = stringIn(body, 'token') ?? stringIn(body, 'access_token');
     if (token === undefined || !tokenPattern.test(token))
-      throw this.#fail('status', `expected of ${host} a token, got an answer without one`, status);
+      throw this.#fail('status', `${host} was asked for a token, and its answer has none`, status);
     const life = fieldOf(body, 'expires_in');
     const isLife = typeof life === 'number' && Number.isFinite(life) && life > 0;
     return { token, lifeSeconds: isLife ? Math.min(life, maxLifeSeconds) : defaultLifeSeconds };

@@ -85,14 +85,14 @@ export async function* streamBody(
   let at = start;
   try {
     for await (const chunk of body) {
-      if (!Buffer.isBuffer(chunk))
-        throw new TypeError(`expected bytes from the network, got ${typeof chunk}`);
+      if (!Buffer.isBuffer(chunk)) throw new TypeError(`the network gave a ${typeof chunk} instead of bytes`);
       at += chunk.length;
-      if (end !== undefined && at > end) throw new Error(`expected ${end - start} bytes, got more`);
+      if (end !== undefined && at > end) throw new Error(`the body is longer than its ${end - start} bytes`);
       options.onBytes(chunk.length);
       yield chunk;
     }
-    if (end !== undefined && at < end) throw new Error(`expected ${end - start} bytes, got ${at - start}`);
+    if (end !== undefined && at < end)
+      throw new Error(`the body ended after ${at - start} of ${end - start} bytes`);
   } catch (error) {
     throw options.explain(error);
   }

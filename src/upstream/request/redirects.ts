@@ -7,7 +7,7 @@ import { type Timers, wait } from '../../lib/wait.ts';
 import type { Repository } from '../../oci/name.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Kind } from '../../telemetry/observer.ts';
-import type { Authorization } from '../auth/authorization.ts';
+import type { Authorization } from '../auth/upstream-login.ts';
 import type { HostHealth } from '../health/health.ts';
 import { formatUsedUp, type HostPauses } from '../health/rate-limit.ts';
 import { drain } from '../transport/body.ts';

@@ -41,7 +41,7 @@ export async function readBody(answer: HopAnswer, maxBytes: number): Promise<Buf
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of body) {
-    if (!Buffer.isBuffer(chunk)) throw new TypeError(`expected bytes from the network, got ${typeof chunk}`);
+    if (!Buffer.isBuffer(chunk)) throw new TypeError(`the network gave a ${typeof chunk} instead of bytes`);
     length += chunk.length;
     if (length > maxBytes) throw new BodyTooLarge(maxBytes); // leaving the loop destroys the body
     chunks.push(chunk);

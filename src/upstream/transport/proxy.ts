@@ -26,8 +26,7 @@ export interface ProxyOptions {
 /** Undefined: directly. */
 export type ProxyChoice = (target: URL) => URL | undefined;
 
-export function chooseProxy(options: ProxyOptions | undefined): ProxyChoice {
-  if (options === undefined) return () => undefined;
+export function chooseProxy(options: ProxyOptions): ProxyChoice {
   const isDirect = parseBypass(options.bypass);
   return target => {
     const proxy = target.protocol === 'https:' ? options.https : options.http;

@@ -174,7 +174,7 @@ class ConnectionPool {
   readonly #reused: ReusedErrors;
   readonly #agent: AgentOptions;
   readonly #direct: Agent;
-  readonly #choose: ProxyChoice;
+  readonly #choose: ProxyChoice | undefined;
   readonly #proxied = new Map<URL, Dispatcher>();
   readonly #proxiedOwn = new Map<URL, Dispatcher>();
 
@@ -196,11 +196,11 @@ class ConnectionPool {
       maxHeaderSize: maxHeaderBytes,
     };
     this.#direct = new Agent({ ...this.#agent, connect: createConnector(dial, reused) });
-    this.#choose = chooseProxy(proxy);
+    this.#choose = proxy && chooseProxy(proxy);
   }
 
   to(target: URL): { readonly dispatcher: Dispatcher; readonly isProxied: boolean } {
-    const proxy = this.#choose(target);
+    const proxy = this.#choose?.(target);
     if (proxy === undefined) return { dispatcher: this.#direct, isProxied: false };
     // an agent of its own for the one host that the client's certificate is shown to
     const isOwn = hostAndPort(target) === hostAndPort(this.#dial.url);

@@ -13,6 +13,8 @@ import { type Place, statusIn } from './place.ts';
 import type { TokenServer } from './token-server.ts';
 
 export interface DistributionOptions {
+  /** Instead of Debian's: the path of another version. */
+  readonly program?: string;
   /** For its configuration. */
   readonly folder: string;
   /** The registry's storage; may be shared by several that are only read from. */
@@ -109,7 +111,7 @@ async function startRegistry(options: DistributionOptions, storageUrl: string | 
   const listening = /msg="listening on [^"]*:(\d+)/;
   const daemon = await startDaemon({
     place: options.place,
-    argv: ['docker-registry', 'serve', config],
+    argv: [options.program ?? 'docker-registry', 'serve', config],
     env: { OTEL_TRACES_EXPORTER: 'none' },
     ready: async started => groupInLines(started, listening) !== undefined,
   });

@@ -46,7 +46,7 @@ class EvictionRig {
       layout,
       observer,
       logger,
-      onEntry: (entry, record) => this.pins.heard(entry, record),
+      listener: this.pins,
     });
     this.admin = new LocalAdmin({
       records: this.records,
@@ -55,6 +55,7 @@ class EvictionRig {
       logger,
       hosts: { keys: new Map([['docker.io', 'docker.io']]), fallback: 'docker.io' },
       registry: undefined,
+      importFolder: undefined,
       isActive: () => false,
       isHosted: digest => this.hosted.has(digest),
       blobRemoved: digest => void this.forgotten.push(digest),

@@ -73,7 +73,7 @@ describe('a caller', () => {
     expect(await rights('bob', 'team/app')).toEqual([true, true, false, false, false]);
     expect(await rights('bob', 'team/app', '11.1.1.1')).toEqual([false, false, false, false, false]);
     expect(await rights(undefined, 'team/app')).toEqual([false, false, false, false, false]);
-    expect(await rights(undefined, 'open/app')).toEqual([true, false, true, false, false]);
+    expect(await rights(undefined, 'open/app')).toEqual([true, true, true, false, false]);
   });
 
   test('without credentials is the one that `anonymous` gives', async () => {

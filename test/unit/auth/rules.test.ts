@@ -25,6 +25,37 @@ test('without rules every caller pulls what is public, and nothing else', () => 
   expect(may(undefined, { action: 'push' })).toEqual([false, false]);
 });
 
+describe('without rules, what is hosted', () => {
+  const of = (hasUsers: boolean, user: string | undefined, canonicalName = 'team/app') => {
+    const rules = new Rules(undefined, { hasUsers });
+    return (['pull', 'push', 'delete', 'admin'] as const).map(action =>
+      rules.allow({ user, address: '10.1.2.3', canonicalName, action, visibility: 'public' }),
+    );
+  };
+
+  test('is pulled and pushed by every caller where there are no users', () => {
+    expect(of(false, undefined)).toEqual([true, true, false, false]);
+    expect(of(false, undefined, 'single')).toEqual([true, true, false, false]);
+  });
+
+  test('is pulled and pushed by those who are logged in where there are', () => {
+    expect(of(true, undefined)).toEqual([false, false, false, false]);
+    expect(of(true, 'alice')).toEqual([true, true, false, false]);
+  });
+
+  test('is not what begins with a host', () => {
+    for (const name of ['docker.io/team/app', 'localhost/x', 'registry:5000/x'])
+      expect(of(true, 'alice', name)).toEqual([true, false, false, false]);
+  });
+});
+
+test('rules for anonymous open pushes and deletes of what is hosted', () => {
+  const rules = [rule(['anonymous'], { matches: text => text === 'team/app', actions: ['push', 'delete'] })];
+  for (const action of ['push', 'delete'] as const)
+    expect(may(rules, { canonicalName: 'team/app', action })).toEqual([true, true]);
+  expect(may(rules, { canonicalName: 'team/app' })[0]).toBe(false);
+});
+
 test('what no rule is about is denied', () => {
   expect(may([])).toEqual([false, false]);
   expect(may([rule(['anonymous'], { matches: text => text !== name })], { user: 'alice' })).toEqual([

@@ -56,6 +56,16 @@ export class CapacityRig {
   readonly #names = new Map<Digest, string>();
   readonly #options: RigOptions;
 
+  #downloads(): { readonly heldBytes: number; isActive(digest: Digest): boolean } {
+    const rig = this;
+    return {
+      get heldBytes() {
+        return rig.writtenBytes;
+      },
+      isActive: digest => this.active.has(this.nameOf(digest)),
+    };
+  }
+
   private constructor(options: RigOptions) {
     this.#options = options;
     this.lru = new EmbeddedLru({ now: () => this.#tick() });
@@ -182,12 +192,14 @@ export class CapacityRig {
       now: () => this.#tick(),
       ...(this.#options.countsPins === true && { pins: this.#pins() }),
       files: {
-        freeBytes: async () => {
-          this.looks += 1;
-          await turn();
-          if (this.blind) throw new Error('statfs failed');
-          const used = this.diskBytes + this.foreignBytes + this.writtenBytes;
-          return { free: Math.max(0, diskBytes - used), total: diskBytes };
+        disk: {
+          freeBytes: async () => {
+            this.looks += 1;
+            await turn();
+            if (this.blind) throw new Error('statfs failed');
+            const used = this.diskBytes + this.foreignBytes + this.writtenBytes;
+            return { free: Math.max(0, diskBytes - used), total: diskBytes };
+          },
         },
         unlinkBlob: digest => this.#unlink('blob', digest),
         unlinkPartial: digest => this.#unlink('partial', digest),
@@ -196,8 +208,7 @@ export class CapacityRig {
           const bytes = this.partials.get(this.nameOf(digest));
           return bytes === undefined ? undefined : { digest, bytes, lastUseMs: this.nowMs };
         },
-        isActive: digest => this.active.has(this.nameOf(digest)),
-        writtenBytes: () => this.writtenBytes,
+        downloads: this.#downloads(),
         recordBytes: () => this.recordBytes,
         unusedRecords: () => this.#unusedRecords(),
       },

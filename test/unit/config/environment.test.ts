@@ -80,7 +80,10 @@ describe('a variable', () => {
   });
 
   it.each([
-    ['CISTERN_FLEET_HOSTED_ON', 'fleet.hosted_on: this version has no hosted repositories yet'],
+    [
+      'CISTERN_FLEET_HOSTED_ON',
+      'fleet.hosted_on: hosted content in a fleet needs a bucket, which comes later',
+    ],
     ['CISTERN_HTTP_TLS_CERTIFICATE', 'http.tls.certificate: this version has no TLS yet'],
   ])('%s of a later version stops the start', async (variable, problem) => {
     expect(await folder.problems(undefined, { [variable]: 'x' })).toEqual([

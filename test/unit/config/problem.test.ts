@@ -170,11 +170,6 @@ describe('a setting of a later version', () => {
       'http: { listen: [{ address: ":1", login: off }] }',
       '1:35: http.listen[0].login: this version has no logins yet',
     ],
-    [
-      'hosted: { repositories: ["**"] }',
-      '1:11: hosted.repositories: this version has no hosted repositories yet',
-    ],
-    ['hosted: { max_size: 0 }', '1:11: hosted.max_size: this version has no hosted repositories yet'],
   ])('in %j stops the start', async (text, problem) => {
     expect(await folder.problems(text)).toEqual([`mirror.yml:${problem}; remove the key`]);
   });
@@ -183,7 +178,6 @@ describe('a setting of a later version', () => {
     const text = `
 http: { listen: [{ address: ":1", tls: false }] }
 lru: { required: false }
-hosted: { repositories: [], immutable: [] }
 `;
     expect((await folder.load(text)).config.http.listen).toEqual([{ host: '::', port: 1 }]);
   });

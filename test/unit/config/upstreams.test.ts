@@ -74,7 +74,7 @@ upstreams:
 
   it('are at least one', async () => {
     expect(await folder.problems('upstreams: {}')).toEqual([
-      'mirror.yml:1:12: upstreams: needs at least one upstream (this version has no hosted repositories yet)',
+      'mirror.yml:1:12: upstreams: needs at least one upstream, or hosted.repositories',
     ]);
   });
 

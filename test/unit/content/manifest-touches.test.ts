@@ -1,7 +1,7 @@
 /** What served manifests mark as used: at once for small ones, in slices and every 30 s for fat ones. */
 import { setImmediate as turn } from 'node:timers/promises';
 import { expect, test } from 'vitest';
-import { ManifestTouches } from '../../../src/content/manifest-touches.ts';
+import { ManifestTouches } from '../../../src/content/hot-manifests.ts';
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';
 import type { Descriptor, ParsedManifest } from '../../../src/oci/manifest.ts';
 import { ociIndex, ociManifest, octetStream } from '../../../src/oci/media-type.ts';

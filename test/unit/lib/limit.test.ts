@@ -22,16 +22,3 @@ test('two at once, the others in line, and who finds the line full is turned awa
   await expect(limit.run(async () => Promise.reject(new Error('x')))).rejects.toThrow('x');
   await limit.run(work);
 });
-
-test('a caller that leaves the line takes no place', async () => {
-  const limit = new Limit({ maxRunning: 1 });
-  const release = await limit.acquire(new AbortController().signal);
-  const leaving = new AbortController();
-  const left = limit.acquire(leaving.signal);
-  const next = limit.acquire(new AbortController().signal);
-  leaving.abort(new Error('left'));
-  await expect(left).rejects.toThrow('left');
-  release();
-  (await next)();
-  await expect(limit.acquire(leaving.signal)).rejects.toThrow('left');
-});

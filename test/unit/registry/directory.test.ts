@@ -1,9 +1,10 @@
-/** From a request's name to an upstream and a repository: the order of docs/addressing.md as a table. */
+/** From a request's name to a registry and a repository: the order of docs/behaviour.md, "Addressing", as a table. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { RegistryError } from '../../../src/oci/error.ts';
 import { isRepository } from '../../../src/oci/name.ts';
-import { Directory } from '../../../src/registry/directory.ts';
+import { canonicalNameOf, Directory, HOSTED, type Located } from '../../../src/registry/directory.ts';
+import { MemoryHostedRegistry } from '../../contract/memory-registry.ts';
 import { MemoryRegistry } from '../../support/memory-registry.ts';
 
 const registries = {
@@ -17,6 +18,19 @@ const upstreams = Object.entries(registries).map(([key, registry]) => ({
   aliases: key === 'ghcr.io' ? ['containers.pkg.github.com', 'ghcr'] : [],
   registry,
 }));
+
+const hosted = new MemoryHostedRegistry();
+const hostedPatterns = ['team/**', 'tools/*', 'single', '**/deep', 'localhost*/x', '*.lan/x'];
+
+/** With the private registry, and without upstreams where `keys` is empty. */
+function hosting(patterns = hostedPatterns, keys = Object.keys(registries)): Directory {
+  return new Directory({
+    upstreams: upstreams.filter(({ key }) => keys.includes(key)),
+    ...(keys.includes('docker.io') && { defaultUpstream: 'docker.io' }),
+    hosted: { patterns, registry: hosted },
+    ownNames: ['mirror.lan:5000'],
+  });
+}
 
 function directory(defaultUpstream = 'docker.io'): Directory {
   return new Directory({ upstreams, defaultUpstream, ownNames: ['Mirror.lan', 'mirror.lan:5000'] });
@@ -98,6 +112,72 @@ test.each<Case>([
     led = error.code;
   }
   expect(led).toBe(leads);
+});
+
+function leads(found: () => Located): string {
+  try {
+    const { upstream, repository, writer, deleter } = found();
+    expect([writer, deleter]).toEqual(upstream === HOSTED ? [hosted, hosted] : [undefined, undefined]);
+    return `${upstream} ${repository}`;
+  } catch (error) {
+    if (!(error instanceof RegistryError)) throw error;
+    return error.code;
+  }
+}
+
+test.each<Case>([
+  // Hosted names go before the default upstream's.
+  { name: 'team/app', leads: 'hosted team/app' },
+  { name: 'team/a/b', leads: 'hosted team/a/b' },
+  { name: 'tools/x', leads: 'hosted tools/x' },
+  { name: 'tools/x/y', leads: 'docker.io tools/x/y' },
+  { name: 'single', leads: 'hosted single' },
+  { name: 'a/b/deep', leads: 'hosted a/b/deep' },
+  { name: 'alpine', leads: 'docker.io library/alpine' },
+  // Upstream keys and aliases go before hosted names, and hosts are never hosted.
+  { name: 'ghcr.io/a/deep', leads: 'ghcr.io a/deep' },
+  { name: 'ghcr/a/deep', leads: 'ghcr.io a/deep' },
+  { name: 'docker.io/team/app', leads: 'docker.io team/app' },
+  { name: 'quay.io/a/deep', leads: 'NAME_UNKNOWN' },
+  { name: 'localhost/x', leads: 'NAME_UNKNOWN' },
+  { name: 'localhostx/x', leads: 'hosted localhostx/x' },
+  { name: 'a.lan/x', leads: 'NAME_UNKNOWN' },
+  { name: 'registry.lan:5000/team/app', leads: 'registry.lan:5000 team/app' },
+  // Never by the ns of an upstream; by one that is this mirror itself.
+  { name: 'team/app', ns: 'docker.io', leads: 'docker.io team/app' },
+  { name: 'team/app', ns: 'ghcr.io', leads: 'ghcr.io team/app' },
+  { name: 'team/app', ns: 'hosted', leads: 'NAME_UNKNOWN' },
+  { name: 'team/app', ns: 'mirror.lan:5000', leads: 'hosted team/app' },
+  { name: 'team/app', ns: '10.0.0.1:5000', host: '10.0.0.1:5000', leads: 'hosted team/app' },
+])('hosting: $name, ns $ns, host $host leads to $leads', ({ name, ns, host, leads: to }) => {
+  expect(leads(() => hosting().find(name, ns, host))).toBe(to);
+});
+
+test('"**" and no upstreams are a plain private registry', () => {
+  const plain = hosting(['**'], []);
+  expect(
+    ['alpine', 'team/app', 'ghcr.io/x', 'ghcr.io', 'localhost/x', 'ghcr/x'].map(name =>
+      leads(() => plain.find(name, undefined, undefined)),
+    ),
+  ).toEqual([
+    'hosted alpine',
+    'hosted team/app',
+    'NAME_UNKNOWN',
+    'NAME_UNKNOWN',
+    'NAME_UNKNOWN',
+    'hosted ghcr/x',
+  ]);
+  expect(leads(() => plain.find('alpine', 'docker.io', undefined))).toBe('NAME_UNKNOWN');
+  expect(leads(() => hosting(['team/**'], []).find('alpine', undefined, undefined))).toBe('NAME_UNKNOWN');
+});
+
+test("a hosted name that is an alias is the upstream's, or none", () => {
+  expect(leads(() => hosting(['**']).find('ghcr', undefined, undefined))).toBe('docker.io library/ghcr');
+});
+
+test('canonical names of hosted repositories have no host', () => {
+  expect(canonicalNameOf(hosting().find('team/app', undefined, undefined))).toBe('team/app');
+  expect(canonicalNameOf(hosting().find('alpine', undefined, undefined))).toBe('docker.io/library/alpine');
 });
 
 test('another default upstream gets the names as they are', () => {

@@ -1,4 +1,5 @@
 /** Tags over a real store and an upstream in memory: exactly what the upstream is asked, and what goes out meanwhile. */
+import { setMaxListeners } from 'node:events';
 import { setImmediate as turn } from 'node:timers/promises';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { CachedManifest } from '../../../../src/cached/manifests/cached-manifest.ts';
@@ -20,6 +21,7 @@ const signature = parseTag(`sha256-${'a'.repeat(64)}.sig`);
 const one = buildImage({ layers: ['layer one'] });
 const two = buildImage({ layers: ['layer two'] });
 const read: ReadOptions = { signal: new AbortController().signal };
+setMaxListeners(0, read.signal); // of all requests of a test, where a server has one of its own for each
 const minuteMs = 60_000;
 
 // A check's patience runs by timers of the process: they move by hand, real I/O goes on.

@@ -52,7 +52,7 @@ it.each([
   ['fleet: { advertise: "10.0.0.5:5000" }', 'fleet.advertise: expected a URL with http:// or https://'],
   ['fleet: { advertise: "http://u:p@a" }', 'fleet.advertise: expected a URL without user and password'],
   ['fleet: { secret_file: missing }', 'fleet.secret_file: missing: no such file'],
-  ['fleet: { hosted_on: node1 }', 'fleet.hosted_on: this version has no hosted repositories yet'],
+  ['fleet: { hosted_on: node1 }', 'fleet.hosted_on: hosted content in a fleet needs a bucket, which comes'],
 ])('%j is refused: %s', async (text, problem) => {
   expect((await folder.problems(redis + text)).join('\n')).toContain(problem);
 });

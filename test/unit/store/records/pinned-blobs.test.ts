@@ -30,7 +30,7 @@ class PinsRig {
       layout,
       observer,
       logger,
-      onEntry: (entry, record) => this.pins.heard(entry, record),
+      listener: this.pins,
     });
   }
 

@@ -1,0 +1,128 @@
+/**
+ * The `REGISTRY_…` variables of registry:2, so that its `docker run` lines work with the image swapped (docs/howto-push.md, "Coming from
+ * registry:2"). They stand below the file, and the file below `CISTERN_…`. Without a remote URL they ask for a plain private
+ * registry, with one for a mirror of that registry alone.
+ */
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { canonicalHost, HUB } from '../oci/name.ts';
+import { formatPath, isSection, type Path, type Problem, valueAt } from './problem.ts';
+
+export interface RegistryOverlay {
+  /** The file's tree, with what the variables say where it says nothing. */
+  readonly tree: unknown;
+  /** By formatted path: the variable that set it. */
+  readonly variables: ReadonlyMap<string, string>;
+  readonly warnings: readonly Problem[];
+  /** What this version can't do, and must not leave out silently. */
+  readonly refused: readonly { readonly variable: string; readonly message: string }[];
+}
+
+interface Setting {
+  readonly path: Path;
+  readonly value: unknown;
+  readonly variable: string;
+  /** No variable says it: it is what registry:2 is. */
+  readonly isImplied?: true;
+}
+
+const prefix = 'REGISTRY_';
+/** Of a Kubernetes service named `registry`, in every pod of its namespace. */
+const fromKubernetes = /^REGISTRY_(?:PORT|SERVICE)(?:_|$)/;
+const logins = /^REGISTRY_AUTH(?:_|$)/;
+const tls = /^REGISTRY_HTTP_TLS(?:_|$)/;
+/** Understood, and without a meaning here: upload URLs need no signature, and files are the only storage. */
+const meaningless: ReadonlySet<string> = new Set(['REGISTRY_HTTP_SECRET', 'REGISTRY_STORAGE=filesystem']);
+
+const names = {
+  address: 'REGISTRY_HTTP_ADDR',
+  root: 'REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY',
+  deletes: 'REGISTRY_STORAGE_DELETE_ENABLED',
+  remote: 'REGISTRY_PROXY_REMOTEURL',
+  username: 'REGISTRY_PROXY_USERNAME',
+  password: 'REGISTRY_PROXY_PASSWORD',
+} as const;
+const known: ReadonlySet<string> = new Set(Object.values(names));
+
+/** Empty variables count as absent. */
+export function overlayRegistryEnvironment(fileTree: unknown, env: NodeJS.ProcessEnv): RegistryOverlay {
+  const warnings: Problem[] = [];
+  const refused: { variable: string; message: string }[] = [];
+  const warn = (variable: string, message: string): void => {
+    warnings.push({ origin: `environment:${variable}`, path: '', message });
+  };
+  let isMeant = false;
+  for (const [variable, text = ''] of Object.entries(env).toSorted(([a], [b]) => (a < b ? -1 : 1))) {
+    if (!variable.startsWith(prefix) || text === '' || fromKubernetes.test(variable)) continue;
+    const isIgnored = meaningless.has(variable) || meaningless.has(`${variable}=${text}`);
+    if (logins.test(variable)) refused.push({ variable, message: later('logins', 'REGISTRY_AUTH_…') });
+    else if (tls.test(variable)) refused.push({ variable, message: later('TLS', 'REGISTRY_HTTP_TLS_…') });
+    else if (isIgnored || known.has(variable)) isMeant = true;
+    else warn(variable, 'ignored, this variable of registry:2 has no setting here');
+  }
+  const variables = new Map<string, string>();
+  let tree = fileTree;
+  for (const { path, value, variable, isImplied } of isMeant ? settingsOf(fileTree, env) : []) {
+    if (valueAt(fileTree, path) !== undefined) {
+      if (isImplied !== true) warn(variable, `ignored, because the file sets ${formatPath(path)}`);
+      continue;
+    }
+    tree = withValue(tree, path, value);
+    variables.set(formatPath(path), variable);
+  }
+  return { tree, variables, warnings, refused };
+}
+
+/** The sentence for a folder that registry:2 has filled. Undefined: it has not. */
+export async function describeOldStorage(path: string): Promise<string | undefined> {
+  const found = await stat(join(path, 'docker', 'registry', 'v2', 'repositories')).catch(() => undefined); // the store says what is wrong with it
+  if (found?.isDirectory() !== true) return undefined;
+  return `it holds images of registry:2, which are left as they are; bring them in with: cistern import --from ${path}`;
+}
+
+function settingsOf(fileTree: unknown, env: NodeJS.ProcessEnv): readonly Setting[] {
+  const { address, root, deletes } = names;
+  const remote = env[names.remote] ?? '';
+  const isDeleting = env[deletes] === 'true' && remote === '' && valueAt(fileTree, ['access']) === undefined;
+  return [
+    ...(remote === '' ? privateRegistry(env) : mirrorOf(remote, env)),
+    ...(env[address] ? [{ path: ['http', 'listen'], value: env[address], variable: address }] : []),
+    ...(env[root] ? [{ path: ['store', 'path'], value: env[root], variable: root }] : []),
+    ...(isDeleting ? [{ path: ['access', 'rules'], value: anonymousMayAll, variable: deletes }] : []),
+  ];
+}
+
+const anonymousMayAll = [{ repositories: ['**'], users: ['anonymous'], actions: ['pull', 'push', 'delete'] }];
+
+function privateRegistry(env: NodeJS.ProcessEnv): readonly Setting[] {
+  const variable =
+    Object.keys(env).find(name => name.startsWith(prefix) && !fromKubernetes.test(name)) ?? prefix;
+  return [
+    { path: ['hosted', 'repositories'], value: ['**'], variable, isImplied: true },
+    { path: ['upstreams'], value: {}, variable, isImplied: true },
+  ];
+}
+
+/** That upstream alone. Docker Hub goes by its usual name. */
+function mirrorOf(remote: string, env: NodeJS.ProcessEnv): readonly Setting[] {
+  const host = URL.canParse(remote) ? canonicalHost(new URL(remote).host) : undefined;
+  const username = env[names.username];
+  const password = env[names.password];
+  const entry = {
+    url: remote,
+    ...(username && { username }),
+    ...(password && { password }),
+  };
+  return [{ path: ['upstreams'], value: { [host ?? HUB]: entry }, variable: names.remote }]; // a bad URL is reported at its place
+}
+
+function later(feature: string, variables: string): string {
+  return `this version has no ${feature} yet, and going on without would be less safe: remove ${variables}, or wait for the version that has them`;
+}
+
+function withValue(tree: unknown, path: Path, value: unknown): unknown {
+  const [key, ...rest] = path;
+  if (key === undefined) return value;
+  if (tree !== undefined && tree !== null && !isSection(tree)) return tree; // the file is wrong there, and that is reported
+  return { ...tree, [key]: withValue(isSection(tree) ? tree[key] : undefined, rest, value) };
+}
