@@ -1,5 +1,5 @@
 /**
- * The contract of the commands `stats`, `ls`, `refresh`, `evict`, `pin` and `unpin`. The reports are printed as JSON, so their field names
+ * The contract of the commands `stats`, `ls`, `refresh`, `evict`, `pin`, `unpin` and those of the private registry. The reports are printed as JSON, so their field names
  * are public (docs/operation.md). Times are ISO 8601, sizes bytes. Errors of every method: NAME_INVALID, TAG_INVALID, DIGEST_INVALID;
  * MANIFEST_UNKNOWN, BLOB_UNKNOWN (not held); DENIED (pinned); UNAVAILABLE (the store can't be written).
  */
@@ -23,12 +23,54 @@ export interface Admin {
   repair(repository: string | undefined, signal: AbortSignal): Promise<RepairReport>;
   /** Sends a target of `notifications` all that its spool keeps, again. UNSUPPORTED without a daemon; NAME_UNKNOWN. */
   replay(target: string, signal: AbortSignal): Promise<ReplayReport>;
+  /** Collects the hosted repositories now, or says what that would remove. UNSUPPORTED where no daemon hosts any. */
+  gc(wanted: GcWanted, signal: AbortSignal): Promise<GcReport>;
+  /** Whether the private registry refuses pushes and deletes from now on. Undefined: only says. UNSUPPORTED as for `gc`. */
+  readOnly(state: boolean | string | undefined, signal: AbortSignal): Promise<ReadOnlyReport>;
 }
 
 export interface ReplayReport {
   readonly target: string;
   /** So many are to be sent now, with those that were not sent before. */
   readonly events: number;
+}
+
+export interface GcWanted {
+  readonly dryRun: boolean;
+}
+
+export interface GcReport {
+  readonly dryRun: boolean;
+  /** Those of which something goes. */
+  readonly repositories: readonly RepositoryGc[];
+  /** Those that could not be collected now, and why. */
+  readonly skipped: readonly { readonly repository: string; readonly reason: string }[];
+  /** Files that were removed, or would be, and their bytes. */
+  readonly blobs: number;
+  readonly freedBytes: number;
+}
+
+export interface RepositoryGc {
+  readonly repository: string;
+  readonly tags: number;
+  readonly manifests: number;
+  /** Links of blobs. */
+  readonly links: number;
+  /** Of what it has no longer. Other repositories, or the cache, may still have the same content. */
+  readonly bytes: number;
+  /** At most 1,000. */
+  readonly removed: readonly {
+    readonly kind: 'tag' | 'manifest' | 'link';
+    /** A tag or a digest. */
+    readonly name: string;
+    readonly bytes: number;
+    readonly why: string;
+  }[];
+}
+
+export interface ReadOnlyReport {
+  /** Text: what refused clients are told. */
+  readonly readOnly: boolean | string;
 }
 
 export interface RepairReport {

@@ -14,11 +14,14 @@ import type { Logger } from '../telemetry/logger.ts';
 import type {
   Admin,
   EvictReport,
+  GcReport,
+  GcWanted,
   ImportFolder,
   ImportReport,
   ImportRequest,
   ListReport,
   PinReport,
+  ReadOnlyReport,
   RefreshReport,
   RepairReport,
   ReplayReport,
@@ -30,6 +33,11 @@ import { formatImage, type ImageHosts, type ImageName, parseImage, parseImageOrB
 import { parseImagePattern } from './image-pattern.ts';
 import { listImages } from './inventory.ts';
 import type { TagAdmin } from './tag-admin.ts';
+
+export interface HostedCommands {
+  gc(wanted: GcWanted, signal: AbortSignal): Promise<GcReport>;
+  readonly readOnly: { readonly state: boolean | string; set(state: boolean | string): void };
+}
 
 export interface LocalAdminOptions {
   readonly records: Pick<Records, 'allNames' | 'look' | 'open'>;
@@ -51,6 +59,8 @@ export interface LocalAdminOptions {
   blobRemoved(digest: Digest, bytes: number): void;
   manifestRemoved(digest: Digest, bytes: number): void;
   readonly tags: TagAdmin;
+  /** As `Admin.gc` and `Admin.readOnly`; absent: there is no daemon, or it hosts no repositories. */
+  readonly hosted?: HostedCommands | undefined;
   /** As `Admin.repair`. */
   repair(repository: string | undefined, signal: AbortSignal): Promise<RepairReport>;
   stats(wanted?: StatsWanted): Promise<StatsReport>;
@@ -146,6 +156,25 @@ export class LocalAdmin implements Admin {
         message: `no entry of notifications has the name ${excerpt(target)}`,
       });
     return this.#log('notifications replay', { target, events: await events });
+  }
+
+  async gc(wanted: GcWanted, signal: AbortSignal): Promise<GcReport> {
+    return this.#requireHosted().gc(wanted, signal);
+  }
+
+  async readOnly(state: boolean | string | undefined): Promise<ReadOnlyReport> {
+    const { readOnly } = this.#requireHosted();
+    if (state === undefined) return { readOnly: readOnly.state };
+    readOnly.set(state);
+    return this.#log('read-only', { readOnly: state });
+  }
+
+  /** Errors: UNSUPPORTED. */
+  #requireHosted(): HostedCommands {
+    const { hosted } = this.#options;
+    if (hosted !== undefined) return hosted;
+    const message = 'this command needs a running daemon with hosted.repositories, and none runs';
+    throw new RegistryError('UNSUPPORTED', { message });
   }
 
   /** Errors: MANIFEST_UNKNOWN when the tag isn't held, TAG_INVALID for a digest, DENIED. */

@@ -15,6 +15,7 @@ import type { ClientUsage } from '../metrics/client-usage.ts';
 import type { ByOutcome, MetricTotals } from '../metrics/metric-totals.ts';
 import { readVersion } from '../version.ts';
 import type { AppContext } from './app-context.ts';
+import type { OpenedHosted } from './hosted/hosted.ts';
 import type { Storage } from './storage.ts';
 import type { OpenedUpstream } from './upstreams.ts';
 
@@ -29,10 +30,11 @@ export interface DaemonParts {
   stats(wanted?: StatsWanted): Promise<StatsReport>;
   /** Undefined: `notifications` has no such target. */
   replay(target: string): Promise<number> | undefined;
+  readonly hosted: Pick<OpenedHosted, 'collector' | 'readOnly'> | undefined;
 }
 
 export function createAdmin(
-  { storage, upstreams, scanned, stats, tags, importFolder, replay }: DaemonParts,
+  { storage, upstreams, scanned, stats, tags, importFolder, replay, hosted: registry }: DaemonParts,
   { config, logger }: Pick<AppContext, 'config' | 'logger'>,
 ): LocalAdmin {
   const { downloads, hosted, lastUses, owners, pins, records, store } = storage;
@@ -57,6 +59,10 @@ export function createAdmin(
     repair: (name, signal) => hosted.repair(name, { store, records }, signal),
     blobRemoved: () => {}, // `removeFree` has told everything that must forget it
     manifestRemoved: () => {},
+    hosted: registry && {
+      gc: (wanted, signal) => registry.collector.collect(wanted, signal),
+      readOnly: registry.readOnly,
+    },
     flush: async () => {
       await Promise.all([lastUses.flush(), records.flush()]);
     },

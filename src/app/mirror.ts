@@ -107,12 +107,6 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     now,
     indexedSize: digest => lru.sizeOf(digest) ?? storage.hosted.references.sizeOf(digest),
   });
-  owners.listen({
-    removed: digest => {
-      cache.forgetManifest(digest);
-      fleet?.holders.forget(digest);
-    },
-  });
   const upstreams = await openUpstreams(cache, fleet, context);
   await lifecycle.start(
     'downloads',
@@ -120,6 +114,15 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     part => part.close(),
   );
   const hosted = await openHosted(cache, storage, context);
+  owners.listen({
+    removed: digest => {
+      cache.forgetManifest(digest);
+      fleet?.holders.forget(digest);
+    },
+    released: (digest, bytes, release) => {
+      if (release === 'removed') hosted?.collector.removed(digest, bytes);
+    },
+  });
   const directory = new Directory({
     upstreams,
     ...(config.defaultUpstream !== undefined && { defaultUpstream: config.defaultUpstream }),
@@ -145,6 +148,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       stats: readStats,
       scanned: scan.done,
       replay: target => notifications.replay(target),
+      hosted,
       importFolder:
         hosted &&
         createFolderImport({ ...hosted, layout, store: storage.store, observer: metrics, logger, now }),
@@ -180,6 +184,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       setMaxConnections: configured => listening.setMaxConnections(configured),
       setNotifications: changed => notifications.apply(changed),
       setStoreLimits: limits => capacity.limit(limits),
+      setReadOnly: state => hosted?.readOnly.set(state),
       setUpstream: changed => upstreams.find(({ key }) => key === changed.key)?.reload(changed),
     },
     logger,

@@ -12,6 +12,8 @@ export interface ReloadTargets {
   setMaxConnections(configured: number): Promise<void>;
   /** Targets of notifications, and the audit log, whose file is reopened. */
   setNotifications(config: Pick<Config, 'notifications' | 'log' | 'http'>): Promise<void>;
+  /** Of the private registry. */
+  setReadOnly(state: boolean | string): void;
   /** Another account or other certificates of an upstream. */
   setUpstream(upstream: UpstreamConfig): void;
 }
@@ -34,6 +36,7 @@ const upstreamReloads: ReadonlySet<string> = new Set([
   'maxTransfers',
 ]);
 const storeReloads: ReadonlySet<string> = new Set(['maxBytes', 'minFreeBytes', 'lowWatermark']);
+const hostedReloads: ReadonlySet<string> = new Set(['readOnly']);
 const httpReloads: ReadonlySet<string> = new Set(['maxConnections']);
 
 export class Reload {
@@ -60,20 +63,15 @@ export class Reload {
     note('store', store, storeReloads);
     note('log', changes(running.log, next.log), new Set(['audit']));
     if (!isSame(running.notifications, next.notifications)) changed.push('notifications');
+    const hosted = changes(running.hosted, next.hosted);
+    note('hosted', hosted, hostedReloads);
     note('access', changes(running.access, next.access), new Set(['htpasswd', 'rules']));
-    for (const section of [
-      'lru',
-      'defaultUpstream',
-      'offline',
-      'tags',
-      'hosted',
-      'fleet',
-      'metrics',
-    ] as const)
+    for (const section of ['lru', 'defaultUpstream', 'offline', 'tags', 'fleet', 'metrics'] as const)
       if (!isSame(running[section], next[section])) restart.push(settingName(section));
     const upstreams = this.#applyUpstreams(next, note, restart);
     if (http.includes('maxConnections')) await this.#targets.setMaxConnections(next.http.maxConnections);
     if (store.some(key => storeReloads.has(key))) this.#targets.setStoreLimits(next.store);
+    if (hosted.includes('readOnly')) this.#targets.setReadOnly(next.hosted.readOnly);
     this.#targets.setAccess(next.access);
     const { audit: _audit, ...log } = running.log;
     const telling = {
@@ -92,6 +90,7 @@ export class Reload {
       },
       access: next.access,
       ...telling,
+      hosted: { ...running.hosted, readOnly: next.hosted.readOnly },
       upstreams,
     };
     this.#logger.info('configuration reloaded', { changed });

@@ -6,6 +6,8 @@ import { Links } from '../cached/access/links.ts';
 import { Downloads } from '../cached/download/downloads.ts';
 import { Capacity } from '../capacity/capacity.ts';
 import { ContentOwners } from '../content/content-owners.ts';
+import { TokenBucket } from '../lib/token-bucket.ts';
+import { systemTimers, wait } from '../lib/wait.ts';
 import type { Digest } from '../oci/digest.ts';
 import type { RedisConnection } from '../redis/redis-connection.ts';
 import { BlobStore } from '../store/blobs/blob-store.ts';
@@ -40,6 +42,8 @@ export interface Storage {
 /** Bad files kept for inspection may take so much of the limit. */
 const maxQuarantineBytes = 256 * 1024 * 1024;
 const maxQuarantineShare = 1 / 16;
+/** Of what a collection has unlinked: a disk of many small files still serves pulls meanwhile. */
+const unlinkRate = { perSecond: 200, burst: 400 };
 
 /**
  * Of the store, reads the logs of hosted repositories in the background, and nothing else yet. `redis`: the mirror's connection, when Redis is configured. Errors: `ConfigError` for a
@@ -81,6 +85,7 @@ export async function openStorage(
   );
   const downloads = new Downloads();
   const links = new Links();
+  const unlinks = new TokenBucket(unlinkRate);
   const owners: ContentOwners = new ContentOwners({
     lru: index.lru,
     holds: hosted.holds,
@@ -91,6 +96,7 @@ export async function openStorage(
     mayRemove: digest => hosted.isKnown && pins.isPinned(digest) === false && !downloads.isActive(digest),
     account: bytes => capacity.account(bytes),
     onRemove: digest => links.forget(digest),
+    pace: (count, signal) => wait(systemTimers, unlinks.take(count), signal),
   });
   const capacity = await lifecycle.start(
     'capacity',
@@ -99,6 +105,11 @@ export async function openStorage(
         { layout, store, lru: index.lru, downloads, pins, records, links, hosted, owners },
         context,
       ),
+    part => part.close(),
+  );
+  await lifecycle.start(
+    'owners of content',
+    () => owners,
     part => part.close(),
   );
   hosted.references.listen({

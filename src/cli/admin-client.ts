@@ -6,10 +6,13 @@ import { request } from 'node:http';
 import type {
   Admin,
   EvictReport,
+  GcReport,
+  GcWanted,
   ImportReport,
   ImportRequest,
   ListReport,
   PinReport,
+  ReadOnlyReport,
   RefreshReport,
   RepairReport,
   ReplayReport,
@@ -190,6 +193,14 @@ class DaemonClient implements Admin {
 
   replay(target: string): Promise<ReplayReport> {
     return this.#ask('POST', '/api/v1/notifications/replay', { target });
+  }
+
+  gc({ dryRun }: GcWanted): Promise<GcReport> {
+    return this.#ask('POST', '/api/v1/gc', { dryRun });
+  }
+
+  readOnly(readOnly: boolean | string | undefined): Promise<ReadOnlyReport> {
+    return this.#ask('POST', '/api/v1/read-only', readOnly === undefined ? {} : { readOnly });
   }
 
   close(): Promise<void> {

@@ -90,6 +90,8 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   retention: ['cistern retention --explain'],
   repair: ['cistern repair', 'cistern repair team/app'],
   notifications: ['cistern notifications replay ci.lan'],
+  gc: ['cistern gc --dry-run             what would go, and why', 'cistern gc'],
+  'read-only': ["cistern read-only on --message 'a backup runs, try again at six'", 'cistern read-only off'],
   client: [
     'cistern client docker',
     'cistern client containerd --default --write /',

@@ -53,6 +53,8 @@ export function defineCommands(line: CommandLine): void {
   defineTagCommands(line);
   defineRepair(line);
   defineNotifications(line);
+  defineGc(line);
+  defineReadOnly(line);
   defineClient(line);
   defineCerts(line);
   defineCompletion(line);
@@ -158,6 +160,33 @@ function defineNotifications(line: CommandLine): void {
       line.run(async () => {
         const { runReplay } = await import('./notifications.ts');
         return runReplay(adminOptionsOf(line, flags), name);
+      }),
+    );
+}
+
+function defineGc(line: CommandLine): void {
+  line
+    .add('gc', 'remove from hosted repositories what nothing needs any more')
+    .option('--dry-run', 'say what would go, why, and how many bytes, and change nothing')
+    .option(...jsonFlag)
+    .action((flags: AdminFlags & { readonly dryRun?: true }) =>
+      line.run(async () => {
+        const { runGc } = await import('./hosted/gc.ts');
+        return runGc(adminOptionsOf(line, flags), flags.dryRun ?? false);
+      }),
+    );
+}
+
+function defineReadOnly(line: CommandLine): void {
+  line
+    .add('read-only', 'whether the private registry takes pushes and deletes')
+    .addArgument(new Argument('[state]', 'left out: say how it is').choices(['on', 'off']))
+    .option('--message <text>', 'what refused clients are told')
+    .option(...jsonFlag)
+    .action((state: string | undefined, flags: AdminFlags & { readonly message?: string }) =>
+      line.run(async () => {
+        const { runReadOnly } = await import('./hosted/read-only.ts');
+        return runReadOnly(adminOptionsOf(line, flags), state, flags.message);
       }),
     );
 }

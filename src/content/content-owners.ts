@@ -26,6 +26,8 @@ export interface ContentOwnersOptions {
   account(bytes: number): void;
   /** In the turn in which a removal begins. */
   onRemove?(digest: Digest): void;
+  /** Bounds removals per second: resolves when so many may go. Absent: no bound. Errors: the signal's reason. */
+  pace?(count: number, signal: AbortSignal): Promise<void>;
 }
 
 /** What became of content that lost its last hosted link. */
@@ -38,11 +40,17 @@ export interface OwnersListener {
   released?(digest: Digest, bytes: number, release: Release): void;
 }
 
+/** So many are looked up in the records at once, and removed right after it. */
+const releasedAtOnce = 100;
+
 export class ContentOwners {
   readonly #options: ContentOwnersOptions;
+  readonly #closing = new AbortController();
   /** Counted as the cache's. Bytes. */
   readonly #manifests = new Map<Digest, number>();
-  #lost = new Map<Digest, number>();
+  readonly #lost = new Map<Digest, number>();
+  /** Was needed by somebody when it lost its last link, though no record knows it: the next collection tries again. */
+  readonly #unowned = new Map<Digest, number>();
   #releasing: Promise<void> | undefined;
   #listener: OwnersListener | undefined;
 
@@ -63,6 +71,7 @@ export class ContentOwners {
 
   /** Its file is gone. Idempotent. */
   gone(digest: Digest): void {
+    this.#unowned.delete(digest);
     this.#options.lru.remove(digest);
     this.#uncount(digest);
   }
@@ -70,6 +79,7 @@ export class ContentOwners {
   /** A hosted repository links it from now on. Synchronous. */
   gained(digest: Digest): void {
     this.#lost.delete(digest);
+    this.#unowned.delete(digest);
     this.gone(digest); // out of the cache's books
   }
 
@@ -82,6 +92,23 @@ export class ContentOwners {
   /** Resolves when all that was lost has found its place. Never throws. */
   async settled(): Promise<void> {
     await this.#releasing;
+  }
+
+  /** Nothing is released any more: what was lost is a file of the cache after the next start. Idempotent. Never throws. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#releasing;
+  }
+
+  /** What could not be removed when it lost its last link, because it was held or pinned, is decided again. */
+  releaseAgain(): void {
+    for (const [digest, size] of this.#unowned) this.lost(digest, size);
+  }
+
+  /** Of these, the ones that go when they lose their last hosted link: no cached record knows them. Errors: `StoreError`. */
+  async notCached(digests: ReadonlyMap<Digest, number>): Promise<ReadonlyMap<Digest, number>> {
+    const cached = await this.#cachedAmong(digests);
+    return new Map(Array.from(digests).filter(([digest]) => !cached.has(digest)));
   }
 
   /**
@@ -106,11 +133,14 @@ export class ContentOwners {
   async #releaseAll(): Promise<void> {
     try {
       while (this.#lost.size > 0) {
-        const lost = this.#lost;
-        this.#lost = new Map();
+        await this.#options.pace?.(Math.min(this.#lost.size, releasedAtOnce), this.#closing.signal);
+        const lost = new Map(Array.from(this.#lost).slice(0, releasedAtOnce));
+        for (const digest of lost.keys()) this.#lost.delete(digest);
         await this.#release(lost);
+        this.#closing.signal.throwIfAborted();
       }
     } catch (error) {
+      if (this.#closing.signal.aborted) return;
       this.#options.logger.error('content without hosted links could not be released', { error });
     } finally {
       this.#releasing = undefined;
@@ -131,6 +161,7 @@ export class ContentOwners {
   /** What stays although no record knows it (held, pinned) becomes cache too: then it can be evicted, and is never forgotten. */
   async #releaseOne(digest: Digest, size: number, kind: ContentKind | undefined): Promise<Release> {
     const { lru, isHosted, logger } = this.#options;
+    this.#unowned.delete(digest);
     if (isHosted(digest)) return 'hosted'; // linked again
     try {
       if (kind === undefined && (await this.removeFree(digest)) !== undefined) return 'removed';
@@ -141,6 +172,7 @@ export class ContentOwners {
     if (isHosted(digest)) return 'hosted';
     if (kind === 'manifest') this.manifestStored(digest, size);
     else lru.add(digest, size);
+    if (kind === undefined) this.#unowned.set(digest, size);
     return 'cached';
   }
 

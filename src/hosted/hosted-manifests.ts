@@ -1,30 +1,23 @@
 /**
  * Manifests of hosted repositories, by tag and digest. What the log names is in memory, and so are the bytes of those that
- * were asked for lately: such an answer takes no I/O. Pulls are noted in the log, each manifest at most once an hour.
+ * were asked for lately: such an answer takes no I/O. Pulls are noted, each manifest at most once an hour.
  */
 import type { HeldManifest, HotManifests } from '../content/hot-manifests.ts';
-import { type Digest, isDigest } from '../oci/digest.ts';
+import { isDigest } from '../oci/digest.ts';
 import { RegistryError } from '../oci/error.ts';
 import type { Reference, Repository } from '../oci/name.ts';
 import type { ManifestAnswer } from '../registry/registry.ts';
-import type { Logger } from '../telemetry/logger.ts';
 import type { HostedLog, HostedManifest, HostedRepository } from './log/hosted-log.ts';
+import type { PullTimes } from './pull-times.ts';
 
 export interface HostedManifestsOptions {
   readonly log: HostedLog;
   readonly manifests: HotManifests;
-  readonly logger: Logger;
-  /** Milliseconds since the epoch. */
-  now(): number;
+  readonly pullTimes: Pick<PullTimes, 'pulled'>;
 }
-
-/** A time of a pull is kept to the hour. */
-const pullStepMs = 3_600_000;
 
 export class HostedManifests {
   readonly #options: HostedManifestsOptions;
-  /** By repository and digest: pulls that are being written. */
-  readonly #noting = new Set<string>();
 
   constructor(options: HostedManifestsOptions) {
     this.#options = options;
@@ -53,24 +46,9 @@ export class HostedManifests {
   }
 
   #answer(repository: HostedRepository, known: HostedManifest, held: HeldManifest): ManifestAnswer {
-    const nowMs = this.#options.now();
-    if (nowMs - (known.pulledAt ?? 0) >= pullStepMs) this.#notePull(repository.name, known.descriptor.digest);
+    this.#options.pullTimes.pulled(repository.name, known.descriptor.digest, known.pulledAt);
     this.#options.manifests.touch(held);
     return { outcome: 'hit', descriptor: known.descriptor, bytes: held.bytes };
-  }
-
-  /** In the background: an answer doesn't wait for the disk. */
-  #notePull(name: Repository, digest: Digest): void {
-    const key = `${name}@${digest}`;
-    if (this.#noting.has(key)) return;
-    this.#noting.add(key);
-    const at = Math.floor(this.#options.now() / pullStepMs) * pullStepMs;
-    this.#options.log
-      .commit(name, [{ type: 'pulled', digest, at }])
-      .catch(error =>
-        this.#options.logger.debug('the time of a pull was not noted', { repository: name, error }),
-      )
-      .finally(() => this.#noting.delete(key));
   }
 }
 

@@ -27,6 +27,8 @@ export interface ManifestPutsOptions {
   readonly quotas?: Quotas;
   /** Of a blob that is held and public on the mirror's side, in bytes: it may be linked instead of uploaded. */
   publicSize?(digest: Digest): Promise<number | undefined>;
+  /** The bytes are in the store, and the link that they were written for did not come. */
+  orphaned?(digest: Digest, bytes: number): void;
   /** Milliseconds since the epoch. */
   now(): number;
 }
@@ -82,13 +84,16 @@ export class ManifestPuts {
     const cause: Cause = { at: this.#options.now(), ...(user !== undefined && { user }), how: 'push' };
     const releases: (() => void)[] = [];
     let moved: PutAnswer['moved'] = [];
+    let isLinked = false;
     try {
       for (const digest of [descriptor.digest, ...pushed.names])
         releases.push(await this.#options.holds.hold(digest));
       const put: Put = { name, pushed, tags, cause, held: await this.#look(needed) };
       moved = await this.#commit(put, bytes, signal);
+      isLinked = true;
     } finally {
       for (const release of releases) release();
+      if (!isLinked) this.#options.orphaned?.(descriptor.digest, bytes.length);
     }
     this.#options.manifests.keep(descriptor, bytes);
     return { descriptor, tags, moved, ...(subject && { subject: subject.digest }) };

@@ -88,6 +88,17 @@ export interface FleetObserver {
 /** How an upload ended; a metric label. `failed`: the bytes were not what the client said. */
 export type UploadResult = 'committed' | 'mounted' | 'cancelled' | 'expired' | 'failed';
 
+/** Events of the private registry's collection. */
+export interface CollectionObserver {
+  /** What no repository has any more: tags, manifests and links of blobs; `blob` is a file that is gone. */
+  collected(kind: CollectedKind, count: number): void;
+  freed(bytes: number): void;
+  /** A run has ended. Milliseconds since the epoch. */
+  ended(atMs: number): void;
+}
+
+export type CollectedKind = 'tag' | 'manifest' | 'link' | 'blob';
+
 /** Events of the private registry's uploads. */
 export interface UploadObserver {
   /** Body bytes of pushes, whether they are kept or not. */

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Registry } from 'prom-client';
 import { describe, expect, test } from 'vitest';
 import { CertificateMetrics } from '../../src/metrics/certificate-metrics.ts';
+import { CollectionMetrics } from '../../src/metrics/collection-metrics.ts';
 import { FleetMetrics } from '../../src/metrics/fleet-metrics.ts';
 import { UploadMetrics } from '../../src/metrics/upload-metrics.ts';
 import { digestOf } from '../../src/oci/digest.ts';
@@ -73,6 +74,7 @@ async function uploadMetrics(): Promise<string> {
   uploads.received(1);
   uploads.uploadsOpen(1);
   uploads.uploadEnded('committed');
+  new CollectionMetrics(registry, () => ({ bytes: 1, repositories: 1 }));
   return `${await registry.metrics()}\n`;
 }
 

@@ -150,7 +150,7 @@ export async function createHostedRig(options: HostedRigOptions = {}): Promise<H
   const registry = new HostedRegistry({
     isHosted: hostRepositories(['team/**']),
     requireWritable: options.requireWritable ?? (() => {}),
-    manifests: new HostedManifests({ log, manifests, logger, now }),
+    manifests: new HostedManifests({ log, manifests, pullTimes: { pulled: () => {} } }),
     blobs: new HostedBlobs({ log, files, touch: () => {} }),
     lists: new HostedLists(log),
     uploads,

@@ -1,8 +1,11 @@
 /**
  * The private registry, put together over the store and what the cache holds. Absent where `hosted.repositories` names nothing.
  */
+
 import type { PullThroughCache } from '../../cached/pull-through-cache.ts';
 import type { BlobHolds } from '../../content/blob-holds.ts';
+import { Collector } from '../../hosted/gc/collector.ts';
+import { HourlyCollection } from '../../hosted/gc/hourly.ts';
 import { HostedBlobs } from '../../hosted/hosted-blobs.ts';
 import { HostedCatalog } from '../../hosted/hosted-catalog.ts';
 import { HostedDeletes } from '../../hosted/hosted-deletes.ts';
@@ -11,8 +14,10 @@ import { HostedManifests } from '../../hosted/hosted-manifests.ts';
 import { HostedRegistry } from '../../hosted/hosted-registry.ts';
 import { ImmutableTags } from '../../hosted/immutable-tags.ts';
 import type { HostedLog } from '../../hosted/log/hosted-log.ts';
+import { PullTimes } from '../../hosted/pull-times.ts';
 import { ManifestPuts } from '../../hosted/put-manifest.ts';
-import { RegistryError } from '../../oci/error.ts';
+import { ReadOnly } from '../../hosted/read-only.ts';
+import { CollectionMetrics } from '../../metrics/collection-metrics.ts';
 import { HUB, hostRepositories } from '../../oci/name.ts';
 import type { HostedEntry } from '../../registry/directory.ts';
 import type { RepositoryCatalog } from '../../registry/registry.ts';
@@ -28,6 +33,10 @@ export interface OpenedHosted extends HostedEntry {
   readonly catalog: RepositoryCatalog;
   isHosted(name: string): boolean;
   requireWritable(): void;
+  readonly readOnly: ReadOnly;
+  readonly collector: Collector;
+  /** Pulls that are not in the log yet are written to it. */
+  flushPulls(): Promise<void>;
 }
 
 export async function openHosted(
@@ -36,8 +45,8 @@ export async function openHosted(
   context: AppContext,
 ): Promise<OpenedHosted | undefined> {
   const { config, logger, now } = context;
-  const { store, lru, lastUses } = storage;
-  const { repositories, immutable: immutablePatterns, readOnly } = config.hosted;
+  const { store, lru, lastUses, owners } = storage;
+  const { repositories, immutable: immutablePatterns } = config.hosted;
   if (repositories.length === 0) return undefined;
   const { log, holds, quotas } = storage.hosted;
   const isHosted = hostRepositories(repositories);
@@ -47,13 +56,19 @@ export async function openHosted(
     lru.touch(digest);
     lastUses.touch(digest);
   };
-  const writable = () => requireWritable(readOnly);
-  const uploadParts = { log, holds, quotas, requireWritable: writable };
+  const readOnly = new ReadOnly(config.hosted.readOnly);
+  const requireWritable = () => readOnly.requireWritable();
+  const pullTimes = await context.lifecycle.start(
+    'times of pulls',
+    () => new PullTimes({ log, logger, now }),
+    part => part.flush(),
+  );
+  const uploadParts = { log, holds, quotas, requireWritable };
   const { uploads, adoption } = await openUploads(cache, storage, uploadParts, context);
   const registry = new HostedRegistry({
     isHosted,
-    requireWritable: writable,
-    manifests: new HostedManifests({ log, manifests, logger, now }),
+    requireWritable,
+    manifests: new HostedManifests({ log, manifests, pullTimes }),
     blobs: new HostedBlobs({
       log,
       files,
@@ -72,13 +87,26 @@ export async function openHosted(
       immutable,
       quotas,
       publicSize: digest => cache.publicSize(digest),
+      orphaned: (digest, bytes) => owners.lost(digest, bytes),
       now,
     }),
     deletes: new HostedDeletes({ log, immutable, now }),
   });
+  const collector = await startCollection(storage, { readOnly, pullTimes }, context);
   const catalog = new HostedCatalog({ log, complete: log.complete, isHosted, mirrored: cache.catalog });
   sayShadowed(context);
-  return { patterns: repositories, registry, log, holds, catalog, isHosted, requireWritable: writable };
+  return {
+    patterns: repositories,
+    registry,
+    log,
+    holds,
+    catalog,
+    isHosted,
+    requireWritable,
+    readOnly,
+    collector,
+    flushPulls: () => pullTimes.flush(),
+  };
 }
 
 /** Clients that name no registry (dockerd) can't have these of the default upstream any more. */
@@ -94,9 +122,29 @@ function sayShadowed({ config, logger }: AppContext): void {
   });
 }
 
-/** Errors: UNAVAILABLE. */
-function requireWritable(readOnly: boolean | string): void {
-  if (readOnly === false) return;
-  const message = readOnly === true ? 'this registry is read-only for now, try again later' : readOnly;
-  throw new RegistryError('UNAVAILABLE', { message });
+/** The collection of every hour, and the one that a command asks for. */
+async function startCollection(
+  { hosted, owners }: Storage,
+  { readOnly, pullTimes }: { readonly readOnly: ReadOnly; readonly pullTimes: PullTimes },
+  { config, lifecycle, metrics, logger, now }: AppContext,
+): Promise<Collector> {
+  const { log, references } = hosted;
+  const { gcGraceMs: graceMs, undeleteMs, untaggedTtlMs } = config.hosted;
+  const sample = () => ({ bytes: references.bytes, repositories: log.names().length });
+  const collector = new Collector({
+    log,
+    references,
+    owners,
+    policy: { graceMs, undeleteMs, untaggedTtlMs },
+    flushPulls: () => pullTimes.flush(),
+    observer: new CollectionMetrics(metrics.registry, sample),
+    logger,
+    now,
+  });
+  await lifecycle.start(
+    'collection of hosted repositories',
+    () => new HourlyCollection({ collector, isReadOnly: () => readOnly.state !== false, logger }),
+    part => part.close(),
+  );
+  return collector;
 }

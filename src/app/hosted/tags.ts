@@ -109,7 +109,17 @@ export async function openTags(
   const readManifest: HostedTagsParts['readManifest'] = (digest, type) => manifests.get(digest, type);
   const tell: Tell = (repository, change) => events.happened({ origin: {}, repository, ...change });
   const { tags, retention, immutable } = createHostedTags(
-    { content, tell, pins, files, readManifest, requireWritable, logger, now },
+    {
+      content,
+      tell,
+      pins,
+      files,
+      readManifest,
+      requireWritable,
+      flushPulls: () => hosted.flushPulls(),
+      logger,
+      now,
+    },
     config,
   );
   if (config.hosted.retention.length > 0)

@@ -40,6 +40,11 @@ export class ReferenceCounts implements References, LinkEvents {
     return this.#references.has(digest);
   }
 
+  /** How many repositories link it. */
+  countOf(digest: Digest): number {
+    return this.#references.get(digest)?.count ?? 0;
+  }
+
   /** As it was first linked, in bytes. Undefined: no repository links it. */
   sizeOf(digest: Digest): number | undefined {
     return this.#references.get(digest)?.size;

@@ -100,6 +100,15 @@ export function createAdminApp({
     if (typeof target !== 'string') throw badRequest('the request body names no target');
     answer(context, await admin.replay(target, context.state.exchange.signal));
   });
+  router.post('/api/v1/gc', async context => {
+    const { dryRun } = await readJsonObject(context.req, context.res);
+    answer(context, await admin.gc({ dryRun: dryRun !== false }, context.state.exchange.signal));
+  });
+  router.post('/api/v1/read-only', async context => {
+    const { readOnly } = await readJsonObject(context.req, context.res);
+    const state = typeof readOnly === 'string' || typeof readOnly === 'boolean' ? readOnly : undefined;
+    answer(context, await admin.readOnly(state, context.state.exchange.signal));
+  });
   app.use(router.routes());
   app.use(() => {
     throw new RegistryError('UNSUPPORTED', {
