@@ -48,6 +48,10 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'oci telemetry lib registry store lru content capacity',
     because: 'pushes work whatever happens to upstreams',
   },
+  notify: {
+    may: 'oci telemetry lib store',
+    because: 'it tells of what happened, and none of those who do something know it',
+  },
   fleet: {
     may: 'oci telemetry lib registry undici',
     because: 'a peer is just another source, and Redis a connection that it is handed',
@@ -97,21 +101,25 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'app/app-context.ts config oci lru redis',
     because: 'it only chooses where the LRU index is, and opens Redis for it and the fleet',
   },
-  'app/hosted-log.ts': {
-    may: 'app/app-context.ts content hosted oci store',
+  'app/hosted/hosted-log.ts': {
+    may: 'app/app-context.ts config content hosted oci store',
     because: 'what is hosted is known before anything is evicted, whether or not the registry is on',
   },
   'app/storage.ts': {
-    may: 'app/app-context.ts cached capacity content lru oci store app/hosted-log.ts app/open-lru.ts redis',
+    may: 'app/app-context.ts cached capacity content lru oci store app/hosted/hosted-log.ts app/open-lru.ts redis',
     because: 'what is held is put together without upstreams and doors',
   },
-  'app/hosted.ts': {
-    may: 'app/app-context.ts app/hosted-uploads.ts app/storage.ts cached content hosted oci registry',
+  'app/hosted/hosted.ts': {
+    may: 'app/app-context.ts app/hosted/hosted-uploads.ts app/storage.ts cached content hosted oci registry',
     because: 'the private registry is put together without upstreams and doors',
   },
-  'app/hosted-uploads.ts': {
+  'app/hosted/hosted-uploads.ts': {
     may: 'app/app-context.ts app/storage.ts cached content hosted metrics oci store',
     because: 'uploads are put together without upstreams and doors',
+  },
+  'app/hosted/tags.ts': {
+    may: 'app/app-context.ts app/hosted/hosted.ts app/hosted/hosted-log.ts app/storage.ts admin cached config hosted oci registry telemetry',
+    because: 'commands over tags are put together once, for a daemon and for a store without one',
   },
   'app/fleet-setup.ts': {
     may: 'app/app-context.ts app/storage.ts fleet metrics redis',
@@ -129,6 +137,10 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'app/app-context.ts admin auth config http oci registry',
     because: 'listeners serve what is composed already, to those whom the configuration allows',
   },
+  'app/notifications.ts': {
+    may: 'app/app-context.ts config lib notify oci store telemetry version.ts',
+    because: 'those who are told of events are put together without those who report them',
+  },
   'app/reload.ts': {
     may: 'config telemetry',
     because: 'it compares two configurations; what changes is handed to it as functions',
@@ -137,12 +149,12 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'app/app-context.ts app/storage.ts app/upstreams.ts metrics version.ts admin cached',
     because: 'commands are put together from what is composed already',
   },
-  'app/folder-import.ts': {
+  'app/hosted/folder-import.ts': {
     may: 'app/upstream-check.ts admin content hosted oci registry store telemetry upstream',
     because: 'an import is the same in a daemon and without one',
   },
   'app/store-admin.ts': {
-    may: 'app/folder-import.ts app/hosted-log.ts oci telemetry config admin capacity store version.ts',
+    may: 'app/hosted/folder-import.ts app/hosted/hosted-log.ts app/hosted/tags.ts oci telemetry config admin capacity store version.ts',
     because: 'the composition of a store without a daemon',
   },
   'app/upstream-check.ts': {
@@ -180,7 +192,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   hosted: {
     files:
-      'adoption.ts blob-links.ts hosted-blobs.ts hosted-catalog.ts hosted-deletes.ts hosted-lists.ts hosted-manifests.ts hosted-registry.ts immutable-tags.ts import/import-report.ts import/import.ts log/hosted-log.ts log/logged-repositories.ts log/reference-counts.ts log/repair.ts put-manifest.ts uploads/mounts.ts uploads/uploads.ts',
+      'adoption.ts blob-links.ts hosted-blobs.ts hosted-catalog.ts hosted-deletes.ts hosted-lists.ts hosted-manifests.ts hosted-registry.ts immutable-tags.ts import/import-report.ts import/import.ts log/hosted-log.ts log/logged-repositories.ts log/reference-counts.ts log/repair.ts promotion.ts put-manifest.ts quotas.ts retention.ts tags/apply-retention.ts tags/hourly-retention.ts tags/restore.ts tags/tag-history.ts uploads/mounts.ts uploads/uploads.ts',
     because: 'the private registry is one reader and writer; its log and its collection are its own business',
   },
   http: {
@@ -193,7 +205,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   store: {
     files:
-      'blobs/blob-store.ts blobs/held-blob.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts import/distribution-folder.ts import/file-adoption.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/tag-history.ts records/unused-records.ts store-error.ts uploads/upload-file.ts uploads/upload-files.ts',
+      'blobs/blob-store.ts blobs/held-blob.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts import/distribution-folder.ts import/file-adoption.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts line-file.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/tag-history.ts records/unused-records.ts spool/spool.ts store-error.ts uploads/upload-file.ts uploads/upload-files.ts',
     because: 'content, cache and commands stand on bytes and records; how they are written is private',
   },
   upstream: {
@@ -314,7 +326,7 @@ test('other rooms import only the front of a room that has sub-rooms', () => {
     expect([...used].sort(), because).toEqual(files.split(' ').filter(Boolean).sort());
   }
   const withSubRooms = Array.from(sources.keys())
-    .filter(path => path.split('/').length > 2)
+    .filter(path => path.split('/').length > 2 && roomOf(path) !== path) // a file of app/ is a room of its own
     .map(roomFolder);
   expect(Object.keys(fronts).sort()).toEqual([...new Set(withSubRooms)].sort());
 });
@@ -341,12 +353,12 @@ test('a file has one job: at most 300 lines, and a name that says it', () => {
   ).toEqual([]);
 });
 
-test('a folder holds at most 18 files, and src at most 340, of a median of at least 90 lines', () => {
+test('a folder holds at most 18 files, and src at most 360, of a median of at least 90 lines', () => {
   const folders = new Map<string, string[]>();
   for (const path of sources.keys())
     folders.set(dirname(path), [...(folders.get(dirname(path)) ?? []), path]);
   expect(Array.from(folders).filter(([, paths]) => paths.length > 18)).toEqual([]);
-  expect(sources.size).toBeLessThanOrEqual(340);
+  expect(sources.size).toBeLessThanOrEqual(360);
   const lines = Array.from(sources.values(), text => text.trimEnd().split('\n').length).sort((a, b) => a - b);
   expect(lines[Math.floor(lines.length / 2)]).toBeGreaterThanOrEqual(90);
 });

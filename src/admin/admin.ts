@@ -4,6 +4,7 @@
  * MANIFEST_UNKNOWN, BLOB_UNKNOWN (not held); DENIED (pinned); UNAVAILABLE (the store can't be written).
  */
 import type { Outcome } from '../telemetry/observer.ts';
+import type { TagAdmin } from './tag-admin.ts';
 
 export interface Admin {
   stats(wanted?: StatsWanted): Promise<StatsReport>;
@@ -14,10 +15,20 @@ export interface Admin {
   evict(image: string, signal: AbortSignal): Promise<EvictReport>;
   pin(image: string, signal: AbortSignal): Promise<PinReport>;
   unpin(image: string, signal: AbortSignal): Promise<PinReport>;
+  /** `history`, `restore`, `promote` and `retention`. */
+  readonly tags: TagAdmin;
   /** NAME_UNKNOWN for a folder without repositories; UNSUPPORTED where nothing is hosted. */
   importFolder: ImportFolder;
   /** Rebuilds the damaged log of a hosted repository, or of all whose log is damaged. UNSUPPORTED for one that is in order. */
   repair(repository: string | undefined, signal: AbortSignal): Promise<RepairReport>;
+  /** Sends a target of `notifications` all that its spool keeps, again. UNSUPPORTED without a daemon; NAME_UNKNOWN. */
+  replay(target: string, signal: AbortSignal): Promise<ReplayReport>;
+}
+
+export interface ReplayReport {
+  readonly target: string;
+  /** So many are to be sent now, with those that were not sent before. */
+  readonly events: number;
 }
 
 export interface RepairReport {

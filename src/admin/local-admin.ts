@@ -3,7 +3,7 @@
  * read wait for `ready`. A pin is a line in the record of its repository, on disk before the answer; `PinnedBlobs` works out its blobs.
  */
 import { type Digest, isDigest } from '../oci/digest.ts';
-import { RegistryError } from '../oci/error.ts';
+import { excerpt, RegistryError } from '../oci/error.ts';
 import { operatorCaller } from '../registry/caller.ts';
 import type { RegistryReader, StaleReason } from '../registry/registry.ts';
 import type { BlobStore } from '../store/blobs/blob-store.ts';
@@ -21,6 +21,7 @@ import type {
   PinReport,
   RefreshReport,
   RepairReport,
+  ReplayReport,
   StatsReport,
   StatsWanted,
 } from './admin.ts';
@@ -28,6 +29,7 @@ import { ImageEviction, notHeld, requireWritten } from './image-eviction.ts';
 import { formatImage, type ImageHosts, type ImageName, parseImage, parseImageOrBlob } from './image-name.ts';
 import { parseImagePattern } from './image-pattern.ts';
 import { listImages } from './inventory.ts';
+import type { TagAdmin } from './tag-admin.ts';
 
 export interface LocalAdminOptions {
   readonly records: Pick<Records, 'allNames' | 'look' | 'open'>;
@@ -39,6 +41,8 @@ export interface LocalAdminOptions {
   readonly registry: ((host: string) => Pick<RegistryReader, 'manifest'> | undefined) | undefined;
   /** Absent: nothing is hosted. */
   readonly importFolder: ImportFolder | undefined;
+  /** Of a running daemon's `notifications`. Undefined: it has no such target. */
+  readonly replay?: (target: string) => Promise<number> | undefined;
   /** That digest is being filled. */
   isActive(digest: Digest): boolean;
   /** A hosted repository needs it, or may need it. */
@@ -46,6 +50,7 @@ export interface LocalAdminOptions {
   /** Its file was removed: whatever counts or keeps it must forget it. */
   blobRemoved(digest: Digest, bytes: number): void;
   manifestRemoved(digest: Digest, bytes: number): void;
+  readonly tags: TagAdmin;
   /** As `Admin.repair`. */
   repair(repository: string | undefined, signal: AbortSignal): Promise<RepairReport>;
   stats(wanted?: StatsWanted): Promise<StatsReport>;
@@ -86,6 +91,10 @@ export class LocalAdmin implements Admin {
     throw nothingHosted();
   }
 
+  get tags(): TagAdmin {
+    return this.#options.tags;
+  }
+
   stats(wanted?: StatsWanted): Promise<StatsReport> {
     return this.#options.stats(wanted);
   }
@@ -122,6 +131,21 @@ export class LocalAdmin implements Admin {
 
   async repair(repository: string | undefined, signal: AbortSignal): Promise<RepairReport> {
     return this.#log('repair', await this.#options.repair(repository, signal));
+  }
+
+  async replay(target: string): Promise<ReplayReport> {
+    const { replay } = this.#options;
+    if (replay === undefined) {
+      const message =
+        'a replay needs a running daemon, and none runs; it sends what was not sent when it starts';
+      throw new RegistryError('UNSUPPORTED', { message });
+    }
+    const events = replay(target);
+    if (events === undefined)
+      throw new RegistryError('NAME_UNKNOWN', {
+        message: `no entry of notifications has the name ${excerpt(target)}`,
+      });
+    return this.#log('notifications replay', { target, events: await events });
   }
 
   /** Errors: MANIFEST_UNKNOWN when the tag isn't held, TAG_INVALID for a digest, DENIED. */

@@ -9,6 +9,7 @@ import type {
 } from '../admin/admin.ts';
 import { imageHostsOf } from '../admin/image-name.ts';
 import { LocalAdmin } from '../admin/local-admin.ts';
+import type { TagAdmin } from '../admin/tag-admin.ts';
 import type { DownloadProgress } from '../cached/download/downloads.ts';
 import type { ClientUsage } from '../metrics/client-usage.ts';
 import type { ByOutcome, MetricTotals } from '../metrics/metric-totals.ts';
@@ -22,13 +23,16 @@ export interface DaemonParts {
   readonly upstreams: readonly OpenedUpstream[];
   /** Resolves when the store is scanned. */
   readonly scanned: Promise<void>;
+  readonly tags: TagAdmin;
   /** Absent: nothing is hosted. */
   readonly importFolder: ImportFolder | undefined;
   stats(wanted?: StatsWanted): Promise<StatsReport>;
+  /** Undefined: `notifications` has no such target. */
+  replay(target: string): Promise<number> | undefined;
 }
 
 export function createAdmin(
-  { storage, upstreams, scanned, stats, importFolder }: DaemonParts,
+  { storage, upstreams, scanned, stats, tags, importFolder, replay }: DaemonParts,
   { config, logger }: Pick<AppContext, 'config' | 'logger'>,
 ): LocalAdmin {
   const { downloads, hosted, lastUses, owners, pins, records, store } = storage;
@@ -43,7 +47,9 @@ export function createAdmin(
     pins,
     logger,
     stats,
+    replay,
     hosts: imageHostsOf(config),
+    tags,
     importFolder,
     registry: host => registries.get(host),
     isActive: digest => downloads.isActive(digest),

@@ -26,6 +26,7 @@ export interface Serving {
   isFleetUp?(): boolean;
   readonly readStats: NonNullable<AppOptions['stats']>['read'];
   readonly clients: NonNullable<AppOptions['clients']>;
+  readonly events: AppOptions['events'];
 }
 
 /** The main listener, and what of it can change while it listens. */
@@ -68,6 +69,7 @@ export async function listen(serving: Serving, context: AppContext): Promise<Lis
     ...ops,
     late,
     clients: serving.clients,
+    events: serving.events,
     directory,
     catalog,
     ...(peers !== undefined && { peers }),

@@ -15,10 +15,12 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { AppContext } from './app-context.ts';
 import { createAdmin, createStats } from './daemon-admin.ts';
 import { setUpFleet } from './fleet-setup.ts';
-import { createFolderImport } from './folder-import.ts';
-import { openHosted } from './hosted.ts';
+import { createFolderImport } from './hosted/folder-import.ts';
+import { openHosted } from './hosted/hosted.ts';
+import { openTags } from './hosted/tags.ts';
 import { type CloseOptions, Lifecycle } from './lifecycle.ts';
 import { listen } from './listeners.ts';
+import { startNotifications } from './notifications.ts';
 import { openRedis } from './open-lru.ts';
 import { Reload } from './reload.ts';
 import { openStorage, type Storage } from './storage.ts';
@@ -27,6 +29,8 @@ import { openUpstreams } from './upstreams.ts';
 
 export interface MirrorOptions {
   readonly logger: Logger;
+  /** Writes a line to standard output, in order with the log: for `log.audit: stdout`. Absent: it goes nowhere. */
+  readonly print?: (line: string) => void;
   /** Milliseconds since the epoch; a test hands its own in. */
   readonly now?: () => number;
 }
@@ -55,6 +59,11 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   );
   const metrics = new Metrics({ logger, upstreams: config.upstreams.keys() });
   const context: AppContext = { config, logger, lifecycle, metrics, now };
+  const notifications = await lifecycle.start(
+    'notifications',
+    () => startNotifications({ layout, print: options.print ?? (() => {}) }, context),
+    part => part.close(),
+  );
 
   const redis = await openRedis(context);
   const storage = await openStorage(layout, redis, context);
@@ -123,12 +132,18 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   );
   const clients = new ClientUsage(now);
   const readStats = createStats(storage, upstreams, clients, context);
+  const tags = await openTags(
+    { cache, storage, upstreams, hosted, events: notifications, scanned: scan.done },
+    context,
+  );
   const admin = createAdmin(
     {
       storage,
       upstreams,
+      tags,
       stats: readStats,
       scanned: scan.done,
+      replay: target => notifications.replay(target),
       importFolder:
         hosted &&
         createFolderImport({ ...hosted, layout, store: storage.store, observer: metrics, logger, now }),
@@ -137,7 +152,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   );
   await lifecycle.start(
     'admin socket',
-    () => owner.serve(createAdminApp({ admin, logger })),
+    () => owner.serve(createAdminApp({ admin, logger, events: notifications })),
     () => owner.stopServing(),
   );
   const listening = await listen(
@@ -147,6 +162,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       isScanned: () => capacity.usage().known,
       readStats,
       clients,
+      events: notifications,
       ...(redis !== undefined && { isLruInRedis: () => lruState().up }),
       ...(fleet !== undefined && {
         isFleetUp: () => fleet.redis.isUp,
@@ -160,6 +176,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     {
       setAccess: access => listening.setAccess(access),
       setMaxConnections: configured => listening.setMaxConnections(configured),
+      setNotifications: changed => notifications.apply(changed),
       setStoreLimits: limits => capacity.limit(limits),
       setUpstream: changed => upstreams.find(({ key }) => key === changed.key)?.reload(changed),
     },

@@ -10,6 +10,8 @@ export interface ReloadTargets {
   setAccess(access: AccessConfig): void;
   setStoreLimits(limits: Pick<StoreConfig, 'maxBytes' | 'minFreeBytes' | 'lowWatermark'>): void;
   setMaxConnections(configured: number): Promise<void>;
+  /** Targets of notifications, and the audit log, whose file is reopened. */
+  setNotifications(config: Pick<Config, 'notifications' | 'log' | 'http'>): Promise<void>;
   /** Another account or other certificates of an upstream. */
   setUpstream(upstream: UpstreamConfig): void;
 }
@@ -56,6 +58,8 @@ export class Reload {
     };
     note('http', http, httpReloads);
     note('store', store, storeReloads);
+    note('log', changes(running.log, next.log), new Set(['audit']));
+    if (!isSame(running.notifications, next.notifications)) changed.push('notifications');
     note('access', changes(running.access, next.access), new Set(['htpasswd', 'rules']));
     for (const section of [
       'lru',
@@ -65,13 +69,18 @@ export class Reload {
       'hosted',
       'fleet',
       'metrics',
-      'log',
     ] as const)
       if (!isSame(running[section], next[section])) restart.push(settingName(section));
     const upstreams = this.#applyUpstreams(next, note, restart);
     if (http.includes('maxConnections')) await this.#targets.setMaxConnections(next.http.maxConnections);
     if (store.some(key => storeReloads.has(key))) this.#targets.setStoreLimits(next.store);
     this.#targets.setAccess(next.access);
+    const { audit: _audit, ...log } = running.log;
+    const telling = {
+      notifications: next.notifications,
+      log: { ...log, ...(next.log.audit !== undefined && { audit: next.log.audit }) },
+    };
+    await this.#targets.setNotifications({ ...telling, http: running.http });
     this.#running = {
       ...running,
       http: { ...running.http, maxConnections: next.http.maxConnections },
@@ -82,6 +91,7 @@ export class Reload {
         lowWatermark: next.store.lowWatermark,
       },
       access: next.access,
+      ...telling,
       upstreams,
     };
     this.#logger.info('configuration reloaded', { changed });

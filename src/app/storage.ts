@@ -17,7 +17,7 @@ import { PinnedBlobs } from '../store/records/pinned-blobs.ts';
 import { Records } from '../store/records/records.ts';
 import { UnusedRecords } from '../store/records/unused-records.ts';
 import type { AppContext } from './app-context.ts';
-import { HostedContent } from './hosted-log.ts';
+import { HostedContent } from './hosted/hosted-log.ts';
 import { type OpenedLru, openLru } from './open-lru.ts';
 
 export interface Storage {

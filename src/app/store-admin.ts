@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { StatsReport } from '../admin/admin.ts';
 import { imageHostsOf } from '../admin/image-name.ts';
 import { LocalAdmin } from '../admin/local-admin.ts';
+import { TagCommands } from '../admin/tag-commands.ts';
 import { computeLimit } from '../capacity/ledger.ts';
 import type { Config } from '../config/config.ts';
 import type { Digest } from '../oci/digest.ts';
@@ -15,13 +16,15 @@ import { BlobStore } from '../store/blobs/blob-store.ts';
 import { sumPartials } from '../store/ingest/sweep.ts';
 import { StoreLayout } from '../store/layout.ts';
 import { StoreOwner } from '../store/owner.ts';
+import { readManifest } from '../store/records/image-tree.ts';
 import { PinnedBlobs } from '../store/records/pinned-blobs.ts';
 import { Records } from '../store/records/records.ts';
 import { isMissing, StoreError } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { readVersion } from '../version.ts';
-import { createFolderImport } from './folder-import.ts';
-import { HostedContent } from './hosted-log.ts';
+import { createFolderImport } from './hosted/folder-import.ts';
+import { HostedContent } from './hosted/hosted-log.ts';
+import { createHostedTags } from './hosted/tags.ts';
 
 export interface StoreAdmin {
   readonly admin: LocalAdmin;
@@ -54,7 +57,7 @@ export async function openStoreAdmin(
       logger,
       listener: pins,
     });
-    const hosted = new HostedContent(layout, { metrics: observer, logger, now: () => Date.now() });
+    const hosted = new HostedContent(layout, { config, metrics: observer, logger, now: Date.now });
     const { repositories } = config.hosted;
     const importFolder = createFolderImport({
       layout,
@@ -67,6 +70,21 @@ export async function openStoreAdmin(
       requireWritable: () => {}, // the operator's own command
       now: () => Date.now(),
     });
+    const ready = async () => {
+      await Promise.all([loadPins(records, pins), hosted.log.complete]);
+    };
+    const { tags } = createHostedTags(
+      {
+        content: hosted,
+        pins,
+        files: store,
+        readManifest: (digest, mediaType) => readManifest(store, { digest, mediaType }),
+        requireWritable: () => {}, // the operator's own command
+        logger,
+        now: Date.now,
+      },
+      config,
+    );
     const admin = new LocalAdmin({
       records,
       store,
@@ -75,15 +93,22 @@ export async function openStoreAdmin(
       hosts: imageHostsOf(config),
       importFolder: repositories.length === 0 ? undefined : importFolder,
       registry: undefined,
+      tags: new TagCommands({
+        hosts: imageHostsOf(config),
+        records,
+        store,
+        hosted: repositories.length === 0 ? undefined : tags,
+        registry: () => undefined,
+        ready,
+        logger,
+      }),
       isActive: () => false,
       isHosted: digest => hosted.mayLink(digest),
       repair: (name, signal) => hosted.repair(name, { store, records }, signal),
       blobRemoved: () => {},
       manifestRemoved: () => {},
       flush: () => Promise.resolve(),
-      ready: async () => {
-        await Promise.all([loadPins(records, pins), hosted.log.complete]);
-      },
+      ready,
       stats: async () => {
         await loadPins(records, pins);
         return readStats(config, layout, store, records, pins);

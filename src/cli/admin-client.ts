@@ -12,10 +12,12 @@ import type {
   PinReport,
   RefreshReport,
   RepairReport,
+  ReplayReport,
   StatsReport,
   StatsWanted,
 } from '../admin/admin.ts';
 import { type ImageHosts, imageHostsOf } from '../admin/image-name.ts';
+import type { TagAdmin } from '../admin/tag-admin.ts';
 import type { Config } from '../config/config.ts';
 import { type LoadOptions, loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
@@ -118,6 +120,13 @@ export async function findOwnerPid(path: string): Promise<number | undefined> {
 
 /** The commands as requests to a running daemon. */
 class DaemonClient implements Admin {
+  readonly tags: TagAdmin = {
+    history: image => this.#ask('GET', `/api/v1/history?image=${encodeURIComponent(image)}`),
+    restore: (image, wanted) => this.#ask('POST', '/api/v1/restore', { image, ...wanted }),
+    promote: (from, to, platforms, stop) =>
+      this.#ask('POST', '/api/v1/promote', { to, from, platforms }, stop),
+    explainRetention: () => this.#ask('GET', '/api/v1/retention'),
+  };
   readonly #address: OwnerAddress;
 
   private constructor(address: OwnerAddress) {
@@ -177,6 +186,10 @@ class DaemonClient implements Admin {
 
   repair(repository: string | undefined): Promise<RepairReport> {
     return this.#ask('POST', '/api/v1/repair', repository === undefined ? {} : { repository });
+  }
+
+  replay(target: string): Promise<ReplayReport> {
+    return this.#ask('POST', '/api/v1/notifications/replay', { target });
   }
 
   close(): Promise<void> {

@@ -9,6 +9,7 @@ import { defineImport } from './define-import.ts';
 import type { ImageCommand } from './image-commands.ts';
 import type { LsOrder } from './ls.ts';
 import { definePush } from './push/define-push.ts';
+import { defineTagCommands } from './tags/define-tags.ts';
 
 interface AdminFlags extends ConfigFlags {
   readonly json?: true;
@@ -49,7 +50,9 @@ export function defineCommands(line: CommandLine): void {
   defineImageCommand(line, 'unpin', 'remove the pin of an image');
   definePush(line);
   defineImport(line);
+  defineTagCommands(line);
   defineRepair(line);
+  defineNotifications(line);
   defineClient(line);
   defineCompletion(line);
 }
@@ -140,6 +143,20 @@ function defineRepair(line: CommandLine): void {
       line.run(async () => {
         const { runRepair } = await import('./repair.ts');
         return runRepair(adminOptionsOf(line, flags), repository);
+      }),
+    );
+}
+
+function defineNotifications(line: CommandLine): void {
+  line
+    .add('notifications', 'send a target of notifications again what it was sent within 24 h')
+    .addArgument(new Argument('<action>', 'what to do').choices(['replay']))
+    .argument('<name>', 'the name of the target (default in the configuration: the host of its URL)')
+    .option(...jsonFlag)
+    .action((_action: string, name: string, flags: AdminFlags) =>
+      line.run(async () => {
+        const { runReplay } = await import('./notifications.ts');
+        return runReplay(adminOptionsOf(line, flags), name);
       }),
     );
 }

@@ -51,7 +51,9 @@ export async function serve(options: ServeOptions): Promise<number> {
 async function run(config: Config, logger: RootLogger, options: ServeOptions): Promise<number> {
   const { process } = options;
   // The handlers come first: a signal during a slow start must end it too.
-  const starting = import('../app/mirror.ts').then(({ startMirror }) => startMirror(config, { logger }));
+  const starting = import('../app/mirror.ts').then(({ startMirror }) =>
+    startMirror(config, { logger, print: line => logger.print(line) }),
+  );
   return new Promise(resolve => {
     const handlers = runUntilSignal({
       process,

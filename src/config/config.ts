@@ -15,6 +15,7 @@ export interface Config {
   readonly tags: TagsConfig;
   readonly hosted: HostedConfig;
   readonly access: AccessConfig;
+  readonly notifications: readonly NotificationConfig[];
   /** Undefined: this mirror stands alone. */
   readonly fleet?: FleetConfig;
   readonly metrics: MetricsConfig;
@@ -237,6 +238,19 @@ export interface AccessRule {
   readonly actions: readonly ('pull' | 'push' | 'delete' | 'admin')[];
 }
 
+export interface NotificationConfig {
+  /** Unique. */
+  readonly name: string;
+  /** http or https, without userinfo. Its query may be a secret. */
+  readonly url: URL;
+  /** What bodies are signed with: never to be printed. Undefined: they aren't signed. */
+  readonly secret?: string;
+  /** At least one. */
+  readonly events: readonly ('push' | 'pull' | 'delete')[];
+  /** Patterns over canonical names; none: all. */
+  readonly repositories: readonly string[];
+}
+
 export interface FleetConfig {
   /** Nodes of one name on one Redis are one fleet. */
   readonly name: string;
@@ -259,4 +273,6 @@ export interface LogConfig {
   readonly format: 'auto' | 'json' | 'text';
   /** A line per request. */
   readonly access: boolean;
+  /** `stdout`, or the absolute path of a file; undefined: no audit log. */
+  readonly audit?: string;
 }

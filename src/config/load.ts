@@ -18,6 +18,7 @@ import { checkSchema } from './schema-check.ts';
 import { checkAccess } from './sections/access.ts';
 import { assembleFleet, checkFleet, warnAboutFleet } from './sections/fleet.ts';
 import { assembleHosted, checkHosted } from './sections/hosted.ts';
+import { assembleNotifications, checkNotifications } from './sections/notifications.ts';
 import { assembleRedis, checkRedis } from './sections/redis.ts';
 import { warnAboutCredentials } from './upstream-credentials.ts';
 import { assembleUpstream, checkUpstreams, chooseDefaultUpstream } from './upstreams.ts';
@@ -66,6 +67,7 @@ export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<Loade
   checkRedis(tree, findings);
   checkAccess(tree, findings);
   checkFleet(tree, findings);
+  checkNotifications(tree, findings);
   checkHosted(tree, findings);
   const files = await readReferencedFiles(tree, baseOf, findings);
   const proxy = readProxies(env, findings);
@@ -155,9 +157,10 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
       }),
       ...(access.rules !== undefined && { rules: access.rules }),
     },
+    notifications: assembleNotifications(parsed.notifications, files),
     ...(fleet !== undefined && { fleet }),
     metrics: { path: metrics.path, ...(metrics.listen === undefined ? {} : { listen: metrics.listen }) },
-    log: parsed.log,
+    log: assembleLog(parsed.log, locate),
   };
 }
 
@@ -169,6 +172,14 @@ async function warnAboutOldStorage(
   if (variables.get('store.path')?.startsWith('REGISTRY_') !== true) return [];
   const message = await describeOldStorage(path);
   return message === undefined ? [] : [[['store', 'path'], message]];
+}
+
+function assembleLog(
+  { audit, ...log }: ParsedFile['log'],
+  locate: (path: Path, file: string) => string,
+): Config['log'] {
+  if (audit === '') return log;
+  return { ...log, audit: audit === 'stdout' ? audit : locate(['log', 'audit'], audit) };
 }
 
 function warnAboutDefault(parsed: ParsedFile, { defaultUpstream, upstreams }: Config): readonly Remark[] {

@@ -34,6 +34,7 @@ export async function readReferencedFiles(
     ['lru', 'redis'],
     ['fleet'],
     ['access'],
+    ...entriesOf(tree, ['notifications']),
   ]) {
     for (const [name, parse] of keysOfFiles) {
       const path = [...section, name];
@@ -54,9 +55,12 @@ export async function readReferencedFiles(
 
 /** An upstream's section, and those of its credentials by repository. */
 function sectionsOf(tree: unknown, path: Path): Path[] {
-  const list = valueAt(tree, [...path, 'credentials']);
-  const credentials = Array.isArray(list) ? list : [];
-  return [path, ...credentials.map((_entry, index) => [...path, 'credentials', index])];
+  return [path, ...entriesOf(tree, [...path, 'credentials'])];
+}
+
+function entriesOf(tree: unknown, path: Path): Path[] {
+  const list = valueAt(tree, path);
+  return Array.isArray(list) ? list.map((_entry, index) => [...path, index]) : [];
 }
 
 function checkKeyPair(path: Path, texts: ReadonlyMap<string, string>, findings: Findings): void {

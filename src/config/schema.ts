@@ -34,6 +34,7 @@ import {
 import { accessSchema } from './sections/access.ts';
 import { fleetSchema } from './sections/fleet.ts';
 import { hostedSchema } from './sections/hosted.ts';
+import { notificationSchema } from './sections/notifications.ts';
 import { redisSchema } from './sections/redis.ts';
 
 const day = 86_400_000;
@@ -159,7 +160,14 @@ const logSchema = z.strictObject({
   level: word('debug', 'info', 'warn', 'error').prefault('info'),
   format: word('auto', 'json', 'text').prefault('auto'),
   access: flag.prefault(true),
+  audit: parsed(parseAudit).prefault(''),
 });
+
+/** A file, `stdout`, or nothing. */
+function parseAudit(value: unknown): string {
+  if (typeof value === 'string') return value;
+  throw refusal('a file, stdout, or "" for none', value);
+}
 
 export const configSchema = z.strictObject({
   http: httpSchema.prefault({}),
@@ -171,6 +179,7 @@ export const configSchema = z.strictObject({
   tags: tagsSchema.prefault({}),
   hosted: hostedSchema.prefault({}),
   access: accessSchema.prefault({}),
+  notifications: z.array(notificationSchema).prefault([]),
   fleet: fleetSchema.optional(),
   metrics: metricsSchema.prefault({}),
   log: logSchema.prefault({}),

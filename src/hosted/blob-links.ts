@@ -76,6 +76,7 @@ export class BlobLinks {
    * up refuses it. Errors: DENIED.
    */
   async requireQuota(repository: Repository, digest: Digest | undefined, size: number): Promise<void> {
+    if (this.#options.quotas === undefined) return;
     const unbook = await this.#book(repository, digest ?? noBlob, digest === undefined ? 1 : size);
     unbook?.();
   }

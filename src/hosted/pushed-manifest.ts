@@ -66,14 +66,14 @@ export function readPushedManifest(bytes: Buffer, contentType: string, reference
       size === undefined ? [] : [{ digest, size }],
     ),
     names: [...new Set([...blobs, ...manifests].map(named => named.digest))],
-    needed: [
-      ...new Set(
-        blobs
-          .filter(blob => blob === config || (isDistributable(blob.mediaType) && blob.hasUrls !== true))
-          .map(blob => blob.digest),
-      ),
-    ],
+    needed: neededBlobs(parsed),
   };
+}
+
+/** The blobs that a repository must have before it can have the manifest, each once. */
+export function neededBlobs({ config, layers }: ParsedManifest): readonly Digest[] {
+  const own = layers.filter(({ mediaType, hasUrls }) => isDistributable(mediaType) && hasUrls !== true);
+  return [...new Set((config === undefined ? own : [config, ...own]).map(({ digest }) => digest))];
 }
 
 type JsonObject = Readonly<Record<string, unknown>>;

@@ -37,7 +37,7 @@ export interface Quotas {
    * Books what a push adds, before it is on the disk, so that two pushes can't both fit. The caller calls what it gets, once,
    * when the line is written or given up. Errors: DENIED (403) with limit, used and wanted.
    */
-  book(name: Repository, added: QuotaDemand): () => void;
+  book(name: Repository, added: QuotaDemand): Promise<() => void>;
 }
 
 export interface QuotaDemand {
@@ -81,31 +81,35 @@ export class ManifestPuts {
     const { user } = caller;
     const cause: Cause = { at: this.#options.now(), ...(user !== undefined && { user }), how: 'push' };
     const releases: (() => void)[] = [];
+    let moved: PutAnswer['moved'] = [];
     try {
       for (const digest of [descriptor.digest, ...pushed.names])
         releases.push(await this.#options.holds.hold(digest));
       const put: Put = { name, pushed, tags, cause, held: await this.#look(needed) };
-      await this.#commit(put, bytes, signal);
+      moved = await this.#commit(put, bytes, signal);
     } finally {
       for (const release of releases) release();
     }
     this.#options.manifests.keep(descriptor, bytes);
-    return { descriptor, tags, ...(subject && { subject: subject.digest }) };
+    return { descriptor, tags, moved, ...(subject && { subject: subject.digest }) };
   }
 
-  async #commit(put: Put, bytes: Buffer, signal: AbortSignal): Promise<void> {
+  async #commit(put: Put, bytes: Buffer, signal: AbortSignal): Promise<PutAnswer['moved']> {
+    let moved: PutAnswer['moved'] = [];
     let release: (() => void) | undefined;
     const decide = async (repository: HostedRepository | undefined): Promise<readonly HostedChange[]> => {
       release?.();
       release = undefined;
       const adopted = await this.#requireContent(repository, put);
       this.#requireMutable(repository, put);
-      release = this.#book(repository, put, adopted);
+      moved = movesOf(repository, put);
+      release = await this.#book(repository, put, adopted);
       await this.#store(put.pushed.descriptor.digest, bytes);
       return changesOf(put, adopted);
     };
     try {
       await commitDecided(this.#options.log, put.name, decide, signal);
+      return moved;
     } finally {
       release?.();
     }
@@ -165,11 +169,11 @@ export class ManifestPuts {
     }
   }
 
-  #book(
+  async #book(
     repository: HostedRepository | undefined,
     { name, pushed, tags }: Put,
     adopted: ReadonlyMap<Digest, number>,
-  ): (() => void) | undefined {
+  ): Promise<(() => void) | undefined> {
     const { digest, size } = pushed.descriptor;
     const links = new Map(adopted);
     if (repository?.link(digest) === undefined) links.set(digest, size);
@@ -187,6 +191,14 @@ export class ManifestPuts {
       throw new RegistryError('UNAVAILABLE', { message: `the manifest was not stored: ${why}`, cause });
     }
   }
+}
+
+function movesOf(repository: HostedRepository | undefined, { pushed, tags }: Put): PutAnswer['moved'] {
+  return tags.flatMap(tag => {
+    const from = repository?.tag(tag)?.to;
+    if (from === pushed.descriptor.digest) return [];
+    return [{ tag, ...(from !== undefined && { from }) }];
+  });
 }
 
 function changesOf(

@@ -13,8 +13,10 @@ import { isPeerTarget } from '../registry/peer.ts';
 import type { RepositoryCatalog } from '../registry/registry.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
+import type { RegistryEventListener } from '../telemetry/registry-events.ts';
 import { answerStats, type StatsOptions } from './api/stats.ts';
 import { answerErrors } from './errors.ts';
+import { reportRefusals } from './events.ts';
 import { AccessLog, type AccessLogOptions, type AppState, clientAddressBehind } from './exchange.ts';
 import { answerFrontPage } from './front-page.ts';
 import { type OpsOptions, opsRouter, refuseOther } from './ops.ts';
@@ -33,6 +35,8 @@ export interface OpsAppOptions extends OpsOptions {
   readonly trustedProxies?: readonly string[];
   /** Requests that arrived during the drain: only ops routes answer them. Absent: there are none. */
   readonly late?: Pick<WeakSet<IncomingMessage>, 'has'>;
+  /** Hears of what happens to content, and of refusals; absent: none wants to. */
+  readonly events?: RegistryEventListener | undefined;
   /** Hears of each answer with the client's address, which is no metric label. */
   readonly clients?: AccessLogOptions['clients'];
 }
@@ -51,14 +55,15 @@ export interface AppOptions extends OpsAppOptions {
 export function createApp(options: AppOptions): RequestListener {
   const log = openLog(options);
   const app = createKoa(log, options);
-  app.use((context, next) => (isApiTarget(context.req.url ?? '') ? dispatch(context, options) : next()));
+  const { directory, access, catalog, now, events } = options;
+  const dispatched = { directory, access, catalog, now, events };
+  app.use((context, next) => (isApiTarget(context.req.url ?? '') ? dispatch(context, dispatched) : next()));
   app.use(answerFrontPage(options.metricsPath));
   const { peers } = options;
   if (peers !== undefined)
     app.use((context, next) => (isPeerTarget(context.req.url ?? '') ? answerPeer(context, peers) : next()));
   const handle = addOps(app, options);
-  const { directory, access } = options;
-  const hot = new HotManifests({ directory, access, log });
+  const hot = new HotManifests({ directory, access, log, events });
   return (request, response) => {
     const mayBeHot = request.url?.includes('/manifests/') === true && hasOneHost(request);
     if (!mayBeHot || !hot.answer(request, response)) handle(request, response);
@@ -82,6 +87,7 @@ function createKoa(log: AccessLog, options: OpsAppOptions): Koa<AppState> {
   app.on('error', (error: unknown) => logger.debug('connection error', { error }));
   app.use(log.middleware);
   app.use(answerErrors(logger));
+  if (options.events !== undefined) app.use(reportRefusals(options.events));
   app.use(admit({ opsPaths: opsPathsOf(options), ...(late && { late }) }));
   return app;
 }

@@ -13,6 +13,7 @@ import type { Answer, ReadOptions } from '../registry/registry.ts';
 import type { RegistryDeleter, RegistryWriter, WriteOptions } from '../registry/writer.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Kind, Observer, Outcome, RequestEnd } from '../telemetry/observer.ts';
+import type { AskedFor, RegistryEventListener } from '../telemetry/registry-events.ts';
 
 /** `context.state` of every middleware. */
 export interface AppState {
@@ -32,6 +33,7 @@ export interface PullRequest {
   readonly query: URLSearchParams;
   /** Milliseconds since the epoch. */
   readonly nowMs: number;
+  readonly events: RegistryEventListener | undefined;
 }
 
 /** A push or a delete after its repository was found and the caller's right was checked. */
@@ -42,6 +44,8 @@ export interface PushRequest {
   readonly repository: Repository;
   /** The signal aborts when the client leaves. */
   readonly options: WriteOptions;
+  readonly canonicalName: string;
+  readonly events: RegistryEventListener | undefined;
   /** The repository as the client calls it: for URLs in the answer. */
   readonly name: string;
   /** As the client sent it, decoded. */
@@ -66,6 +70,8 @@ export class Exchange {
   user: string | undefined;
   /** The client's `X-Request-Id` if it is one, else made here: in the answer, the log, and the upstream's requests. */
   readonly requestId: string;
+  /** Undefined: a request to no registry API, or one that can't be read. */
+  asked: AskedFor | undefined;
   /** Set when the answer is an error or was cut. */
   failure: { readonly code: string; readonly message: string } | undefined;
   /** Health and metrics are polled all day: logged at debug level. */

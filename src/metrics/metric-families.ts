@@ -106,6 +106,11 @@ export class MetricFamilies {
     '1: the upstream takes the configured credentials.',
     ['upstream'],
   );
+  readonly notifications = this.#counter(
+    'cistern_notifications_total',
+    'Notifications: delivered ones, failed attempts, and those that were dropped.',
+    ['target', 'result'],
+  );
   readonly lruUp = this.#gauge('cistern_lru_up', '1: the LRU index answers.', ['backend']);
 
   #counter(name: string, help: string, labelNames: readonly string[] = []): Counter {

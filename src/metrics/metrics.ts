@@ -145,6 +145,11 @@ export class Metrics implements Observer {
     this.#families.storeErrors.inc({ operation });
   }
 
+  /** `target`: a configured name. */
+  notified(target: string, result: 'delivered' | 'failed' | 'dropped', count = 1): void {
+    this.#families.notifications.inc({ target, result }, count);
+  }
+
   /** The counts since the start, for `stats`. */
   totals(): Promise<MetricTotals> {
     return readTotals(this.#families);

@@ -23,3 +23,21 @@ export function parsePlatform(value: unknown): Platform | undefined {
     ...(typeof osVersion === 'string' && { osVersion }),
   };
 }
+
+/** `os/architecture[/variant]`, as `docker pull --platform` takes it. Undefined: it is none. */
+export function parsePlatformText(text: string): Platform | undefined {
+  const [os = '', architecture = '', variant, ...rest] = text.split('/');
+  if (rest.length > 0 || ![os, architecture, variant ?? 'x'].every(part => /^[a-z0-9._-]+$/i.test(part)))
+    return undefined;
+  return { os, architecture, ...(variant !== undefined && { variant }) };
+}
+
+/** What is left out in `wanted` may be anything; `arm64` and `arm64/v8` are the same machine. */
+export function fitsPlatform(platform: Platform, wanted: Platform): boolean {
+  if (platform.os !== wanted.os || platform.architecture !== wanted.architecture) return false;
+  return wanted.variant === undefined || variantOf(platform) === variantOf(wanted);
+}
+
+function variantOf({ architecture, variant }: Platform): string | undefined {
+  return architecture === 'arm64' ? (variant ?? 'v8') : variant;
+}

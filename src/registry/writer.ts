@@ -99,6 +99,8 @@ export interface PutAnswer {
   readonly descriptor: Descriptor;
   /** All tags that point to it now because of this call. */
   readonly tags: readonly Tag[];
+  /** Those of `tags` that pointed elsewhere before, or did not exist: `from` undefined. */
+  readonly moved: readonly { readonly tag: Tag; readonly from?: Digest }[];
   /** For `OCI-Subject`. The manifest is among the referrers of this digest, whether that exists or not. */
   readonly subject?: Digest;
 }

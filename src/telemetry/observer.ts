@@ -32,6 +32,7 @@ export type StoreOperation =
   | 'unlink'
   | 'record'
   | 'journal'
+  | 'spool'
   | 'scan'
   | 'verify';
 

@@ -100,6 +100,7 @@ export class MemoryHostedRegistry implements RegistryReader, RegistryWriter, Reg
     repository: Repository,
     reference: Reference,
     { bytes, mediaType, tags }: PutManifest,
+    options: WriteOptions,
   ): Promise<PutAnswer> {
     if (bytes.length > maxManifestBytes) throw new RegistryError('MANIFEST_INVALID', { status: 413 });
     const digest = isDigest(reference) ? digestOf(bytes, algorithmOf(reference)) : digestOf(bytes);
@@ -109,11 +110,18 @@ export class MemoryHostedRegistry implements RegistryReader, RegistryWriter, Reg
     const held = this.#of(repository);
     requireContent(parsed, held);
     held.addManifest(bytes, mediaType, undefined, digest);
-    const moved = [...new Set(isDigest(reference) ? tags : [reference, ...tags])];
-    for (const tag of moved) held.addManifest(bytes, mediaType, tag, digest);
+    const all = [...new Set(isDigest(reference) ? tags : [reference, ...tags])];
+    const moved: { tag: Tag; from?: Digest }[] = [];
+    for (const tag of all) {
+      const before = await held.resolve(repository, tag, options).catch(() => undefined);
+      if (before === undefined) moved.push({ tag });
+      else if (before.descriptor.digest !== digest) moved.push({ tag, from: before.descriptor.digest });
+      held.addManifest(bytes, mediaType, tag, digest);
+    }
     return {
       descriptor: { mediaType, digest, size: bytes.length },
-      tags: moved,
+      tags: all,
+      moved,
       ...(parsed.subject && { subject: parsed.subject.digest }),
     };
   }

@@ -345,7 +345,7 @@ function describeManifests(name: string, create: CreateHostedRegistry): void {
       const registry = await create();
       await pushBlobs(registry, image);
       const answer = await registry.putManifest(app, latest, manifestOf(image), options());
-      expect(answer).toEqual({ descriptor: image.descriptor, tags: ['latest'] });
+      expect(answer).toEqual({ descriptor: image.descriptor, tags: ['latest'], moved: [{ tag: 'latest' }] });
       for (const reference of [latest, image.digest]) {
         const pulled = await registry.manifest(app, reference, options());
         expect([pulled.descriptor, pulled.bytes]).toEqual([image.descriptor, image.bytes]);
@@ -366,6 +366,8 @@ function describeManifests(name: string, create: CreateHostedRegistry): void {
       expect([...both.tags].sort()).toEqual(['1', '1.2']);
       const more = await registry.putManifest(app, latest, manifestOf(image, 'latest', '2'), options());
       expect([...more.tags].sort()).toEqual(['2', 'latest']);
+      const again = await registry.putManifest(app, parseTag('2'), manifestOf(image), options());
+      expect([again.tags, again.moved]).toEqual([['2'], []]);
       expect(await tagsOf(registry)).toEqual(['1', '1.2', '2', 'latest']);
     });
 
@@ -373,7 +375,9 @@ function describeManifests(name: string, create: CreateHostedRegistry): void {
       const registry = await create();
       const next = buildImage({ layers: ['layer a', 'layer next'] });
       await pushImage(registry, image, latest);
-      await pushImage(registry, next, latest);
+      await pushBlobs(registry, next);
+      const { moved } = await registry.putManifest(app, latest, manifestOf(next), options());
+      expect(moved).toEqual([{ tag: 'latest', from: image.digest }]);
       await pushImage(registry, next, latest); // the same again is no error
       expect((await registry.resolve(app, latest, options())).descriptor.digest).toBe(next.digest);
       expect((await registry.manifest(app, image.digest, options())).bytes).toEqual(image.bytes);

@@ -59,20 +59,21 @@ test('without descriptors for a while: some answers fail, then all that is held 
   expect(await pull(url, image)).toEqual(digests);
   const held = (await filesUnder(join(storePath, 'blobs-v1'))).sort();
 
-  const sockets = Array.from({ length: 70 }, () => idle(url));
-  const tries = Array.from({ length: 80 }, (_, at) =>
-    get(url, `/v2/library/alpine/blobs/${digests[1 + (at % (digests.length - 1))]}`).catch(() => undefined),
-  );
-  for (const result of await Promise.race([Promise.all(tries), after(3000)])) {
-    if (result?.status === 200 && result.end === 'complete') expect(digests).toContain(result.sha256);
-  }
-  for (const socket of sockets) socket.destroy();
-  await Promise.all(tries);
-
   const errors = /^cistern_store_errors_total\{operation="open"\} (\d+)/m;
-  await expect
-    .poll(async () => Number(errors.exec((await get(url, '/metrics')).body.toString())?.[1]))
-    .toBeGreaterThan(0);
+  const failedOpens = async () => Number(errors.exec((await get(url, '/metrics')).body.toString())?.[1] ?? 0);
+  // How many descriptors are left for files depends on what else is open at that moment.
+  for (let idleSockets = 50; idleSockets <= 100 && (await failedOpens()) === 0; idleSockets += 2) {
+    const sockets = Array.from({ length: idleSockets }, () => idle(url));
+    const tries = Array.from({ length: 80 }, (_, at) =>
+      get(url, `/v2/library/alpine/blobs/${digests[1 + (at % (digests.length - 1))]}`).catch(() => undefined),
+    );
+    for (const result of await Promise.race([Promise.all(tries), after(1000)])) {
+      if (result?.status === 200 && result.end === 'complete') expect(digests).toContain(result.sha256);
+    }
+    for (const socket of sockets) socket.destroy();
+    await Promise.all(tries);
+  }
+  expect(await failedOpens()).toBeGreaterThan(0);
   upstream.log.clear();
   expect(await pull(url, image)).toEqual(digests);
   expect(upstream.lines()).toEqual([]);

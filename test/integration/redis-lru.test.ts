@@ -219,7 +219,9 @@ requires('redis-server')('RedisLru', () => {
       lru.beginLoading();
       lru.endLoading();
       lru.add(blob(1), 1);
-      await expect(lru.sync()).rejects.toThrow(`expected cistern:{${store}}:lru to be a zset, got a list`);
+      await expect(lru.sync()).rejects.toThrow(
+        `Redis holds foreign data: cistern:{${store}}:lru is a list and not a zset`,
+      );
       expect(log.logged.join()).toContain('Redis holds foreign data');
       expect(await redis.client().lrange(`cistern:{${store}}:lru`, 0, -1)).toEqual(['theirs']);
       expect(show(await lru.coldest(9))).toEqual([`${blob(1)} 1`]);

@@ -116,7 +116,7 @@ async function openFilesUnder(folder: string): Promise<string[]> {
 async function bytesOnDisk(storePath: string): Promise<number> {
   let sum = 0;
   for (const file of await filesUnder(storePath)) {
-    if (!file.startsWith('blobs-v1') && !file.endsWith('.part')) continue;
+    if (!/^(?:blobs|records)-v1/.test(file) && !file.endsWith('.part')) continue;
     sum += (await stat(join(storePath, file)).catch(() => ({ size: 0 }))).size;
   }
   return sum;

@@ -15,7 +15,8 @@ import { ImmutableTags } from '../../src/hosted/immutable-tags.ts';
 import type { HostedLog } from '../../src/hosted/log/hosted-log.ts';
 import { LoggedRepositories } from '../../src/hosted/log/logged-repositories.ts';
 import { ReferenceCounts } from '../../src/hosted/log/reference-counts.ts';
-import { ManifestPuts, type ManifestPutsOptions } from '../../src/hosted/put-manifest.ts';
+import { ManifestPuts, type ManifestPutsOptions, type Quotas } from '../../src/hosted/put-manifest.ts';
+import { HostedQuotas, type HostedQuotasOptions } from '../../src/hosted/quotas.ts';
 import { Mounts } from '../../src/hosted/uploads/mounts.ts';
 import { Uploads } from '../../src/hosted/uploads/uploads.ts';
 import type { Digest } from '../../src/oci/digest.ts';
@@ -33,7 +34,9 @@ import { tempDir } from './temp-dir.ts';
 
 export interface HostedRigOptions {
   readonly immutable?: readonly string[];
-  readonly quotas?: ManifestPutsOptions['quotas'];
+  /** Instead of those of `limits`. */
+  readonly quotas?: Quotas;
+  readonly limits?: Partial<Pick<HostedQuotasOptions, 'rules' | 'maxBytes'>>;
   readonly publicSize?: ManifestPutsOptions['publicSize'];
   readonly requireWritable?: () => void;
 }
@@ -41,6 +44,8 @@ export interface HostedRigOptions {
 export interface HostedRig {
   readonly registry: HostedRegistry;
   readonly log: LoggedRepositories;
+  /** With `beforeCommit`, as the use cases have it. */
+  readonly gatedLog: HostedLog;
   /** Runs before a commit is handed to the log, of the registry's own use cases alone. */
   beforeCommit: (name: Repository) => Promise<void>;
   readonly store: BlobStore;
@@ -62,7 +67,7 @@ export function writing(user = 'alice'): WriteOptions {
 }
 
 export async function createHostedRig(options: HostedRigOptions = {}): Promise<HostedRig> {
-  const { immutable = [], quotas, publicSize = async () => undefined } = options;
+  const { immutable = [], publicSize = async () => undefined } = options;
   const layout = await StoreLayout.open(await tempDir());
   const observer = { storeError: () => {} };
   const store = new BlobStore({ layout, observer });
@@ -83,7 +88,15 @@ export async function createHostedRig(options: HostedRigOptions = {}): Promise<H
   const now = () => clock.nowMs;
   const references = new ReferenceCounts();
   const logs = new HostedLogs({ layout, observer });
-  const real = new LoggedRepositories({ logs, references, logger, now });
+  const counted = new HostedQuotas({
+    rules: options.limits?.rules ?? [],
+    maxBytes: options.limits?.maxBytes ?? Number.POSITIVE_INFINITY,
+    known: () => real.complete,
+    peek: name => real.peek(name),
+  });
+  const watch = (name: Repository) => counted.watch(name);
+  const quotas = options.quotas ?? counted;
+  const real = new LoggedRepositories({ logs, references, watch, logger, now });
   onTestFinished(() => real.close());
   const log: HostedLog = {
     get isComplete() {
@@ -113,7 +126,7 @@ export async function createHostedRig(options: HostedRigOptions = {}): Promise<H
   const manifests = new HotManifests({ store, badBlobs: files.bad, events, logger, now });
   const tags = new ImmutableTags(immutable);
   const sizeOf = (digest: Digest) => files.sizeOf(digest);
-  const links = new BlobLinks({ log, holds, store, sizeOf, now });
+  const links = new BlobLinks({ log, holds, store, sizeOf, quotas, now });
   const uploads = new Uploads({
     files: new UploadFiles({ layout, observer, bootId: 'boot' }),
     store,
@@ -148,7 +161,7 @@ export async function createHostedRig(options: HostedRigOptions = {}): Promise<H
       manifests,
       holds,
       immutable: tags,
-      ...(quotas && { quotas }),
+      quotas,
       publicSize,
       now,
     }),
@@ -164,6 +177,7 @@ export async function createHostedRig(options: HostedRigOptions = {}): Promise<H
   return Object.assign(clock, {
     registry,
     log: real,
+    gatedLog: log,
     store,
     layout,
     holds,

@@ -9,10 +9,13 @@ import type { Logger } from '../../telemetry/logger.ts';
 import type { HostedChange, HostedLog, HostedRepository } from './hosted-log.ts';
 import type { ReferenceCounts } from './reference-counts.ts';
 import { closedError, RepositoryLog } from './repository-log.ts';
+import type { LinkEvents } from './repository-state.ts';
 
 export interface LoggedRepositoriesOptions {
   readonly logs: HostedLogs;
   readonly references: ReferenceCounts;
+  /** Further listeners to the links and tags of a repository. */
+  readonly watch?: (name: Repository) => readonly LinkEvents[];
   readonly logger: Logger;
   /** Milliseconds since the epoch. */
   now(): number;
@@ -109,8 +112,9 @@ export class LoggedRepositories implements HostedLog {
   }
 
   async #read(name: Repository): Promise<RepositoryLog> {
-    const { logs, references, logger, now } = this.#options;
-    const log = await RepositoryLog.open({ name, file: logs.open(name), links: references, logger, now });
+    const { logs, references, watch, logger, now } = this.#options;
+    const links = toAll([references, ...(watch?.(name) ?? [])]);
+    const log = await RepositoryLog.open({ name, file: logs.open(name), links, logger, now });
     this.#logs.set(name, log);
     this.#names = undefined;
     if (log.problem === undefined) this.#closed.delete(name);
@@ -151,4 +155,18 @@ export class LoggedRepositories implements HostedLog {
     await Promise.all(Array.from(names, name => limit.run(() => read(name))));
     this.#isComplete = !this.#isClosing;
   }
+}
+
+function toAll(listeners: readonly LinkEvents[]): LinkEvents {
+  return {
+    linked: (digest, size) => {
+      for (const listener of listeners) listener.linked(digest, size);
+    },
+    unlinked: digest => {
+      for (const listener of listeners) listener.unlinked(digest);
+    },
+    tagsChanged: by => {
+      for (const listener of listeners) listener.tagsChanged?.(by);
+    },
+  };
 }

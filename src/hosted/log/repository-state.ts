@@ -16,6 +16,8 @@ export interface DeletedManifest extends HostedManifest {
 export interface LinkEvents {
   linked(digest: Digest, size: number): void;
   unlinked(digest: Digest): void;
+  /** So many more tags exist, or fewer. */
+  tagsChanged?(by: number): void;
 }
 
 export class RepositoryState {
@@ -35,6 +37,7 @@ export class RepositoryState {
   listen(events: LinkEvents): void {
     this.#events = events;
     for (const { digest, size } of this.#links.values()) events.linked(digest, size);
+    events.tagsChanged?.(this.tags.length);
   }
 
   /** Grows at each commit that changes more than when something was pulled. */
@@ -224,7 +227,9 @@ export class RepositoryState {
     if (from === to) return;
     if (from !== undefined) removeFrom(this.#tagsByDigest, from, tag);
     if (to !== undefined) addTo(this.#tagsByDigest, to, tag);
-    if (from === undefined || to === undefined) this.#tags = undefined;
+    if (from !== undefined && to !== undefined) return;
+    this.#tags = undefined;
+    this.#events?.tagsChanged?.(to === undefined ? -1 : 1);
   }
 }
 

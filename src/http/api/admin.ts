@@ -8,7 +8,9 @@ import Koa from 'koa';
 import type { Admin } from '../../admin/admin.ts';
 import { RegistryError } from '../../oci/error.ts';
 import type { Logger } from '../../telemetry/logger.ts';
+import type { RegistryEventListener } from '../../telemetry/registry-events.ts';
 import { answerErrors } from '../errors.ts';
+import { reportCommands } from '../events.ts';
 import { type AppContext, type AppState, Exchange } from '../exchange.ts';
 import { type BodyLimits, readWholeBody } from '../server/request-body.ts';
 
@@ -25,9 +27,12 @@ const bodyLimits: BodyLimits = {
 export function createAdminApp({
   admin,
   logger,
+  events,
 }: {
   readonly admin: Admin;
   readonly logger: Logger;
+  /** Hears of every command that changes something; absent: none wants to. */
+  readonly events?: RegistryEventListener | undefined;
 }): RequestListener {
   const app = new Koa<AppState>();
   app.on('error', (error: unknown) => logger.debug('connection error', { error }));
@@ -36,6 +41,7 @@ export function createAdminApp({
     return next();
   });
   app.use(answerErrors(logger));
+  if (events !== undefined) app.use(reportCommands(events));
   const router = new Router<AppState>();
   router.get('/api/v1/stats', async context => {
     const { searchParams } = context.URL;
@@ -48,13 +54,34 @@ export function createAdminApp({
   });
   for (const command of commands) {
     router.post(`/api/v1/${command}`, async context => {
-      const { image } = await readJsonObject(context.req, context.res);
+      const { image } = await readCommand(context);
       if (typeof image !== 'string') throw badRequest('the request body names no image');
       answer(context, await admin[command](image, context.state.exchange.signal));
     });
   }
+  router.get('/api/v1/history', async context => {
+    const image = context.URL.searchParams.get('image');
+    if (image === null) throw badRequest('the query names no image');
+    answer(context, await admin.tags.history(image, context.state.exchange.signal));
+  });
+  router.post('/api/v1/restore', async context => {
+    const { image, at, digest } = await readCommand(context);
+    if (typeof image !== 'string') throw badRequest('the request body names no image');
+    const wanted = { ...(typeof at === 'string' && { at }), ...(typeof digest === 'string' && { digest }) };
+    answer(context, await admin.tags.restore(image, wanted, context.state.exchange.signal));
+  });
+  router.post('/api/v1/promote', async context => {
+    const { to, from, platforms = [] } = await readCommand(context);
+    if (typeof from !== 'string' || typeof to !== 'string')
+      throw badRequest('the request body names no images');
+    const texts = Array.isArray(platforms) ? platforms.map(String) : [String(platforms)];
+    answer(context, await admin.tags.promote(from, to, texts, context.state.exchange.signal));
+  });
+  router.get('/api/v1/retention', async context => {
+    answer(context, await admin.tags.explainRetention(context.state.exchange.signal));
+  });
   router.post('/api/v1/import', async context => {
-    const { from, fromUrl, into } = await readJsonObject(context.req, context.res);
+    const { from, fromUrl, into } = await readCommand(context);
     if (typeof from !== 'string') throw badRequest('the request body names no folder');
     const request = {
       from,
@@ -64,9 +91,14 @@ export function createAdminApp({
     answer(context, await admin.importFolder(request, context.state.exchange.signal));
   });
   router.post('/api/v1/repair', async context => {
-    const { repository } = await readJsonObject(context.req, context.res);
+    const { repository } = await readCommand(context);
     const name = typeof repository === 'string' ? repository : undefined;
     answer(context, await admin.repair(name, context.state.exchange.signal));
+  });
+  router.post('/api/v1/notifications/replay', async context => {
+    const { target } = await readCommand(context);
+    if (typeof target !== 'string') throw badRequest('the request body names no target');
+    answer(context, await admin.replay(target, context.state.exchange.signal));
   });
   app.use(router.routes());
   app.use(() => {
@@ -83,6 +115,14 @@ function answer(context: AppContext, report: object): void {
   context.set('Content-Type', 'application/json');
   context.set('Cache-Control', 'no-store');
   context.body = JSON.stringify(report);
+}
+
+/** The body of a command. What it is about (`image`, `target`, …: its first text) is noted for the audit. Errors: as `readJsonObject`. */
+async function readCommand({ req, res, state }: AppContext): Promise<Readonly<Record<string, unknown>>> {
+  const body = await readJsonObject(req, res);
+  const about = Object.values(body).find(value => typeof value === 'string');
+  if (typeof about === 'string') state.exchange.asked = { wanted: 'admin', reference: about };
+  return body;
 }
 
 /** Errors: SIZE_INVALID; UNSUPPORTED (400) for another body. */

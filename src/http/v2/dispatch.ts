@@ -9,6 +9,8 @@ import type { Caller } from '../../registry/caller.ts';
 import { canonicalNameOf, type Directory, type Located } from '../../registry/directory.ts';
 import type { ReadOptions, RepositoryCatalog } from '../../registry/registry.ts';
 import type { Kind } from '../../telemetry/observer.ts';
+import type { RegistryEventListener } from '../../telemetry/registry-events.ts';
+import { askedFor, noteRepository } from '../events.ts';
 import type { AppContext, PullRequest, PushRequest } from '../exchange.ts';
 import { apiVersion, apiVersionHeader, isFitForHeader, mustCheck } from './headers.ts';
 import { answerBlob } from './pull-blob.ts';
@@ -24,6 +26,8 @@ export interface DispatchOptions {
   readonly access: Access;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** Absent: none wants to hear of what happens. */
+  readonly events: RegistryEventListener | undefined;
 }
 
 /** Metric labels. */
@@ -55,6 +59,7 @@ export async function dispatch(context: AppContext, options: DispatchOptions): P
   const { endpoint, ns } = target;
   exchange.kind = labelOf(endpoint);
   exchange.ns = ns?.slice(0, 255);
+  exchange.asked = askedFor(method, endpoint);
   const isRead = method === 'GET' || method === 'HEAD';
   if (endpoint.kind === 'unsupported' || (!isRead && options.directory.hostedPatterns.length === 0))
     throw refuseMethod(context, options, endpoint);
@@ -115,7 +120,7 @@ function findSource(
 /** Errors: DENIED; those of the directory. */
 function locate(
   context: AppContext,
-  { directory, now }: DispatchOptions,
+  { directory, now, events }: DispatchOptions,
   caller: Caller,
   { ns, query }: ParsedTarget,
   name: string,
@@ -123,14 +128,16 @@ function locate(
   const located = directory.find(name, ns, context.req.headers.host);
   context.state.exchange.upstream = located.upstream;
   if (ns !== undefined && isFitForHeader(ns)) context.set('OCI-Namespace', ns);
-  requirePull(caller, canonicalNameOf(located));
-  return { context, located, options: readOptions(context, caller), ns, query, nowMs: now() };
+  const canonicalName = canonicalNameOf(located);
+  noteRepository(context.state.exchange, canonicalName);
+  requirePull(caller, canonicalName);
+  return { context, located, options: readOptions(context, caller), ns, query, nowMs: now(), events };
 }
 
 /** Errors: DENIED; UNSUPPORTED for a delete where there are neither users nor rules; those of the directory. */
 function locateWrite(
   context: AppContext,
-  { directory, access }: DispatchOptions,
+  { directory, access, events }: DispatchOptions,
   caller: Caller,
   { ns, query }: ParsedTarget,
   { kind, name }: Extract<Endpoint, { readonly name: string }>,
@@ -140,6 +147,7 @@ function locateWrite(
   exchange.upstream = upstream;
   if (ns !== undefined && isFitForHeader(ns)) context.set('OCI-Namespace', ns);
   const canonicalName = canonicalNameOf({ upstream, repository });
+  noteRepository(exchange, canonicalName);
   const isDelete = kind === 'manifest-delete' || kind === 'blob-delete';
   if (isDelete && access.isOpen) {
     context.set('Allow', kind === 'manifest-delete' ? 'GET, HEAD, PUT' : 'GET, HEAD');
@@ -158,7 +166,18 @@ function locateWrite(
     });
   }
   const { signal } = exchange;
-  return { context, writer, deleter, repository, options: { caller, signal }, name, ns, query };
+  return {
+    context,
+    writer,
+    deleter,
+    repository,
+    options: { caller, signal },
+    canonicalName,
+    events,
+    name,
+    ns,
+    query,
+  };
 }
 
 function readOptions(context: AppContext, caller: Caller): ReadOptions {

@@ -10,7 +10,15 @@ import { fitMediaType } from '../../oci/media-type.ts';
 import type { Reference } from '../../oci/name.ts';
 import { canonicalNameOf, type Directory, type Located } from '../../registry/directory.ts';
 import type { ManifestAnswer } from '../../registry/registry.ts';
-import { type AccessLog, type AppContext, type PullRequest, requestIdHeader } from '../exchange.ts';
+import type { RegistryEventListener } from '../../telemetry/registry-events.ts';
+import { originOf } from '../events.ts';
+import {
+  type AccessLog,
+  type AppContext,
+  type Exchange,
+  type PullRequest,
+  requestIdHeader,
+} from '../exchange.ts';
 import {
   apiVersion,
   apiVersionHeader,
@@ -35,7 +43,13 @@ export async function answerManifest(pull: PullRequest, reference: Reference): P
   }
   const answer = await registry.manifest(repository, reference, options);
   setFreshness(context, answer, nowMs);
-  if (setHead(context, answer.descriptor)) context.body = answer.bytes;
+  if (!setHead(context, answer.descriptor)) return;
+  context.body = answer.bytes;
+  if (pull.events?.wantsPulls !== true) return;
+  const origin = originOf(context.req, context.state.exchange);
+  const canonicalName = canonicalNameOf(located);
+  const { descriptor } = answer;
+  pull.events.happened({ type: 'manifest-pulled', origin, repository: canonicalName, reference, descriptor });
 }
 
 /** True: 200, the content is wanted. False: 304. */
@@ -54,6 +68,8 @@ export interface HotManifestsOptions {
   readonly directory: Pick<Directory, 'find'>;
   readonly access: Pick<Access, 'anonymous'>;
   readonly log: AccessLog;
+  /** Absent: none wants to hear of pulls. */
+  readonly events: RegistryEventListener | undefined;
 }
 
 /** What a request target means to a client that calls this mirror by one name. It never changes while the mirror runs. */
@@ -112,10 +128,20 @@ export class HotManifests {
     if (request.method === 'GET') {
       exchange.sent(size);
       response.end(answer.bytes);
+      this.#tell(request, exchange, found);
     } else {
       response.end();
     }
     return true;
+  }
+
+  #tell(request: IncomingMessage, exchange: Exchange, { target, answer }: Found): void {
+    const { events } = this.#options;
+    if (events?.wantsPulls !== true) return;
+    const { canonicalName: repository, reference } = target;
+    const { descriptor } = answer;
+    const origin = originOf(request, exchange);
+    events.happened({ type: 'manifest-pulled', origin, repository, reference, descriptor });
   }
 
   #findOrPass(request: IncomingMessage, address: string | undefined): Found | undefined {

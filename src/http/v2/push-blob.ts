@@ -6,8 +6,9 @@ import { type Digest, type DigestAlgorithm, digestOf, isDigest, parseDigest } fr
 import { buildEndpoint, type Endpoint } from '../../oci/endpoint.ts';
 import { excerpt, RegistryError } from '../../oci/error.ts';
 import { parseChunkRange } from '../../oci/range.ts';
-import type { Located } from '../../registry/directory.ts';
+import { canonicalNameOf, type Located } from '../../registry/directory.ts';
 import type { BlobStored, Mounted, StartUpload, UploadSession } from '../../registry/writer.ts';
+import { tell } from '../events.ts';
 import type { PushRequest } from '../exchange.ts';
 import { readBody } from '../server/request-body.ts';
 import { answerEmpty, digestHeader } from './headers.ts';
@@ -49,13 +50,18 @@ async function answerStart(push: PushRequest, findSource: FindSource): Promise<v
   const { writer, repository, options, query } = push;
   const start = startOf(push, findSource);
   const started = await writer.startUpload(repository, start, options);
-  if (started.kind === 'mounted') return created(push, started);
+  if (started.kind === 'mounted') {
+    const from = start.mount?.from && canonicalNameOf(start.mount.from);
+    const { digest, size } = started;
+    tell(push, { type: 'blob-pushed', digest, size, how: 'mount', ...(from !== undefined && { from }) });
+    return created(push, started);
+  }
   const digest = start.digest;
   if (digest === undefined || query.has('mount') || !carriesAll(push, digest))
     return accepted(push, started, 202);
   setSession(push, started); // for an error: the client may go on from what came
   await append(push, started, undefined);
-  created(push, await started.commit(digest, options));
+  uploaded(push, await started.commit(digest, options));
 }
 
 /** PUT: the last chunk, if there is one, and the digest. */
@@ -66,7 +72,7 @@ async function answerCommit(push: PushRequest, session: UploadSession): Promise<
   }
   const digest = parseDigest(given);
   if (hasBody(push)) await append(push, session, chunkOf(push, session));
-  created(push, await session.commit(digest, push.options));
+  uploaded(push, await session.commit(digest, push.options));
 }
 
 interface Chunk {
@@ -159,6 +165,12 @@ function accepted(push: PushRequest, session: UploadSession, status: 202 | 204):
 
 function dropSession({ context }: PushRequest): void {
   for (const name of sessionHeaders) context.remove(name);
+}
+
+function uploaded(push: PushRequest, stored: BlobStored): void {
+  const { digest, size } = stored;
+  tell(push, { type: 'blob-pushed', digest, size, how: 'upload' });
+  created(push, stored);
 }
 
 function created(push: PushRequest, { digest }: BlobStored | Mounted): void {

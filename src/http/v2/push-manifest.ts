@@ -8,6 +8,7 @@ import { buildEndpoint } from '../../oci/endpoint.ts';
 import { RegistryError } from '../../oci/error.ts';
 import { manifestTooLarge, maxManifestBytes } from '../../oci/manifest.ts';
 import { parseTag, type Reference, type Tag } from '../../oci/name.ts';
+import { tell } from '../events.ts';
 import type { PushRequest } from '../exchange.ts';
 import { readWholeBody } from '../server/request-body.ts';
 import { answerEmpty, digestHeader } from './headers.ts';
@@ -22,7 +23,11 @@ export async function answerManifestPut(push: PushRequest, reference: Reference)
   const mediaType = context.req.headers['content-type'] ?? '';
   const bytes = await readWholeBody(context.req, context.res, bodyLimits);
   const answer = await writer.putManifest(repository, reference, { bytes, mediaType, tags }, options);
-  const { digest } = answer.descriptor;
+  const { descriptor, moved } = answer;
+  const { digest } = descriptor;
+  tell(push, { type: 'manifest-pushed', reference, descriptor, tags: answer.tags });
+  for (const { tag, from } of moved)
+    tell(push, { type: 'tag-moved', tag, to: digest, how: 'push', ...(from !== undefined && { from }) });
   context.set('Location', buildEndpoint({ kind: 'manifest', name, reference: digest }, { ns }));
   context.set(digestHeader, digest);
   if (answer.subject !== undefined) context.set('OCI-Subject', answer.subject);
@@ -32,13 +37,19 @@ export async function answerManifestPut(push: PushRequest, reference: Reference)
 
 export async function answerManifestDelete(push: PushRequest, reference: Reference): Promise<void> {
   const { deleter, repository, options } = push;
-  if (isDigest(reference)) await deleter.deleteManifest(repository, reference, options);
-  else await deleter.deleteTag(repository, reference, options);
+  if (isDigest(reference)) {
+    await deleter.deleteManifest(repository, reference, options);
+    tell(push, { type: 'manifest-deleted', digest: reference });
+  } else {
+    await deleter.deleteTag(repository, reference, options);
+    tell(push, { type: 'tag-deleted', tag: reference });
+  }
   accept(push);
 }
 
 export async function answerBlobDelete(push: PushRequest, digest: Digest): Promise<void> {
   await push.deleter.deleteBlob(push.repository, digest, push.options);
+  tell(push, { type: 'blob-deleted', digest });
   accept(push);
 }
 

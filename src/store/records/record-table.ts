@@ -25,6 +25,8 @@ interface Row {
   /** Known once the record was read. */
   visibility: RepositoryVisibility | undefined;
   isRead: boolean;
+  /** It has a record, if only in memory yet. */
+  isNamed: boolean;
 }
 
 export class RecordTable {
@@ -60,10 +62,15 @@ export class RecordTable {
   setRecordBytes(name: string, bytes: number): void {
     if (bytes === 0 && !this.#rows.has(name)) return; // a made-up name
     const row = this.#rowOf(name);
-    if (row.recordBytes === 0 && bytes > 0) this.#added.push(name);
-    if (row.recordBytes > 0 && bytes === 0) this.#remove(name);
+    if (bytes > 0) this.#name(name, row);
+    else if (row.recordBytes > 0) this.#remove(name, row);
     this.#bytes += bytes - row.recordBytes;
     row.recordBytes = bytes;
+  }
+
+  /** The record has an entry, which its file gets in a moment. */
+  noteEntry(name: string): void {
+    this.#name(name, this.#rowOf(name));
   }
 
   addListBytes(name: string, bytes: number): void {
@@ -103,6 +110,7 @@ export class RecordTable {
     const row = this.#rows.get(name);
     if (row === undefined) return;
     this.setRecordBytes(name, 0);
+    if (row.isNamed) this.#remove(name, row);
     this.#bytes -= row.listBytes;
     this.#rows.delete(name);
   }
@@ -118,13 +126,26 @@ export class RecordTable {
   #rowOf(name: string): Row {
     let row = this.#rows.get(name);
     if (row === undefined) {
-      row = { recordBytes: 0, listBytes: 0, lastUseMs: undefined, visibility: undefined, isRead: false };
+      row = {
+        recordBytes: 0,
+        listBytes: 0,
+        lastUseMs: undefined,
+        visibility: undefined,
+        isRead: false,
+        isNamed: false,
+      };
       this.#rows.set(name, row);
     }
     return row;
   }
 
-  #remove(name: string): void {
+  #name(name: string, row: Row): void {
+    if (!row.isNamed) this.#added.push(name);
+    row.isNamed = true;
+  }
+
+  #remove(name: string, row: Row): void {
     this.#sorted = this.names().filter(other => other !== name);
+    row.isNamed = false;
   }
 }

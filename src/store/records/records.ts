@@ -57,8 +57,8 @@ export class Records {
   }
 
   /**
-   * For a client, which uses the repository. By canonical name (`docker.io/library/alpine`). A record that can't be read counts as empty and is reported; where the
-   * process was short of descriptors or memory, for this caller alone.
+   * For a client, which uses the repository. By canonical name (`docker.io/library/alpine`). A record that can't be read
+   * counts as empty and is reported; where the process was short of descriptors or memory, for this caller alone.
    * Errors: NAME_INVALID.
    */
   open(canonicalName: string): Promise<RepositoryRecord> {
@@ -246,6 +246,7 @@ export class Records {
   }
 
   #heard(entry: RecordEntry, record: RepositoryRecord): void {
+    this.#table.noteEntry(record.name);
     if (entry.type === 'visibility') this.#table.setVisibility(record.name, entry.verdict);
     if (entry.type === 'manifest') this.#noted?.add(entry.descriptor.digest);
     this.#options.listener?.heard(entry, record);

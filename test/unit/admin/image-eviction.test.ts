@@ -5,6 +5,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { LocalAdmin } from '../../../src/admin/local-admin.ts';
+import { TagCommands } from '../../../src/admin/tag-commands.ts';
 import type { Digest } from '../../../src/oci/digest.ts';
 import { parseTag } from '../../../src/oci/name.ts';
 import { BlobStore } from '../../../src/store/blobs/blob-store.ts';
@@ -56,6 +57,15 @@ class EvictionRig {
       hosts: { keys: new Map([['docker.io', 'docker.io']]), fallback: 'docker.io' },
       registry: undefined,
       importFolder: undefined,
+      tags: new TagCommands({
+        hosts: { keys: new Map() },
+        records: this.records,
+        store: this.store,
+        hosted: undefined,
+        registry: () => undefined,
+        ready: () => Promise.resolve(),
+        logger,
+      }),
       isActive: () => false,
       isHosted: digest => this.hosted.has(digest),
       blobRemoved: digest => void this.forgotten.push(digest),

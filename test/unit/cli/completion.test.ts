@@ -29,6 +29,10 @@ const offers: readonly (readonly [string, readonly string[]])[] = [
   ['ls --sort si', ['size']],
   ['completion z', ['zsh']],
   ['check --up', ['--upstreams']],
+  ['hist', ['history']],
+  ['rest', ['restore']],
+  ['promote --pl', ['--platform']],
+  ['retention --ex', ['--explain']],
 ];
 
 test.each(offers)('bash, cistern %s', async (words, expected) => {

@@ -46,8 +46,8 @@ describe('an unknown key', () => {
     ['max_size: 5', '1:1: max_size: unknown key here; did you mean store.max_size?'],
     ['ghcr.io: {}', '1:1: ghcr.io: unknown key; did you mean upstreams.ghcr.io?'],
     ['defaultUpstream: x', '1:1: defaultUpstream: unknown key, did you mean default_upstream?'],
-    ['log: { zzzzzz: 1 }', '1:8: log.zzzzzz: unknown key; known here: level, format, access'],
-    ['log: { zzzzzz: }', '1:8: log.zzzzzz: unknown key; known here: level, format, access'],
+    ['log: { zzzzzz: 1 }', '1:8: log.zzzzzz: unknown key; known here: level, format, access, audit'],
+    ['log: { zzzzzz: }', '1:8: log.zzzzzz: unknown key; known here: level, format, access, audit'],
     [
       'http: { listen: [{ adress: ":1", address: ":2" }] }',
       '1:20: http.listen[0].adress: unknown key, did you mean address?',
@@ -58,7 +58,7 @@ describe('an unknown key', () => {
     ],
     [
       '__proto__: { a: 1 }',
-      '1:1: __proto__: unknown key; known here: http, store, lru, upstreams, default_upstream, offline, tags, hosted, access, fleet, metrics, log',
+      '1:1: __proto__: unknown key; known here: http, store, lru, upstreams, default_upstream, offline, tags, hosted, access, notifications, fleet, metrics, log',
     ],
   ])('in %j is told with what may be meant', async (text, problem) => {
     expect(await folder.problems(text)).toEqual([`mirror.yml:${problem}`]);

@@ -29,6 +29,7 @@ const families = {
   cistern_upstream_up: 'upstream',
   cistern_breaker_open: 'upstream',
   cistern_lru_up: 'backend',
+  cistern_notifications_total: 'target result',
 };
 
 const lines: string[] = [];
@@ -57,6 +58,7 @@ async function everything(sample: () => StoreSample = () => ({})): Promise<Metri
   metrics.digestMismatch('docker.io');
   metrics.evicted(500, 3600);
   metrics.storeError('write');
+  metrics.notified('ci.lan', 'delivered');
   return metrics;
 }
 

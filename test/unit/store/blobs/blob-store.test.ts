@@ -52,6 +52,13 @@ describe('putting', () => {
     await held?.close();
   });
 
+  test('over a file of the same length with other bytes replaces it, and counts nothing new', async () => {
+    const { layout, store } = await openStore();
+    await place(layout, a.digest, Buffer.alloc(a.bytes.length));
+    expect(await store.put(a.digest, a.bytes)).toBe(false);
+    expect(await readFile(layout.blobPath(a.digest))).toEqual(a.bytes);
+  });
+
   test('once more writes nothing', async () => {
     const { layout, store } = await openStore();
     await store.put(a.digest, a.bytes);

@@ -1,24 +1,24 @@
 /**
  * The private registry, put together over the store and what the cache holds. Absent where `hosted.repositories` names nothing.
  */
-import type { PullThroughCache } from '../cached/pull-through-cache.ts';
-import type { BlobHolds } from '../content/blob-holds.ts';
-import { HostedBlobs } from '../hosted/hosted-blobs.ts';
-import { HostedCatalog } from '../hosted/hosted-catalog.ts';
-import { HostedDeletes } from '../hosted/hosted-deletes.ts';
-import { HostedLists } from '../hosted/hosted-lists.ts';
-import { HostedManifests } from '../hosted/hosted-manifests.ts';
-import { HostedRegistry } from '../hosted/hosted-registry.ts';
-import { ImmutableTags } from '../hosted/immutable-tags.ts';
-import type { HostedLog } from '../hosted/log/hosted-log.ts';
-import { ManifestPuts } from '../hosted/put-manifest.ts';
-import { RegistryError } from '../oci/error.ts';
-import { HUB, hostRepositories } from '../oci/name.ts';
-import type { HostedEntry } from '../registry/directory.ts';
-import type { RepositoryCatalog } from '../registry/registry.ts';
-import type { AppContext } from './app-context.ts';
+import type { PullThroughCache } from '../../cached/pull-through-cache.ts';
+import type { BlobHolds } from '../../content/blob-holds.ts';
+import { HostedBlobs } from '../../hosted/hosted-blobs.ts';
+import { HostedCatalog } from '../../hosted/hosted-catalog.ts';
+import { HostedDeletes } from '../../hosted/hosted-deletes.ts';
+import { HostedLists } from '../../hosted/hosted-lists.ts';
+import { HostedManifests } from '../../hosted/hosted-manifests.ts';
+import { HostedRegistry } from '../../hosted/hosted-registry.ts';
+import { ImmutableTags } from '../../hosted/immutable-tags.ts';
+import type { HostedLog } from '../../hosted/log/hosted-log.ts';
+import { ManifestPuts } from '../../hosted/put-manifest.ts';
+import { RegistryError } from '../../oci/error.ts';
+import { HUB, hostRepositories } from '../../oci/name.ts';
+import type { HostedEntry } from '../../registry/directory.ts';
+import type { RepositoryCatalog } from '../../registry/registry.ts';
+import type { AppContext } from '../app-context.ts';
+import type { Storage } from '../storage.ts';
 import { openUploads } from './hosted-uploads.ts';
-import type { Storage } from './storage.ts';
 
 export interface OpenedHosted extends HostedEntry {
   readonly registry: HostedRegistry;
@@ -39,7 +39,7 @@ export async function openHosted(
   const { store, lru, lastUses } = storage;
   const { repositories, immutable: immutablePatterns, readOnly } = config.hosted;
   if (repositories.length === 0) return undefined;
-  const { log, holds } = storage.hosted;
+  const { log, holds, quotas } = storage.hosted;
   const isHosted = hostRepositories(repositories);
   const { files, manifests } = cache.content;
   const immutable = new ImmutableTags(immutablePatterns);
@@ -48,7 +48,7 @@ export async function openHosted(
     lastUses.touch(digest);
   };
   const writable = () => requireWritable(readOnly);
-  const uploadParts = { log, holds, requireWritable: writable };
+  const uploadParts = { log, holds, quotas, requireWritable: writable };
   const { uploads, adoption } = await openUploads(cache, storage, uploadParts, context);
   const registry = new HostedRegistry({
     isHosted,
@@ -70,6 +70,7 @@ export async function openHosted(
       manifests,
       holds,
       immutable,
+      quotas,
       publicSize: digest => cache.publicSize(digest),
       now,
     }),

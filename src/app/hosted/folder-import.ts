@@ -2,22 +2,22 @@
  * `cistern import --from`, put together over a store and its hosted log: in the daemon, and for a store without one. What the folder
  * lacks is asked of the registry at `--from-url`, by the same client as upstreams are.
  */
-import type { ImportFolder } from '../admin/admin.ts';
-import type { BlobHolds } from '../content/blob-holds.ts';
-import { importFolder } from '../hosted/import/import.ts';
-import type { ImportOrigin } from '../hosted/import/import-report.ts';
-import type { HostedLog } from '../hosted/log/hosted-log.ts';
-import { RegistryError } from '../oci/error.ts';
-import { isRepository } from '../oci/name.ts';
-import type { Origin } from '../registry/origin.ts';
-import { UpstreamError } from '../registry/upstream-error.ts';
-import type { BlobStore } from '../store/blobs/blob-store.ts';
-import { FileAdoption } from '../store/import/file-adoption.ts';
-import type { StoreLayout } from '../store/layout.ts';
-import type { StoreObserver } from '../store/store-error.ts';
-import type { Logger } from '../telemetry/logger.ts';
-import { openUpstream } from '../upstream/upstream-urls.ts';
-import { ignoring } from './upstream-check.ts';
+import type { ImportFolder } from '../../admin/admin.ts';
+import type { BlobHolds } from '../../content/blob-holds.ts';
+import { importFolder } from '../../hosted/import/import.ts';
+import type { ImportOrigin } from '../../hosted/import/import-report.ts';
+import type { HostedLog } from '../../hosted/log/hosted-log.ts';
+import { RegistryError } from '../../oci/error.ts';
+import { isRepository } from '../../oci/name.ts';
+import type { Origin } from '../../registry/origin.ts';
+import { UpstreamError } from '../../registry/upstream-error.ts';
+import type { BlobStore } from '../../store/blobs/blob-store.ts';
+import { FileAdoption } from '../../store/import/file-adoption.ts';
+import type { StoreLayout } from '../../store/layout.ts';
+import type { StoreObserver } from '../../store/store-error.ts';
+import type { Logger } from '../../telemetry/logger.ts';
+import { openUpstream } from '../../upstream/upstream-urls.ts';
+import { ignoring } from '../upstream-check.ts';
 
 export interface FolderImportParts {
   readonly layout: StoreLayout;

@@ -2,37 +2,41 @@
  * What the private registry has in the store, read whether or not `hosted.repositories` names anything now: the cache on the same disk
  * must not evict it. While a log is damaged, or not read yet, anything may be hosted.
  */
-import { BlobHolds } from '../content/blob-holds.ts';
-import { LoggedRepositories } from '../hosted/log/logged-repositories.ts';
-import { ReferenceCounts } from '../hosted/log/reference-counts.ts';
-import { type LogRepair, repairLog } from '../hosted/log/repair.ts';
-import type { Digest } from '../oci/digest.ts';
-import { RegistryError } from '../oci/error.ts';
-import { parseRepository, type Repository } from '../oci/name.ts';
-import type { BlobStore } from '../store/blobs/blob-store.ts';
-import { HostedLogs } from '../store/hosted/hosted-logs.ts';
-import type { StoreLayout } from '../store/layout.ts';
-import type { Records } from '../store/records/records.ts';
-import type { AppContext } from './app-context.ts';
+import type { HostedConfig } from '../../config/config.ts';
+import { BlobHolds } from '../../content/blob-holds.ts';
+import { LoggedRepositories } from '../../hosted/log/logged-repositories.ts';
+import { ReferenceCounts } from '../../hosted/log/reference-counts.ts';
+import { type LogRepair, repairLog } from '../../hosted/log/repair.ts';
+import { HostedQuotas } from '../../hosted/quotas.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { RegistryError } from '../../oci/error.ts';
+import { parseRepository, type Repository } from '../../oci/name.ts';
+import type { BlobStore } from '../../store/blobs/blob-store.ts';
+import { HostedLogs } from '../../store/hosted/hosted-logs.ts';
+import type { StoreLayout } from '../../store/layout.ts';
+import type { Records } from '../../store/records/records.ts';
+import type { AppContext } from '../app-context.ts';
 
 export class HostedContent {
   readonly logs: HostedLogs;
   readonly log: LoggedRepositories;
   readonly references = new ReferenceCounts();
   readonly holds = new BlobHolds();
+  readonly quotas: HostedQuotas;
 
   readonly #now: () => number;
   #repairing: Promise<unknown> = Promise.resolve();
 
   /** Reading the logs begins at once. */
-  constructor(
-    layout: StoreLayout,
-    { metrics, logger, now }: Pick<AppContext, 'logger' | 'now'> & { readonly metrics: StoreMetrics },
-  ) {
+  constructor(layout: StoreLayout, { config, metrics, logger, now }: HostedContext) {
     this.#now = now;
     this.logs = new HostedLogs({ layout, observer: metrics });
     const { logs, references } = this;
-    this.log = new LoggedRepositories({ logs, references, logger, now });
+    const { quotas: rules, maxBytes } = config.hosted;
+    const peek = (name: Repository) => this.log.peek(name);
+    this.quotas = new HostedQuotas({ rules, maxBytes, known: () => this.log.complete, peek });
+    const watch = (name: Repository) => this.quotas.watch(name);
+    this.log = new LoggedRepositories({ logs, references, watch, logger, now });
   }
 
   /** All links are known: what has none may be removed. */
@@ -103,4 +107,7 @@ async function cachedDigests(
   return known;
 }
 
-type StoreMetrics = Pick<AppContext['metrics'], 'storeError'>;
+interface HostedContext extends Pick<AppContext, 'logger' | 'now'> {
+  readonly config: { readonly hosted: Pick<HostedConfig, 'quotas' | 'maxBytes'> };
+  readonly metrics: Pick<AppContext['metrics'], 'storeError'>;
+}

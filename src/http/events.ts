@@ -1,0 +1,104 @@
+/**
+ * What HTTP tells of requests: who caused an event, and which requests were refused. Refusals are reported in one place, from
+ * the error, so that no handler can forget one.
+ */
+import type { IncomingMessage } from 'node:http';
+import type { Middleware } from 'koa';
+import { parseBasic, WrongCredentials } from '../auth/access.ts';
+import type { Endpoint } from '../oci/endpoint.ts';
+import { RegistryError } from '../oci/error.ts';
+import type {
+  AskedFor,
+  EventOrigin,
+  RegistryChange,
+  RegistryEventListener,
+} from '../telemetry/registry-events.ts';
+import type { AppState, Exchange, PushRequest } from './exchange.ts';
+
+/** In characters. */
+const maxTextLength = 512;
+
+export function originOf({ method, headers }: IncomingMessage, exchange: Exchange): EventOrigin {
+  const { user, client, requestId } = exchange;
+  const { host, 'user-agent': userAgent } = headers;
+  return {
+    requestId,
+    ...(user !== undefined && { user }),
+    ...(client !== undefined && { address: client }),
+    ...(method !== undefined && { method }),
+    ...(host !== undefined && { host: host.slice(0, maxTextLength) }),
+    ...(userAgent !== undefined && { userAgent: userAgent.slice(0, maxTextLength) }),
+  };
+}
+
+export function askedFor(method: string, endpoint: Endpoint): AskedFor {
+  const wanted = method === 'GET' || method === 'HEAD' ? 'pull' : method === 'DELETE' ? 'delete' : 'push';
+  return {
+    wanted,
+    ...('name' in endpoint && { repository: endpoint.name }),
+    ...('reference' in endpoint && { reference: endpoint.reference }),
+    ...('digest' in endpoint && { reference: endpoint.digest }),
+  };
+}
+
+/** To be called as soon as the repository was found: a refusal then names it as access rules do. */
+export function noteRepository(exchange: Exchange, canonicalName: string): void {
+  if (exchange.asked !== undefined) exchange.asked = { ...exchange.asked, repository: canonicalName };
+}
+
+/** To be called when the change is durable. */
+export function tell({ context, canonicalName, events }: PushRequest, change: RegistryChange): void {
+  events?.happened({
+    ...change,
+    origin: originOf(context.req, context.state.exchange),
+    repository: canonicalName,
+  });
+}
+
+/** Stands inside `answerErrors`: failed logins and denials are reported, whichever handler refuses. */
+export function reportRefusals(events: RegistryEventListener): Middleware<AppState> {
+  return async (context, next) => {
+    try {
+      await next();
+    } catch (error) {
+      if (error instanceof RegistryError && (error.code === 'DENIED' || error.code === 'UNAUTHORIZED')) {
+        const { exchange } = context.state;
+        const origin = originOf(context.req, exchange);
+        const { code: result } = error;
+        if (error instanceof WrongCredentials)
+          events.happened({ type: 'login-failed', origin: { ...origin, ...triedUser(context.req) }, result });
+        else events.happened({ type: 'denied', origin, result, ...(exchange.asked ?? { wanted: 'admin' }) });
+      }
+      throw error;
+    }
+  };
+}
+
+/** For the admin socket: each command that changes something, done or failed. */
+export function reportCommands(events: RegistryEventListener): Middleware<AppState> {
+  return async (context, next) => {
+    let result = 'ok';
+    try {
+      await next();
+    } catch (error) {
+      result = error instanceof RegistryError ? error.code : 'UNKNOWN';
+      throw error;
+    } finally {
+      if (context.method === 'POST') {
+        const { asked, requestId } = context.state.exchange;
+        const action = context.path
+          .replace(/^.*\/v1\//, '')
+          .replaceAll('/', ' ')
+          .slice(0, maxTextLength);
+        const target = asked?.reference === undefined ? {} : { target: asked.reference };
+        events.happened({ type: 'administered', origin: { requestId }, action, result, ...target });
+      }
+    }
+  };
+}
+
+/** The name that the client tried to log in with. */
+function triedUser({ headers }: IncomingMessage): Pick<EventOrigin, 'user'> {
+  const credentials = parseBasic(headers.authorization);
+  return typeof credentials === 'object' ? { user: credentials.name.slice(0, maxTextLength) } : {};
+}
