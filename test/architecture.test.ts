@@ -84,6 +84,10 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'telemetry config ioredis',
     because: 'rooms get it as narrow functions, so that they depend on no client',
   },
+  tls: {
+    may: 'config store telemetry @peculiar/x509',
+    because: 'certificates are files and keys: they know neither HTTP nor who may do what',
+  },
   'metrics/metrics.ts': {
     may: 'telemetry prom-client metrics',
     because: 'metrics know events, not rooms',
@@ -134,7 +138,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'it only turns the configuration of an upstream into its options',
   },
   'app/listeners.ts': {
-    may: 'app/app-context.ts admin auth config http oci registry',
+    may: 'app/app-context.ts admin auth config http metrics oci registry store tls',
     because: 'listeners serve what is composed already, to those whom the configuration allows',
   },
   'app/notifications.ts': {
@@ -183,7 +187,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   config: {
     files:
-      'address.ts config.ts hints/surprises.ts load.ts problem.ts referenced-file.ts suggestion.ts watched-file.ts',
+      'address.ts certificate.ts config.ts hints/surprises.ts load.ts problem.ts referenced-file.ts suggestion.ts watched-file.ts',
     because: 'the configuration is loaded once, and then a plain value',
   },
   fleet: {
@@ -196,7 +200,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
     because: 'the private registry is one reader and writer; its log and its collection are its own business',
   },
   http: {
-    files: 'api/admin.ts app.ts server/listener.ts',
+    files: 'api/admin.ts app.ts server/connection-identity.ts server/listener.ts server/tls-contexts.ts',
     because: 'the composition starts listeners over apps; handlers are not called from outside',
   },
   lru: {
@@ -205,7 +209,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   store: {
     files:
-      'blobs/blob-store.ts blobs/held-blob.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts import/distribution-folder.ts import/file-adoption.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts line-file.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/tag-history.ts records/unused-records.ts spool/spool.ts store-error.ts uploads/upload-file.ts uploads/upload-files.ts',
+      'blobs/blob-store.ts blobs/held-blob.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts import/distribution-folder.ts import/file-adoption.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts line-file.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/tag-history.ts records/unused-records.ts spool/spool.ts store-error.ts tls-files.ts uploads/upload-file.ts uploads/upload-files.ts',
     because: 'content, cache and commands stand on bytes and records; how they are written is private',
   },
   upstream: {

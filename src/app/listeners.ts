@@ -4,16 +4,26 @@
  */
 import { readFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
+import { hostname, networkInterfaces } from 'node:os';
 import { Access, type AccessOptions, Rules } from '../auth/access.ts';
 import { parseHtpasswd, Users } from '../auth/htpasswd.ts';
+import type { TlsConfig } from '../config/certificate.ts';
 import type { AccessConfig } from '../config/config.ts';
 import { WatchedFile } from '../config/watched-file.ts';
 import { type AppOptions, createApp, createOpsApp } from '../http/app.ts';
-import { Listener } from '../http/server/listener.ts';
+import { ConnectionIdentities } from '../http/server/connection-identity.ts';
+import { Listener, type ListenerAddress } from '../http/server/listener.ts';
+import { TlsContexts } from '../http/server/tls-contexts.ts';
+import { CertificateMetrics } from '../metrics/certificate-metrics.ts';
 import { allowRepositories } from '../oci/name.ts';
+import type { TlsFiles } from '../store/tls-files.ts';
+import { Certificates } from '../tls/certificates.ts';
+import { listOwnHosts } from '../tls/own-hosts.ts';
 import type { AppContext } from './app-context.ts';
 
 export interface Serving {
+  /** Where a certificate of the mirror's own is kept. */
+  readonly tlsFiles: TlsFiles;
   readonly directory: AppOptions['directory'];
   readonly catalog: AppOptions['catalog'];
   /** Absent: no fleet. */
@@ -34,14 +44,23 @@ export interface Listening {
   readonly urls: readonly string[];
   setAccess(access: AccessConfig): void;
   setMaxConnections(configured: number): Promise<void>;
+  /** Looks now whether there are new certificates. */
+  checkCertificates(): Promise<void>;
 }
 
-/** Errors: those of `listen`. */
+/** Errors: those of `listen`, and certificates that can't be used. */
 export async function listen(serving: Serving, context: AppContext): Promise<Listening> {
   const { config, lifecycle, metrics, logger, now } = context;
   const { directory, catalog, peers, isLruInRedis, isFleetUp } = serving;
   const { path, listen: metricsAddress } = config.metrics;
   const access = new Access(readAccess(config.access, context));
+  const certificates =
+    config.http.tls === undefined
+      ? undefined
+      : await openCertificates(config.http.tls, serving.tlsFiles, context);
+  const isPlain =
+    config.http.tls?.clients === undefined && config.http.listen.every(({ login }) => login !== false);
+  const identities = isPlain ? undefined : new ConnectionIdentities();
   const late = new WeakSet<IncomingMessage>();
   const stats = { access, read: serving.readStats }; // served on the listener of the metrics
   const ops = {
@@ -68,6 +87,8 @@ export async function listen(serving: Serving, context: AppContext): Promise<Lis
   const handle = createApp({
     ...ops,
     late,
+    identities,
+    authority: certificates?.authority,
     clients: serving.clients,
     events: serving.events,
     directory,
@@ -91,7 +112,8 @@ export async function listen(serving: Serving, context: AppContext): Promise<Lis
   const maxConnections = await maxConnectionsOf(config.http.maxConnections);
   const open = () =>
     Listener.open({
-      addresses: config.http.listen,
+      addresses: addressesOf(context, certificates),
+      ...(identities && { identities }),
       handle,
       logger,
       onRefused,
@@ -103,7 +125,41 @@ export async function listen(serving: Serving, context: AppContext): Promise<Lis
     urls: listener.urls,
     setAccess: changed => access.replace(readAccess(changed, context)),
     setMaxConnections: async configured => listener.limit(await maxConnectionsOf(configured)),
+    checkCertificates: async () => certificates?.check(),
   };
+}
+
+async function openCertificates(
+  config: TlsConfig,
+  files: TlsFiles,
+  { config: { http }, lifecycle, metrics, logger, now }: AppContext,
+): Promise<Certificates> {
+  const open = () =>
+    Certificates.open({
+      config,
+      files,
+      hosts: () => listOwnHosts({ ...http, hostname: hostname(), interfaces: networkInterfaces() }),
+      machine: hostname(),
+      logger,
+      now,
+    });
+  const certificates = await lifecycle.start('certificates', open, part => part.close());
+  new CertificateMetrics(metrics.registry, certificates);
+  return certificates;
+}
+
+function addressesOf({ config }: AppContext, certificates: Certificates | undefined): ListenerAddress[] {
+  const { listen: entries, tls } = config.http;
+  const contexts = certificates === undefined ? undefined : new TlsContexts(certificates.current);
+  if (contexts !== undefined) certificates?.listen(current => contexts.replace(current));
+  const { clients } = tls ?? {};
+  const clientCertificates = clients === undefined ? 'none' : clients.areRequired ? 'required' : 'optional';
+  return entries.map(({ host, port, tls: speaksTls = false, login = true }) => ({
+    host,
+    port,
+    takesLogins: login,
+    ...(speaksTls && contexts !== undefined && { tls: { contexts, clientCertificates } }),
+  }));
 }
 
 /** The users of the htpasswd file, which is read again when it changes, and the rules over canonical names. */
@@ -111,7 +167,9 @@ function readAccess(config: AccessConfig, context: AppContext): AccessOptions {
   const rules = config.rules?.map(rule => ({ ...rule, matches: allowRepositories(rule.repositories, []) }));
   return {
     users: config.htpasswd === undefined ? undefined : openUsers(config.htpasswd, context),
-    rules: new Rules(rules, { hasUsers: config.htpasswd !== undefined }),
+    rules: new Rules(rules, {
+      hasUsers: config.htpasswd !== undefined || context.config.http.tls?.clients !== undefined,
+    }),
   };
 }
 

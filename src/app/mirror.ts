@@ -11,6 +11,7 @@ import { Directory } from '../registry/directory.ts';
 import { readBootId } from '../store/ingest/journal.ts';
 import { StoreLayout } from '../store/layout.ts';
 import { StoreOwner } from '../store/owner.ts';
+import { TlsFiles } from '../store/tls-files.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { AppContext } from './app-context.ts';
 import { createAdmin, createStats } from './daemon-admin.ts';
@@ -162,6 +163,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       isScanned: () => capacity.usage().known,
       readStats,
       clients,
+      tlsFiles: new TlsFiles(layout, metrics),
       events: notifications,
       ...(redis !== undefined && { isLruInRedis: () => lruState().up }),
       ...(fleet !== undefined && {
@@ -185,7 +187,10 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   const { limitBytes, limitReason } = capacity.usage();
   return {
     urls: listening.urls,
-    reload: changed => reload.apply(changed),
+    reload: async changed => {
+      await reload.apply(changed);
+      await listening.checkCertificates();
+    },
     cacheLimit: { bytes: limitBytes, reason: limitReason },
     settled: scan.done,
     close: closing => lifecycle.close(closing),

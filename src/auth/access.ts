@@ -22,12 +22,22 @@ export class WrongCredentials extends RegistryError {
   }
 }
 
+/** What the connection of a request says of its client. */
+export interface Connection {
+  /** False: every caller is anonymous, and credentials are ignored. */
+  readonly takesLogins: boolean;
+  /** The user of the client's certificate. Credentials of the request go first. */
+  readonly user: string | undefined;
+}
+
 export interface AccessOptions {
   /** Undefined: there are no users, and credentials are ignored. */
   readonly users: Pick<Users, 'areRight'> | undefined;
   /** Made with `hasUsers` where there are users. */
   readonly rules: Rules;
 }
+
+const plainConnection: Connection = { takesLogins: true, user: undefined };
 
 export class Access {
   #users: AccessOptions['users'];
@@ -53,8 +63,12 @@ export class Access {
    * `authorization`: the header as sent; `address`: the client's. Errors: `WrongCredentials`; UNAVAILABLE when too many
    * log in at once.
    */
-  async authenticate(authorization: string | undefined, address: string | undefined): Promise<RuledCaller> {
-    return new RuledCaller(this.#rules, await this.#userOf(authorization, address), address);
+  async authenticate(
+    authorization: string | undefined,
+    address: string | undefined,
+    connection?: Connection,
+  ): Promise<RuledCaller> {
+    return new RuledCaller(this.#rules, await this.#userOf(authorization, address, connection), address);
   }
 
   /** A caller without credentials. */
@@ -63,14 +77,25 @@ export class Access {
   }
 
   /** The client is logged in, or this mirror has no users. Errors: as `authenticate`. */
-  async isLoggedIn(authorization: string | undefined, address: string | undefined): Promise<boolean> {
-    return this.#users === undefined || (await this.#userOf(authorization, address)) !== undefined;
+  async isLoggedIn(
+    authorization: string | undefined,
+    address: string | undefined,
+    connection?: Connection,
+  ): Promise<boolean> {
+    return (
+      this.#users === undefined || (await this.#userOf(authorization, address, connection)) !== undefined
+    );
   }
 
-  async #userOf(authorization: string | undefined, address: string | undefined): Promise<string | undefined> {
-    if (this.#users === undefined) return undefined;
+  async #userOf(
+    authorization: string | undefined,
+    address: string | undefined,
+    { takesLogins, user }: Connection = plainConnection,
+  ): Promise<string | undefined> {
+    if (!takesLogins) return undefined;
+    if (this.#users === undefined) return user;
     const credentials = parseBasic(authorization);
-    if (credentials === undefined) return undefined;
+    if (credentials === undefined) return user;
     if (credentials === 'malformed' || !(await this.#users.areRight(credentials, address)))
       throw new WrongCredentials();
     return credentials.name;

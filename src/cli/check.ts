@@ -4,7 +4,8 @@
  */
 import type { UpstreamFinding } from '../app/upstream-check.ts';
 import { formatListenAddress } from '../config/address.ts';
-import type { Config, ProxyConfig, RedisConfig, UpstreamConfig } from '../config/config.ts';
+import type { TlsConfig } from '../config/certificate.ts';
+import type { Config, ListenerConfig, ProxyConfig, RedisConfig, UpstreamConfig } from '../config/config.ts';
 import { type LoadOptions, loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
 import { formatDuration, formatSize, formatTable } from '../lib/format.ts';
@@ -77,7 +78,8 @@ function describeToken(status: number | undefined): string {
 function summarize(config: Config): string {
   const { http, store, tags, metrics, log } = config;
   const rows = [
-    ['listen', http.listen.map(formatListenAddress).join(', ')],
+    ['listen', http.listen.map(describeListener).join(', ')],
+    ...(http.tls === undefined ? [] : [['tls', describeTls(http.tls)]]),
     ...(http.publicUrl === undefined ? [] : [['public url', http.publicUrl]]),
     ...(http.names.length === 0 ? [] : [['own names', http.names.join(', ')]]),
     ['store', `${store.path}, ${describeRoom(store)}`],
@@ -103,6 +105,24 @@ function summarize(config: Config): string {
     ['log', `${log.level}, ${log.format}${log.access ? '' : ', no access log'}`],
   ];
   return formatTable(rows.map(row => ['', ...row])); // the empty column indents
+}
+
+function describeListener(listener: ListenerConfig): string {
+  const notes = [
+    ...(listener.tls === true ? ['HTTPS'] : []),
+    ...(listener.login === false ? ['no logins'] : []),
+  ];
+  return `${formatListenAddress(listener)}${notes.length === 0 ? '' : ` (${notes.join(', ')})`}`;
+}
+
+function describeTls({ files, names, clients }: TlsConfig): string {
+  return [
+    files === undefined ? 'an authority of its own (cistern certs)' : `certificate in ${files.certificate}`,
+    ...(names.length === 0 ? [] : [`others for ${names.map(({ host }) => host).join(', ')}`]),
+    ...(clients === undefined
+      ? []
+      : [`client certificates ${clients.areRequired ? 'required' : 'optional'} (${clients.ca})`]),
+  ].join(', ');
 }
 
 function describeRoom({ maxBytes, minFreeBytes, lowWatermark }: Config['store']): string {

@@ -54,6 +54,7 @@ export function defineCommands(line: CommandLine): void {
   defineRepair(line);
   defineNotifications(line);
   defineClient(line);
+  defineCerts(line);
   defineCompletion(line);
 }
 
@@ -178,6 +179,25 @@ function defineClient(line: CommandLine): void {
           ...(flags.url !== undefined && { url: flags.url }),
           ...(flags.write !== undefined && { writeTo: flags.write }),
           forAll: flags.default ?? false,
+          json: flags.json ?? false,
+          write,
+          writeError,
+        });
+      }),
+    );
+}
+
+function defineCerts(line: CommandLine): void {
+  line
+    .add('certs', 'print how each kind of client trusts the certificate of this mirror')
+    .option('--url <url>', 'URL of the mirror for clients (default: http.public_url, then http.listen)')
+    .option(...jsonFlag)
+    .action((flags: ClientFlags) =>
+      line.run(async () => {
+        const { runCerts } = await import('./client/certs.ts');
+        return runCerts({
+          ...line.loadOptions(flags),
+          ...(flags.url !== undefined && { url: flags.url }),
           json: flags.json ?? false,
           write,
           writeError,

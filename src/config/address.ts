@@ -19,6 +19,7 @@ const takenSegments: ReadonlySet<string> = new Set([
   'ui',
   'api',
   'token',
+  'ca.pem',
   'fleet',
 ]);
 

@@ -3,6 +3,8 @@
  * in the names. Only `app/` and `cli/` read it; every other room gets narrow constructor options.
  */
 
+import type { TlsConfig } from './certificate.ts';
+
 export interface Config {
   readonly http: HttpConfig;
   readonly store: StoreConfig;
@@ -28,9 +30,18 @@ export interface ListenAddress {
   readonly port: number;
 }
 
+export interface ListenerConfig extends ListenAddress {
+  /** Speaks TLS with `HttpConfig.tls`, and refuses plain HTTP. Absent: speaks plain HTTP. */
+  readonly tls?: boolean;
+  /** False: no challenge, and every caller is anonymous. Absent: as true. */
+  readonly login?: boolean;
+}
+
 export interface HttpConfig {
   /** At least one. */
-  readonly listen: readonly ListenAddress[];
+  readonly listen: readonly ListenerConfig[];
+  /** Undefined: all listeners speak plain HTTP. */
+  readonly tls?: TlsConfig;
   /** Without a trailing slash. */
   readonly publicUrl?: string;
   /** Further hosts (with port, if any) under which clients know this mirror. Lower case. */

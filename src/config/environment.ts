@@ -28,8 +28,11 @@ const wellKnownHosts: readonly string[] = [
 /** No proxy can mean the same by these as we do. */
 const ownMachine: readonly string[] = ['localhost', '127.0.0.0/8', '::1'];
 
-/** `lru.redis` may be a URL alone, in the file and as a variable; with further keys it is a section. */
-const shortRedis: Path = ['lru', 'redis'];
+/** Sections that may be one value alone, in the file and as a variable, with the key that the value stands for. */
+const shortForms: readonly { readonly section: Path; readonly key: string }[] = [
+  { section: ['lru', 'redis'], key: 'url' },
+  { section: ['http', 'tls'], key: 'auto' },
+];
 
 export interface Overlay {
   /** The file's tree with the variables' values in it. */
@@ -77,8 +80,11 @@ export function overlayEnvironment(fileTree: unknown, env: NodeJS.ProcessEnv): O
         message: `means both ${formatPath(path)} and ${formatPath(other)}; set them in the file`,
       });
     } else {
-      const base = formatPath(path).startsWith(`${formatPath(shortRedis)}.`) ? expandShort(tree) : tree;
-      tree = withoutRival(withValue(base, path, readText(configSchema, path, text)), path, variables);
+      tree = withoutRival(
+        withValue(expandShort(tree, path), path, readText(configSchema, path, text)),
+        path,
+        variables,
+      );
       variables.set(formatPath(path), variable);
     }
   }
@@ -112,9 +118,12 @@ function spellings(host: string): readonly string[] {
   return [...new Set([host, canonicalHost(host)])];
 }
 
-function expandShort(tree: unknown): unknown {
-  const value = valueAt(tree, shortRedis);
-  return value === undefined || isSection(value) ? tree : withValue(tree, shortRedis, { url: value });
+/** `path`: of the setting that is to be set. */
+function expandShort(tree: unknown, path: Path): unknown {
+  const form = shortForms.find(({ section }) => formatPath(path).startsWith(`${formatPath(section)}.`));
+  const value = form === undefined ? undefined : valueAt(tree, form.section);
+  if (form === undefined || value === undefined || isSection(value)) return tree;
+  return withValue(tree, form.section, { [form.key]: value });
 }
 
 /** Variable to the settings that it may mean: more than one when two hosts look alike in capitals. */
@@ -132,7 +141,7 @@ function nameSettings(
     for (const variable of new Set(written.map(variableFor)))
       named.set(variable, [...(named.get(variable) ?? []), path]);
   }
-  named.set(variableFor(shortRedis), [[...shortRedis, 'url']]);
+  for (const { section, key } of shortForms) named.set(variableFor(section), [[...section, key]]);
   return named;
 }
 

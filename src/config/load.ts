@@ -20,6 +20,7 @@ import { assembleFleet, checkFleet, warnAboutFleet } from './sections/fleet.ts';
 import { assembleHosted, checkHosted } from './sections/hosted.ts';
 import { assembleNotifications, checkNotifications } from './sections/notifications.ts';
 import { assembleRedis, checkRedis } from './sections/redis.ts';
+import { assembleTls, checkTls, checkTlsFiles } from './sections/tls.ts';
 import { warnAboutCredentials } from './upstream-credentials.ts';
 import { assembleUpstream, checkUpstreams, chooseDefaultUpstream } from './upstreams.ts';
 
@@ -63,6 +64,7 @@ export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<Loade
   const folder = text === undefined ? cwd : dirname(path);
   const baseOf = (setting: Path): string => (variables.has(formatPath(setting)) ? cwd : folder);
   const parsed = checkSchema(tree, findings);
+  checkTls(tree, findings);
   checkUpstreams(tree, findings);
   checkRedis(tree, findings);
   checkAccess(tree, findings);
@@ -70,6 +72,7 @@ export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<Loade
   checkNotifications(tree, findings);
   checkHosted(tree, findings);
   const files = await readReferencedFiles(tree, baseOf, findings);
+  checkTlsFiles(tree, files, findings);
   const proxy = readProxies(env, findings);
   for (const { variable, message } of [...ambiguous, ...registry.refused])
     findings.reportVariable(variable, message);
@@ -117,9 +120,15 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
   );
   const defaultUpstream = chooseDefaultUpstream([...upstreams.keys()], parsed.default_upstream);
   const fleet = assembleFleet(parsed.fleet, files);
+  const tls = assembleTls(http.tls, locate);
   return {
     http: {
-      listen: http.listen.map(({ address }) => address),
+      listen: http.listen.map(({ address, tls: speaksTls = tls !== undefined, login }) => ({
+        ...address,
+        ...(speaksTls && { tls: true }),
+        ...(!login && { login: false }),
+      })),
+      ...(tls !== undefined && { tls }),
       ...(http.public_url === undefined ? {} : { publicUrl: http.public_url }),
       names: http.names,
       trustedProxies: http.trusted_proxies,

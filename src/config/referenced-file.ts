@@ -1,6 +1,6 @@
 /**
  * Reads the files that a configuration names: `password_file`, `ca_file`, `client_cert`, `client_key`,
- * `secret_file`, `htpasswd`. A file that can't be
+ * `secret_file`, `htpasswd`, and those of `http.tls`. A file that can't be
  * used is a finding at the key that names it. No message shows what is in them.
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
@@ -9,6 +9,7 @@ import { resolve } from 'node:path';
 import type { Findings } from './findings.ts';
 import { homeHint, isHome } from './hints/surprises.ts';
 import { formatPath, isSection, type Path, ValueError, valueAt } from './problem.ts';
+import { tlsSections } from './sections/tls.ts';
 
 const keysOfFiles = [
   ['password_file', parsePassword],
@@ -17,6 +18,9 @@ const keysOfFiles = [
   ['ca_file', parseCertificates],
   ['client_cert', parseCertificates],
   ['client_key', parseKey],
+  ['certificate', parseCertificates],
+  ['key', parseKey],
+  ['client_ca', parseCertificates],
   ['htpasswd', (text: string) => text], // only to find out at start that it can't be read; it is watched later
 ] as const;
 
@@ -32,6 +36,7 @@ export async function readReferencedFiles(
   for (const section of [
     ...hosts.flatMap(host => sectionsOf(tree, ['upstreams', host])),
     ['lru', 'redis'],
+    ...tlsSections(tree),
     ['fleet'],
     ['access'],
     ...entriesOf(tree, ['notifications']),

@@ -29,13 +29,19 @@ interface Setting {
 const prefix = 'REGISTRY_';
 /** Of a Kubernetes service named `registry`, in every pod of its namespace. */
 const fromKubernetes = /^REGISTRY_(?:PORT|SERVICE)(?:_|$)/;
-const logins = /^REGISTRY_AUTH(?:_|$)/;
-const tls = /^REGISTRY_HTTP_TLS(?:_|$)/;
+/** What must not be left out silently: who may connect, and a certificate that would have to be fetched. */
+const missing: readonly (readonly [RegExp, string])[] = [
+  [/^REGISTRY_AUTH(?:_|$)/, later('logins', 'REGISTRY_AUTH_…')],
+  [/^REGISTRY_HTTP_TLS_CLIENTCAS/, 'write http.tls.client_ca into mirror.yml instead'],
+  [/^REGISTRY_HTTP_TLS_LETSENCRYPT/, later("Let's Encrypt", 'REGISTRY_HTTP_TLS_LETSENCRYPT_…')],
+];
 /** Understood, and without a meaning here: upload URLs need no signature, and files are the only storage. */
 const meaningless: ReadonlySet<string> = new Set(['REGISTRY_HTTP_SECRET', 'REGISTRY_STORAGE=filesystem']);
 
 const names = {
   address: 'REGISTRY_HTTP_ADDR',
+  certificate: 'REGISTRY_HTTP_TLS_CERTIFICATE',
+  key: 'REGISTRY_HTTP_TLS_KEY',
   root: 'REGISTRY_STORAGE_FILESYSTEM_ROOTDIRECTORY',
   deletes: 'REGISTRY_STORAGE_DELETE_ENABLED',
   remote: 'REGISTRY_PROXY_REMOTEURL',
@@ -55,16 +61,17 @@ export function overlayRegistryEnvironment(fileTree: unknown, env: NodeJS.Proces
   for (const [variable, text = ''] of Object.entries(env).toSorted(([a], [b]) => (a < b ? -1 : 1))) {
     if (!variable.startsWith(prefix) || text === '' || fromKubernetes.test(variable)) continue;
     const isIgnored = meaningless.has(variable) || meaningless.has(`${variable}=${text}`);
-    if (logins.test(variable)) refused.push({ variable, message: later('logins', 'REGISTRY_AUTH_…') });
-    else if (tls.test(variable)) refused.push({ variable, message: later('TLS', 'REGISTRY_HTTP_TLS_…') });
+    const [, message] = missing.find(([pattern]) => pattern.test(variable)) ?? [];
+    if (message !== undefined) refused.push({ variable, message });
     else if (isIgnored || known.has(variable)) isMeant = true;
     else warn(variable, 'ignored, this variable of registry:2 has no setting here');
   }
   const variables = new Map<string, string>();
   let tree = fileTree;
   for (const { path, value, variable, isImplied } of isMeant ? settingsOf(fileTree, env) : []) {
-    if (valueAt(fileTree, path) !== undefined) {
-      if (isImplied !== true) warn(variable, `ignored, because the file sets ${formatPath(path)}`);
+    const decided = path[1] === 'tls' ? path.slice(0, 2) : path; // never one file's certificate with another one's key
+    if (valueAt(fileTree, decided) !== undefined) {
+      if (isImplied !== true) warn(variable, `ignored, because the file sets ${formatPath(decided)}`);
       continue;
     }
     tree = withValue(tree, path, value);
@@ -87,6 +94,11 @@ function settingsOf(fileTree: unknown, env: NodeJS.ProcessEnv): readonly Setting
   return [
     ...(remote === '' ? privateRegistry(env) : mirrorOf(remote, env)),
     ...(env[address] ? [{ path: ['http', 'listen'], value: env[address], variable: address }] : []),
+    ...[names.certificate, names.key].flatMap(variable => {
+      const value = env[variable];
+      const key = variable === names.key ? 'key' : 'certificate';
+      return value ? [{ path: ['http', 'tls', key], value, variable }] : [];
+    }),
     ...(env[root] ? [{ path: ['store', 'path'], value: env[root], variable: root }] : []),
     ...(isDeleting ? [{ path: ['access', 'rules'], value: anonymousMayAll, variable: deletes }] : []),
   ];

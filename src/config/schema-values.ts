@@ -82,15 +82,6 @@ export const secret = parsed((value): string => {
   throw new ValueError('expected text (put it in quotes)');
 });
 
-/** A key whose feature comes in a later version: absent or `harmless` (the feature is off), nothing else. */
-export function later(feature: string, harmless: (value: unknown) => boolean = () => false) {
-  const check = z.unknown().superRefine((value, context) => {
-    if (value === undefined || harmless(value)) return;
-    context.addIssue({ code: 'custom', message: laterSentence(feature), params: { blames: 'key' } });
-  });
-  return check.optional();
-}
-
 /** A key of earlier versions. `why`: the sentence that names its successor. */
 export function gone(why: string) {
   const check = z.unknown().superRefine((value, context) => {
@@ -98,19 +89,6 @@ export function gone(why: string) {
     context.addIssue({ code: 'custom', message: `${why}; remove the key`, params: { blames: 'key' } });
   });
   return check.optional();
-}
-
-/** As `later`, for a section with keys. */
-export function laterSection(feature: string, keys: readonly string[]) {
-  const shape = Object.fromEntries(keys.map(key => [key, later(feature)]));
-  const section = z.strictObject(shape, {
-    error: issue => (issue.code === 'invalid_type' ? laterSentence(feature) : undefined),
-  });
-  return section.optional();
-}
-
-function laterSentence(feature: string): string {
-  return `this version has no ${feature} yet; remove the key`;
 }
 
 /** `bare` is the factor of a number without a unit; undefined: a unit is needed. */

@@ -21,8 +21,6 @@ import {
 import { isSection, refusal } from './problem.ts';
 import {
   duration,
-  later,
-  laterSection,
   parseDuration,
   parsed,
   parsePercentage,
@@ -36,6 +34,7 @@ import { fleetSchema } from './sections/fleet.ts';
 import { hostedSchema } from './sections/hosted.ts';
 import { notificationSchema } from './sections/notifications.ts';
 import { redisSchema } from './sections/redis.ts';
+import { tlsSchema } from './sections/tls.ts';
 
 const day = 86_400_000;
 
@@ -47,13 +46,20 @@ function parseUsername(value: unknown): string {
   throw refusal('a name without a colon (numbers in quotes)', value);
 }
 
-/** An address, or `{ address }`: the form that later takes `tls` and `login`. */
+/** YAML 1.2 reads `on` and `off` as text. */
+const onOff = parsed((value): boolean => {
+  if (value === true || value === 'on' || value === 'true') return true;
+  if (value === false || value === 'off' || value === 'false') return false;
+  throw refusal('on or off', value);
+});
+
+/** An address, or a section with it. */
 const listenEntry = z.preprocess(
   value => (isSection(value) ? value : { address: value }),
   z.strictObject({
     address: parsed(parseListenAddress),
-    tls: later('TLS', value => value === false),
-    login: later('logins'),
+    tls: flag.optional(),
+    login: onOff.prefault('on'),
   }),
 );
 
@@ -64,7 +70,7 @@ const httpSchema = z.strictObject({
   public_url: parsed(parsePublicUrl).optional(),
   names: z.array(parsed(parseHost)).prefault([]),
   trusted_proxies: z.array(parsed(parseAddressBlock)).prefault([]),
-  tls: laterSection('TLS', ['certificate', 'key']),
+  tls: tlsSchema,
   drain: duration({ longest: day }).prefault('30s'),
   max_connections: z.int().min(0).max(1_000_000).prefault(0),
 });

@@ -15,6 +15,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
 import type { RegistryEventListener } from '../telemetry/registry-events.ts';
 import { answerStats, type StatsOptions } from './api/stats.ts';
+import { answerAuthority } from './authority.ts';
 import { answerErrors } from './errors.ts';
 import { reportRefusals } from './events.ts';
 import { AccessLog, type AccessLogOptions, type AppState, clientAddressBehind } from './exchange.ts';
@@ -39,12 +40,16 @@ export interface OpsAppOptions extends OpsOptions {
   readonly events?: RegistryEventListener | undefined;
   /** Hears of each answer with the client's address, which is no metric label. */
   readonly clients?: AccessLogOptions['clients'];
+  /** What connections say of their clients. Absent: none says anything. */
+  readonly identities?: AccessLogOptions['identities'] | undefined;
 }
 
 export interface AppOptions extends OpsAppOptions {
   readonly directory: Pick<Directory, 'find' | 'hostedPatterns'>;
   readonly catalog: RepositoryCatalog;
   readonly access: Access;
+  /** PEM text of the mirror's own authority; absent: it has none. */
+  readonly authority?: string | undefined;
   /** For the other nodes of the fleet; absent: there is no fleet. */
   readonly peers?: PeerService;
   /** Milliseconds since the epoch. */
@@ -59,7 +64,8 @@ export function createApp(options: AppOptions): RequestListener {
   const dispatched = { directory, access, catalog, now, events };
   app.use((context, next) => (isApiTarget(context.req.url ?? '') ? dispatch(context, dispatched) : next()));
   app.use(answerFrontPage(options.metricsPath));
-  const { peers } = options;
+  const { peers, authority } = options;
+  if (authority !== undefined) app.use(answerAuthority(authority));
   if (peers !== undefined)
     app.use((context, next) => (isPeerTarget(context.req.url ?? '') ? answerPeer(context, peers) : next()));
   const handle = addOps(app, options);
@@ -75,9 +81,11 @@ export function createOpsApp(options: OpsAppOptions): RequestListener {
   return addOps(createKoa(openLog(options), options), options);
 }
 
-function openLog({ observer, logger, accessLog, trustedProxies = [], clients }: OpsAppOptions): AccessLog {
+function openLog(options: OpsAppOptions): AccessLog {
+  const { observer, logger, accessLog, trustedProxies = [], clients, identities } = options;
   const clientAddress = clientAddressBehind(trustedProxies);
-  return new AccessLog({ observer, logger, write: accessLog, clientAddress, ...(clients && { clients }) });
+  const more = { ...(clients && { clients }), ...(identities && { identities }) };
+  return new AccessLog({ observer, logger, write: accessLog, clientAddress, ...more });
 }
 
 function createKoa(log: AccessLog, options: OpsAppOptions): Koa<AppState> {

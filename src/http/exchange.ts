@@ -14,6 +14,7 @@ import type { RegistryDeleter, RegistryWriter, WriteOptions } from '../registry/
 import type { Logger } from '../telemetry/logger.ts';
 import type { Kind, Observer, Outcome, RequestEnd } from '../telemetry/observer.ts';
 import type { AskedFor, RegistryEventListener } from '../telemetry/registry-events.ts';
+import type { ConnectionIdentities, ConnectionIdentity } from './server/connection-identity.ts';
 
 /** `context.state` of every middleware. */
 export interface AppState {
@@ -66,6 +67,8 @@ export class Exchange {
   ns: string | undefined;
   /** The client's address. */
   client: string | undefined;
+  /** What the connection says of the client. Undefined: nothing unusual. */
+  connection: ConnectionIdentity | undefined;
   /** The login name; undefined: anonymous, or not asked for. */
   user: string | undefined;
   /** The client's `X-Request-Id` if it is one, else made here: in the answer, the log, and the upstream's requests. */
@@ -201,6 +204,7 @@ export interface AccessLogOptions {
   readonly clientAddress: ClientAddress;
   /** Hears of each answer with the client's address. */
   readonly clients?: { note(client: string, end: RequestEnd): void };
+  readonly identities?: Pick<ConnectionIdentities, 'of'>;
 }
 
 /** In characters. A request line may have 16 KiB. */
@@ -220,11 +224,17 @@ export class AccessLog {
     this.clientAddress = options.clientAddress;
   }
 
+  /** The user of the client's certificate. */
+  userOf(request: IncomingMessage): string | undefined {
+    return this.#options.identities?.of(request).user;
+  }
+
   /** `client`: the client's address. */
   open(request: IncomingMessage, response: ServerResponse, client = this.clientAddress(request)): Exchange {
-    const { observer, logger, write, clients } = this.#options;
+    const { observer, logger, write, clients, identities } = this.#options;
     const exchange = new Exchange(response);
     exchange.client = client;
+    exchange.connection = identities?.of(request);
     response.once('close', () => {
       const end = exchange.end(request);
       observer.requestEnded(end);

@@ -69,9 +69,10 @@ export async function writeDurably(
   temp: string,
   to: string,
   bytes: Uint8Array,
+  mode = 0o640,
 ): Promise<void> {
   try {
-    const handle = await guardDisk(observer, 'write', () => open(temp, 'wx', 0o640));
+    const handle = await guardDisk(observer, 'write', () => open(temp, 'wx', mode));
     try {
       await guardDisk(observer, 'write', () => handle.writeFile(bytes));
       await guardDisk(observer, 'sync', () => handle.datasync());

@@ -12,6 +12,7 @@
  *     DATA/hosted-v1/REPOSITORY…/_repository    the log of a hosted repository; beside it `_length`, `_copy`, and `_damaged-TIME` after a repair
  *     DATA/spool-v1/TARGET/                     see spool/spool.ts
  *     DATA/uploads-v1/ID.part .json             upload sessions and their journals
+ *     DATA/tls-v1/ca.pem .key server.pem .key   see tls-files.ts
  *
  * Paths are made of checked digests and checked names only, so none can leave DATA.
  */
@@ -94,6 +95,10 @@ export class StoreLayout {
     return join(this.path, 'hosted-v1');
   }
 
+  get tlsFolder(): string {
+    return tlsFolderOf(this.path);
+  }
+
   get quarantineFolder(): string {
     return join(this.path, 'quarantine-v1');
   }
@@ -169,6 +174,11 @@ export class StoreLayout {
   hostedDamagedPath(repository: string, nowMs: number): string {
     return join(dirname(this.hostedLogPath(repository)), `_damaged-${compactTime(nowMs)}`);
   }
+}
+
+/** Also for a store that isn't open. `data`: its path. */
+export function tlsFolderOf(data: string): string {
+  return join(data, 'tls-v1');
 }
 
 function componentsOf(name: string, form: string): string[] {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Registry } from 'prom-client';
 import { describe, expect, test } from 'vitest';
+import { CertificateMetrics } from '../../src/metrics/certificate-metrics.ts';
 import { FleetMetrics } from '../../src/metrics/fleet-metrics.ts';
 import { UploadMetrics } from '../../src/metrics/upload-metrics.ts';
 import { digestOf } from '../../src/oci/digest.ts';
@@ -37,7 +38,10 @@ async function scrape(): Promise<{ types: Map<string, string>; labels: Map<strin
   );
 
   const text =
-    (await get(mirror.url, '/metrics')).body.toString() + (await fleetMetrics()) + (await uploadMetrics());
+    (await get(mirror.url, '/metrics')).body.toString() +
+    (await fleetMetrics()) +
+    (await uploadMetrics()) +
+    (await certificateMetrics());
   const types = new Map(
     [...text.matchAll(/^# TYPE (\w+) (\w+)$/gm)].map(([, name = '', type = '']) => [name, type]),
   );
@@ -69,6 +73,13 @@ async function uploadMetrics(): Promise<string> {
   uploads.received(1);
   uploads.uploadsOpen(1);
   uploads.uploadEnded('committed');
+  return `${await registry.metrics()}\n`;
+}
+
+/** What a mirror with TLS exports beside that. */
+async function certificateMetrics(): Promise<string> {
+  const registry = new Registry();
+  new CertificateMetrics(registry, { expiries: () => new Map([['main', 1]]) });
   return `${await registry.metrics()}\n`;
 }
 

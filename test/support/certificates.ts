@@ -37,12 +37,15 @@ export class CertificateAuthority {
     this.caPem = readFileSync(this.caFile, 'utf8');
   }
 
-  /** For these names (`DNS:mirror.lan`, `IP:127.0.0.1`); valid for two days. */
-  issue(names: readonly string[] = ['DNS:localhost', 'IP:127.0.0.1']): Certificate {
+  /** For these names (`DNS:mirror.lan`, `IP:127.0.0.1`); valid for two days, or expired with `days` -1. */
+  issue(
+    names: readonly string[] = ['DNS:localhost', 'IP:127.0.0.1'],
+    { commonName = 'Test leaf', days = 2 } = {},
+  ): Certificate {
     this.#issued += 1;
     const stem = join(this.#directory, `leaf-${this.#issued}`);
     writeFileSync(`${stem}.ext`, `subjectAltName=${names.join(',')}\n`);
-    openssl(['req', '-new', ...newKey(`${stem}.key`), '-subj', '/CN=Test leaf', '-out', `${stem}.csr`]);
+    openssl(['req', '-new', ...newKey(`${stem}.key`), '-subj', `/CN=${commonName}`, '-out', `${stem}.csr`]);
     openssl([
       ...[
         'x509',
@@ -58,7 +61,7 @@ export class CertificateAuthority {
         '-set_serial',
         String(this.#issued),
         '-days',
-        '2',
+        String(days),
         '-extfile',
         `${stem}.ext`,
         '-out',

@@ -33,6 +33,8 @@ export interface TestMirrorOptions {
 
 export interface TestMirror {
   readonly url: string;
+  /** In the order of `http.listen`. */
+  readonly urls: readonly string[];
   /** Its configuration. */
   readonly file: string;
   readonly storePath: string;
@@ -81,6 +83,7 @@ export async function startTestMirror(options: TestMirrorOptions = {}): Promise<
   if (url === undefined) throw new Error('expected the mirror to listen');
   return {
     url,
+    urls: mirror.urls,
     file,
     storePath,
     log,

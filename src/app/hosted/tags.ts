@@ -23,7 +23,8 @@ import type { OpenedHosted } from './hosted.ts';
 import type { HostedContent } from './hosted-log.ts';
 
 export interface HostedTagsParts
-  extends Pick<TagRestoreOptions, 'files' | 'readManifest' | 'requireWritable'> {
+  extends Pick<TagRestoreOptions, 'files' | 'readManifest' | 'requireWritable'>,
+    Pick<AppliedRetentionOptions, 'flushPulls'> {
   readonly content: HostedContent;
   /** Of what has changed. Absent: none listens. */
   readonly tell?: Tell;

@@ -4,7 +4,7 @@
  */
 import type { NetworkInterfaceInfo } from 'node:os';
 import { formatListenAddress } from '../../config/address.ts';
-import type { Config, HttpConfig, ListenAddress, UpstreamConfig } from '../../config/config.ts';
+import type { Config, HttpConfig, ListenerConfig, UpstreamConfig } from '../../config/config.ts';
 import { ConfigError } from '../../config/problem.ts';
 import { HUB, isRepository } from '../../oci/name.ts';
 import type { MirrorForClients, UpstreamForClients } from './client-setup.ts';
@@ -43,7 +43,7 @@ export function findMirrorUrl({ given, http, interfaces }: MirrorUrlOptions): Mi
   const wildcard = listens.find(({ host }) => wildcards.has(host));
   const guess = wildcard === undefined ? undefined : guessAddress(interfaces(), wildcard.host === '0.0.0.0');
   if (wildcard !== undefined && guess !== undefined)
-    return { url: urlOf({ host: guess, port: wildcard.port }), isGuess: true };
+    return { url: urlOf({ ...wildcard, host: guess }), isGuess: true };
   const [loopback] = named;
   if (loopback !== undefined) return { url: urlOf(loopback), isGuess: false };
   throw refuse(
@@ -95,8 +95,8 @@ function parseClientUrl(text: string, origin: string): URL {
   );
 }
 
-function urlOf(address: ListenAddress): URL {
-  return new URL(`http://${formatListenAddress(address)}`);
+function urlOf(address: ListenerConfig): URL {
+  return new URL(`${address.tls === true ? 'https' : 'http'}://${formatListenAddress(address)}`);
 }
 
 function refuse(origin: string, message: string): ConfigError {

@@ -23,6 +23,7 @@ export const accessSchema = z.strictObject({
 export function checkAccess(tree: unknown, findings: Findings): void {
   const rules = valueAt(tree, ['access', 'rules']);
   if (!Array.isArray(rules) || valueAt(tree, ['access', 'htpasswd']) !== undefined) return;
+  if (valueAt(tree, ['http', 'tls', 'client_ca']) !== undefined) return; // users by certificate
   for (const [index, rule] of rules.entries()) {
     const users = valueAt(rule, ['users']);
     const named = Array.isArray(users) ? users.findIndex(user => user !== 'anonymous') : -1;

@@ -31,7 +31,8 @@ async function answer(context: AppContext, { access, read }: StatsOptions): Prom
     context.set('Allow', 'GET, HEAD');
     throw new RegistryError('UNSUPPORTED', { message: `${method} is not supported here, only GET and HEAD` });
   }
-  if (!(await access.isLoggedIn(headers.authorization, context.state.exchange.client))) {
+  const { client, connection } = context.state.exchange;
+  if (!(await access.isLoggedIn(headers.authorization, client, connection))) {
     throw new RegistryError('DENIED', { message: 'log in with a user of access.htpasswd (Basic)' });
   }
   context.state.exchange.isOps = true;

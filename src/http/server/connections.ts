@@ -67,19 +67,33 @@ export class Connections {
     this.#max = max;
   }
 
-  /** A client gets `100 Continue` only when a route reads the body. */
-  serve(server: Server): void {
-    server.on('connection', (socket: Socket) => this.accept(socket));
+  /** Of a server over TLS the connections are accepted before their handshake, by `accept`. */
+  serve(server: Server, over: 'tcp' | 'tls' = 'tcp'): void {
+    if (over === 'tcp') server.on('connection', (socket: Socket) => this.accept(socket));
+    // A client gets `100 Continue` only when a route reads the body.
     for (const event of ['request', 'checkContinue'])
       server.on(event, (request, response) => this.handle(request, response));
   }
 
-  accept(socket: Socket): void {
+  /** False: there are too many, and the socket is destroyed. */
+  accept(socket: Socket): boolean {
     if (this.#open.size >= this.#max) {
       this.#options.onRefused?.(socket);
       socket.destroy();
-      return;
+      return false;
     }
+    this.#hold(socket);
+    return true;
+  }
+
+  /** After the handshake of TLS: `secure` stands for the connection from now on. Requests come from it alone. */
+  replace(raw: Socket, secure: Socket): void {
+    if (!this.#open.delete(raw)) return;
+    this.#hold(secure);
+    if (this.#draining) secure.destroy();
+  }
+
+  #hold(socket: Socket): void {
     const unanswered = { all: 0, running: 0 };
     this.#open.set(socket, unanswered);
     // Node resumes a connection when it is done with a request.
@@ -87,7 +101,7 @@ export class Connections {
       if (this.unanswered(socket) > maxUnanswered) socket.pause();
     });
     socket.once('close', () => {
-      this.#open.delete(socket);
+      if (!this.#open.delete(socket)) return; // of TLS: replaced after the handshake
       this.#ended(unanswered.running); // requests that wait for their turn get no event of their own
       if (this.#open.size === 0) this.#onEmpty?.();
     });

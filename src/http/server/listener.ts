@@ -3,15 +3,35 @@
  * answers finish until the drain ends, then the rest is cut. The addresses stay open as long as an answer runs, so that a
  * load balancer can see `/readyz` change; other requests of that time are late, and the application refuses them.
  */
-import { createServer, type IncomingMessage, type RequestListener, type Server } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerOptions,
+} from 'node:http';
+import { Server as TlsServer } from 'node:https';
 import { type AddressInfo, Server as NetServer, type Socket } from 'node:net';
 import type { Logger } from '../../telemetry/logger.ts';
+import type { ConnectionIdentities } from './connection-identity.ts';
 import { Connections } from './connections.ts';
 import { answerParserError, type ParserError } from './refused-request.ts';
+import { createTlsServer, type TlsOptions } from './tls-server.ts';
+
+export interface ListenerAddress {
+  readonly host: string;
+  readonly port: number;
+  /** Undefined: plain HTTP. */
+  readonly tls?: TlsOptions | undefined;
+  /** False: every caller is anonymous. */
+  readonly takesLogins?: boolean;
+}
 
 export interface ListenerOptions {
   /** At least one. `host` is an IP address or a name; `port` 0 asks for a free one. */
-  readonly addresses: readonly { readonly host: string; readonly port: number }[];
+  readonly addresses: readonly ListenerAddress[];
+  /** Learns of connections what isn't usual: no logins, a client certificate. */
+  readonly identities?: Pick<ConnectionIdentities, 'note'>;
   readonly handle: RequestListener;
   readonly logger: Logger;
   /** Called with the status that a refused request was answered with. */
@@ -45,7 +65,9 @@ export class Listener {
   private constructor(servers: readonly Server[], connections: Connections) {
     this.#servers = servers;
     this.#connections = connections;
-    this.urls = servers.map(server => formatUrl(server.address()));
+    this.urls = servers.map(server =>
+      formatUrl(server instanceof TlsServer ? 'https' : 'http', server.address()),
+    );
   }
 
   /** Errors: those of `listen` (EADDRINUSE, EACCES …), naming the address; nothing is left listening. */
@@ -117,11 +139,11 @@ class FullLog {
 }
 
 async function openServer(
-  address: { readonly host: string; readonly port: number },
+  address: ListenerAddress,
   options: ListenerOptions,
   connections: Connections,
 ): Promise<Server> {
-  const server = createServer({
+  const server = createHttpServer(address, options, connections, {
     keepAlive: true,
     keepAliveInitialDelay: probeMs,
     keepAliveTimeout: keepAliveMs,
@@ -130,7 +152,7 @@ async function openServer(
     requestTimeout: 0, // node's 300 s would end long transfers
     requireHostHeader: false, // answered by `v2/dispatch.ts`, as JSON
   });
-  connections.serve(server);
+  connections.serve(server, address.tls === undefined ? 'tcp' : 'tls');
   const refused = new WeakSet<object>();
   server.on('clientError', (error: ParserError, socket: Socket) => {
     if (refused.has(socket)) return; // more of the same bytes while the answer is being sent
@@ -153,6 +175,25 @@ async function openServer(
   return server;
 }
 
+function createHttpServer(
+  { tls, takesLogins = true }: ListenerAddress,
+  { identities, logger, onRefused }: ListenerOptions,
+  connections: Connections,
+  http: ServerOptions,
+): Server {
+  const note = (socket: Socket, user: string | undefined) => {
+    if (!takesLogins || user !== undefined)
+      identities?.note(socket, { takesLogins, user: takesLogins ? user : undefined });
+  };
+  if (tls !== undefined) {
+    const refuse = (status: number) => onRefused?.(status);
+    return createTlsServer({ http, tls, connections, logger, onClient: note, onRefused: refuse });
+  }
+  const server = createServer(http);
+  if (!takesLogins) server.on('connection', (socket: Socket) => note(socket, undefined));
+  return server;
+}
+
 function listen(server: Server, host: string, port: number): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', reject);
@@ -170,9 +211,9 @@ function isMissingIpv6(error: unknown, host: string): boolean {
 }
 
 /** An address that a client on this machine can use. */
-function formatUrl(address: AddressInfo | string | null): string {
+function formatUrl(scheme: string, address: AddressInfo | string | null): string {
   if (address === null || typeof address === 'string') throw new Error('expected a server that listens');
   const { family, port } = address;
-  if (address.address === '::' || address.address === '0.0.0.0') return `http://localhost:${port}`;
-  return `http://${family === 'IPv6' ? `[${address.address}]` : address.address}:${port}`;
+  if (address.address === '::' || address.address === '0.0.0.0') return `${scheme}://localhost:${port}`;
+  return `${scheme}://${family === 'IPv6' ? `[${address.address}]` : address.address}:${port}`;
 }

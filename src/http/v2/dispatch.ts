@@ -63,7 +63,11 @@ export async function dispatch(context: AppContext, options: DispatchOptions): P
   const isRead = method === 'GET' || method === 'HEAD';
   if (endpoint.kind === 'unsupported' || (!isRead && options.directory.hostedPatterns.length === 0))
     throw refuseMethod(context, options, endpoint);
-  const caller = await options.access.authenticate(headers.authorization, exchange.client);
+  const caller = await options.access.authenticate(
+    headers.authorization,
+    exchange.client,
+    exchange.connection,
+  );
   exchange.user = caller.user;
   switch (endpoint.kind) {
     case 'ping':

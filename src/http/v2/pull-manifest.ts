@@ -104,11 +104,13 @@ export class HotManifests {
   /** True: answered. False: nothing has happened. */
   answer(request: IncomingMessage, response: ServerResponse): boolean {
     if (!isPlain(request) || response.destroyed || response.hasHeader('Connection')) return false;
-    const address = this.#options.log.clientAddress(request);
+    const { log } = this.#options;
+    if (log.userOf(request) !== undefined) return false; // rules may hold otherwise for that user
+    const address = log.clientAddress(request);
     const found = this.#findOrPass(request, address);
     if (found === undefined) return false;
     const { target, answer } = found;
-    const exchange = this.#options.log.open(request, response, address);
+    const exchange = log.open(request, response, address);
     exchange.kind = 'manifest';
     exchange.ns = target.ns?.slice(0, 255);
     exchange.upstream = target.upstream;

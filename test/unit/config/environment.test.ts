@@ -84,7 +84,6 @@ describe('a variable', () => {
       'CISTERN_FLEET_HOSTED_ON',
       'fleet.hosted_on: hosted content in a fleet needs a bucket, which comes later',
     ],
-    ['CISTERN_HTTP_TLS_CERTIFICATE', 'http.tls.certificate: this version has no TLS yet'],
   ])('%s of a later version stops the start', async (variable, problem) => {
     expect(await folder.problems(undefined, { [variable]: 'x' })).toEqual([
       `environment:${variable}: ${problem}; remove the key`,

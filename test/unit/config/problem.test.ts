@@ -157,28 +157,3 @@ describe('a bad value', () => {
     ]);
   });
 });
-
-describe('a setting of a later version', () => {
-  it.each([
-    ['http: { tls: auto }', '1:14: http.tls: this version has no TLS yet'],
-    ['http: { tls: { certificate: c.pem } }', '1:16: http.tls.certificate: this version has no TLS yet'],
-    [
-      'http: { listen: [{ address: ":1", tls: true }] }',
-      '1:35: http.listen[0].tls: this version has no TLS yet',
-    ],
-    [
-      'http: { listen: [{ address: ":1", login: off }] }',
-      '1:35: http.listen[0].login: this version has no logins yet',
-    ],
-  ])('in %j stops the start', async (text, problem) => {
-    expect(await folder.problems(text)).toEqual([`mirror.yml:${problem}; remove the key`]);
-  });
-
-  it('is fine where it says that the feature is off', async () => {
-    const text = `
-http: { listen: [{ address: ":1", tls: false }] }
-lru: { required: false }
-`;
-    expect((await folder.load(text)).config.http.listen).toEqual([{ host: '::', port: 1 }]);
-  });
-});

@@ -12,6 +12,7 @@ const shipped = await readFile(new URL('../../../mirror.yml', import.meta.url), 
 const uncommented = shipped.replaceAll(/^( *)#(?=\S)/gm, '$1');
 /** They can't stand beside `url`, `password_file` and `secret` of the same section; they are in comments. */
 const alternatives = [
+  'http.tls.auto',
   'lru.redis.sentinels',
   'lru.redis.sentinel_name',
   'lru.redis.cluster',
@@ -48,6 +49,9 @@ async function writeCertificates(): Promise<CertificateAuthority> {
   const { cert, key } = authority.issue();
   await folder.write('client.pem', cert);
   await folder.write('client.key', key);
+  await folder.write('tls.pem', cert);
+  await folder.write('tls.key', key);
+  await folder.write('client-ca.pem', authority.caPem);
   return authority;
 }
 
@@ -81,7 +85,7 @@ describe('the shipped mirror.yml', () => {
     await folder.write('htpasswd', '');
     await writeCertificates();
     const examples =
-      /^ *(public_url|username|password_file|ca_file|client_cert|client_key|prefix|proxy|min_free|htpasswd): .*\n|^ {2}redis:\n(?: {4}.*\n)*/gm;
+      /^ *(public_url|username|password_file|ca_file|client_cert|client_key|prefix|proxy|min_free|htpasswd): .*\n|^ {2}tls:\n(?: {4}.*\n)*|^ {2}redis:\n(?: {4}.*\n)*/gm;
     const { config: defaults } = await folder.load(shipped);
     const { config } = await folder.load(withoutLater(uncommented).replaceAll(examples, ''));
     expect(config).toEqual({ ...defaults, access: config.access }); // its rules are an example too
@@ -93,6 +97,7 @@ describe('the shipped mirror.yml', () => {
     const { caPem } = await writeCertificates();
     const { config } = await folder.load(withoutLater(uncommented).replace('share: public', 'share: all'));
     expect(config.http.publicUrl).toBe('https://mirror.lan');
+    expect(config.http.tls).toMatchObject({ names: [], clients: { areRequired: false } });
     expect(config.store.minFreeBytes).toBe(2 * 2 ** 30);
     expect(config.lru.redis).toMatchObject({ mode: 'single', username: 'cistern', password: 'r', ca: caPem });
     expect(config.upstreams.get('docker.io')).toMatchObject({
@@ -103,34 +108,10 @@ describe('the shipped mirror.yml', () => {
       proxy: { https: new URL('http://proxy.lan:3128') },
     });
   });
-
-  it('marks every setting of a later version as such', async () => {
-    await writeSecrets();
-    await folder.write('htpasswd', '');
-    await writeCertificates();
-    const problems = await folder.problems(uncommented.replace('share: public', 'share: all'));
-    expect(problems.filter(problem => !/this version has no .+ yet/.test(problem))).toEqual([]);
-    const lines = uncommented.split('\n');
-    for (const problem of problems) {
-      const line = Number(problem.split(':')[1]);
-      expect(explanationAbove(lines, line - 1), problem).toMatch(/# Later\b/);
-    }
-  });
 });
-
-/** The comments over a line, and over the section that it is in. */
-function explanationAbove(lines: readonly string[], index: number): string {
-  const indent = /^ */.exec(lines[index] ?? '')?.[0].length ?? 0;
-  const above = lines.slice(0, index).reverse();
-  const comment = above.findIndex(line => line.trim().startsWith('# '));
-  const section = above.findIndex(line => /^ *[a-z]+:$/.test(line) && line.search(/\S/) < indent);
-  const direct = comment === -1 || (section !== -1 && section < comment) ? undefined : above[comment];
-  return direct ?? (section === -1 ? '' : explanationAbove(lines, index - 1 - section));
-}
 
 function withoutLater(text: string): string {
   const sections = /^(fleet):\n(?: +.*\n)*/gm;
-  const tls = /^ {2}tls:\n(?: {4}.*\n)*/gm;
   const single = /^ *(patterns): .*\n/gm;
-  return text.replaceAll(sections, '').replaceAll(tls, '').replaceAll(single, '');
+  return text.replaceAll(sections, '').replaceAll(single, '');
 }

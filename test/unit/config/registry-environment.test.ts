@@ -3,6 +3,7 @@ import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { type LoadedConfig, loadConfig } from '../../../src/config/load.ts';
+import { CertificateAuthority } from '../../support/certificates.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
 async function load(env: NodeJS.ProcessEnv, file?: string): Promise<LoadedConfig> {
@@ -68,15 +69,40 @@ test('the file is above it, and CISTERN_ above the file', async () => {
   ]);
 });
 
-test('logins and TLS stop the start: going on without them would be less safe', async () => {
+test("logins, client certificates and Let's Encrypt stop the start: going on without them would be less safe", async () => {
   for (const [variable, value, word] of [
     ['REGISTRY_AUTH', 'htpasswd', 'logins'],
     ['REGISTRY_AUTH_HTPASSWD_PATH', '/auth/htpasswd', 'logins'],
-    ['REGISTRY_HTTP_TLS_CERTIFICATE', '/certs/domain.crt', 'TLS'],
+    ['REGISTRY_HTTP_TLS_LETSENCRYPT_EMAIL', 'me@example.org', "Let's Encrypt"],
   ] as const)
     await expect(load({ [variable]: value })).rejects.toThrow(
       `environment:${variable}: this version has no ${word} yet`,
     );
+});
+
+test('REGISTRY_HTTP_TLS_CERTIFICATE and _KEY are http.tls; a file that sets it goes first', async () => {
+  const folder = await tempDir();
+  const { cert, key } = new CertificateAuthority(folder).issue();
+  await writeFile(join(folder, 'domain.crt'), cert);
+  await writeFile(join(folder, 'domain.key'), key);
+  const tls = {
+    REGISTRY_HTTP_TLS_CERTIFICATE: join(folder, 'domain.crt'),
+    REGISTRY_HTTP_TLS_KEY: join(folder, 'domain.key'),
+  };
+  const { config } = await load(tls);
+  expect(config.http.tls).toEqual({
+    files: { certificate: tls.REGISTRY_HTTP_TLS_CERTIFICATE, key: tls.REGISTRY_HTTP_TLS_KEY },
+    names: [],
+  });
+  expect(config.http.listen).toEqual([{ host: '::', port: 5000, tls: true }]);
+  const overruled = await load(tls, 'http: { tls: auto }');
+  expect(overruled.config.http.tls).toEqual({ names: [] });
+  expect(overruled.warnings.join('\n')).toContain(
+    'environment:REGISTRY_HTTP_TLS_KEY: warning: ignored, because the file sets http.tls',
+  );
+  await expect(load({ ...tls, REGISTRY_HTTP_TLS_CLIENTCAS_0: '/ca.pem' })).rejects.toThrow(
+    'http.tls.client_ca',
+  );
 });
 
 test('what Kubernetes sets for a service named registry is silent, and unknown variables are named', async () => {
