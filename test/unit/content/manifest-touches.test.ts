@@ -74,3 +74,17 @@ test('the blobs that an index lists are marked', () => {
   touches.touch({ ...indexOf('not in memory'), manifests: [blob, named('not in memory')] });
   expect(touched).toEqual([blob.digest]);
 });
+
+test('four fat manifests hit again and again: no turn of the loop marks more than one slice', async () => {
+  const { touched, touches } = open();
+  const fats = ['a', 'b', 'c', 'd'].map(name => imageOf(name, 34_000));
+  for (let hit = 0; hit < 4; hit += 1) for (const fat of fats) touches.touch(fat);
+  let most = 0;
+  while (touched.length < 4 * 34_000) {
+    const before = touched.length;
+    await turn(); // what a hot pull waits for at most
+    for (const fat of fats) touches.touch(fat);
+    most = Math.max(most, touched.length - before);
+  }
+  expect([most, new Set(touched).size, touched.length]).toEqual([128, 4 * 34_000, 4 * 34_000]);
+});
