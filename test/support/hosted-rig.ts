@@ -15,6 +15,7 @@ import { ImmutableTags } from '../../src/hosted/immutable-tags.ts';
 import type { HostedLog } from '../../src/hosted/log/hosted-log.ts';
 import { LoggedRepositories } from '../../src/hosted/log/logged-repositories.ts';
 import { ReferenceCounts } from '../../src/hosted/log/reference-counts.ts';
+import { PullTimes } from '../../src/hosted/pull-times.ts';
 import { ManifestPuts, type ManifestPutsOptions, type Quotas } from '../../src/hosted/put-manifest.ts';
 import { HostedQuotas, type HostedQuotasOptions } from '../../src/hosted/quotas.ts';
 import { Mounts } from '../../src/hosted/uploads/mounts.ts';
@@ -43,6 +44,7 @@ export interface HostedRigOptions {
 
 export interface HostedRig {
   readonly registry: HostedRegistry;
+  readonly pullTimes: PullTimes;
   readonly log: LoggedRepositories;
   /** With `beforeCommit`, as the use cases have it. */
   readonly gatedLog: HostedLog;
@@ -147,10 +149,11 @@ export async function createHostedRig(options: HostedRigOptions = {}): Promise<H
     now,
   });
   onTestFinished(() => uploads.close());
+  const pullTimes = new PullTimes({ log, logger, now });
   const registry = new HostedRegistry({
     isHosted: hostRepositories(['team/**']),
     requireWritable: options.requireWritable ?? (() => {}),
-    manifests: new HostedManifests({ log, manifests, pullTimes: { pulled: () => {} } }),
+    manifests: new HostedManifests({ log, manifests, pullTimes }),
     blobs: new HostedBlobs({ log, files, touch: () => {} }),
     lists: new HostedLists(log),
     uploads,
@@ -176,6 +179,7 @@ export async function createHostedRig(options: HostedRigOptions = {}): Promise<H
   };
   return Object.assign(clock, {
     registry,
+    pullTimes,
     log: real,
     gatedLog: log,
     store,
