@@ -15,7 +15,8 @@ import { InterleavingRig, layer, other, type Setup } from './interleaving-rig.ts
 
 const steps = 5;
 const seed = Number(process.env['GC_SEED'] ?? 1);
-const randomOrders = 2000;
+/** `npm run test:long` plays 2,000. */
+const randomOrders = Number(process.env['GC_ORDERS'] ?? 200);
 
 let folder: Awaited<ReturnType<typeof makeTempDir>>;
 let layout: StoreLayout;
