@@ -53,6 +53,7 @@ export class Stage {
           throw new Error(`${names.filter(name => !done.has(name)).join()} wait for ever`);
       }
     }
+    this.#current.disable(); // Node asks each storage at each new resource, as long as it is not disabled
     if (errors.length > 0) throw errors[0];
   }
 
