@@ -200,7 +200,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
     because: 'the private registry is one reader and writer; its log and its collection are its own business',
   },
   http: {
-    files: 'api/admin.ts app.ts server/connection-identity.ts server/listener.ts server/tls-contexts.ts',
+    files: 'api/admin.ts app.ts server/connections.ts server/listener.ts server/tls-contexts.ts',
     because: 'the composition starts listeners over apps; handlers are not called from outside',
   },
   lru: {

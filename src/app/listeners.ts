@@ -11,7 +11,7 @@ import type { TlsConfig } from '../config/certificate.ts';
 import type { AccessConfig } from '../config/config.ts';
 import { WatchedFile } from '../config/watched-file.ts';
 import { type AppOptions, createApp, createOpsApp } from '../http/app.ts';
-import { ConnectionIdentities } from '../http/server/connection-identity.ts';
+import { ConnectionIdentities } from '../http/server/connections.ts';
 import { Listener, type ListenerAddress } from '../http/server/listener.ts';
 import { TlsContexts } from '../http/server/tls-contexts.ts';
 import { CertificateMetrics } from '../metrics/certificate-metrics.ts';

@@ -14,7 +14,7 @@ import type { RegistryDeleter, RegistryWriter, WriteOptions } from '../registry/
 import type { Logger } from '../telemetry/logger.ts';
 import type { Kind, Observer, Outcome, RequestEnd } from '../telemetry/observer.ts';
 import type { AskedFor, RegistryEventListener } from '../telemetry/registry-events.ts';
-import type { ConnectionIdentities, ConnectionIdentity } from './server/connection-identity.ts';
+import type { ConnectionIdentities, ConnectionIdentity } from './server/connections.ts';
 
 /** `context.state` of every middleware. */
 export interface AppState {

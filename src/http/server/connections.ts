@@ -198,3 +198,25 @@ export class Connections {
     if (this.#running === 0) this.#onIdle?.();
   }
 }
+
+/** What a connection says of its client, before any request. Known from the handshake on, for all its requests. */
+export interface ConnectionIdentity {
+  /** False: the listener has `login: off`, so every caller is anonymous. */
+  readonly takesLogins: boolean;
+  /** The CN of a certificate that `client_ca` signed. Undefined: the client showed none. */
+  readonly user: string | undefined;
+}
+
+const plain: ConnectionIdentity = { takesLogins: true, user: undefined };
+
+export class ConnectionIdentities {
+  readonly #bySocket = new WeakMap<Socket, ConnectionIdentity>();
+
+  note(socket: Socket, identity: ConnectionIdentity): void {
+    this.#bySocket.set(socket, identity);
+  }
+
+  of({ socket }: Pick<IncomingMessage, 'socket'>): ConnectionIdentity {
+    return this.#bySocket.get(socket) ?? plain;
+  }
+}

@@ -13,8 +13,7 @@ import {
 import { Server as TlsServer } from 'node:https';
 import { type AddressInfo, Server as NetServer, type Socket } from 'node:net';
 import type { Logger } from '../../telemetry/logger.ts';
-import type { ConnectionIdentities } from './connection-identity.ts';
-import { Connections } from './connections.ts';
+import { type ConnectionIdentities, Connections } from './connections.ts';
 import { answerParserError, type ParserError } from './refused-request.ts';
 import { createTlsServer, type TlsOptions } from './tls-server.ts';
 

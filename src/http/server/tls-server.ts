@@ -7,7 +7,6 @@ import { createServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import type { Logger } from '../../telemetry/logger.ts';
-import { certificateUser } from './connection-identity.ts';
 import { type Connections, closeWithFin } from './connections.ts';
 import type { TlsContexts } from './tls-contexts.ts';
 
@@ -122,4 +121,14 @@ function refusePlain(socket: Socket): void {
 
 function showsCertificate(socket: TLSSocket): boolean {
   return Object.keys(socket.getPeerCertificate()).length > 0;
+}
+
+/** A name that a rule can name: neither a group nor one of the two words for many users. */
+const userPattern = /^(?!@|\*$|anonymous$)[^:\s\p{Cc}]{1,255}$/u;
+
+/** Undefined: no certificate, or its subject has no single CN that can be a user. */
+function certificateUser(socket: TLSSocket): string | undefined {
+  if (!socket.authorized) return undefined;
+  const name: unknown = Object(socket.getPeerCertificate().subject).CN; // a list where there are several
+  return typeof name === 'string' && userPattern.test(name) ? name : undefined;
 }
