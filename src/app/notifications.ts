@@ -39,6 +39,8 @@ interface AuditSink {
 
 /** Tells each target and the audit log of each event. */
 export class Notifications implements RegistryEventListener {
+  /** A field: the hot path asks for it at each manifest. */
+  wantsPulls = false;
   readonly #parts: NotificationParts;
   readonly #context: AppContext;
   readonly #instanceId = randomUUID();
@@ -51,11 +53,6 @@ export class Notifications implements RegistryEventListener {
   constructor(parts: NotificationParts, context: AppContext) {
     this.#parts = parts;
     this.#context = context;
-  }
-
-  get wantsPulls(): boolean {
-    for (const { target } of this.#targets.values()) if (target.wantsPulls) return true;
-    return false;
   }
 
   happened(event: RegistryEvent | AuditedAct): void {
@@ -106,6 +103,7 @@ export class Notifications implements RegistryEventListener {
     }
     for (const [name, { target }] of before) if (!after.has(name)) closing.push(target.close());
     this.#targets = after;
+    this.wantsPulls = Array.from(after.values()).some(({ target }) => target.wantsPulls);
     await Promise.all(closing);
   }
 

@@ -17,7 +17,6 @@ import type { RegistryEventListener } from '../telemetry/registry-events.ts';
 import { answerStats, type StatsOptions } from './api/stats.ts';
 import { answerAuthority } from './authority.ts';
 import { answerErrors } from './errors.ts';
-import { reportRefusals } from './events.ts';
 import { AccessLog, type AccessLogOptions, type AppState, clientAddressBehind } from './exchange.ts';
 import { answerFrontPage } from './front-page.ts';
 import { type OpsOptions, opsRouter, refuseOther } from './ops.ts';
@@ -94,8 +93,7 @@ function createKoa(log: AccessLog, options: OpsAppOptions): Koa<AppState> {
   // Of broken connections alone: `answerErrors` catches every other error.
   app.on('error', (error: unknown) => logger.debug('connection error', { error }));
   app.use(log.middleware);
-  app.use(answerErrors(logger));
-  if (options.events !== undefined) app.use(reportRefusals(options.events));
+  app.use(answerErrors(logger, options.events));
   app.use(admit({ opsPaths: opsPathsOf(options), ...(late && { late }) }));
   return app;
 }

@@ -7,15 +7,19 @@ import { WrongCredentials } from '../auth/access.ts';
 import { RegistryError } from '../oci/error.ts';
 import { formatUnsatisfiedRange } from '../oci/range.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import type { RegistryEventListener } from '../telemetry/registry-events.ts';
+import { reportRefusal } from './events.ts';
 import type { AppContext, AppState } from './exchange.ts';
 import { closeWithFin } from './server/connections.ts';
 import { answerUnread, hasUnreadBody } from './server/request-body.ts';
 
-export function answerErrors(logger: Logger): Middleware<AppState> {
+/** `events`: hears of refusals. */
+export function answerErrors(logger: Logger, events?: RegistryEventListener): Middleware<AppState> {
   return async (context, next) => {
     try {
       await next();
     } catch (error) {
+      if (events !== undefined) reportRefusal(events, context, error);
       // A write that fails by the client's reset comes before the close event of the response.
       if (context.state.exchange.hasLeft || context.req.socket.destroyed) {
         context.respond = false; // the client has left

@@ -5,15 +5,9 @@
 import type { IncomingMessage } from 'node:http';
 import type { Middleware } from 'koa';
 import { parseBasic, WrongCredentials } from '../auth/access.ts';
-import type { Endpoint } from '../oci/endpoint.ts';
 import { RegistryError } from '../oci/error.ts';
-import type {
-  AskedFor,
-  EventOrigin,
-  RegistryChange,
-  RegistryEventListener,
-} from '../telemetry/registry-events.ts';
-import type { AppState, Exchange, PushRequest } from './exchange.ts';
+import type { EventOrigin, RegistryChange, RegistryEventListener } from '../telemetry/registry-events.ts';
+import type { AppContext, AppState, Exchange, PushRequest } from './exchange.ts';
 
 /** In characters. */
 const maxTextLength = 512;
@@ -31,21 +25,6 @@ export function originOf({ method, headers }: IncomingMessage, exchange: Exchang
   };
 }
 
-export function askedFor(method: string, endpoint: Endpoint): AskedFor {
-  const wanted = method === 'GET' || method === 'HEAD' ? 'pull' : method === 'DELETE' ? 'delete' : 'push';
-  return {
-    wanted,
-    ...('name' in endpoint && { repository: endpoint.name }),
-    ...('reference' in endpoint && { reference: endpoint.reference }),
-    ...('digest' in endpoint && { reference: endpoint.digest }),
-  };
-}
-
-/** To be called as soon as the repository was found: a refusal then names it as access rules do. */
-export function noteRepository(exchange: Exchange, canonicalName: string): void {
-  if (exchange.asked !== undefined) exchange.asked = { ...exchange.asked, repository: canonicalName };
-}
-
 /** To be called when the change is durable. */
 export function tell({ context, canonicalName, events }: PushRequest, change: RegistryChange): void {
   events?.happened({
@@ -55,23 +34,15 @@ export function tell({ context, canonicalName, events }: PushRequest, change: Re
   });
 }
 
-/** Stands inside `answerErrors`: failed logins and denials are reported, whichever handler refuses. */
-export function reportRefusals(events: RegistryEventListener): Middleware<AppState> {
-  return async (context, next) => {
-    try {
-      await next();
-    } catch (error) {
-      if (error instanceof RegistryError && (error.code === 'DENIED' || error.code === 'UNAUTHORIZED')) {
-        const { exchange } = context.state;
-        const origin = originOf(context.req, exchange);
-        const { code: result } = error;
-        if (error instanceof WrongCredentials)
-          events.happened({ type: 'login-failed', origin: { ...origin, ...triedUser(context.req) }, result });
-        else events.happened({ type: 'denied', origin, result, ...(exchange.asked ?? { wanted: 'admin' }) });
-      }
-      throw error;
-    }
-  };
+/** Failed logins and denials are reported where errors are answered, whichever handler refuses. */
+export function reportRefusal(events: RegistryEventListener, context: AppContext, error: unknown): void {
+  if (!(error instanceof RegistryError) || (error.code !== 'DENIED' && error.code !== 'UNAUTHORIZED')) return;
+  const { exchange } = context.state;
+  const origin = originOf(context.req, exchange);
+  const { code: result } = error;
+  if (error instanceof WrongCredentials)
+    events.happened({ type: 'login-failed', origin: { ...origin, ...triedUser(context.req) }, result });
+  else events.happened({ type: 'denied', origin, result, ...(exchange.asked ?? { wanted: 'admin' }) });
 }
 
 /** For the admin socket: each command that changes something, done or failed. */

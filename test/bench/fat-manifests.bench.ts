@@ -18,9 +18,8 @@ test('a hot pull beside HEADs of fat manifests', async () => {
   upstream.put('library/alpine', image, 'latest');
   const [layer] = image.layers;
   if (layer === undefined) throw new Error('an image without a layer');
-  const { mediaType } = layer.descriptor;
   const named = Array.from({ length: layers }, (_, at) => ({
-    mediaType: mediaType.slice(0, 32),
+    mediaType: 'a/b', // 34,000 longer ones would not fit into 4 MiB
     digest: `sha256:${at.toString(16).padStart(64, '0')}`,
     size: 1,
   }));

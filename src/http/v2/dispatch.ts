@@ -9,9 +9,8 @@ import type { Caller } from '../../registry/caller.ts';
 import { canonicalNameOf, type Directory, type Located } from '../../registry/directory.ts';
 import type { ReadOptions, RepositoryCatalog } from '../../registry/registry.ts';
 import type { Kind } from '../../telemetry/observer.ts';
-import type { RegistryEventListener } from '../../telemetry/registry-events.ts';
-import { askedFor, noteRepository } from '../events.ts';
-import type { AppContext, PullRequest, PushRequest } from '../exchange.ts';
+import type { AskedFor, RegistryEventListener } from '../../telemetry/registry-events.ts';
+import type { AppContext, Exchange, PullRequest, PushRequest } from '../exchange.ts';
 import { apiVersion, apiVersionHeader, isFitForHeader, mustCheck } from './headers.ts';
 import { answerBlob } from './pull-blob.ts';
 import { answerForeign } from './pull-foreign.ts';
@@ -231,4 +230,19 @@ function allowedMethods(path: string, isHosting: boolean): readonly string[] {
   if (!isHosting) return ['GET', 'HEAD'];
   if (path.startsWith('manifest')) return ['GET', 'HEAD', 'PUT', 'DELETE'];
   return path.startsWith('blob') ? ['GET', 'HEAD', 'DELETE'] : ['GET', 'HEAD'];
+}
+
+function askedFor(method: string, endpoint: Endpoint): AskedFor {
+  const wanted = method === 'GET' || method === 'HEAD' ? 'pull' : method === 'DELETE' ? 'delete' : 'push';
+  return {
+    wanted,
+    ...('name' in endpoint && { repository: endpoint.name }),
+    ...('reference' in endpoint && { reference: endpoint.reference }),
+    ...('digest' in endpoint && { reference: endpoint.digest }),
+  };
+}
+
+/** As soon as the repository was found: a refusal then names it as access rules do. */
+function noteRepository(exchange: Exchange, canonicalName: string): void {
+  if (exchange.asked !== undefined) exchange.asked = { ...exchange.asked, repository: canonicalName };
 }
