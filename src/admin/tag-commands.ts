@@ -94,7 +94,7 @@ export class TagCommands implements TagAdmin {
     const image = parseImage(text, this.#options.hosts);
     const { host, name, repository, reference } = image;
     if (isDigest(reference)) {
-      const message = `expected a tag, got a digest, which never moves: ${reference}`;
+      const message = `a digest has no history, it never moves: name a tag instead of ${reference}`;
       throw new RegistryError('TAG_INVALID', { message });
     }
     const moves =
@@ -119,7 +119,9 @@ export class TagCommands implements TagAdmin {
       ...(at !== undefined && { at: parseTime(at) }),
     };
     if (wanted.digest !== undefined && wanted.at !== undefined)
-      throw new RegistryError('TAG_INVALID', { message: 'expected a time or a digest, got both' });
+      throw new RegistryError('TAG_INVALID', {
+        message: 'a restore goes to a time or to a digest: give one of the two',
+      });
     const restored = await this.#hosted().restore(repository, wanted, signal);
     const tags = restored.tags.map(({ tag, from = null }) => ({ tag, from }));
     return this.#log('restore', { image: formatImage(parsed), ...restored, tags });
@@ -136,7 +138,7 @@ export class TagCommands implements TagAdmin {
     const source = parseImage(from, hosts);
     const { promote } = this.#hosted();
     if (isDigest(target.reference)) {
-      const message = `expected a tag to promote to, got a digest: ${target.reference}`;
+      const message = `an image is promoted to a tag: name one instead of ${target.reference}`;
       throw new RegistryError('TAG_INVALID', { message });
     }
     if (promote === undefined)

@@ -117,7 +117,7 @@ export class PullThroughCache {
     return this.#served;
   }
 
-  /** For the private registry over the same store: held files and hot manifests, whoever brought them. */
+  /** For the private registry over the same store: held files and hot manifests, pushed or mirrored. */
   get content(): { readonly files: HeldFiles; readonly manifests: HotManifests } {
     return { files: this.#files, manifests: this.#manifests };
   }

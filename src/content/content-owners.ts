@@ -49,7 +49,7 @@ export class ContentOwners {
   /** Counted as the cache's. Bytes. */
   readonly #manifests = new Map<Digest, number>();
   readonly #lost = new Map<Digest, number>();
-  /** Was needed by somebody when it lost its last link, though no record knows it: the next collection tries again. */
+  /** Was needed (held, pinned or downloaded) when it lost its last link, though no record knows it: the next collection tries again. */
   readonly #unowned = new Map<Digest, number>();
   #releasing: Promise<void> | undefined;
   #listener: OwnersListener | undefined;

@@ -1,5 +1,5 @@
 /**
- * Adoption: a blob that the mirror's side holds and that any client may pull becomes a blob of a hosted repository when somebody who may
+ * Adoption: a blob that the mirror's side holds and that any client may pull becomes a blob of a hosted repository when a caller who may
  * push there asks for it. So layers that came through the mirror are never uploaded.
  */
 import type { Digest } from '../oci/digest.ts';

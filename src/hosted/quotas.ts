@@ -79,7 +79,7 @@ interface BookedTag {
   count: number;
 }
 
-/** One rule, and what is used of it. A digest that is linked already takes nothing, whoever books it. */
+/** One rule, and what is used of it. A digest that is linked already takes nothing, in whichever booking. */
 class QuotaUse implements LinkEvents {
   readonly isFor: (name: Repository) => boolean;
   readonly #rule: QuotaRule;

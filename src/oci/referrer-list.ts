@@ -1,5 +1,7 @@
 /** A list of referrers (OCI distribution-spec end-12) as an image index. Entries stay as they came; unknown fields are kept. */
+import { type Digest, isDigest } from './digest.ts';
 import { ociIndex } from './media-type.ts';
+import type { Tag } from './name.ts';
 
 export interface ReferrersIndex {
   readonly manifests: readonly unknown[];
@@ -8,6 +10,18 @@ export interface ReferrersIndex {
 /** Nothing refers to it: an answer with 200, never a 404. */
 export function emptyReferrers(): Buffer {
   return Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: ociIndex, manifests: [] }));
+}
+
+/**
+ * The digest that a tag of the fallback schema is about (OCI distribution-spec "Referrers Tag Schema"), and what stands after
+ * it: nothing in `sha256-HEX`, the list of referrers; `.sig` and the like in cosign's tags. Undefined: another tag.
+ */
+export function parseReferrersTag(
+  tag: Tag,
+): { readonly subject: Digest; readonly suffix: string } | undefined {
+  const [, algorithm, hex, suffix = ''] = /^(sha256|sha512)-([a-f0-9]+)(\.[\w.-]+)?$/.exec(tag) ?? [];
+  const subject = `${algorithm}:${hex}`;
+  return isDigest(subject) ? { subject, suffix } : undefined;
 }
 
 /** Deeper than any list of descriptors. Writing JSON takes a frame of the stack for each level, reading it does not. */

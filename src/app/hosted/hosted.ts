@@ -5,13 +5,13 @@
 import type { PullThroughCache } from '../../cached/pull-through-cache.ts';
 import type { BlobHolds } from '../../content/blob-holds.ts';
 import { Collector } from '../../hosted/gc/collector.ts';
-import { HourlyCollection } from '../../hosted/gc/hourly.ts';
 import { HostedBlobs } from '../../hosted/hosted-blobs.ts';
 import { HostedCatalog } from '../../hosted/hosted-catalog.ts';
 import { HostedDeletes } from '../../hosted/hosted-deletes.ts';
 import { HostedLists } from '../../hosted/hosted-lists.ts';
 import { HostedManifests } from '../../hosted/hosted-manifests.ts';
 import { HostedRegistry } from '../../hosted/hosted-registry.ts';
+import { HourlyJob } from '../../hosted/hourly-job.ts';
 import { ImmutableTags } from '../../hosted/immutable-tags.ts';
 import type { HostedLog } from '../../hosted/log/hosted-log.ts';
 import { PullTimes } from '../../hosted/pull-times.ts';
@@ -122,6 +122,9 @@ function sayShadowed({ config, logger }: AppContext): void {
   });
 }
 
+/** After the first retention. */
+const collectionAfterMs = 10 * 60_000;
+
 /** The collection of every hour, and the one that a command asks for. */
 async function startCollection(
   { hosted, owners }: Storage,
@@ -143,7 +146,16 @@ async function startCollection(
   });
   await lifecycle.start(
     'collection of hosted repositories',
-    () => new HourlyCollection({ collector, isReadOnly: () => readOnly.state !== false, logger }),
+    () =>
+      new HourlyJob({
+        firstAfterMs: collectionAfterMs,
+        // while the registry is read-only its store may be being copied
+        run: async signal => {
+          if (readOnly.state === false) await collector.collect({ dryRun: false }, signal);
+        },
+        failureMessage: 'hosted repositories were not collected',
+        logger,
+      }),
     part => part.close(),
   );
   return collector;

@@ -6,11 +6,11 @@ import { imageHostsOf } from '../../admin/image-name.ts';
 import { type HostedTags, TagCommands } from '../../admin/tag-commands.ts';
 import type { PullThroughCache } from '../../cached/pull-through-cache.ts';
 import type { Config } from '../../config/config.ts';
+import { HourlyJob } from '../../hosted/hourly-job.ts';
 import { ImmutableTags } from '../../hosted/immutable-tags.ts';
 import { Promotion } from '../../hosted/promotion.ts';
 import { Retention } from '../../hosted/retention.ts';
 import { AppliedRetention, type AppliedRetentionOptions } from '../../hosted/tags/apply-retention.ts';
-import { HourlyRetention } from '../../hosted/tags/hourly-retention.ts';
 import { TagRestore, type TagRestoreOptions } from '../../hosted/tags/restore.ts';
 import { describeHistory } from '../../hosted/tags/tag-history.ts';
 import type { Repository } from '../../oci/name.ts';
@@ -86,6 +86,8 @@ export interface DaemonTagsParts {
   readonly scanned: Promise<void>;
 }
 
+const retentionAfterMs = 5 * 60_000;
+
 export async function openTags(
   { cache, storage, upstreams, hosted, events, scanned }: DaemonTagsParts,
   { config, lifecycle, logger, now }: AppContext,
@@ -125,7 +127,17 @@ export async function openTags(
   if (config.hosted.retention.length > 0)
     await lifecycle.start(
       'retention',
-      () => new HourlyRetention({ retention, known, requireWritable, logger }),
+      () =>
+        new HourlyJob({
+          firstAfterMs: retentionAfterMs,
+          run: async signal => {
+            await known;
+            requireWritable();
+            await retention.apply(signal);
+          },
+          failureMessage: 'retention was not applied',
+          logger,
+        }),
       part => part.close(),
     );
   const { log, holds, quotas } = content;

@@ -6,10 +6,11 @@ import type { HeldManifest, HotManifests } from '../../content/hot-manifests.ts'
 import { ExpiringMap } from '../../lib/expiring-map.ts';
 import { SingleFlight } from '../../lib/single-flight.ts';
 import { settleWithin } from '../../lib/wait.ts';
-import { type Digest, isDigest } from '../../oci/digest.ts';
+import type { Digest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';
 import type { Descriptor } from '../../oci/manifest.ts';
 import type { Repository, Tag } from '../../oci/name.ts';
+import { parseReferrersTag } from '../../oci/referrer-list.ts';
 import { type Origin, traceOf } from '../../registry/origin.ts';
 import type { ManifestAnswer, ReadOptions, ResolveAnswer, StaleReason } from '../../registry/registry.ts';
 import type { RepositoryRecord, TagEntry } from '../../store/records/repository-record.ts';
@@ -241,7 +242,7 @@ export class CachedTag {
     } catch (error) {
       if (isGone(error)) {
         this.#missingTags.set(key, true);
-        const subject = subjectOf(tag);
+        const subject = parseReferrersTag(tag)?.subject;
         if (subject !== undefined && record.knows(subject)) record.setMiss(tag, this.#options.now());
       } else if (missing !== undefined && isDiscoveryTag(tag) && error instanceof RegistryError)
         throw missingError(tag, missing.setAtMs);
@@ -277,11 +278,4 @@ export class CachedTag {
 /** Clients ask for these at every pull, and most images lack them: the referrers fallback tag, signatures and the like. */
 export function isDiscoveryTag(tag: Tag): boolean {
   return /^sha(?:256|512)-/.test(tag) || tag.endsWith('.sig');
-}
-
-/** The manifest that such a tag is about: `sha256-HEX`, `sha256-HEX.sig`. */
-function subjectOf(tag: Tag): Digest | undefined {
-  const digest = /^(sha256|sha512)-([a-f0-9]+)(?:\.[\w.-]+)?$/.exec(tag);
-  const text = `${digest?.[1]}:${digest?.[2]}`;
-  return isDigest(text) ? text : undefined;
 }

@@ -2,17 +2,9 @@
  * The tags by which clients kept referrers in registries without the referrers API (OCI distribution-spec "Referrers Tag Schema"):
  * `sha256-HEX` names an index of what refers to that digest. Here the subject of each manifest tells it.
  */
-import { type Digest, isDigest } from '../../oci/digest.ts';
+import type { Digest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';
 import { parseManifest } from '../../oci/manifest.ts';
-import type { Tag } from '../../oci/name.ts';
-
-/** The digest whose referrers such a tag lists. Undefined: another tag (cosign's end in `.sig`). */
-export function referrersOf(tag: Tag): Digest | undefined {
-  const [, algorithm, hex] = /^(sha256|sha512)-([a-f0-9]+)$/.exec(tag) ?? [];
-  const digest = `${algorithm}:${hex}`;
-  return isDigest(digest) ? digest : undefined;
-}
 
 /** Whether `bytes` are an index, and everything in it names `subject` itself. */
 export async function isReferrerList(

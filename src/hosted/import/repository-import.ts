@@ -8,13 +8,14 @@ import type { Digest } from '../../oci/digest.ts';
 import { excerpt, RegistryError } from '../../oci/error.ts';
 import { walkLimits } from '../../oci/manifest-walk.ts';
 import type { Repository } from '../../oci/name.ts';
+import { parseReferrersTag } from '../../oci/referrer-list.ts';
 import type { BlobStore } from '../../store/blobs/blob-store.ts';
 import type { DistributionFolder, SourceTag } from '../../store/import/distribution-folder.ts';
 import type { Adopted, FileAdoption } from '../../store/import/file-adoption.ts';
 import { commitDecided } from '../commit.ts';
 import type { Cause, HostedChange, HostedLog, HostedRepository } from '../log/hosted-log.ts';
 import { type PushedManifest, readPushedManifest } from '../pushed-manifest.ts';
-import { isReferrerList, referrersOf } from './fallback-tags.ts';
+import { isReferrerList } from './fallback-tags.ts';
 import type { ImportOrigin, ImportTally } from './import-report.ts';
 
 export interface RepositoryImportOptions {
@@ -69,8 +70,8 @@ export class RepositoryImport {
   /** A tag of the referrers' fallback whose list is told by the subjects of what it lists: neither tag nor list is needed. */
   async #isMerged({ tag, digest }: SourceTag): Promise<boolean> {
     const { folder, tally } = this.#options;
-    const subject = referrersOf(tag);
-    if (subject === undefined) return false;
+    const { subject, suffix } = parseReferrersTag(tag) ?? {};
+    if (subject === undefined || suffix !== '') return false; // cosign's tags stay
     const isList = await isReferrerList(await this.#bytesOf(digest), subject, child =>
       folder.readManifest(child),
     );

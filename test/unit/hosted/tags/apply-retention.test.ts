@@ -3,9 +3,7 @@ import { expect, test } from 'vitest';
 import { ImmutableTags } from '../../../../src/hosted/immutable-tags.ts';
 import { Retention, type RetentionRule } from '../../../../src/hosted/retention.ts';
 import { AppliedRetention } from '../../../../src/hosted/tags/apply-retention.ts';
-import { HourlyRetention } from '../../../../src/hosted/tags/hourly-retention.ts';
 import type { Digest } from '../../../../src/oci/digest.ts';
-import { RegistryError } from '../../../../src/oci/error.ts';
 import { parseReference, parseRepository, parseTag } from '../../../../src/oci/name.ts';
 import {
   createHostedRig,
@@ -87,43 +85,4 @@ test('a tag that is pushed between the decision and its commit stays', async () 
   expect(commits).toBe(3);
   expect(rig.log.peek(app)?.tag(parseTag('a'))?.to).toBe(fresh.digest);
   expect(rig.log.peek(app)?.tags()).toEqual(['a']);
-});
-
-test('it runs five minutes after the start, then every hour; not while the registry is read-only, and not after its end', async () => {
-  const { logger, lines } = await start([]);
-  const delays: number[] = [];
-  let due: (() => void) | undefined;
-  let [runs, isReadOnly] = [0, false];
-  const hourly = new HourlyRetention({
-    retention: {
-      apply: async () => {
-        runs += 1;
-        return 0;
-      },
-    },
-    known: Promise.resolve(),
-    requireWritable: () => {
-      if (isReadOnly) throw new RegistryError('UNAVAILABLE', { message: 'read-only for now' });
-    },
-    logger,
-    timers: {
-      after: (delayMs, work) => {
-        delays.push(delayMs);
-        due = work;
-        return () => {
-          due = undefined;
-        };
-      },
-    },
-  });
-  for (const readOnly of [false, true, false]) {
-    isReadOnly = readOnly;
-    const before = delays.length;
-    due?.();
-    await expect.poll(() => delays.length).toBe(before + 1);
-  }
-  expect(delays).toEqual([300_000, 3_600_000, 3_600_000, 3_600_000]);
-  expect([runs, lines]).toEqual([2, ['retention was not applied']]);
-  await hourly.close();
-  expect(due).toBeUndefined();
 });
