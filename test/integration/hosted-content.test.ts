@@ -174,7 +174,7 @@ test('over HTTP: adopted by HEAD it leaves the cache, with its link deleted it i
   await mirror.settled();
   await pull(mirror, 'library/one', image);
   const blobs = () => mirror.metric('cistern_store_blobs');
-  expect(await blobs()).toBe(2);
+  await expect.poll(blobs).toBe(2);
   expect((await send(mirror.url, 'HEAD', `/v2/team/app/blobs/${digest}`)).status).toBe(200);
   expect(await blobs()).toBe(1);
   expect((await send(mirror.url, 'DELETE', `/v2/team/app/blobs/${digest}`)).status).toBe(202);
