@@ -357,12 +357,12 @@ test('a file has one job: at most 300 lines, and a name that says it', () => {
   ).toEqual([]);
 });
 
-test('a folder holds at most 18 files, and src at most 370, of a median of at least 90 lines', () => {
+test('a folder holds at most 18 files, and src at most 480, of a median of at least 90 lines', () => {
   const folders = new Map<string, string[]>();
   for (const path of sources.keys())
     folders.set(dirname(path), [...(folders.get(dirname(path)) ?? []), path]);
   expect(Array.from(folders).filter(([, paths]) => paths.length > 18)).toEqual([]);
-  expect(sources.size).toBeLessThanOrEqual(370);
+  expect(sources.size).toBeLessThanOrEqual(480);
   const lines = Array.from(sources.values(), text => text.trimEnd().split('\n').length).sort((a, b) => a - b);
   expect(lines[Math.floor(lines.length / 2)]).toBeGreaterThanOrEqual(90);
 });
