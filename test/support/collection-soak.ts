@@ -111,8 +111,8 @@ async function expectWhole(mirror: TestMirror): Promise<Set<Digest>> {
   return needed;
 }
 
-/** Rejects when anything is lost or left over. */
-export async function soakCollection(seconds: number, seed: number): Promise<void> {
+/** Resolves with how often each thing happened; rejects when anything is lost or left over. */
+export async function soakCollection(seconds: number, seed: number): Promise<ReadonlyMap<string, number>> {
   const upstream = await startFakeUpstream();
   const [cachedImage] = images;
   if (cachedImage === undefined) throw new Error('expected an image');
@@ -177,4 +177,5 @@ export async function soakCollection(seconds: number, seed: number): Promise<voi
   expect(
     [...held].filter(digest => ![...needed].some(one => one === digest) && !ofTheCache.has(digest)),
   ).toEqual([]);
+  return statuses;
 }

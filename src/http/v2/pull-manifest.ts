@@ -154,13 +154,13 @@ export class HotManifests {
     }
   }
 
-  #find({ url = '', headers }: IncomingMessage, address: string | undefined): Found | undefined {
+  #find({ method, url = '', headers }: IncomingMessage, address: string | undefined): Found | undefined {
     const key = `${headers.host} ${url}`;
     const target = this.#targets.get(key) ?? this.#read(url, headers.host);
     if (target === undefined) return undefined;
     const { registry, repository, reference, canonicalName } = target;
     if (!this.#options.access.anonymous(address).mayPull(canonicalName, 'public')) return undefined;
-    const answer = registry.manifestAtOnce?.(repository, reference);
+    const answer = registry.manifestAtOnce?.(repository, reference, method === 'HEAD' ? 'HEAD' : 'GET');
     if (answer === undefined || answer.stale !== undefined || !isFitForHeader(answer.descriptor.mediaType)) {
       return undefined;
     }
