@@ -223,6 +223,8 @@ export interface RetentionConfig {
 export interface AccessConfig {
   /** Absolute. Undefined: there are no users. */
   readonly htpasswd?: string;
+  /** How long a token is good: at least a minute (clients raise shorter lives), at most a day. */
+  readonly tokenTtlMs: number;
   /** Undefined: everyone pulls what is public. */
   readonly rules?: readonly AccessRule[];
 }

@@ -153,6 +153,7 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
       ...(access.htpasswd !== undefined && {
         htpasswd: resolve(baseOf(['access', 'htpasswd']), access.htpasswd),
       }),
+      tokenTtlMs: access.token_ttl,
       ...(access.rules !== undefined && { rules: access.rules }),
     },
     ...(fleet !== undefined && { fleet }),

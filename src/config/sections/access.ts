@@ -3,10 +3,11 @@ import { z } from 'zod';
 import { parseAddressBlock, parseNamePattern } from '../address.ts';
 import type { Findings } from '../findings.ts';
 import { refusal, ValueError, valueAt } from '../problem.ts';
-import { parsed, text, word } from '../schema-values.ts';
+import { duration, parsed, text, word } from '../schema-values.ts';
 
 export const accessSchema = z.strictObject({
   htpasswd: text.optional(),
+  token_ttl: duration({ shortest: 60_000, longest: 86_400_000 }).prefault('5m'),
   rules: z
     .array(
       z.strictObject({
