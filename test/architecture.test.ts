@@ -70,7 +70,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
   },
   ui: { may: '', because: 'the page runs in a browser' },
   cli: {
-    may: 'oci telemetry lib admin bundle config store commander undici app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/upstream-check.ts',
+    may: 'oci telemetry lib admin auth bundle config store commander undici app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/upstream-check.ts',
     because: 'commands call the daemon, not its rooms; without one, what app/store-admin.ts puts together',
   },
   'log.ts': { may: 'telemetry pino log-sink.ts', because: 'a logger knows no room' },
@@ -171,7 +171,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   auth: {
     files:
-      'access.ts identity/credentials.ts identity/htpasswd.ts identity/identity-provider.ts identity/logins.ts refusals.ts rules.ts tokens/scope.ts tokens/token-keys.ts tokens/tokens.ts',
+      'access.ts identity/credentials.ts identity/htpasswd.ts identity/identity-provider.ts identity/logins.ts identity/password-hash.ts refusals.ts rules.ts tokens/scope.ts tokens/token-keys.ts tokens/tokens.ts',
     because:
       'callers are known and their rights decided in one place; where users come from is its own business',
   },

@@ -72,6 +72,12 @@ const examples: Readonly<Record<string, readonly string[]>> = {
     'cistern push ./models registry.lan:5000/team/models:3   any folder, as an artifact',
     'cistern push app.tar registry.lan/team/app:1 --chunk 10MB --username jo --password-stdin < password',
   ],
+  user: [
+    'cistern user add jo',
+    'cistern user add jo --password-stdin < password',
+    'cistern user list',
+    'cistern user remove jo',
+  ],
   repair: ['cistern repair', 'cistern repair team/app'],
   client: [
     'cistern client docker',

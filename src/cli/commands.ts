@@ -9,6 +9,7 @@ import { defineImport } from './define-import.ts';
 import type { ImageCommand } from './image-commands.ts';
 import type { LsOrder } from './ls.ts';
 import { definePush } from './push/define-push.ts';
+import { defineUser } from './user/define-user.ts';
 
 interface AdminFlags extends ConfigFlags {
   readonly json?: true;
@@ -50,6 +51,7 @@ export function defineCommands(line: CommandLine): void {
   definePush(line);
   defineImport(line);
   defineRepair(line);
+  defineUser(line);
   defineClient(line);
   defineCompletion(line);
 }

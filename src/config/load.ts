@@ -28,6 +28,8 @@ export interface LoadOptions {
   readonly env: NodeJS.ProcessEnv;
   /** Absolute. */
   readonly cwd: string;
+  /** For the command that makes the file: that it is missing is then no problem. */
+  readonly mayLackHtpasswd?: boolean;
 }
 
 export interface LoadedConfig {
@@ -46,7 +48,7 @@ const defaultFile = 'mirror.yml';
 const loopback: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '::1']);
 
 /** Errors: `ConfigError` with all problems. */
-export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<LoadedConfig> {
+export async function loadConfig({ file, env, cwd, mayLackHtpasswd }: LoadOptions): Promise<LoadedConfig> {
   const named = file ?? (env[fileVariable] || undefined);
   const path = resolve(cwd, named ?? defaultFile);
   const text = await readText(path, named);
@@ -67,7 +69,12 @@ export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<Loade
   checkAccess(tree, findings);
   checkFleet(tree, findings);
   checkHosted(tree, findings);
-  const files = await readReferencedFiles(tree, baseOf, findings);
+  const files = await readReferencedFiles(
+    tree,
+    baseOf,
+    findings,
+    mayLackHtpasswd === true ? ['htpasswd'] : [],
+  );
   const proxy = readProxies(env, findings);
   for (const { variable, message } of [...ambiguous, ...registry.refused])
     findings.reportVariable(variable, message);

@@ -25,6 +25,8 @@ export async function readReferencedFiles(
   tree: unknown,
   baseOf: (path: Path) => string,
   findings: Findings,
+  /** Names of keys whose file need not be there. */
+  mayLack: readonly string[] = [],
 ): Promise<ReadonlyMap<string, string>> {
   const texts = new Map<string, string>();
   const upstreams = valueAt(tree, ['upstreams']);
@@ -43,6 +45,7 @@ export async function readReferencedFiles(
         texts.set(formatPath(path), parse(await readFile(resolve(baseOf(path), file), 'utf8')));
       } catch (error) {
         const reason = error instanceof ValueError ? error.message : describeReadError(error);
+        if (mayLack.includes(name) && reason === 'no such file') continue;
         const hint = isHome(file) ? `; ~ is not expanded here, ${homeHint}` : '';
         findings.report(path, `${file}: ${reason}${hint}`);
       }

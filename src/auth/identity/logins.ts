@@ -48,6 +48,11 @@ type Outcome =
   | { readonly kind: 'unknown' }
   | { readonly kind: 'throttled'; readonly retryAfterSeconds: number; readonly isFirst: boolean };
 
+interface From {
+  readonly address: string;
+  readonly version: string;
+}
+
 type Refused = Exclude<Outcome, { readonly kind: 'right' }>;
 
 const rememberMs = 5 * 60_000;
@@ -81,12 +86,13 @@ export class Logins {
     address = '',
     { isLenient = false }: CheckOptions = {},
   ): Promise<Identity | undefined> {
-    const key = await this.#keyOf(credentials);
+    const version = await this.#versionOf(credentials.name);
+    const key = this.#keyOf(credentials, version);
     const remembered = this.#right.get(key);
     if (remembered !== undefined) return remembered;
     if (isLenient && (credentials.password === '' || this.#wrong.has(key))) return undefined;
     try {
-      const outcome = await this.#decideOnce(key, credentials, address);
+      const outcome = await this.#decideOnce(key, credentials, { address, version });
       if (outcome.kind === 'right') return outcome.identity;
       this.#report(outcome, credentials.name, address, isLenient);
       if (isLenient) return undefined;
@@ -97,17 +103,17 @@ export class Logins {
     }
   }
 
-  #decideOnce(key: string, credentials: Credentials, address: string): Promise<Outcome> {
-    const runningKey = `${address} ${key}`; // the same credentials from a busy address would have to wait in its line
+  #decideOnce(key: string, credentials: Credentials, from: From): Promise<Outcome> {
+    const runningKey = `${from.address} ${key}`; // the same credentials from a busy address would have to wait in its line
     const running = this.#running.get(runningKey);
     if (running !== undefined) return running;
-    const started = this.#decide(key, credentials, address).finally(() => this.#running.delete(runningKey));
+    const started = this.#decide(key, credentials, from).finally(() => this.#running.delete(runningKey));
     this.#running.set(runningKey, started);
     return started;
   }
 
-  async #decide(key: string, credentials: Credentials, address: string): Promise<Outcome> {
-    const bucket = `${address} ${credentials.name}`;
+  async #decide(key: string, credentials: Credentials, { address, version }: From): Promise<Outcome> {
+    const bucket = JSON.stringify([address, credentials.name, version]); // another password begins anew
     const taken = this.#buckets.take(bucket);
     if (!taken.isTaken) return { kind: 'throttled', ...taken };
     let isWrong = false;
@@ -160,9 +166,14 @@ export class Logins {
   }
 
   /** Changes with the user's entry, so that an old password is forgotten with it. */
-  async #keyOf({ name, password }: Credentials): Promise<string> {
-    const versions = await Promise.all(this.#options.providers.map(provider => provider.versionOf(name)));
-    const text = JSON.stringify([name, password, ...versions]);
+  async #versionOf(name: string): Promise<string> {
+    return JSON.stringify(
+      await Promise.all(this.#options.providers.map(provider => provider.versionOf(name))),
+    );
+  }
+
+  #keyOf({ name, password }: Credentials, version: string): string {
+    const text = JSON.stringify([name, password, version]);
     return createHmac('sha256', this.#key).update(text).digest('base64');
   }
 }

@@ -55,6 +55,15 @@ export async function isPasswordOf(hash: PasswordHash, password: string): Promis
   return isSame(computed, hash.text);
 }
 
+/** What new passwords are hashed with. */
+const newCost = 10;
+
+/** A new bcrypt hash, in Apache's spelling, so that its tools read it too. */
+export async function hashPassword(password: string): Promise<string> {
+  const { hash } = await import('bcrypt');
+  return (await hash(password, newCost)).replace(/^\$2b/, '$2y');
+}
+
 /** The hash of another password with the salt and the cost of that one. */
 async function computeLike({ text, kind }: PasswordHash, password: string): Promise<string> {
   if (kind === 'sha1') return `{SHA}${createHash('sha1').update(password, 'utf8').digest('base64')}`;
