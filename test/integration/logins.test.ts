@@ -2,11 +2,13 @@
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
+import { parse, stringify } from 'yaml';
 import { get, request } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';
 import { buildImage } from '../support/images.ts';
 import { askToken, htpasswdLine, postToken, startLoginRig } from '../support/login-rig.ts';
-import { startTestMirror } from '../support/mirror.ts';
+import { spawnTestMirror, startTestMirror } from '../support/mirror.ts';
+import { tempDir } from '../support/temp-dir.ts';
 import { finish, send, startUpload } from '../support/upload-client.ts';
 import { startFakeUpstream } from '../support/upstream.ts';
 import { basic } from '../support/users.ts';
@@ -196,6 +198,28 @@ test('an upload goes on with the expired token of its user as long as rules allo
     ['PUT', '/v2/team/app/manifests/1'],
   ] as const)
     expect((await send(mirror.url, method, path, { headers })).status, method).toBe(401);
+});
+
+test('a right that is taken away ends an upload with 403', async () => {
+  const folder = await tempDir();
+  await writeFile(join(folder, 'users'), htpasswdLine('alice'));
+  const access = { htpasswd: join(folder, 'users'), token_ttl: '1d' };
+  const mirror = await spawnTestMirror({
+    upstream: await startFakeUpstream(),
+    config: { hosted: { repositories: ['team/**'] }, access },
+  });
+  const { token } = await askToken(mirror.url, 'alice', { scopes: ['repository:team/app:pull,push'] });
+  const headers = bearer(token);
+  const { location } = await startUpload(mirror.url, 'team/app', { headers });
+  const patch = async () =>
+    (await send(mirror.url, 'PATCH', location, { headers, body: Buffer.from('x') })).status;
+  expect(await patch()).toBe(202);
+  const config = parse(await readFile(mirror.file, 'utf8'));
+  config.access.rules = [{ repositories: ['**'], users: ['alice'], actions: ['pull'] }];
+  await writeFile(mirror.file, stringify(config));
+  mirror.process.signal('SIGHUP');
+  await mirror.process.waitForMessage('configuration reloaded');
+  expect(await patch()).toBe(403);
 });
 
 test('five wrong passwords of one name throttle it for its address: still 401, which says when; known logins go on', async () => {

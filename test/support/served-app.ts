@@ -40,6 +40,7 @@ export interface ServedAppOptions {
   readonly checkIntervalMs?: number;
   readonly ownNames?: readonly string[];
   readonly access?: Access;
+  readonly hasLogins?: () => boolean;
   readonly maxConnections?: number;
 }
 
@@ -95,6 +96,7 @@ export async function serveApp(options: ServedAppOptions = {}): Promise<ServedAp
     renderMetrics: () => metrics.render(),
     accessLog: true,
     trustedProxies: options.trustedProxies ?? [],
+    ...(options.hasLogins && { hasLogins: options.hasLogins }),
   });
   const listener = await Listener.open({
     addresses: [{ host: '127.0.0.1', port: 0 }],

@@ -1,14 +1,28 @@
 /** A password from standard input: piped, or typed twice at a terminal that does not show it. */
-import type { ReadStream } from 'node:tty';
 import { CommandError } from '../command-line.ts';
 
+/** What is used of standard input where it is a terminal. */
+export interface Terminal {
+  readonly isTTY: boolean;
+  setRawMode(mode: boolean): unknown;
+  setEncoding(encoding: 'utf8'): unknown;
+  resume(): unknown;
+  pause(): unknown;
+  on(event: 'data', listener: (text: string) => void): unknown;
+  off(event: 'data', listener: (text: string) => void): unknown;
+}
+
 export interface PasswordInput {
-  readonly input: NodeJS.ReadStream | ReadStream;
+  readonly input: Terminal;
   readonly writeError: (text: string) => void;
 }
 
 /** `--password-stdin`: everything but one line end. */
-export async function readPipedPassword({ input }: Pick<PasswordInput, 'input'>): Promise<string> {
+export async function readPipedPassword({
+  input,
+}: {
+  readonly input: AsyncIterable<Buffer | string>;
+}): Promise<string> {
   const chunks: Buffer[] = [];
   for await (const chunk of input) chunks.push(Buffer.from(chunk));
   return Buffer.concat(chunks)
