@@ -161,6 +161,11 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
  * Of rooms with sub-rooms: the files that other rooms may import. There are no barrel files, so this list is the room's front.
  */
 const fronts: Readonly<Record<string, { readonly files: string; readonly because: string }>> = {
+  auth: {
+    files: 'access.ts htpasswd.ts rules.ts',
+    because:
+      'callers are known and their rights decided in one place; where users come from is its own business',
+  },
   cached: {
     files: 'access/links.ts download/downloads.ts pull-through-cache.ts',
     because: 'the cache is one RegistryReader per upstream; what runs inside it is its own business',

@@ -4,8 +4,9 @@
  */
 import { readFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
-import { Access, type AccessOptions, Rules } from '../auth/access.ts';
+import { Access, type AccessOptions } from '../auth/access.ts';
 import { parseHtpasswd, Users } from '../auth/htpasswd.ts';
+import { Rules } from '../auth/rules.ts';
 import type { AccessConfig } from '../config/config.ts';
 import { WatchedFile } from '../config/watched-file.ts';
 import { type AppOptions, createApp, createOpsApp } from '../http/app.ts';

@@ -2,11 +2,11 @@
  * Who sends a request and what they may do. Both are decided by HTTP before anything is looked up, anew for each request.
  */
 
-import { AddressBlocks } from '../lib/address-blocks.ts';
 import { formatChallenge } from '../oci/challenge.ts';
 import { RegistryError } from '../oci/error.ts';
-import { isHostLike } from '../oci/name.ts';
-import type { Credentials, Users } from './htpasswd.ts';
+import type { Users } from './htpasswd.ts';
+import { parseBasic } from './identity/credentials.ts';
+import type { Action, Rules } from './rules.ts';
 
 /**
  * The only 401 of this mirror: the client sent wrong credentials. A client without credentials never gets it, because
@@ -109,105 +109,4 @@ class RuledCaller {
     const { user } = this;
     return this.#rules.allow({ user, address: this.#address, canonicalName, action, visibility });
   }
-}
-
-/** A longer name or password is malformed: bcrypt reads 72 bytes anyway. */
-const maxCredentialsLength = 1024;
-
-/**
- * `Authorization: Basic …` (RFC 7617), a name and a password in UTF-8. `malformed`: the scheme is Basic, the rest is not.
- * Undefined: the header is absent or has another scheme, which is no login here.
- */
-export function parseBasic(header: string | undefined): Credentials | 'malformed' | undefined {
-  const [, encoded] = /^basic(?: +(.*))?$/is.exec(header?.trim() ?? '') ?? [];
-  if (encoded === undefined) return /^basic\b/i.test(header?.trim() ?? '') ? 'malformed' : undefined;
-  if (encoded.length > 2 * maxCredentialsLength || !/^[A-Za-z0-9+/]+={0,2}$/.test(encoded))
-    return 'malformed';
-  const text = Buffer.from(encoded, 'base64').toString('utf8');
-  const colon = text.indexOf(':');
-  if (colon < 1 || text.includes('\0')) return 'malformed';
-  return { name: text.slice(0, colon), password: text.slice(colon + 1) };
-}
-
-export type Action = 'pull' | 'push' | 'delete' | 'admin';
-
-export interface Rule {
-  /** Over canonical names: `docker.io/library/alpine`. */
-  matches(canonicalName: string): boolean;
-  /** Names; `*`: every logged-in user; `anonymous`: every caller. */
-  readonly users: readonly string[];
-  /** IP addresses and CIDR blocks; none: from anywhere. */
-  readonly from: readonly string[];
-  readonly actions: readonly Action[];
-}
-
-export interface Asking {
-  /** Undefined: without a login. */
-  readonly user: string | undefined;
-  /** An IP address; undefined: unknown. */
-  readonly address: string | undefined;
-  readonly canonicalName: string;
-  readonly action: Action;
-  readonly visibility: 'public' | 'private';
-}
-
-/**
- * `access.rules` as a pure function: the first rule that matches repository, caller and address decides; without a match
- * the answer is no. Private content of an upstream needs a login: a rule for `anonymous` never opens it and is skipped for
- * it. Without rules every caller pulls public content of upstreams, and pulls and pushes what is hosted; where there are
- * users, only those who are logged in have hosted content.
- */
-export class Rules {
-  readonly #rules: readonly (Rule & { readonly blocks: AddressBlocks | undefined })[] | undefined;
-
-  readonly #hasUsers: boolean;
-
-  /** Undefined: no rules. Errors: TypeError or RangeError for a `from` that is no address. */
-  constructor(rules: readonly Rule[] | undefined, { hasUsers = false } = {}) {
-    this.#hasUsers = hasUsers;
-    this.#rules = rules?.map(rule => ({
-      matches: name => rule.matches(name),
-      users: rule.users,
-      from: rule.from,
-      actions: rule.actions,
-      blocks: rule.from.length === 0 ? undefined : new AddressBlocks(rule.from),
-    }));
-  }
-
-  allow(asking: Asking): boolean {
-    if (this.#rules === undefined) return this.#allowWithoutRules(asking);
-    if (!this.#decide(asking, true)) return false;
-    const needsLogin = asking.visibility === 'private' && !isHostedName(asking.canonicalName);
-    return !needsLogin || this.#decide(asking, false);
-  }
-
-  get areGiven(): boolean {
-    return this.#rules !== undefined;
-  }
-
-  #allowWithoutRules({ user, canonicalName, action, visibility }: Asking): boolean {
-    if (!isHostedName(canonicalName)) return action === 'pull' && visibility === 'public';
-    return (action === 'pull' || action === 'push') && (!this.#hasUsers || user !== undefined);
-  }
-
-  #decide({ user, address, canonicalName, action }: Asking, withAnonymous: boolean): boolean {
-    const first = this.#rules?.find(
-      rule =>
-        rule.users.some(entry => includesUser(entry, user, withAnonymous)) &&
-        rule.matches(canonicalName) &&
-        (rule.blocks === undefined || (address !== undefined && rule.blocks.has(address))),
-    );
-    return first?.actions.includes(action) ?? false;
-  }
-}
-
-/** Canonical names of upstreams begin with a host. */
-function isHostedName(canonicalName: string): boolean {
-  const [first = ''] = canonicalName.split('/', 1);
-  return !isHostLike(first);
-}
-
-function includesUser(entry: string, user: string | undefined, withAnonymous: boolean): boolean {
-  if (entry === 'anonymous') return withAnonymous;
-  return user !== undefined && (entry === '*' || entry === user);
 }

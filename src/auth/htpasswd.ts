@@ -7,11 +7,7 @@ import { compare } from 'bcrypt';
 import { ExpiringMap } from '../lib/expiring-map.ts';
 import { FairQueue } from '../lib/fair-queue.ts';
 import { RegistryError } from '../oci/error.ts';
-
-export interface Credentials {
-  readonly name: string;
-  readonly password: string;
-}
+import type { Credentials } from './identity/credentials.ts';
 
 export interface Htpasswd {
   /** Name to bcrypt hash, in the spelling that the library takes (`$2b$`). */

@@ -1,7 +1,8 @@
 /** The HTTP side on a real port over memory registries: `docker.io` (the default) and `ghcr.io`. Closed with the test. */
 import type { IncomingMessage } from 'node:http';
 import { onTestFinished } from 'vitest';
-import { Access, Rules } from '../../src/auth/access.ts';
+import { Access } from '../../src/auth/access.ts';
+import { Rules } from '../../src/auth/rules.ts';
 import { createApp } from '../../src/http/app.ts';
 import type { Readiness } from '../../src/http/ops.ts';
 import { Listener } from '../../src/http/server/listener.ts';

@@ -1,7 +1,9 @@
 /** Who sends a request, and the rights that the rules give: of Basic credentials and of callers. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Access, parseBasic, Rules, WrongCredentials } from '../../../src/auth/access.ts';
+import { Access, WrongCredentials } from '../../../src/auth/access.ts';
+import { parseBasic } from '../../../src/auth/identity/credentials.ts';
+import { Rules } from '../../../src/auth/rules.ts';
 import { titled } from '../../support/titles.ts';
 
 describe('Basic', () => {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { Access, Rules } from '../../../src/auth/access.ts';
+import { Access } from '../../../src/auth/access.ts';
+import { Rules } from '../../../src/auth/rules.ts';
 import { get, head } from '../../support/client.ts';
 import { serveApp } from '../../support/served-app.ts';
 

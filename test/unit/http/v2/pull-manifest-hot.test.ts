@@ -1,6 +1,7 @@
 /** Manifests that are answered before the application: the same answer, and only to requests that ask for nothing else. */
 import { describe, expect, it } from 'vitest';
-import { Access, Rules } from '../../../../src/auth/access.ts';
+import { Access } from '../../../../src/auth/access.ts';
+import { Rules } from '../../../../src/auth/rules.ts';
 import { request } from '../../../support/client.ts';
 import { type ServedApp, serveApp } from '../../../support/served-app.ts';
 
