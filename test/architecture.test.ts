@@ -368,7 +368,7 @@ test('every file opens with a comment that says what it is', () => {
   expect(filesWhere(text => !/^(?:#!.*\n)?\/\*\*[\s\S]{20,}?\*\//.test(text))).toEqual([]);
 });
 
-test('a mirror without Redis loads nothing for it', () => {
+test('a mirror without Redis and LDAP loads nothing for them', () => {
   /** By imports that run when the file is loaded; those of types and `import()` don't. */
   const loads = (path: string): string[] =>
     Array.from(
@@ -379,6 +379,6 @@ test('a mirror without Redis loads nothing for it', () => {
     );
   const loaded = new Set(['main.ts', 'cli/serve.ts', 'app/mirror.ts']);
   for (const path of loaded) for (const name of loads(path)) loaded.add(name);
-  expect([...loaded].filter(name => /^ioredis|redis-lru|redis-connection/.test(name))).toEqual([]);
+  expect([...loaded].filter(name => /^ioredis|redis-lru|redis-connection|^ldapts/.test(name))).toEqual([]);
   expect(loaded).toContain('lru/index/embedded-lru.ts'); // it does find what is loaded
 });

@@ -68,14 +68,13 @@ function splitUnescaped(dn: string): readonly string[] {
   return dn.match(/(?:\\.|[^\\,])+/gs) ?? [];
 }
 
-/** Escapes by code are bytes of UTF-8. */
+/** Escapes by code are bytes of UTF-8. In one pass: what comes out is not read again. */
 function unescapeDnValue(value: string): string {
   return value
     .trim()
-    .replaceAll(/(?:\\[0-9A-Fa-f]{2})+/g, run =>
-      Buffer.from(run.replaceAll('\\', ''), 'hex').toString('utf8'),
-    )
-    .replaceAll(/\\(.)/gs, '$1');
+    .replaceAll(/((?:\\[0-9A-Fa-f]{2})+)|\\(.)/gs, (_whole, codes: string | undefined, character = '') =>
+      codes === undefined ? character : Buffer.from(codes.replaceAll('\\', ''), 'hex').toString('utf8'),
+    );
 }
 
 function isFilterSyntax(character: string): boolean {
