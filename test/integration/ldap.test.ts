@@ -8,7 +8,13 @@ import type { LdapDirectory } from '../../src/auth/identity/ldap-lookup.ts';
 import { CertificateAuthority } from '../support/certificates.ts';
 import { startCuttingProxy } from '../support/cutting-proxy.ts';
 import { unusedPort } from '../support/ports.ts';
-import { Directory, type DirectoryOptions, groupLdif, personLdif } from '../support/real/slapd.ts';
+import {
+  Directory,
+  type DirectoryOptions,
+  groupLdif,
+  manyGroups,
+  personLdif,
+} from '../support/real/slapd.ts';
 import { requires } from '../support/requires.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
@@ -117,6 +123,17 @@ requires('slapd', 'openssl')('users of a directory', () => {
     const before = questionsOf(server).length;
     expect(await users.check(bob, '')).toEqual(bobIdentity);
     await expect.poll(() => questionsOf(server).length).toBeGreaterThan(before);
+  });
+
+  test('in 200 of 5,000 groups cost one search, which brings those of them that rules name', async () => {
+    const { server, users } = await setUp({
+      slapd: manyGroups(),
+      directory: { groupNames: ['group-0', 'group-1', 'group-25', 'group-4975', 'Group-50'] },
+    });
+    const found = await users.check(bob, '');
+    expect(found).toEqual({ user: 'bob', groups: ['group-0', 'group-25', 'group-4975', 'Group-50'] });
+    const searches = questionsOf(server).filter(line => line.startsWith('SRCH'));
+    expect(searches).toEqual(['SRCH (uid=bob)', expect.stringMatching(/^SRCH \(&\(member=uid=bob,/)]);
   });
 
   test('are one user however the name is typed, and never that of another provider', async () => {

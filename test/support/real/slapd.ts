@@ -148,6 +148,14 @@ export function groupLdif(cn: string, members: readonly string[]): string {
   ].join('\n');
 }
 
+/** 5,000 groups, group-0 and so on, and bob in every 25th: 200 of them. */
+export function manyGroups(): DirectoryOptions {
+  const names = Array.from({ length: 5000 }, (_, at) =>
+    groupLdif(`group-${at}`, [at % 25 === 0 ? 'bob' : 'ann']),
+  );
+  return { ldif: names.join(''), lines: ['index objectClass,uid,cn,member eq'] };
+}
+
 function slapdConfig(folder: string, data: string, caFile: string, options: DirectoryOptions): string {
   const schemas = ['core', 'cosine', 'inetorgperson'].map(name => `include /etc/ldap/schema/${name}.schema`);
   const tls = [
