@@ -1,20 +1,15 @@
 /**
- * The HTTP apps over the composed rooms, who may use them, and the addresses they listen on. The lifecycle closes each
+ * The HTTP apps over the composed rooms, and the addresses they listen on. The lifecycle closes each
  * listener, with the drain.
  */
 import { readFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
-import { Access, type AccessOptions } from '../auth/access.ts';
-import { parseHtpasswd, Users } from '../auth/htpasswd.ts';
-import { Rules } from '../auth/rules.ts';
-import type { AccessConfig } from '../config/config.ts';
-import { WatchedFile } from '../config/watched-file.ts';
 import { type AppOptions, createApp, createOpsApp } from '../http/app.ts';
 import { Listener } from '../http/server/listener.ts';
-import { allowRepositories } from '../oci/name.ts';
 import type { AppContext } from './app-context.ts';
 
 export interface Serving {
+  readonly access: AppOptions['access'];
   readonly directory: AppOptions['directory'];
   readonly catalog: AppOptions['catalog'];
   /** Absent: no fleet. */
@@ -32,16 +27,14 @@ export interface Serving {
 /** The main listener, and what of it can change while it listens. */
 export interface Listening {
   readonly urls: readonly string[];
-  setAccess(access: AccessConfig): void;
   setMaxConnections(configured: number): Promise<void>;
 }
 
 /** Errors: those of `listen`. */
 export async function listen(serving: Serving, context: AppContext): Promise<Listening> {
   const { config, lifecycle, metrics, logger, now } = context;
-  const { directory, catalog, peers, isLruInRedis, isFleetUp } = serving;
+  const { access, directory, catalog, peers, isLruInRedis, isFleetUp } = serving;
   const { path, listen: metricsAddress } = config.metrics;
-  const access = new Access(readAccess(config.access, context));
   const late = new WeakSet<IncomingMessage>();
   const stats = { access, read: serving.readStats }; // served on the listener of the metrics
   const ops = {
@@ -49,6 +42,7 @@ export async function listen(serving: Serving, context: AppContext): Promise<Lis
     logger,
     accessLog: config.log.access,
     trustedProxies: config.http.trustedProxies,
+    publicUrl: config.http.publicUrl,
     renderMetrics: () => metrics.render(),
     ready: () => ({
       ok: !lifecycle.closing,
@@ -100,33 +94,8 @@ export async function listen(serving: Serving, context: AppContext): Promise<Lis
   const listener = await lifecycle.start('listener', open, (part, closing) => part.close(closing));
   return {
     urls: listener.urls,
-    setAccess: changed => access.replace(readAccess(changed, context)),
     setMaxConnections: async configured => listener.limit(await maxConnectionsOf(configured)),
   };
-}
-
-/** The users of the htpasswd file, which is read again when it changes, and the rules over canonical names. */
-function readAccess(config: AccessConfig, context: AppContext): AccessOptions {
-  const rules = config.rules?.map(rule => ({ ...rule, matches: allowRepositories(rule.repositories, []) }));
-  return {
-    users: config.htpasswd === undefined ? undefined : openUsers(config.htpasswd, context),
-    rules: new Rules(rules, { hasUsers: config.htpasswd !== undefined }),
-  };
-}
-
-function openUsers(path: string, { logger, now }: AppContext): Users {
-  const file = new WatchedFile({
-    path,
-    now: () => performance.now(),
-    parse: text => {
-      const parsed = parseHtpasswd(text);
-      for (const flaw of parsed.flaws) logger.warn('ignoring a line of htpasswd', { file: path, ...flaw });
-      logger.info('htpasswd read', { file: path, users: parsed.hashes.size });
-      return parsed;
-    },
-    onTrouble: error => logger.warn('cannot read htpasswd, using its last content', { error }),
-  });
-  return new Users({ now, load: () => file.current() });
 }
 
 /** For the store's own files, Redis, the log and what Node itself opens. */

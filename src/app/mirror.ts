@@ -12,6 +12,7 @@ import { readBootId } from '../store/ingest/journal.ts';
 import { StoreLayout } from '../store/layout.ts';
 import { StoreOwner } from '../store/owner.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { openAccess } from './access/open-access.ts';
 import type { AppContext } from './app-context.ts';
 import { createAdmin, createStats } from './daemon-admin.ts';
 import { setUpFleet } from './fleet-setup.ts';
@@ -140,8 +141,10 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     () => owner.serve(createAdminApp({ admin, logger })),
     () => owner.stopServing(),
   );
+  const { access, set: setAccess } = await openAccess(layout, context);
   const listening = await listen(
     {
+      access,
       directory,
       catalog: hosted?.catalog ?? cache.catalog,
       isScanned: () => capacity.usage().known,
@@ -158,7 +161,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   const reload = new Reload(
     config,
     {
-      setAccess: access => listening.setAccess(access),
+      setAccess,
       setMaxConnections: configured => listening.setMaxConnections(configured),
       setStoreLimits: limits => capacity.limit(limits),
       setUpstream: changed => upstreams.find(({ key }) => key === changed.key)?.reload(changed),

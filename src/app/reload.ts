@@ -7,7 +7,7 @@ import type { Logger } from '../telemetry/logger.ts';
 
 /** What takes new settings. */
 export interface ReloadTargets {
-  setAccess(access: AccessConfig): void;
+  setAccess(access: AccessConfig): Promise<void>;
   setStoreLimits(limits: Pick<StoreConfig, 'maxBytes' | 'minFreeBytes' | 'lowWatermark'>): void;
   setMaxConnections(configured: number): Promise<void>;
   /** Another account or other certificates of an upstream. */
@@ -56,7 +56,7 @@ export class Reload {
     };
     note('http', http, httpReloads);
     note('store', store, storeReloads);
-    note('access', changes(running.access, next.access), new Set(['htpasswd', 'rules']));
+    note('access', changes(running.access, next.access), new Set(['htpasswd', 'rules', 'tokenTtlMs']));
     for (const section of [
       'lru',
       'defaultUpstream',
@@ -71,7 +71,7 @@ export class Reload {
     const upstreams = this.#applyUpstreams(next, note, restart);
     if (http.includes('maxConnections')) await this.#targets.setMaxConnections(next.http.maxConnections);
     if (store.some(key => storeReloads.has(key))) this.#targets.setStoreLimits(next.store);
-    this.#targets.setAccess(next.access);
+    await this.#targets.setAccess(next.access);
     this.#running = {
       ...running,
       http: { ...running.http, maxConnections: next.http.maxConnections },

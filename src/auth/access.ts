@@ -1,32 +1,36 @@
 /**
- * Who sends a request and what they may do. Both are decided by HTTP before anything is looked up, anew for each request.
+ * Who sends a request and what they may do. Both are decided by HTTP before anything is looked up, anew for each request: by rules over
+ * canonical names, and by the scopes of the token that came with it, which only narrow.
  */
-
-import { formatChallenge } from '../oci/challenge.ts';
-import { RegistryError } from '../oci/error.ts';
-import type { Users } from './htpasswd.ts';
-import { parseBasic } from './identity/credentials.ts';
+import { parseBasic, parseBearer } from './identity/credentials.ts';
+import type { Identity } from './identity/identity-provider.ts';
+import type { CheckOptions, Logins } from './identity/logins.ts';
+import { LoginRequired, WrongCredentials } from './refusals.ts';
 import type { Action, Rules } from './rules.ts';
-
-/**
- * The only 401 of this mirror: the client sent wrong credentials. A client without credentials never gets it, because
- * dockerd would answer the challenge with its Docker Hub password.
- */
-export class WrongCredentials extends RegistryError {
-  /** Value of `WWW-Authenticate`, which RFC 9110 15.5.2 requires with every 401. */
-  readonly challenge = formatChallenge({ scheme: 'basic', parameters: new Map([['realm', 'Cistern']]) });
-
-  constructor() {
-    super('UNAUTHORIZED', { message: 'wrong user name or password' });
-    this.name = 'WrongCredentials';
-  }
-}
+import { doesInclude, formatScope, type Scope } from './tokens/scope.ts';
+import type { IssuedToken, Tokens, VerifiedToken } from './tokens/tokens.ts';
 
 export interface AccessOptions {
-  /** Undefined: there are no users, and credentials are ignored. */
-  readonly users: Pick<Users, 'areRight'> | undefined;
+  /** Undefined: there are no users, and credentials and tokens are ignored. */
+  readonly users: { readonly logins: Pick<Logins, 'check'>; readonly tokens: Tokens } | undefined;
   /** Made with `hasUsers` where there are users. */
   readonly rules: Rules;
+}
+
+/** What a request's credentials say. */
+export interface Authenticated {
+  readonly caller: RuledCaller;
+  /** Credentials or a token came with it, even an anonymous one. */
+  readonly isKnown: boolean;
+  /** Its token has expired: only upload sessions of its user take it. */
+  readonly isExpired: boolean;
+  /** The token's; undefined: nothing narrows the rights. */
+  readonly scopes: readonly Scope[] | undefined;
+}
+
+export interface AuthenticateOptions {
+  /** The request is about an upload session. */
+  readonly acceptsExpired?: boolean;
 }
 
 export class Access {
@@ -44,49 +48,125 @@ export class Access {
     this.#rules = rules;
   }
 
+  /** Clients can log in. */
+  get hasUsers(): boolean {
+    return this.#users !== undefined;
+  }
+
   /** There are neither users nor rules: no caller may delete, so that isn't a matter of rights. */
   get isOpen(): boolean {
     return this.#users === undefined && !this.#rules.areGiven;
   }
 
   /**
-   * `authorization`: the header as sent; `address`: the client's. Errors: `WrongCredentials`; UNAVAILABLE when too many
-   * log in at once.
+   * `authorization`: the header as sent; `address`: the client's.
+   * Errors: `WrongCredentials`; `LoginRequired` for a token that is not of this registry or has expired; UNAVAILABLE when logins can't be
+   * checked now.
    */
-  async authenticate(authorization: string | undefined, address: string | undefined): Promise<RuledCaller> {
-    return new RuledCaller(this.#rules, await this.#userOf(authorization, address), address);
+  async authenticate(
+    authorization: string | undefined,
+    address: string | undefined,
+    { acceptsExpired = false }: AuthenticateOptions = {},
+  ): Promise<Authenticated> {
+    if (this.#users === undefined || authorization === undefined) return this.anonymous(address);
+    const credentials = parseBasic(authorization);
+    if (credentials === 'malformed') throw new WrongCredentials();
+    if (credentials !== undefined) {
+      const identity = await this.#users.logins.check(credentials, address);
+      return this.#known({ ...(identity ?? nameless), address });
+    }
+    const bearer = parseBearer(authorization);
+    if (bearer === undefined) return this.anonymous(address);
+    const token = bearer === 'malformed' ? undefined : await this.#users.tokens.verify(bearer.token);
+    if (token === undefined || (token.isExpired && !acceptsExpired)) {
+      const message = token === undefined ? 'the token is not of this registry' : 'the token has expired';
+      throw new LoginRequired(message, { reason: 'invalid_token' });
+    }
+    return this.#known({ ...token, address });
+  }
+
+  /**
+   * As `authenticate`, for what is known at once: no credentials, or a token that was verified before. Undefined: anything else.
+   */
+  authenticateAtOnce(
+    authorization: string | undefined,
+    address: string | undefined,
+  ): Authenticated | undefined {
+    if (this.#users === undefined || authorization === undefined) return this.anonymous(address);
+    const bearer = parseBearer(authorization);
+    if (bearer === undefined || bearer === 'malformed') return undefined;
+    const token = this.#users.tokens.known(bearer.token);
+    return token === undefined ? undefined : this.#known({ ...token, address });
   }
 
   /** A caller without credentials. */
-  anonymous(address: string | undefined): RuledCaller {
-    return new RuledCaller(this.#rules, undefined, address);
+  anonymous(address: string | undefined): Authenticated {
+    const caller = new RuledCaller(this.#rules, { user: undefined, groups: [], address });
+    return { caller, isKnown: false, isExpired: false, scopes: undefined };
   }
 
-  /** The client is logged in, or this mirror has no users. Errors: as `authenticate`. */
+  /** The client is logged in, or this registry has no users. Errors: as `authenticate`. */
   async isLoggedIn(authorization: string | undefined, address: string | undefined): Promise<boolean> {
-    return this.#users === undefined || (await this.#userOf(authorization, address)) !== undefined;
+    if (this.#users === undefined) return true;
+    return (await this.authenticate(authorization, address)).caller.user !== undefined;
   }
 
-  async #userOf(authorization: string | undefined, address: string | undefined): Promise<string | undefined> {
-    if (this.#users === undefined) return undefined;
-    const credentials = parseBasic(authorization);
-    if (credentials === undefined) return undefined;
-    if (credentials === 'malformed' || !(await this.#users.areRight(credentials, address)))
-      throw new WrongCredentials();
-    return credentials.name;
+  /** The user of a name and a password. Undefined: not right, only with `isLenient`, or there are no users. Errors: as `authenticate`. */
+  async login(
+    authorization: ReturnType<typeof parseBasic>,
+    address: string | undefined,
+    options: CheckOptions,
+  ): Promise<Identity | undefined> {
+    if (this.#users === undefined || authorization === undefined) return undefined;
+    if (authorization !== 'malformed') return this.#users.logins.check(authorization, address, options);
+    if (options.isLenient === true) return undefined;
+    throw new WrongCredentials();
   }
+
+  /** Undefined: there are no users. */
+  async issueToken(
+    identity: Identity | undefined,
+    scopes: readonly Scope[],
+  ): Promise<IssuedToken | undefined> {
+    return this.#users?.tokens.issue(identity, scopes);
+  }
+
+  #known(
+    known: Partial<VerifiedToken> & { user: string | undefined; address: string | undefined },
+  ): Authenticated {
+    const { user, groups = [], address, scopes, isExpired = false } = known;
+    const caller = new RuledCaller(this.#rules, { user, groups, address });
+    return { caller, isKnown: true, isExpired, scopes };
+  }
+}
+
+const nameless = { user: undefined, groups: [] } as const;
+
+/** Errors: `LoginRequired` when the token is not for that: its client can ask for another one. */
+export function requireScope({ scopes }: Authenticated, wanted: Scope): void {
+  if (scopes === undefined || doesInclude(scopes, wanted)) return;
+  const scope = formatScope(wanted);
+  throw new LoginRequired(`the token is not for ${scope}`, { scope, reason: 'insufficient_scope' });
+}
+
+interface Holder {
+  readonly user: string | undefined;
+  readonly groups: readonly string[];
+  readonly address: string | undefined;
 }
 
 /** A `Caller` of the registry contract whose rights come from `access.rules`. */
 class RuledCaller {
-  readonly user: string | undefined;
   readonly #rules: Rules;
-  readonly #address: string | undefined;
+  readonly #holder: Holder;
 
-  constructor(rules: Rules, user: string | undefined, address: string | undefined) {
+  constructor(rules: Rules, holder: Holder) {
     this.#rules = rules;
-    this.user = user;
-    this.#address = address;
+    this.#holder = holder;
+  }
+
+  get user(): string | undefined {
+    return this.#holder.user;
   }
 
   mayPull(canonicalName: string, visibility: 'public' | 'private'): boolean {
@@ -106,7 +186,6 @@ class RuledCaller {
   }
 
   #may(action: Action, canonicalName: string, visibility: 'public' | 'private'): boolean {
-    const { user } = this;
-    return this.#rules.allow({ user, address: this.#address, canonicalName, action, visibility });
+    return this.#rules.allow({ ...this.#holder, canonicalName, action, visibility });
   }
 }

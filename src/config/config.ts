@@ -225,6 +225,8 @@ export interface AccessConfig {
   readonly htpasswd?: string;
   /** Undefined: no directory is asked. Names of the htpasswd file go first. */
   readonly ldap?: LdapConfig;
+  /** How long a token is good: at least a minute (clients raise shorter lives), at most a day. */
+  readonly tokenTtlMs: number;
   /** Undefined: everyone pulls what is public. */
   readonly rules?: readonly AccessRule[];
 }

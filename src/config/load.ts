@@ -157,6 +157,7 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
         htpasswd: resolve(baseOf(['access', 'htpasswd']), access.htpasswd),
       }),
       ...(ldap !== undefined && { ldap }),
+      tokenTtlMs: access.token_ttl,
       ...(access.rules !== undefined && { rules: access.rules }),
     },
     ...(fleet !== undefined && { fleet }),

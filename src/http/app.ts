@@ -19,6 +19,8 @@ import { AccessLog, type AccessLogOptions, type AppState, clientAddressBehind } 
 import { answerFrontPage } from './front-page.ts';
 import { type OpsOptions, opsRouter, refuseOther } from './ops.ts';
 import { answerPeer, type PeerService } from './peers.ts';
+import { answerTokens } from './token.ts';
+import { TokenRealm } from './token-realm.ts';
 import { dispatch } from './v2/dispatch.ts';
 import { HotManifests } from './v2/pull-manifest.ts';
 
@@ -35,6 +37,10 @@ export interface OpsAppOptions extends OpsOptions {
   readonly late?: Pick<WeakSet<IncomingMessage>, 'has'>;
   /** Hears of each answer with the client's address, which is no metric label. */
   readonly clients?: AccessLogOptions['clients'];
+  /** Whether clients can log in on the listener that a request came by. Absent: on all of them. */
+  readonly hasLogins?: AccessLogOptions['hasLogins'];
+  /** As clients reach this registry, without a trailing slash: for the realm of tokens. */
+  readonly publicUrl?: string | undefined;
 }
 
 export interface AppOptions extends OpsAppOptions {
@@ -52,6 +58,7 @@ export function createApp(options: AppOptions): RequestListener {
   const log = openLog(options);
   const app = createKoa(log, options);
   app.use((context, next) => (isApiTarget(context.req.url ?? '') ? dispatch(context, options) : next()));
+  app.use(answerTokens(options));
   app.use(answerFrontPage(options.metricsPath));
   const { peers } = options;
   if (peers !== undefined)
@@ -69,9 +76,23 @@ export function createOpsApp(options: OpsAppOptions): RequestListener {
   return addOps(createKoa(openLog(options), options), options);
 }
 
-function openLog({ observer, logger, accessLog, trustedProxies = [], clients }: OpsAppOptions): AccessLog {
+function openLog({
+  observer,
+  logger,
+  accessLog,
+  trustedProxies = [],
+  clients,
+  hasLogins,
+}: OpsAppOptions): AccessLog {
   const clientAddress = clientAddressBehind(trustedProxies);
-  return new AccessLog({ observer, logger, write: accessLog, clientAddress, ...(clients && { clients }) });
+  return new AccessLog({
+    observer,
+    logger,
+    write: accessLog,
+    clientAddress,
+    ...(clients && { clients }),
+    ...(hasLogins && { hasLogins }),
+  });
 }
 
 function createKoa(log: AccessLog, options: OpsAppOptions): Koa<AppState> {
@@ -80,7 +101,11 @@ function createKoa(log: AccessLog, options: OpsAppOptions): Koa<AppState> {
   // Of broken connections alone: `answerErrors` catches every other error.
   app.on('error', (error: unknown) => logger.debug('connection error', { error }));
   app.use(log.middleware);
-  app.use(answerErrors(logger));
+  const realm = new TokenRealm({
+    publicUrl: options.publicUrl,
+    trustedProxies: options.trustedProxies ?? [],
+  });
+  app.use(answerErrors(logger, realm));
   app.use(admit({ opsPaths: opsPathsOf(options), ...(late && { late }) }));
   return app;
 }

@@ -64,6 +64,8 @@ export class Exchange {
   client: string | undefined;
   /** The login name; undefined: anonymous, or not asked for. */
   user: string | undefined;
+  /** False on a listener where every caller is anonymous and none is asked to log in. */
+  areLoginsOn = true;
   /** The client's `X-Request-Id` if it is one, else made here: in the answer, the log, and the upstream's requests. */
   readonly requestId: string;
   /** Set when the answer is an error or was cut. */
@@ -175,7 +177,7 @@ export function clientAddressBehind(trusted: readonly string[]): ClientAddress {
 }
 
 /** Without brackets, port, zone and the `::ffff:` of an IPv4 client on a dual-stack socket. Undefined: not an address. */
-function plainAddress(text: string | undefined): string | undefined {
+export function plainAddress(text: string | undefined): string | undefined {
   if (text === undefined) return undefined;
   const plain = text.startsWith('::ffff:') ? text.slice(7) : text;
   if (isIP(plain) === 4) return plain; // nearly all
@@ -193,6 +195,8 @@ export interface AccessLogOptions {
   /** False: requests are reported to the observer alone. */
   readonly write: boolean;
   readonly clientAddress: ClientAddress;
+  /** Whether clients can log in on the listener that this request came by. Absent: on all of them. */
+  readonly hasLogins?: (request: IncomingMessage) => boolean;
   /** Hears of each answer with the client's address. */
   readonly clients?: { note(client: string, end: RequestEnd): void };
 }
@@ -219,6 +223,7 @@ export class AccessLog {
     const { observer, logger, write, clients } = this.#options;
     const exchange = new Exchange(response);
     exchange.client = client;
+    exchange.areLoginsOn = this.hasLogins(request);
     response.once('close', () => {
       const end = exchange.end(request);
       observer.requestEnded(end);
@@ -226,6 +231,10 @@ export class AccessLog {
       if (write) writeLine(logger, exchange, end, request, response);
     });
     return exchange;
+  }
+
+  hasLogins(request: IncomingMessage): boolean {
+    return this.#options.hasLogins?.(request) ?? true;
   }
 
   get middleware(): Middleware<AppState> {

@@ -9,15 +9,9 @@
  *     DATA/ingest-v1/tmp-…                      files before their rename; swept after the next start
  *     DATA/quarantine-v1/TIME-INODE-sha256-abcdef… a few files that did not match their digest
  *     DATA/records-v1/HOST/REPOSITORY…/_record  one record per repository
-<<<<<<< HEAD
  *     DATA/hosted-v1/REPOSITORY…/_repository    the log of a hosted repository; beside it `_length`, `_copy`, and `_damaged-TIME` after a repair
-=======
-<<<<<<< HEAD
  *     DATA/uploads-v1/ID.part .json             upload sessions and their journals
-=======
- *     DATA/hosted-v1/REPOSITORY…/_repository    the log of a hosted repository; beside it `_length`, and `_damaged-TIME` after a repair
->>>>>>> i9-log
->>>>>>> main
+ *     DATA/auth-v1/token-keys.json              keys of tokens, 0600
  *
  * Paths are made of checked digests and checked names only, so none can leave DATA.
  */
@@ -93,6 +87,10 @@ export class StoreLayout {
 
   get hostedFolder(): string {
     return join(this.path, 'hosted-v1');
+  }
+
+  get tokenKeysPath(): string {
+    return join(this.path, 'auth-v1', 'token-keys.json');
   }
 
   get quarantineFolder(): string {

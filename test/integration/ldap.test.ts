@@ -70,7 +70,12 @@ async function setUp({ slapd, urls, plain, ca, searches = true, directory, users
   };
   const found = new LdapUsers(options);
   onTestFinished(() => found.close());
-  return { server, relay, clock, events, users: found };
+  /** Without how long it may be remembered. */
+  const check: LdapUsers['check'] = async (credentials, address) => {
+    const answer = await found.check(credentials, address);
+    return typeof answer === 'object' ? { user: answer.user, groups: answer.groups } : answer;
+  };
+  return { server, relay, clock, events, users: { check }, found };
 }
 
 /** `BIND` and the name, or `SRCH` and the filter, in order. */
@@ -288,6 +293,19 @@ requires('slapd', 'openssl')('without the directory', () => {
     await server.run();
     expect(await users.check(bob, '')).toEqual(bobIdentity);
     expect(events[1]).toBe('recovered');
+  });
+
+  test('a user is not remembered by others for longer than by the directory', async () => {
+    const { server, clock, found } = await setUp();
+    const rememberMs = async () => ((await found.check(bob, '')) as { rememberMs?: number }).rememberMs;
+    expect(await rememberMs()).toBe(5 * minute);
+    clock.ms += minute;
+    expect(await rememberMs()).toBe(4 * minute);
+    await server.stop();
+    clock.ms += 4 * minute;
+    expect(await rememberMs()).toBe(5000);
+    clock.ms += 10 * minute - 1;
+    expect(await rememberMs()).toBe(1);
   });
 
   test('nothing waits longer than the deadline, and those who are remembered not at all', async () => {

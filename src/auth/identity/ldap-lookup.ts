@@ -69,8 +69,8 @@ async function bySearch(
   const search = { base: users.base, scope: 'sub' as const, filter, attributes, maxEntries: 2 };
   const [entry, second] = await connection.search(search, signal);
   if (entry === undefined || second !== undefined || !entry.dn.includes('=')) {
-    // As many questions as for a user: time doesn't tell which names there are.
-    await connection.bind(`cn=absent,${users.base}`, password, signal);
+    // As many questions as for a user: time doesn't tell which names there are. The password may be one of another registry.
+    await connection.bind(`cn=absent,${users.base}`, 'absent', signal);
     return second === undefined ? undefined : 'ambiguous';
   }
   if (!(await connection.bind(entry.dn, password, signal))) return 'wrong';

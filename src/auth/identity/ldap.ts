@@ -7,7 +7,7 @@ import { ExpiringMap } from '../../lib/expiring-map.ts';
 import { SingleFlight } from '../../lib/single-flight.ts';
 import { RegistryError } from '../../oci/error.ts';
 import type { Credentials } from './credentials.ts';
-import type { Identity, IdentityCheck, IdentityProvider } from './identity-provider.ts';
+import type { CheckedIdentity, Identity, IdentityCheck, IdentityProvider } from './identity-provider.ts';
 import type { LdapServer } from './ldap-connection.ts';
 import { askDirectory, type LdapDirectory } from './ldap-lookup.ts';
 import { LdapPool } from './ldap-pool.ts';
@@ -63,7 +63,7 @@ export class LdapUsers implements IdentityProvider {
     if (password === '') return 'wrong';
     if (name.trim() === '' || name.length > maxNameLength || name.includes('\0')) return undefined;
     const key = this.#keyedHash(credentials);
-    const remembered = this.#right.get(key) ?? (this.#isPausing() ? this.#stale(key) : undefined);
+    const remembered = this.#remembered(key, this.#isPausing() ? this.#options.staleIfDownMs : rememberMs);
     if (remembered !== undefined) return remembered;
     const signal = AbortSignal.timeout(this.#deadlineMs);
     // By address too: the same credentials from a busy address would have to wait in its line.
@@ -75,11 +75,11 @@ export class LdapUsers implements IdentityProvider {
       if (value === undefined || typeof value === 'string') this.#right.delete(key);
       else this.#right.set(key, value);
       this.#reached();
-      return value;
+      return this.#remembered(key, rememberMs) ?? value;
     } catch (error) {
       if (error instanceof RegistryError) throw error;
       this.#failed(error);
-      return this.#stale(key) ?? 'unavailable';
+      return this.#remembered(key, this.#options.staleIfDownMs) ?? 'unavailable';
     }
   }
 
@@ -107,12 +107,14 @@ export class LdapUsers implements IdentityProvider {
     return answer;
   }
 
-  /** Undefined: it was not right within `staleIfDownMs`. */
-  #stale(key: string): Identity | undefined {
+  /** Undefined: it was not right within `maxAgeMs`, or five minutes. Others may remember it until then, or until the pause ends. */
+  #remembered(key: string, maxAgeMs: number): CheckedIdentity | undefined {
     const known = this.#right.getExpired(key);
     if (known === undefined) return undefined;
     const ageMs = this.#options.now() - known.setAtMs;
-    return ageMs >= 0 && ageMs < this.#options.staleIfDownMs ? known.value : undefined;
+    if (ageMs < 0 || ageMs >= Math.max(maxAgeMs, rememberMs)) return undefined;
+    const leftMs = known.isFresh ? rememberMs - ageMs : Math.min(pauseMs, maxAgeMs - ageMs);
+    return { ...known.value, rememberMs: leftMs };
   }
 
   #isPausing(): boolean {

@@ -3,12 +3,13 @@ import { z } from 'zod';
 import { parseAddressBlock, parseNamePattern } from '../address.ts';
 import type { Findings } from '../findings.ts';
 import { refusal, valueAt } from '../problem.ts';
-import { parsed, text, word } from '../schema-values.ts';
+import { duration, parsed, text, word } from '../schema-values.ts';
 import { checkLdap, ldapIn, ldapSchema } from './ldap.ts';
 
 export const accessSchema = z.strictObject({
   htpasswd: text.optional(),
   ldap: ldapSchema.optional(),
+  token_ttl: duration({ shortest: 60_000, longest: 86_400_000 }).prefault('5m'),
   rules: z
     .array(
       z.strictObject({

@@ -85,7 +85,7 @@ describe('without anything set', () => {
         untaggedTtlMs: 30 * 86_400_000,
         maxBytes: Number.POSITIVE_INFINITY,
       },
-      access: {},
+      access: { tokenTtlMs: 300_000 },
       log: { level: 'info', format: 'auto', access: true },
       lru: { required: false },
     });

@@ -19,6 +19,7 @@ describe('access', () => {
     );
     expect(config.access).toEqual({
       htpasswd: join(folder.path, 'htpasswd'),
+      tokenTtlMs: 300_000,
       rules: [
         { repositories: ['docker.io/**'], users: ['anonymous'], from: [], actions: ['pull'] },
         {
