@@ -171,7 +171,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   auth: {
     files:
-      'access.ts identity/credentials.ts identity/htpasswd.ts identity/identity-provider.ts identity/logins.ts identity/password-hash.ts refusals.ts rules.ts tokens/scope.ts tokens/token-keys.ts tokens/tokens.ts',
+      'access.ts identity/credentials.ts identity/htpasswd.ts identity/identity-provider.ts identity/logins.ts identity/open-ldap.ts identity/password-hash.ts refusals.ts rules.ts tokens/scope.ts tokens/token-keys.ts tokens/tokens.ts',
     because:
       'callers are known and their rights decided in one place; where users come from is its own business',
   },
@@ -377,7 +377,7 @@ test('every file opens with a comment that says what it is', () => {
   expect(filesWhere(text => !/^(?:#!.*\n)?\/\*\*[\s\S]{20,}?\*\//.test(text))).toEqual([]);
 });
 
-test('a mirror without Redis loads nothing for it', () => {
+test('a mirror without Redis and LDAP loads nothing for them', () => {
   /** By imports that run when the file is loaded; those of types and `import()` don't. */
   const loads = (path: string): string[] =>
     Array.from(
@@ -388,6 +388,6 @@ test('a mirror without Redis loads nothing for it', () => {
     );
   const loaded = new Set(['main.ts', 'cli/serve.ts', 'app/mirror.ts']);
   for (const path of loaded) for (const name of loads(path)) loaded.add(name);
-  expect([...loaded].filter(name => /^ioredis|redis-lru|redis-connection/.test(name))).toEqual([]);
+  expect([...loaded].filter(name => /^ioredis|redis-lru|redis-connection|^ldapts/.test(name))).toEqual([]);
   expect(loaded).toContain('lru/index/embedded-lru.ts'); // it does find what is loaded
 });

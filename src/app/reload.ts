@@ -56,7 +56,11 @@ export class Reload {
     };
     note('http', http, httpReloads);
     note('store', store, storeReloads);
-    note('access', changes(running.access, next.access), new Set(['htpasswd', 'rules', 'tokenTtlMs']));
+    note(
+      'access',
+      changes(running.access, next.access),
+      new Set(['htpasswd', 'ldap', 'rules', 'tokenTtlMs']),
+    );
     for (const section of [
       'lru',
       'defaultUpstream',

@@ -18,6 +18,7 @@ import { checkSchema } from './schema-check.ts';
 import { checkAccess } from './sections/access.ts';
 import { assembleFleet, checkFleet, warnAboutFleet } from './sections/fleet.ts';
 import { assembleHosted, checkHosted } from './sections/hosted.ts';
+import { assembleLdap, warnAboutLdap } from './sections/ldap.ts';
 import { assembleRedis, checkRedis } from './sections/redis.ts';
 import { warnAboutCredentials } from './upstream-credentials.ts';
 import { assembleUpstream, checkUpstreams, chooseDefaultUpstream } from './upstreams.ts';
@@ -90,6 +91,7 @@ export async function loadConfig({ file, env, cwd, mayLackHtpasswd }: LoadOption
     ...findOwnUpstreams(tree, config.http, loopback),
     ...warnAboutDefault(parsed, config),
     ...warnAboutFleet(config.fleet),
+    ...warnAboutLdap(config.access),
     ...(await warnAboutOldStorage(config.store.path, variables)),
     ...[...config.upstreams.values()].flatMap(warnAboutCredentials),
   ];
@@ -122,6 +124,7 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
   );
   const defaultUpstream = chooseDefaultUpstream([...upstreams.keys()], parsed.default_upstream);
   const fleet = assembleFleet(parsed.fleet, files);
+  const ldap = assembleLdap(access.ldap, files);
   return {
     http: {
       listen: http.listen.map(({ address }) => address),
@@ -160,6 +163,7 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
       ...(access.htpasswd !== undefined && {
         htpasswd: resolve(baseOf(['access', 'htpasswd']), access.htpasswd),
       }),
+      ...(ldap !== undefined && { ldap }),
       tokenTtlMs: access.token_ttl,
       ...(access.rules !== undefined && { rules: access.rules }),
     },

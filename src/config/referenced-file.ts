@@ -1,6 +1,6 @@
 /**
  * Reads the files that a configuration names: `password_file`, `ca_file`, `client_cert`, `client_key`,
- * `secret_file`, `htpasswd`. A file that can't be
+ * `secret_file`, `bind_password_file`, `htpasswd`. A file that can't be
  * used is a finding at the key that names it. No message shows what is in them.
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
@@ -14,6 +14,7 @@ const keysOfFiles = [
   ['password_file', parsePassword],
   ['sentinel_password_file', parsePassword],
   ['secret_file', parsePassword],
+  ['bind_password_file', parsePassword],
   ['ca_file', parseCertificates],
   ['client_cert', parseCertificates],
   ['client_key', parseKey],
@@ -36,6 +37,7 @@ export async function readReferencedFiles(
     ['lru', 'redis'],
     ['fleet'],
     ['access'],
+    ['access', 'ldap'],
   ]) {
     for (const [name, parse] of keysOfFiles) {
       const path = [...section, name];

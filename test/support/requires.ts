@@ -22,6 +22,9 @@ const requirements = {
   skopeo: () => onPath('skopeo'),
   nginx: () => onPath('nginx'),
   openssl: () => onPath('openssl'),
+  curl: () => onPath('curl'),
+  apache2: () => onPath('apache2'),
+  slapd: () => onPath('slapd') && onPath('slapadd'),
   /** Can make system calls of another process fail. */
   strace: () => hasCapability(19) && succeeds('strace', ['-o', '/dev/null', 'true']),
   /** Can take Debian packages apart and get them. */

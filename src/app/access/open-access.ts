@@ -1,11 +1,12 @@
 /**
- * Who may use the registry, put together from the configuration: users of an htpasswd file, which is read again when it changes, tokens
- * with keys of the store or of the fleet, and rules over canonical names.
+ * Who may use the registry, put together from the configuration: users of an htpasswd file, which is read again when it changes, and of an
+ * LDAP directory, tokens with keys of the store or of the fleet, and rules over canonical names.
  */
 import { Access, type AccessOptions } from '../../auth/access.ts';
 import { HtpasswdUsers, parseHtpasswd } from '../../auth/identity/htpasswd.ts';
 import type { IdentityProvider } from '../../auth/identity/identity-provider.ts';
 import { type LoginEvent, Logins } from '../../auth/identity/logins.ts';
+import { openLdap } from '../../auth/identity/open-ldap.ts';
 import { Rules } from '../../auth/rules.ts';
 import { DerivedTokenKeys, StoredTokenKeys, type TokenKeys } from '../../auth/tokens/token-keys.ts';
 import { Tokens } from '../../auth/tokens/tokens.ts';
@@ -31,8 +32,11 @@ export async function openAccess(layout: StoreLayout, context: AppContext): Prom
     metrics.loggedIn(event.source, event.result);
     logLogin(event, context);
   };
+  let opened: readonly IdentityProvider[] = [];
   const read = async (config: AccessConfig): Promise<AccessOptions> => {
     const providers = await openProviders(config, context);
+    for (const provider of opened) provider.close?.();
+    opened = providers;
     const rules = config.rules?.map(rule => ({ ...rule, matches: allowRepositories(rule.repositories, []) }));
     const { now } = context;
     const users = {
@@ -51,7 +55,13 @@ async function openProviders(
   config: AccessConfig,
   context: AppContext,
 ): Promise<readonly IdentityProvider[]> {
-  return config.htpasswd === undefined ? [] : [await openHtpasswd(config.htpasswd, context)];
+  const { htpasswd, ldap, rules } = config;
+  const file = htpasswd === undefined ? undefined : await openHtpasswd(htpasswd, context);
+  if (ldap === undefined) return file === undefined ? [] : [file];
+  const { logger, now } = context;
+  const isTaken = async (user: string): Promise<boolean> => (await file?.versionOf(user)) !== '';
+  const directory = openLdap({ settings: ldap, rules, logger, now, ...(file !== undefined && { isTaken }) });
+  return file === undefined ? [directory] : [file, directory];
 }
 
 async function openHtpasswd(path: string, { logger }: AppContext): Promise<IdentityProvider> {

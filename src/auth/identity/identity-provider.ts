@@ -10,11 +10,16 @@ export interface Identity {
   readonly groups: readonly string[];
 }
 
+export interface CheckedIdentity extends Identity {
+  /** For so long it may be remembered by others; absent: the provider remembers nothing and doesn't mind. */
+  readonly rememberMs?: number;
+}
+
 /**
  * `wrong`: it knows the name, and the password is another. `unavailable`: it cannot say now, and no other provider may answer
  * in its place. Undefined: it has no such name.
  */
-export type IdentityCheck = Identity | 'wrong' | 'unavailable' | undefined;
+export type IdentityCheck = CheckedIdentity | 'wrong' | 'unavailable' | undefined;
 
 export interface IdentityProvider {
   /** A metric label and a field of log lines. */
@@ -34,4 +39,6 @@ export interface IdentityProvider {
    * a version or a hash.
    */
   versionOf(name: string): Promise<string>;
+  /** It is not asked any more. Absent: it holds nothing. */
+  close?(): void;
 }

@@ -9,7 +9,7 @@ import { ExpiringMap } from '../../lib/expiring-map.ts';
 import { RegistryError } from '../../oci/error.ts';
 import { WrongCredentials } from '../refusals.ts';
 import type { Credentials } from './credentials.ts';
-import type { Identity, IdentityProvider } from './identity-provider.ts';
+import type { CheckedIdentity, Identity, IdentityProvider } from './identity-provider.ts';
 import { LoginBuckets } from './login-buckets.ts';
 
 /** One login that was checked, or refused unchecked. */
@@ -43,7 +43,7 @@ export interface CheckOptions {
 }
 
 type Outcome =
-  | { readonly kind: 'right'; readonly identity: Identity }
+  | { readonly kind: 'right'; readonly identity: CheckedIdentity }
   | { readonly kind: 'wrong' | 'unavailable'; readonly source: IdentityProvider['source'] }
   | { readonly kind: 'unknown' }
   | { readonly kind: 'throttled'; readonly retryAfterSeconds: number; readonly isFirst: boolean };
@@ -121,7 +121,12 @@ export class Logins {
       const outcome = await this.#ask(credentials, address);
       isWrong = outcome.kind === 'wrong' || outcome.kind === 'unknown';
       if (isWrong) this.#wrong.set(key, true);
-      if (outcome.kind === 'right') this.#right.set(key, outcome.identity);
+      if (outcome.kind === 'right')
+        this.#right.set(
+          key,
+          outcome.identity,
+          Math.min(rememberMs, outcome.identity.rememberMs ?? rememberMs),
+        );
       return outcome;
     } finally {
       if (!isWrong) this.#buckets.giveBack(bucket);
