@@ -197,7 +197,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   config: {
     files:
-      'address.ts certificate.ts config.ts hints/surprises.ts load.ts problem.ts referenced-file.ts suggestion.ts watched-file.ts',
+      'access-config.ts address.ts certificate.ts config.ts hints/surprises.ts load.ts problem.ts referenced-file.ts suggestion.ts watched-file.ts',
     because: 'the configuration is loaded once, and then a plain value',
   },
   fleet: {
