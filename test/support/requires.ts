@@ -20,6 +20,7 @@ const requirements = {
   podman: () => onPath('podman'),
   runc: () => onPath('runc'),
   skopeo: () => onPath('skopeo'),
+  buildah: () => onPath('buildah'),
   nginx: () => onPath('nginx'),
   openssl: () => onPath('openssl'),
   curl: () => onPath('curl'),
