@@ -43,6 +43,7 @@ const requirements = {
     process.getuid?.() === 0 && succeeds('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'none', '/mnt']),
   /** Optional everywhere: Debian has no package of it. */
   oras: () => onPath('oras'),
+  regctl: () => onPath('regctl'),
   /** Optional everywhere. */
   go: () => onPath('go'),
   /** Go, and modules for it: from its proxy, or from the cache. Optional everywhere. */
