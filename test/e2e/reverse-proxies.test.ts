@@ -1,12 +1,13 @@
 /** deploy/nginx.conf and deploy/apache-ldap.conf as they are, but for ports, names and files, in front of a mirror. */
-import { mkdir, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { type CallOptions, get, request } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';
 import { buildImage } from '../support/images.ts';
 import { spawnProcess } from '../support/process.ts';
-import { commandOutput } from '../support/real/command.ts';
+import { writeLayout } from '../support/push-command.ts';
+import { commandOutput, runCommand } from '../support/real/command.ts';
 import { answers, type Front, readShipped, startBehind, startNginx } from '../support/real/front-server.ts';
 import { Directory } from '../support/real/slapd.ts';
 import { requires } from '../support/requires.ts';
@@ -38,6 +39,7 @@ requires(
   'slapd',
   'openssl',
   'curl',
+  'skopeo',
 )('deploy/apache-ldap.conf', () => {
   test('users of the directory pull, everyone else gets 401, and the mirror sees no password', async () => {
     const front = await startApache();
@@ -69,6 +71,26 @@ requires(
     expect(headers.get('docker-distribution-api-version')).toBe('registry/2.0');
   });
 
+  test('clients log in to Apache, the group pushes, and every user pulls what it has pushed', async () => {
+    const { url, caFile } = await startApache();
+    const { host: address } = new URL(url);
+    const image = `docker://${address}/team/alpine:3.6`;
+    const folder = await tempDir();
+    await copyFile(caFile, join(folder, 'ca.crt'));
+    const source = `oci:${await writeLayout({ latest: buildImage() })}:latest`;
+    const push = (user: string) =>
+      runCommand(['skopeo', 'copy', '--dest-cert-dir', folder, '--dest-creds', user, source, image]);
+    expect((await push('ann:pull')).code).not.toBe(0);
+    expect(await push('bob:push')).toMatchObject({ code: 0 });
+    const pulled = ['--src-cert-dir', folder, '--src-creds', 'ann:pull', image, `dir:${join(folder, 'out')}`];
+    await commandOutput(['skopeo', 'copy', ...pulled]);
+    const list = ['--silent', '--cacert', caFile, '--user', 'ann:pull', `${url}/v2/team/alpine/tags/list`];
+    expect(JSON.parse(await commandOutput(['curl', ...list]))).toEqual({
+      name: 'team/alpine',
+      tags: ['3.6'],
+    });
+  });
+
   test('a body of any size goes on to the mirror before it has come', async () => {
     await expectOpenBody(await startApache(), login('bob', 'push'));
   });
@@ -80,7 +102,7 @@ requires(
 });
 
 async function startApache() {
-  const front = await startBehind();
+  const front = await startBehind({ config: { hosted: { repositories: ['team/**'] } } });
   const { folder, port, replace, authority, caFile } = front;
   const directory = await Directory.start(await tempDir(), authority);
   const passwordFile = join(folder, 'ldap.password');
