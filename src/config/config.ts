@@ -4,6 +4,7 @@
  */
 
 import type { TlsConfig } from './certificate.ts';
+import type { WarmConfig } from './sections/warm.ts';
 
 export interface Config {
   readonly http: HttpConfig;
@@ -17,6 +18,7 @@ export interface Config {
   readonly tags: TagsConfig;
   readonly hosted: HostedConfig;
   readonly access: AccessConfig;
+  readonly warm: readonly WarmConfig[];
   readonly notifications: readonly NotificationConfig[];
   /** Undefined: this mirror stands alone. */
   readonly fleet?: FleetConfig;
