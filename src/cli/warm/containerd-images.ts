@@ -30,11 +30,16 @@ export async function listContainerdImages(
     return { images: [...images].sort(), notes: [] };
   } catch (error) {
     signal.throwIfAborted();
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new CommandError(`cannot list the images of containerd at ${path}: ${reason}`);
+    throw new CommandError(`cannot list the images of containerd at ${path}: ${innermost(error)}`);
   } finally {
     session.destroy();
   }
+}
+
+/** A session that breaks hides why. */
+function innermost(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  return error.cause instanceof Error ? innermost(error.cause) : error.message;
 }
 
 /** `HOST/REPOSITORY…`: the CRI also names images by their ids, and `ctr import` by the time. */
