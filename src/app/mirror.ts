@@ -182,6 +182,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       readStats,
       clients,
       tlsFiles: new TlsFiles(layout, metrics),
+      blobPath: digest => layout.blobName(digest),
       events: notifications,
       ...(redis !== undefined && { isLruInRedis: () => lruState().up }),
       ...(fleet !== undefined && {

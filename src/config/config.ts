@@ -54,6 +54,8 @@ export interface HttpConfig {
   readonly drainMs: number;
   /** 0: as the descriptor limit of the process allows. */
   readonly maxConnections: number;
+  /** Undefined: every blob is sent by this process. */
+  readonly accel?: { readonly header: string; readonly prefix: string };
 }
 
 export interface StoreConfig {

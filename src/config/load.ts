@@ -141,6 +141,7 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
       trustedProxies: http.trusted_proxies,
       drainMs: http.drain,
       maxConnections: http.max_connections,
+      ...(http.accel && { accel: http.accel }),
     },
     store: {
       path: resolve(baseOf(['store', 'path']), store.path),

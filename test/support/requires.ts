@@ -20,6 +20,7 @@ const requirements = {
   podman: () => onPath('podman'),
   runc: () => onPath('runc'),
   skopeo: () => onPath('skopeo'),
+  buildah: () => onPath('buildah'),
   nginx: () => onPath('nginx'),
   openssl: () => onPath('openssl'),
   curl: () => onPath('curl'),
@@ -42,6 +43,7 @@ const requirements = {
     process.getuid?.() === 0 && succeeds('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'none', '/mnt']),
   /** Optional everywhere: Debian has no package of it. */
   oras: () => onPath('oras'),
+  regctl: () => onPath('regctl'),
   /** Optional everywhere. */
   go: () => onPath('go'),
   /** Go, and modules for it: from its proxy, or from the cache. Optional everywhere. */
