@@ -6,6 +6,8 @@ import { z } from 'zod';
 import { HUB } from '../oci/name.ts';
 import {
   parseAddressBlock,
+  parseFolderPath,
+  parseHeaderName,
   parseHost,
   parseListenAddress,
   parseMetricsPath,
@@ -73,6 +75,12 @@ const httpSchema = z.strictObject({
   tls: tlsSchema,
   drain: duration({ longest: day }).prefault('30s'),
   max_connections: z.int().min(0).max(1_000_000).prefault(0),
+  accel: z
+    .strictObject({
+      header: parsed(parseHeaderName).prefault('X-Accel-Redirect'),
+      prefix: parsed(parseFolderPath).prefault('/_blobs/'),
+    })
+    .optional(),
 });
 
 const storeSchema = z.strictObject({

@@ -13,6 +13,7 @@
  *     DATA/spool-v1/TARGET/                     see spool/spool.ts
  *     DATA/uploads-v1/ID.part .json             upload sessions and their journals
  *     DATA/tls-v1/ca.pem .key server.pem .key   see tls-files.ts
+ *     DATA/auth-v1/token-keys.json              keys of tokens, 0600
  *
  * Paths are made of checked digests and checked names only, so none can leave DATA.
  */
@@ -99,6 +100,10 @@ export class StoreLayout {
     return tlsFolderOf(this.path);
   }
 
+  get tokenKeysPath(): string {
+    return join(this.path, 'auth-v1', 'token-keys.json');
+  }
+
   get quarantineFolder(): string {
     return join(this.path, 'quarantine-v1');
   }
@@ -109,8 +114,13 @@ export class StoreLayout {
   }
 
   blobPath(digest: Digest): string {
+    return join(this.blobsFolder, this.blobName(digest));
+  }
+
+  /** Within the folder of blobs. */
+  blobName(digest: Digest): string {
     const hex = hexOf(digest);
-    return join(this.blobsFolder, algorithmOf(digest), hex.slice(0, 2), hex);
+    return join(algorithmOf(digest), hex.slice(0, 2), hex);
   }
 
   partPath(digest: Digest): string {

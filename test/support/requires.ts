@@ -26,6 +26,7 @@ const requirements = {
   openssl: () => onPath('openssl'),
   curl: () => onPath('curl'),
   apache2: () => onPath('apache2'),
+  htpasswd: () => onPath('htpasswd'),
   slapd: () => onPath('slapd') && onPath('slapadd'),
   /** Can make system calls of another process fail. */
   strace: () => hasCapability(19) && succeeds('strace', ['-o', '/dev/null', 'true']),
