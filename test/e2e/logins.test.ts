@@ -1,7 +1,7 @@
 /** Real clients log in with right and wrong passwords, push, and pull what is private; and their credentials of another registry do no harm. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { beforeAll, expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { request } from '../support/client.ts';
 import { bytesBlob } from '../support/content.ts';
 import { buildImage } from '../support/images.ts';
@@ -10,7 +10,7 @@ import { writeLayout } from '../support/push-command.ts';
 import { clientEnvironment, prepareFolder } from '../support/real/client.ts';
 import { Containerd } from '../support/real/containerd.ts';
 import { Dockerd } from '../support/real/dockerd.ts';
-import { findGoProgram, goBuildTimeoutMs } from '../support/real/go-program.ts';
+import { findGoProgram } from '../support/real/go-program.ts';
 import { host, runIn } from '../support/real/place.ts';
 import { requires } from '../support/requires.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -34,9 +34,8 @@ async function start(): Promise<Client> {
     ...rig,
     folder,
     address: new URL(rig.mirror.url).host,
-    run: async (name = '', ...rest) => {
-      const program = name === 'oras' || name === 'regctl' ? await findGoProgram(name) : name;
-      const { code, stdout, stderr } = await runIn(host, [program, ...rest], { env });
+    run: async (...argv) => {
+      const { code, stdout, stderr } = await runIn(host, argv, { env });
       return { code: code ?? -1, text: `${stdout}${stderr}` };
     },
   };
@@ -192,11 +191,10 @@ requires('containerd')('containerd', () => {
 });
 
 requires('oras')('oras', () => {
-  beforeAll(() => findGoProgram('oras'), goBuildTimeoutMs);
-
   test('logs in, pushes and pulls; a wrong password fails', async () => {
     const { address, run, folder } = await start();
-    const login = ['oras', 'login', '--plain-http', '-u', 'alice', '-p'];
+    const oras = await findGoProgram('oras');
+    const login = [oras, 'login', '--plain-http', '-u', 'alice', '-p'];
     const config = ['--registry-config', join(folder, 'oras.json')];
     const wrong = await run(...login, 'wrong', ...config, address);
     expect([wrong.code, wrong.text]).toEqual([1, expect.stringMatching(/wrong user name or password|401/)]);
@@ -204,20 +202,13 @@ requires('oras')('oras', () => {
     expect(right.code, right.text).toBe(0);
     await writeFile(join(folder, 'note.txt'), 'a note');
     const note = `${join(folder, 'note.txt')}:text/plain`;
-    const push = [
-      'oras',
-      'push',
-      '--plain-http',
-      '--disable-path-validation',
-      `${address}/team/note:1`,
-      note,
-    ];
+    const push = [oras, 'push', '--plain-http', '--disable-path-validation', `${address}/team/note:1`, note];
     expect((await run(...push)).code).toBe(1);
     const pushed = await run(...push, ...config);
     expect(pushed.code, pushed.text).toBe(0);
     const output = ['--output', join(folder, 'pulled')];
     const pulled = await run(
-      'oras',
+      oras,
       'pull',
       '--plain-http',
       '--allow-path-traversal',
@@ -230,22 +221,21 @@ requires('oras')('oras', () => {
 });
 
 requires('regctl')('regctl', () => {
-  beforeAll(() => findGoProgram('regctl'), goBuildTimeoutMs);
-
   test('logs in, pushes and pulls; a wrong password fails', async () => {
     const { address, run, mirror } = await start();
-    const set = await run('regctl', 'registry', 'set', '--tls', 'disabled', '--skip-check', address);
+    const regctl = await findGoProgram('regctl');
+    const set = await run(regctl, 'registry', 'set', '--tls', 'disabled', '--skip-check', address);
     expect(set.code, set.text).toBe(0);
     await pushPrivate(mirror.url);
-    const login = ['regctl', 'registry', 'login', '-u', 'alice', '-p'];
+    const login = [regctl, 'registry', 'login', '-u', 'alice', '-p'];
     const wrong = await run(...login, 'wrong', address);
     expect([wrong.code, wrong.text]).toEqual([1, expect.stringMatching(/unauthorized|401/i)]);
-    expect((await run('regctl', 'manifest', 'get', `${address}/team/app:1`)).code).toBe(1);
+    expect((await run(regctl, 'manifest', 'get', `${address}/team/app:1`)).code).toBe(1);
     const right = await run(...login, "alice's", address);
     expect(right.code, right.text).toBe(0);
-    const copied = await run('regctl', 'image', 'copy', `${address}/team/app:1`, `${address}/team/copy:1`);
+    const copied = await run(regctl, 'image', 'copy', `${address}/team/app:1`, `${address}/team/copy:1`);
     expect(copied.code, copied.text).toBe(0);
-    const read = await run('regctl', 'manifest', 'get', '--format', 'raw-body', `${address}/team/copy:1`);
+    const read = await run(regctl, 'manifest', 'get', '--format', 'raw-body', `${address}/team/copy:1`);
     expect(read.code, read.text).toBe(0);
   }, 60_000);
 });
