@@ -64,12 +64,16 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'oci tar-stream',
     because: 'it reads images from files that the user named, and sends nothing',
   },
+  report: {
+    may: 'lib telemetry',
+    because: 'it adds up what the metrics count, and is handed the file',
+  },
   warm: {
     may: 'oci telemetry lib registry admin',
     because: 'it pulls through the cache as a client does, and its reports are those of the command',
   },
   admin: {
-    may: 'oci telemetry registry store',
+    may: 'oci telemetry registry store report',
     because: 'commands work on the store alone too: what a daemon knows beside it is handed in',
   },
   http: {
@@ -149,6 +153,10 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'app/app-context.ts admin config http metrics oci registry store tls',
     because: 'listeners serve what is composed already, to those whom the configuration allows',
   },
+  'app/daily-report.ts': {
+    may: 'report store telemetry',
+    because: 'it only hands the daily report its file and its counters',
+  },
   'app/warm.ts': {
     may: 'app/app-context.ts app/storage.ts app/upstreams.ts admin lib oci warm',
     because: 'what is fetched ahead goes through the composed upstreams and their cache',
@@ -162,7 +170,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'it compares two configurations; what changes is handed to it as functions',
   },
   'app/daemon-admin.ts': {
-    may: 'app/app-context.ts app/storage.ts app/upstreams.ts metrics version.ts admin cached warm app/hosted.ts app/hosted/hosted.ts',
+    may: 'app/app-context.ts app/storage.ts app/upstreams.ts metrics version.ts admin cached report warm app/hosted.ts app/hosted/hosted.ts',
     because: 'commands are put together from what is composed already',
   },
   'app/hosted/folder-import.ts': {
@@ -170,7 +178,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'an import is the same in a daemon and without one',
   },
   'app/store-admin.ts': {
-    may: 'app/hosted/folder-import.ts app/hosted/hosted-log.ts app/hosted/tags.ts oci telemetry config admin capacity store version.ts',
+    may: 'app/daily-report.ts app/hosted/folder-import.ts app/hosted/hosted-log.ts app/hosted/tags.ts oci telemetry config admin capacity store version.ts',
     because: 'the composition of a store without a daemon',
   },
   'app/upstream-check.ts': {
@@ -227,7 +235,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   store: {
     files:
-      'blobs/blob-store.ts blobs/held-blob.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts import/distribution-folder.ts import/file-adoption.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts line-file.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/tag-history.ts records/unused-records.ts secret-file.ts spool/spool.ts store-error.ts tls-files.ts uploads/upload-file.ts uploads/upload-files.ts',
+      'blobs/blob-store.ts blobs/held-blob.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts import/distribution-folder.ts import/file-adoption.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts line-file.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/tag-history.ts records/unused-records.ts report-file.ts secret-file.ts spool/spool.ts store-error.ts tls-files.ts uploads/upload-file.ts uploads/upload-files.ts',
     because: 'content, cache and commands stand on bytes and records; how they are written is private',
   },
   upstream: {

@@ -17,6 +17,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import { openAccess } from './access/open-access.ts';
 import type { AppContext } from './app-context.ts';
 import { createAdmin, createStats } from './daemon-admin.ts';
+import { openDailyReport } from './daily-report.ts';
 import { setUpFleet } from './fleet-setup.ts';
 import { createFolderImport } from './hosted/folder-import.ts';
 import { openHosted } from './hosted/hosted.ts';
@@ -65,6 +66,11 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   );
   const metrics = new Metrics({ logger, upstreams: config.upstreams.keys() });
   const context: AppContext = { config, logger, lifecycle, metrics, now };
+  const report = await lifecycle.start(
+    'daily report',
+    () => openDailyReport({ layout, source: metrics, observer: metrics, logger, now }),
+    part => part.close(),
+  );
   const notifications = await lifecycle.start(
     'notifications',
     () => startNotifications({ layout, print: options.print ?? (() => {}) }, context),
@@ -161,6 +167,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       replay: target => notifications.replay(target),
       hosted,
       warm,
+      report,
       importFolder:
         hosted &&
         createFolderImport({ ...hosted, layout, store: storage.store, observer: metrics, logger, now }),
