@@ -69,8 +69,8 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'commands work on the store alone too: what a daemon knows beside it is handed in',
   },
   http: {
-    may: 'oci telemetry lib admin registry auth koa @koa/router',
-    because: 'the server serves the contract and knows no implementation',
+    may: 'oci telemetry lib admin registry auth koa @koa/router zod',
+    because: 'the server serves the contract and knows no implementation; schemas check what it is asked',
   },
   ui: { may: '', because: 'the page runs in a browser' },
   cli: {
