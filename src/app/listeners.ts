@@ -12,13 +12,14 @@ import { ConnectionIdentities } from '../http/server/connections.ts';
 import { Listener, type ListenerAddress } from '../http/server/listener.ts';
 import { TlsContexts } from '../http/server/tls-contexts.ts';
 import { CertificateMetrics } from '../metrics/certificate-metrics.ts';
+import type { Digest } from '../oci/digest.ts';
 import { HUB } from '../oci/name.ts';
 import type { TlsFiles } from '../store/tls-files.ts';
 import { Certificates } from '../tls/certificates.ts';
 import { listOwnHosts } from '../tls/own-hosts.ts';
 import type { AppContext } from './app-context.ts';
-import type { ServedCertificates } from './overview.ts';
-import { BuiltPage } from './page-files.ts';
+import type { ServedCertificates } from './page/overview.ts';
+import { BuiltPage } from './page/page-files.ts';
 
 export interface Serving {
   readonly access: AppOptions['access'];
@@ -28,6 +29,8 @@ export interface Serving {
   readonly catalog: AppOptions['catalog'];
   /** Absent: no fleet. */
   readonly peers?: AppOptions['peers'];
+  /** Of a blob's file within the folder of blobs. */
+  blobPath(digest: Digest): string;
   /** The store is scanned: for `/readyz`. */
   isScanned(): boolean;
   /** Whether Redis keeps the LRU index; absent: Redis isn't configured. */
@@ -95,6 +98,7 @@ export async function listen(serving: Serving, context: AppContext): Promise<Lis
     directory,
     catalog,
     ...(peers !== undefined && { peers }),
+    accel: config.http.accel && { ...config.http.accel, pathOf: serving.blobPath },
     access,
     now,
     page: {

@@ -11,6 +11,7 @@
  *     DATA/records-v1/HOST/REPOSITORY…/_record  one record per repository
  *     DATA/hosted-v1/REPOSITORY…/_repository    the log of a hosted repository; beside it `_length`, `_copy`, and `_damaged-TIME` after a repair
  *     DATA/spool-v1/TARGET/                     see spool/spool.ts
+ *     DATA/report-v1/usage.log                  the daily report: see report-file.ts
  *     DATA/uploads-v1/ID.part .json             upload sessions and their journals
  *     DATA/tls-v1/ca.pem .key server.pem .key   see tls-files.ts
  *     DATA/auth-v1/token-keys.json              keys of tokens, 0600
@@ -88,6 +89,11 @@ export class StoreLayout {
     return join(this.path, 'spool-v1');
   }
 
+  /** Of the daily report. */
+  get reportPath(): string {
+    return join(this.path, 'report-v1', 'usage.log');
+  }
+
   get uploadsFolder(): string {
     return join(this.path, 'uploads-v1');
   }
@@ -114,8 +120,13 @@ export class StoreLayout {
   }
 
   blobPath(digest: Digest): string {
+    return join(this.blobsFolder, this.blobName(digest));
+  }
+
+  /** Within the folder of blobs. */
+  blobName(digest: Digest): string {
     const hex = hexOf(digest);
-    return join(this.blobsFolder, algorithmOf(digest), hex.slice(0, 2), hex);
+    return join(algorithmOf(digest), hex.slice(0, 2), hex);
   }
 
   partPath(digest: Digest): string {

@@ -53,6 +53,21 @@ test('evict says first what it frees and which tags go, and then does just that'
   await held(rig, 'open');
 });
 
+test('warm fetches what is missing, once, and says what could not be fetched', async () => {
+  const rig = await startApiRig();
+  await rig.mirror.settled();
+  const job = await rig.act('warm', { images: ['open', 'open:nosuch'] });
+  expect(job.results.map(({ image, fetchedBytes, error }) => [image, fetchedBytes, error?.code])).toEqual([
+    ['open', bytesOf(openImage), undefined],
+    ['open:nosuch', null, 'UNAVAILABLE'],
+  ]);
+  await held(rig, 'open');
+  const again = await rig.act('warm', { images: ['open'] });
+  expect(again.results).toMatchObject([{ summary: 'nothing was missing', fetchedBytes: 0 }]);
+  const stats = await rig.read('stats', '', 'reader');
+  expect(stats.daemon?.warm?.runs).toHaveLength(3);
+});
+
 test('delete, restore and promote of hosted images, one job for many', async () => {
   const rig = await startApiRig();
   for (const tag of ['1', '2']) await rig.push('team/app', pushedImage, tag);

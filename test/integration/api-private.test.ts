@@ -72,6 +72,7 @@ async function everything(rig: ApiRig, user: User | undefined): Promise<Readonly
     'history',
     'transfers',
     'cold',
+    'report',
     'openapi.json',
   ];
   const answers = new Map<string, string>();
@@ -132,6 +133,7 @@ test('those who may pull it see it in all of these', async () => {
     'offline?q=closed',
     'transfers',
     'cold',
+    'report',
     'events',
   ])
     expect([path, answers.get(path)]).toEqual([path, expect.stringContaining(closedName)]);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 import Koa from 'koa';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { BuiltPage } from '../../../../src/app/page-files.ts';
+import { BuiltPage } from '../../../../src/app/page/page-files.ts';
 import { answerErrors } from '../../../../src/http/errors.ts';
 import { type AppState, Exchange } from '../../../../src/http/exchange.ts';
 import { Listener } from '../../../../src/http/server/listener.ts';

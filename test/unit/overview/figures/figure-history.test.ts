@@ -18,8 +18,7 @@ test('what grew within a minute is one sample; minutes without a request have no
     [200, 12],
   ] as const)
     history.note(start + seconds * 1000, sums(requests));
-  const { step, samples } = history.of(1, start + 200_000);
-  expect(step).toBe('minute');
+  const samples = history.since(start);
   expect(
     samples.map(({ at, requests, hits, servedBytes }) => [at.slice(11, 16), requests, hits, servedBytes]),
   ).toEqual([
@@ -29,13 +28,11 @@ test('what grew within a minute is one sample; minutes without a request have no
   ]);
 });
 
-test('a day is kept by the minute, sixty days by the hour, and no more', () => {
+test('a day is kept, and no more', () => {
   const history = new FigureHistory();
-  const minutes = 70 * 24 * 60;
-  for (let at = 0; at < minutes; at += 10) history.note(start + at * minuteMs, sums(at + 10));
-  const nowMs = start + minutes * minuteMs;
-  expect(history.of(1, nowMs).samples).toHaveLength(144);
-  const hours = history.of(400, nowMs);
-  expect([hours.step, hours.samples.length]).toEqual(['hour', 60 * 24]);
-  expect(hours.samples.every(({ requests }) => requests === 60)).toBe(true);
+  for (let at = 0; at < 3 * 24 * 60; at += 1) history.note(start + at * minuteMs, sums(2 * (at + 1)));
+  const samples = history.since(0);
+  expect([samples.length, samples[0]?.at]).toEqual([24 * 60, '2026-01-03T00:00:00.000Z']);
+  expect(samples.every(({ requests }) => requests === 2)).toBe(true);
+  expect(history.since(start + 3 * 24 * 60 * minuteMs - 10 * minuteMs)).toHaveLength(10);
 });
