@@ -1,13 +1,16 @@
 /** `cistern warm` and its schedule: what is fetched ahead, within the pull limit, and from which lists. */
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { parse, stringify } from 'yaml';
 import { runCistern, runForJson } from '../support/cistern-command.ts';
 import { get } from '../support/client.ts';
+import { patternBlob } from '../support/content.ts';
 import { answer } from '../support/faults.ts';
 import { type BuiltImage, buildImage, buildIndex } from '../support/images.ts';
-import { startTestMirror } from '../support/mirror.ts';
+import { spawnTestMirror, startTestMirror } from '../support/mirror.ts';
+import { spawnProcess } from '../support/process.ts';
 import { manifestLine } from '../support/request-log.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { TestClock } from '../support/test-clock.ts';
@@ -212,4 +215,51 @@ test('the schedule: first at the start, then every so often, only within the win
   const { body } = await get(mirror.url, '/api/v1/stats');
   expect(body.toString()).toContain('"source":"warm[0]"');
   expect(body.toString()).not.toContain('failures');
+});
+
+test('SIGHUP takes another schedule over: what it names is fetched, without a restart', async () => {
+  const upstream = await startFakeUpstream();
+  for (const name of ['old', 'new'])
+    upstream.put(`library/${name}`, buildImage({ layers: [name] }), 'latest');
+  const mirror = await spawnTestMirror({ upstream, config: { warm: [{ images: ['old'], every: '1h' }] } });
+  await mirror.process.waitForMessage('images warmed');
+  const config = parse(await readFile(mirror.file, 'utf8'));
+  await writeFile(mirror.file, stringify({ ...config, warm: [{ images: ['new'], every: '1h' }] }));
+  mirror.process.signal('SIGHUP');
+  const reloaded = await mirror.process.waitForMessage('configuration reloaded');
+  expect(reloaded['changed']).toEqual(['warm']);
+  const heads = () =>
+    upstream.requests.filter(({ method }) => method === 'HEAD').map(({ repository }) => repository);
+  await expect.poll(heads).toEqual(['library/old', 'library/new']);
+});
+
+test('Ctrl-C stops a run that does not wait: no further image is begun, and what came stays', async () => {
+  const upstream = await startFakeUpstream();
+  const [first, second] = [
+    buildImage({ layers: [patternBlob('large', 3_000_000)] }),
+    buildImage({ layers: ['next'] }),
+  ];
+  upstream.put('library/first', first, 'latest');
+  upstream.put('library/second', second, 'latest');
+  const [layer] = first.layers;
+  const gate = upstream.holdAfter({ digest: layer?.descriptor.digest ?? '' }, 1_000_000);
+  const mirror = await startTestMirror({ upstream });
+  const command = spawnProcess(process.execPath, [
+    'dist/main.js',
+    'warm',
+    'first',
+    'second',
+    '--config',
+    mirror.file,
+  ]);
+  await gate.reached;
+  command.signal('SIGINT');
+  expect((await command.exited).code).toBe(1);
+  expect(command.lines).toContain('stopped: what was fetched stays');
+  gate.release();
+  await expect.poll(() => mirror.log.some(({ msg }) => msg === 'images warmed')).toBe(true);
+  expect(upstream.requests.some(({ repository }) => repository === 'library/second')).toBe(false);
+  const { code } = await runCistern(mirror.file, 'warm', 'first', 'second');
+  expect(code).toBe(0);
+  expect(upstream.contentBytes('blob', layer?.descriptor.digest)).toBe(3_000_000);
 });
