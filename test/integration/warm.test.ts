@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { runCistern, runForJson } from '../support/cistern-command.ts';
 import { get } from '../support/client.ts';
+import { patternBlob } from '../support/content.ts';
 import { answer } from '../support/faults.ts';
 import { type BuiltImage, buildImage, buildIndex } from '../support/images.ts';
 import { startTestMirror } from '../support/mirror.ts';
@@ -116,8 +117,10 @@ test('what can not be had is told image by image, and the others are warmed all 
   upstream.put('library/broken', broken, 'latest');
   const [layer] = broken.layers;
   upstream.fault({ digest: layer?.descriptor.digest ?? '' }, answer(404), { times: 'always' });
-  const mirror = await startTestMirror({ upstream, config: { hosted: { repositories: ['team/**'] } } });
-  const named = ['nosuch', 'broken', 'other', 'good', 'team/app', 'ghcr.io/owner/app'];
+  upstream.put('library/huge', buildImage({ layers: [patternBlob('huge', 3_000_000)] }), 'latest');
+  const config = { hosted: { repositories: ['team/**'] }, store: { max_size: '2MB', min_free: 0 } };
+  const mirror = await startTestMirror({ upstream, config });
+  const named = ['nosuch', 'broken', 'other', 'huge', 'good', 'team/app', 'ghcr.io/owner/app'];
   const { code, stdout, stderr } = await runCistern(
     mirror.file,
     'warm',
@@ -130,6 +133,9 @@ test('what can not be had is told image by image, and the others are warmed all 
     expect.stringContaining('error: docker.io/library/nosuch:latest: '),
     expect.stringContaining('error: docker.io/library/broken:latest: '),
     `error: docker.io/library/other:latest: docker.io/library/other@${other.digest} has no image for linux/s390x`,
+    expect.stringMatching(
+      /^error: docker\.io\/library\/huge:latest: sha256:\S+ was not kept: the store has no room for it$/,
+    ),
   ]);
   expect(stdout).toContain('docker.io/library/good:latest: fetched, ');
   expect(stdout).toContain('team/app:latest: skipped, it is hosted here\n');
