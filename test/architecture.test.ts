@@ -60,6 +60,10 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'oci lib bcrypt jose ldapts lru-cache',
     because: 'it decides over names, before anything is looked up',
   },
+  clients: {
+    may: 'oci',
+    because: 'it writes the files of clients as text, for the command line, the server and browsers',
+  },
   bundle: {
     may: 'oci tar-stream',
     because: 'it reads images from files that the user named, and sends nothing',
@@ -74,7 +78,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
   },
   ui: { may: '', because: 'the page runs in a browser' },
   cli: {
-    may: 'oci telemetry lib admin bundle config store commander undici app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/upstream-check.ts',
+    may: 'oci telemetry lib admin bundle clients config store commander undici app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/upstream-check.ts',
     because: 'commands call the daemon, not its rooms; without one, what app/store-admin.ts puts together',
   },
   'log.ts': { may: 'telemetry pino log-sink.ts', because: 'a logger knows no room' },

@@ -2,8 +2,8 @@
 import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { runIn, twoUpstreams } from '../../clients/client-rig.ts';
 import { ConfigFolder } from '../../config/config-folder.ts';
-import { runIn, twoUpstreams } from '../client-rig.ts';
 
 let folder: ConfigFolder;
 const url = 'http://mirror.lan:5000';

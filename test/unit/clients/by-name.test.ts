@@ -1,9 +1,9 @@
 /** Tools that are pointed at the mirror by its own name. */
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { clientNames } from '../../../../src/cli/client/client-setup.ts';
-import { ConfigFolder } from '../../config/config-folder.ts';
-import { runIn } from '../client-rig.ts';
+import { clientNames } from '../../../src/clients/client-setup.ts';
+import { ConfigFolder } from '../config/config-folder.ts';
+import { runIn } from './client-rig.ts';
 
 let folder: ConfigFolder;
 

@@ -2,7 +2,6 @@
  * dockerd: `registry-mirrors` of daemon.json, which it uses for Docker Hub only and asks by plain names; all other images are
  * pulled by the mirror's own name. BuildKit: buildkitd.toml, with mirrors for every registry.
  */
-import { HUB } from '../../oci/name.ts';
 import {
   type ClientFile,
   type ClientSetup,
@@ -13,7 +12,7 @@ import {
 
 /** Registers the mirror only if its default upstream is docker.io, which plain names mean. */
 export function setUpDocker(mirror: MirrorForClients): ClientSetup {
-  const mirrorsHub = mirror.defaultUpstream === HUB;
+  const mirrorsHub = mirror.upstreams.some(({ key, isHub }) => isHub && key === mirror.defaultUpstream);
   const files = settingsFiles(mirror, mirrorsHub);
   return {
     files,
@@ -63,7 +62,7 @@ function isTrustedByDefault({ host, isPlainHttp }: MirrorForClients): boolean {
 }
 
 function describeOthers({ host, isIpv6, upstreams }: MirrorForClients, mirrorsHub: boolean): string[] {
-  const others = upstreams.filter(({ key }) => !mirrorsHub || key !== HUB);
+  const others = upstreams.filter(({ isHub }) => !mirrorsHub || !isHub);
   const byName = others.map(({ key, segment }) =>
     segment === undefined
       ? `${key}: image names have no ports in their path; add an alias without a port (upstreams.${key}.aliases).`

@@ -1,7 +1,7 @@
 /** What docker and buildkit are given: exact for one small configuration, and what changes with the address. */
 import { describe, expect, it } from 'vitest';
-import { setUpBuildkit, setUpDocker } from '../../../../src/cli/client/docker-buildkit.ts';
-import { contentOf, mirrorAt } from '../client-rig.ts';
+import { setUpBuildkit, setUpDocker } from '../../../src/clients/docker-buildkit.ts';
+import { contentOf, mirrorAt } from './client-rig.ts';
 
 const plain = 'http://mirror.lan:5000';
 /** A host that images can't name in their path, once without another name and once with one. */

@@ -1,12 +1,8 @@
 /** What containerd, k3s and kind are given: exact for one small configuration, and what changes with the address. */
 import { describe, expect, it, test } from 'vitest';
 import { parse } from 'yaml';
-import {
-  setUpContainerd,
-  setUpK3s,
-  setUpKind,
-} from '../../../../src/cli/client/containerd-k3s-kind-talos.ts';
-import { contentOf, mirrorAt } from '../client-rig.ts';
+import { setUpContainerd, setUpK3s, setUpKind } from '../../../src/clients/containerd-k3s-kind-talos.ts';
+import { contentOf, mirrorAt } from './client-rig.ts';
 
 const plain = 'http://mirror.lan:5000';
 /** A host that images can't name in their path, once without another name and once with one. */

@@ -3,7 +3,6 @@
  * registry's host in the path (`mirror.lan:5000/ghcr.io/OWNER/IMAGE`); and skopeo, which has both ways. Plain http has to be
  * allowed to each of them in its own words.
  */
-import { HUB } from '../../oci/name.ts';
 import { type ClientSetup, loginNote, type MirrorForClients } from './client-setup.ts';
 import { setUpPodman } from './podman-crio.ts';
 
@@ -99,11 +98,10 @@ function byName(mirror: MirrorForClients, { commands, notes }: Omit<ClientSetup,
 
 /** A name for each upstream: of Docker Hub one that exists. */
 function mirrored(mirror: MirrorForClients): string[] {
-  return segments(mirror).map(segment =>
-    segment === HUB
-      ? `${mirror.host}/${segment}/library/busybox:latest`
-      : `${mirror.host}/${segment}/OWNER/IMAGE:TAG`,
-  );
+  return mirror.upstreams.flatMap(({ segment, isHub }) => {
+    if (segment === undefined) return [];
+    return [`${mirror.host}/${segment}/${isHub ? 'library/busybox:latest' : 'OWNER/IMAGE:TAG'}`];
+  });
 }
 
 function segments({ upstreams }: MirrorForClients): string[] {

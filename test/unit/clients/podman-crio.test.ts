@@ -1,8 +1,8 @@
 /** What podman and crio are given: exact for one small configuration, and what changes with the address. */
 import { describe, expect, it } from 'vitest';
-import { ClientRefusal } from '../../../../src/cli/client/client-setup.ts';
-import { setUpCrio, setUpPodman } from '../../../../src/cli/client/podman-crio.ts';
-import { contentOf, mirrorAt } from '../client-rig.ts';
+import { ClientRefusal } from '../../../src/clients/client-setup.ts';
+import { setUpCrio, setUpPodman } from '../../../src/clients/podman-crio.ts';
+import { contentOf, mirrorAt } from './client-rig.ts';
 
 const plain = 'http://mirror.lan:5000';
 /** A host that images can't name in their path, once without another name and once with one. */

@@ -1,9 +1,9 @@
 /**
- * What `cistern client` works with: the mirror as its clients have to know it, and the files that make one kind of client
- * pull through it. The files named after clients turn the first into the second.
+ * What `cistern client` and the page work with: the mirror as its clients have to know it, and the files that make one kind of
+ * client pull through it. The files named after clients turn the first into the second; they run in browsers too.
  */
 
-/** All that `cistern client` knows. */
+/** All that are known. */
 export const clientNames = [
   'docker',
   'containerd',
@@ -56,6 +56,8 @@ export interface UpstreamForClients {
   readonly segment: string | undefined;
   /** Where clients go without the mirror: `https://ghcr.io`. */
   readonly directUrl: string;
+  /** It is Docker Hub, which dockerd asks its mirrors for. */
+  readonly isHub: boolean;
 }
 
 export interface ClientFile {

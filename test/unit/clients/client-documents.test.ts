@@ -2,9 +2,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { setUpContainerd } from '../../../src/cli/client/containerd-k3s-kind-talos.ts';
-import { setUpDocker } from '../../../src/cli/client/docker-buildkit.ts';
-import { setUpPodman } from '../../../src/cli/client/podman-crio.ts';
+import { setUpContainerd } from '../../../src/clients/containerd-k3s-kind-talos.ts';
+import { setUpDocker } from '../../../src/clients/docker-buildkit.ts';
+import { setUpPodman } from '../../../src/clients/podman-crio.ts';
 import { mirrorAt } from './client-rig.ts';
 
 const root = join(import.meta.dirname, '../../..');

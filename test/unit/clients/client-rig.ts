@@ -1,8 +1,8 @@
 /** A mirror as clients know it, from the text of a configuration: read and described as the command does it. */
 import { expect } from 'vitest';
 import { type ClientOptions, runClient } from '../../../src/cli/client/client.ts';
-import type { ClientFile, ClientSetup, MirrorForClients } from '../../../src/cli/client/client-setup.ts';
-import { describeForClients } from '../../../src/cli/client/mirror-url.ts';
+import type { ClientFile, ClientSetup, MirrorForClients } from '../../../src/clients/client-setup.ts';
+import { describeForClients } from '../../../src/clients/mirror-description.ts';
 import { ConfigFolder } from '../config/config-folder.ts';
 
 export const twoUpstreams = 'upstreams: { docker.io: , ghcr.io: }';
