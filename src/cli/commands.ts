@@ -10,6 +10,7 @@ import type { ImageCommand } from './image-commands.ts';
 import type { LsOrder } from './ls.ts';
 import { definePush } from './push/define-push.ts';
 import { defineTagCommands } from './tags/define-tags.ts';
+import { defineUser } from './user/define-user.ts';
 
 interface AdminFlags extends ConfigFlags {
   readonly json?: true;
@@ -55,6 +56,7 @@ export function defineCommands(line: CommandLine): void {
   defineNotifications(line);
   defineGc(line);
   defineReadOnly(line);
+  defineUser(line);
   defineClient(line);
   defineCerts(line);
   defineCompletion(line);

@@ -13,6 +13,7 @@
  *     DATA/spool-v1/TARGET/                     see spool/spool.ts
  *     DATA/uploads-v1/ID.part .json             upload sessions and their journals
  *     DATA/tls-v1/ca.pem .key server.pem .key   see tls-files.ts
+ *     DATA/auth-v1/token-keys.json              keys of tokens, 0600
  *
  * Paths are made of checked digests and checked names only, so none can leave DATA.
  */
@@ -97,6 +98,10 @@ export class StoreLayout {
 
   get tlsFolder(): string {
     return tlsFolderOf(this.path);
+  }
+
+  get tokenKeysPath(): string {
+    return join(this.path, 'auth-v1', 'token-keys.json');
   }
 
   get quarantineFolder(): string {
