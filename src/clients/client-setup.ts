@@ -20,6 +20,8 @@ export const clientNames = [
   'oras',
   'cosign',
   'apptainer',
+  'gitlab-runner',
+  'github-runner',
 ] as const;
 export type ClientName = (typeof clientNames)[number];
 

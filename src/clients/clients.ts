@@ -1,5 +1,6 @@
 /** Which function sets up which client. */
 import { setUpApptainer, setUpCosign, setUpCrane, setUpHelm, setUpOras, setUpSkopeo } from './by-name.ts';
+import { setUpGithubRunner, setUpGitlabRunner } from './ci-runners.ts';
 import { type ClientName, ClientRefusal, type ClientSetup, type MirrorForClients } from './client-setup.ts';
 import {
   setUpContainerd,
@@ -30,6 +31,8 @@ const clients: Readonly<Record<ClientName, { readonly setUp: SetUp; readonly tak
   oras: { setUp: setUpOras, takesAll: false },
   cosign: { setUp: setUpCosign, takesAll: false },
   apptainer: { setUp: setUpApptainer, takesAll: false },
+  'gitlab-runner': { setUp: setUpGitlabRunner, takesAll: false },
+  'github-runner': { setUp: setUpGithubRunner, takesAll: false },
 };
 
 /**

@@ -2,8 +2,10 @@
  * The mirror as its clients have to know it: from its URL and its upstreams. The command line and the server describe it in the
  * same way, so that a page and a terminal show the same files.
  */
-import { HUB, isRepository } from '../oci/name.ts';
 import type { MirrorForClients, UpstreamForClients } from './client-setup.ts';
+
+/** As `HUB` of oci/name.ts, which browsers can't load: it computes digests. */
+const hub = 'docker.io';
 
 /** What of the configuration clients have to know. */
 export interface DescribedUpstreams {
@@ -15,6 +17,7 @@ export interface DescribedUpstreams {
 interface DescribedUpstream {
   readonly key: string;
   readonly aliases: readonly string[];
+  /** Where the mirror goes, or where clients go without it. */
   readonly url: URL;
 }
 
@@ -46,13 +49,13 @@ function hostInNames(url: URL): string {
 function describeUpstream({ key, aliases, url }: DescribedUpstream): UpstreamForClients {
   return {
     key,
-    segment: [key, ...aliases].find(isRepository),
+    segment: [key, ...aliases].find(name => !name.includes(':')),
     directUrl: directUrl(key, url),
-    isHub: key === HUB,
+    isHub: key === hub,
   };
 }
 
 function directUrl(key: string, url: URL): string {
-  if (key === HUB) return `https://registry-1.${HUB}`;
+  if (key === hub) return `https://registry-1.${hub}`;
   return url.host === key ? url.origin : `https://${key}`;
 }

@@ -90,7 +90,7 @@ systemctl restart crio
   it.each([
     [
       { client: 'rkt', url },
-      'expected one of docker, containerd, podman, k3s, kind, crio, buildkit, nerdctl, talos, skopeo, crane, helm, oras, cosign, apptainer, got rkt\n',
+      'expected one of docker, containerd, podman, k3s, kind, crio, buildkit, nerdctl, talos, skopeo, crane, helm, oras, cosign, apptainer, gitlab-runner, github-runner, got rkt\n',
     ],
     [{ client: 'constructor', url }, /^expected one of .*, got constructor\n$/],
     [{ client: 'podman', url, forAll: true }, '--default: podman has no entry for all registries\n'],
