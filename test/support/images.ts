@@ -65,6 +65,8 @@ export interface ImageOptions {
   readonly annotations?: Readonly<Record<string, string>>;
   /** Further fields of the manifest, kept as given. */
   readonly extra?: Readonly<Record<string, unknown>>;
+  /** Further fields of the config. */
+  readonly config?: Readonly<Record<string, unknown>>;
 }
 
 export function buildImage(options: ImageOptions = {}): BuiltImage {
@@ -77,6 +79,7 @@ export function buildImage(options: ImageOptions = {}): BuiltImage {
     ...platform,
     config: {},
     rootfs: { type: 'layers', diff_ids: layers.map(layer => layer.descriptor.digest) },
+    ...options.config,
   });
   const config = buildBlob(bytesBlob(configText), mediaTypes.config);
   return finish(

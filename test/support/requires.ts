@@ -39,6 +39,7 @@ const requirements = {
   'docker compose': () => succeeds('docker', ['compose', 'version']),
   tmpfs: () =>
     process.getuid?.() === 0 && succeeds('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'none', '/mnt']),
+  chromium: () => onPath('chromium'),
   /** Optional everywhere: Debian has no package of it. */
   oras: () => onPath('oras'),
   /** Optional everywhere. */

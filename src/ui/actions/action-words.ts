@@ -24,7 +24,7 @@ export const actionWords: Readonly<Record<ActionName, ActionWords>> = {
     running: 'Warming',
     explanation:
       'Fetches what is missing from the upstream, within its pull limit, so that a pull needs no line.',
-    hasPreview: true,
+    hasPreview: false,
     isGrave: false,
   },
   pin: {
@@ -65,7 +65,7 @@ export const actionWords: Readonly<Record<ActionName, ActionWords>> = {
     verb: 'Restore',
     running: 'Restoring',
     explanation: 'Moves the tag back to what it pointed to before. The move is kept in its history.',
-    hasPreview: true,
+    hasPreview: false,
     isGrave: false,
   },
   promote: {

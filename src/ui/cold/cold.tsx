@@ -1,10 +1,13 @@
 /** What is cold: the order in which blobs go, what the next eviction takes, and what went too early. */
 import { useEffect } from 'preact/hooks';
+import type { ReportAnswer } from '../../http/api/schema/report.ts';
 import type { ColdAnswer, ColdBlob } from '../../http/api/schema/stats.ts';
 import { formatBytes, formatSpan } from '../../lib/format.ts';
 import { Empty, Loaded } from '../parts/loading.tsx';
+import { NamedImages } from '../parts/named-images.tsx';
 import { Mark, Notice } from '../parts/notice.tsx';
 import { PageHead, Section } from '../parts/section.tsx';
+import { UsersOnly } from '../parts/users-only.tsx';
 import { now } from '../state/changes.ts';
 import { useResource } from '../state/resource.ts';
 import { formatCount, formatCounted, formatLast, formatMoment } from '../text/figures.ts';
@@ -14,9 +17,19 @@ import { ColdPicture } from './cold-picture.tsx';
 
 const pictured = 500;
 const listed = 25;
+const reportDays = 30;
 
 export function Cold() {
+  return (
+    <UsersOnly title="What is cold" what="which content goes next when room is needed">
+      {() => <Figures />}
+    </UsersOnly>
+  );
+}
+
+function Figures() {
   const cold = useResource<ColdAnswer>('cold', { n: pictured });
+  const report = useResource<ReportAnswer>('report', { days: reportDays });
   const { value } = now;
   useEffect(() => {
     void cold.reload();
@@ -30,6 +43,15 @@ export function Cold() {
       <Loaded of={cold} lines={12}>
         {answer => <Answer answer={answer} />}
       </Loaded>
+      {report.state.value.value !== undefined && (
+        <Section title="Never pulled again" note={`In the last ${reportDays} days.`}>
+          <NamedImages
+            images={report.state.value.value.neverPulledAgain}
+            none="Nothing: all that was fetched was asked for again."
+            when="fetched"
+          />
+        </Section>
+      )}
     </>
   );
 }

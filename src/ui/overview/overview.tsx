@@ -6,6 +6,7 @@ import { ActionButton } from '../actions/action-buttons.tsx';
 import { Loaded } from '../parts/loading.tsx';
 import { State } from '../parts/notice.tsx';
 import { PageHead, Section } from '../parts/section.tsx';
+import { UsersOnly } from '../parts/users-only.tsx';
 import { now } from '../state/changes.ts';
 import { liveState, sample, useLive } from '../state/live.ts';
 import { useResource } from '../state/resource.ts';
@@ -14,11 +15,20 @@ import { formatCount } from '../text/figures.ts';
 import { Disk } from './disk.tsx';
 import { History } from './history.tsx';
 import { Jobs } from './jobs.tsx';
+import { Report } from './report.tsx';
 import { Transfers } from './transfers.tsx';
 import { Upstreams } from './upstreams.tsx';
 import { Warnings } from './warnings.tsx';
 
 export function Overview() {
+  return (
+    <UsersOnly title="Overview" what="what it saves, what runs now, and how its upstreams and its disk are">
+      {() => <Figures />}
+    </UsersOnly>
+  );
+}
+
+function Figures() {
   useLive();
   const stats = useResource<StatsAnswer>('stats');
   const { value } = now;
@@ -43,6 +53,7 @@ export function Overview() {
           {({ daemon }) => <Upstreams upstreams={daemon?.upstreams ?? []} />}
         </Loaded>
       </Section>
+      <Report />
       <Section title="Disk" note="What is held, and how much may be.">
         <Loaded of={stats} lines={3}>
           {answer => <Disk stats={answer} live={sample.value?.store} />}

@@ -4,11 +4,14 @@ import type { ActionName, SessionAnswer } from '../../http/api/schema/session.ts
 import { announce } from './announcer.ts';
 import { ApiError, read, send } from './api.ts';
 
-/** Undefined: not known yet, or the mirror does not answer. */
+/** Undefined: not known yet, or the mirror did not answer. */
 export const session = signal<SessionAnswer | undefined>(undefined);
 
 /** Changes when another user looks at the page: what was read for the one before is read anew. */
 export const sessionChanges = signal(0);
+
+/** It was asked for, with an answer or without. */
+export const isSessionKnown = signal(false);
 
 const path = 'session';
 
@@ -20,6 +23,13 @@ export async function startSession(): Promise<void> {
     if (!(error instanceof ApiError)) throw error;
     session.value = undefined;
   }
+  isSessionKnown.value = true;
+}
+
+/** Figures are for users alone where there are any: a visitor's page doesn't ask for them. */
+export function needsLogin(): boolean {
+  const { value } = session;
+  return value !== undefined && value.user === null && value.canLogIn;
 }
 
 /** Errors: `ApiError` (a wrong name or password). */
