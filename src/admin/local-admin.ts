@@ -33,6 +33,7 @@ import { formatImage, type ImageHosts, type ImageName, parseImage, parseImageOrB
 import { parseImagePattern } from './image-pattern.ts';
 import { listImages } from './inventory.ts';
 import type { TagAdmin } from './tag-admin.ts';
+import type { WarmEvent, WarmRequest } from './warm-admin.ts';
 
 export interface HostedCommands {
   gc(wanted: GcWanted, signal: AbortSignal): Promise<GcReport>;
@@ -61,6 +62,8 @@ export interface LocalAdminOptions {
   readonly tags: TagAdmin;
   /** As `Admin.gc` and `Admin.readOnly`; absent: there is no daemon, or it hosts no repositories. */
   readonly hosted?: HostedCommands | undefined;
+  /** As `Admin.warm`; absent: there is no daemon. */
+  readonly warm?: Admin['warm'];
   /** As `Admin.repair`. */
   repair(repository: string | undefined, signal: AbortSignal): Promise<RepairReport>;
   stats(wanted?: StatsWanted): Promise<StatsReport>;
@@ -160,6 +163,12 @@ export class LocalAdmin implements Admin {
 
   async gc(wanted: GcWanted, signal: AbortSignal): Promise<GcReport> {
     return this.#requireHosted().gc(wanted, signal);
+  }
+
+  warm(request: WarmRequest, signal: AbortSignal): AsyncIterable<WarmEvent> {
+    const { warm } = this.#options;
+    if (warm !== undefined) return warm(request, signal);
+    throw new RegistryError('UNSUPPORTED', { message: 'warm needs a running daemon, and none runs' });
   }
 
   async readOnly(state: boolean | string | undefined): Promise<ReadOnlyReport> {

@@ -14,6 +14,7 @@ import type { DownloadProgress } from '../cached/download/downloads.ts';
 import type { ClientUsage } from '../metrics/client-usage.ts';
 import type { ByOutcome, MetricTotals } from '../metrics/metric-totals.ts';
 import { readVersion } from '../version.ts';
+import type { Warm } from '../warm/warm.ts';
 import type { AppContext } from './app-context.ts';
 import type { OpenedHosted } from './hosted/hosted.ts';
 import type { Storage } from './storage.ts';
@@ -31,10 +32,11 @@ export interface DaemonParts {
   /** Undefined: `notifications` has no such target. */
   replay(target: string): Promise<number> | undefined;
   readonly hosted: Pick<OpenedHosted, 'collector' | 'readOnly'> | undefined;
+  readonly warm: Warm;
 }
 
 export function createAdmin(
-  { storage, upstreams, scanned, stats, tags, importFolder, replay, hosted: registry }: DaemonParts,
+  { storage, upstreams, scanned, stats, tags, importFolder, replay, hosted: registry, warm }: DaemonParts,
   { config, logger }: Pick<AppContext, 'config' | 'logger'>,
 ): LocalAdmin {
   const { downloads, hosted, lastUses, owners, pins, records, store } = storage;
@@ -57,6 +59,7 @@ export function createAdmin(
     isActive: digest => downloads.isActive(digest),
     isHosted: digest => hosted.mayLink(digest) || hosted.holds.isHeld(digest),
     repair: (name, signal) => hosted.repair(name, { store, records }, signal),
+    warm: (request, signal) => warm.follow(request, signal),
     blobRemoved: () => {}, // `removeFree` has told everything that must forget it
     manifestRemoved: () => {},
     hosted: registry && {
@@ -75,6 +78,7 @@ export function createStats(
   storage: Storage,
   upstreams: readonly OpenedUpstream[],
   clients: Pick<ClientUsage, 'report'>,
+  warm: Pick<Warm, 'stats' | 'isUsed'>,
   { metrics, now }: Pick<AppContext, 'metrics' | 'now'>,
 ): (wanted?: StatsWanted) => Promise<StatsReport> {
   const { layout, capacity, downloads, pins, lruState } = storage;
@@ -108,6 +112,7 @@ export function createStats(
         servedBytes: sum(totals.servedBytes),
         upstreamBytes: totals.upstreamBytes,
         hitRatio: { requests: ratioOf(totals.requests), bytes: ratioOf(totals.servedBytes) },
+        ...(warm.isUsed && { warm: warm.stats() }),
         evictions: { blobs: totals.evictedBlobs, bytes: totals.evictedBytes },
         ...(wanted.clients && { clients: clients.report() }),
         ...(wanted.next && { next: await nextToGo(storage) }),

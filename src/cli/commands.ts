@@ -11,6 +11,7 @@ import type { LsOrder } from './ls.ts';
 import { definePush } from './push/define-push.ts';
 import { defineTagCommands } from './tags/define-tags.ts';
 import { defineUser } from './user/define-user.ts';
+import { defineWarm } from './warm/define-warm.ts';
 
 interface AdminFlags extends ConfigFlags {
   readonly json?: true;
@@ -49,6 +50,7 @@ export function defineCommands(line: CommandLine): void {
   );
   defineImageCommand(line, 'pin', 'protect a held image from eviction');
   defineImageCommand(line, 'unpin', 'remove the pin of an image');
+  defineWarm(line);
   definePush(line);
   defineImport(line);
   defineTagCommands(line);

@@ -22,6 +22,7 @@ import { assembleLdap, warnAboutLdap } from './sections/ldap.ts';
 import { assembleNotifications, checkNotifications } from './sections/notifications.ts';
 import { assembleRedis, checkRedis } from './sections/redis.ts';
 import { assembleTls, checkTls, checkTlsFiles } from './sections/tls.ts';
+import { assembleWarm } from './sections/warm.ts';
 import { warnAboutCredentials } from './upstream-credentials.ts';
 import { assembleUpstream, checkUpstreams, chooseDefaultUpstream } from './upstreams.ts';
 
@@ -140,6 +141,7 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
       trustedProxies: http.trusted_proxies,
       drainMs: http.drain,
       maxConnections: http.max_connections,
+      ...(http.accel && { accel: http.accel }),
     },
     store: {
       path: resolve(baseOf(['store', 'path']), store.path),
@@ -174,6 +176,7 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
       tokenTtlMs: access.token_ttl,
       ...(access.rules !== undefined && { rules: access.rules }),
     },
+    warm: assembleWarm(parsed.warm),
     notifications: assembleNotifications(parsed.notifications, files),
     ...(fleet !== undefined && { fleet }),
     metrics: { path: metrics.path, ...(metrics.listen === undefined ? {} : { listen: metrics.listen }) },

@@ -6,6 +6,8 @@ import { z } from 'zod';
 import { HUB } from '../oci/name.ts';
 import {
   parseAddressBlock,
+  parseFolderPath,
+  parseHeaderName,
   parseHost,
   parseListenAddress,
   parseMetricsPath,
@@ -35,6 +37,7 @@ import { hostedSchema } from './sections/hosted.ts';
 import { notificationSchema } from './sections/notifications.ts';
 import { redisSchema } from './sections/redis.ts';
 import { tlsSchema } from './sections/tls.ts';
+import { warmSchema } from './sections/warm.ts';
 
 const day = 86_400_000;
 
@@ -73,6 +76,12 @@ const httpSchema = z.strictObject({
   tls: tlsSchema,
   drain: duration({ longest: day }).prefault('30s'),
   max_connections: z.int().min(0).max(1_000_000).prefault(0),
+  accel: z
+    .strictObject({
+      header: parsed(parseHeaderName).prefault('X-Accel-Redirect'),
+      prefix: parsed(parseFolderPath).prefault('/_blobs/'),
+    })
+    .optional(),
 });
 
 const storeSchema = z.strictObject({
@@ -185,6 +194,7 @@ export const configSchema = z.strictObject({
   tags: tagsSchema.prefault({}),
   hosted: hostedSchema.prefault({}),
   access: accessSchema.prefault({}),
+  warm: z.array(warmSchema).prefault([]),
   notifications: z.array(notificationSchema).prefault([]),
   fleet: fleetSchema.optional(),
   metrics: metricsSchema.prefault({}),

@@ -71,6 +71,8 @@ export class Exchange {
   connection: ConnectionIdentity | undefined;
   /** The login name; undefined: anonymous, or not asked for. */
   user: string | undefined;
+  /** The name of a login that isn't in the `Authorization` header. */
+  attempted: string | undefined;
   /** The client's `X-Request-Id` if it is one, else made here: in the answer, the log, and the upstream's requests. */
   readonly requestId: string;
   /** Undefined: a request to no registry API, or one that can't be read. */
@@ -86,6 +88,7 @@ export class Exchange {
   #hasLeft = false;
   #streamedBytes: number | undefined;
   #firstByteMs: number | undefined;
+  #isByProxy = false;
 
   constructor(response: ServerResponse) {
     this.#response = response;
@@ -124,6 +127,16 @@ export class Exchange {
   sent(bytes: number): void {
     this.#firstByteMs ??= performance.now();
     this.#streamedBytes = (this.#streamedBytes ?? 0) + bytes;
+  }
+
+  /** The proxy in front sends so many bytes of a body that the answer itself hasn't. */
+  sentByProxy(bytes: number): void {
+    this.#isByProxy = true;
+    this.sent(bytes);
+  }
+
+  get isByProxy(): boolean {
+    return this.#isByProxy;
   }
 
   /** To be called once, when the response has closed. */
@@ -273,6 +286,7 @@ function writeLine(
     upstream: end.upstream,
     ...(exchange.failure !== undefined && { code: exchange.failure.code, reason: exchange.failure.message }),
     ...(!response.writableFinished && { ended: 'early' }),
+    ...(exchange.isByProxy && { sentBy: 'proxy' }),
     client: exchange.client,
     ...(exchange.user !== undefined && { user: exchange.user }),
     requestId: exchange.requestId,

@@ -5,9 +5,10 @@
  *     requires('root', 'dockerd')('dockerd pulls through the mirror', () => { test(…) });
  */
 import { execFileSync } from 'node:child_process';
-import { accessSync, constants, readFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { describe } from 'vitest';
+import { onPath } from './real/command.ts';
+import { type GoProgram, moduleOf } from './real/go-program.ts';
 
 const requirements = {
   root: () => process.getuid?.() === 0,
@@ -20,10 +21,12 @@ const requirements = {
   podman: () => onPath('podman'),
   runc: () => onPath('runc'),
   skopeo: () => onPath('skopeo'),
+  buildah: () => onPath('buildah'),
   nginx: () => onPath('nginx'),
   openssl: () => onPath('openssl'),
   curl: () => onPath('curl'),
   apache2: () => onPath('apache2'),
+  htpasswd: () => onPath('htpasswd'),
   slapd: () => onPath('slapd') && onPath('slapadd'),
   /** Can make system calls of another process fail. */
   strace: () => hasCapability(19) && succeeds('strace', ['-o', '/dev/null', 'true']),
@@ -40,20 +43,14 @@ const requirements = {
   tmpfs: () =>
     process.getuid?.() === 0 && succeeds('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'none', '/mnt']),
   chromium: () => onPath('chromium'),
-  /** Optional everywhere: Debian has no package of it. */
-  oras: () => onPath('oras'),
+  /** Optional everywhere: Debian has no packages of them. */
+  oras: () => onPath('oras') || canBuild('oras'),
+  regctl: () => onPath('regctl') || canBuild('regctl'),
   /** Optional everywhere. */
   go: () => onPath('go'),
   /** Go, and modules for it: from its proxy, or from the cache. Optional everywhere. */
-  'go-modules': () => onPath('go') && succeeds('go', ['list', '-m', 'helm.sh/helm/v3@v3.21.4']),
-  /** Go, and the OCI conformance program: from the module proxy, or from the cache. Optional everywhere. */
-  conformance: () =>
-    onPath('go') &&
-    succeeds('go', [
-      'list',
-      '-m',
-      'github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111',
-    ]),
+  'go-modules': () => canBuild('helm'),
+  conformance: () => canBuild('conformance'),
 } as const satisfies Record<string, () => boolean>;
 
 export type Requirement = keyof typeof requirements;
@@ -82,18 +79,6 @@ export function parseNeeds(fullName: string): Requirement[] {
     .filter((name): name is Requirement => Object.hasOwn(requirements, name));
 }
 
-function onPath(command: string): boolean {
-  const { PATH = '' } = process.env;
-  return PATH.split(delimiter).some(folder => {
-    try {
-      accessSync(join(folder, command), constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-}
-
 /** By its number in linux/capability.h; 19 is CAP_SYS_PTRACE. */
 function hasCapability(number: number): boolean {
   try {
@@ -102,6 +87,10 @@ function hasCapability(number: number): boolean {
   } catch {
     return false;
   }
+}
+
+function canBuild(name: GoProgram): boolean {
+  return onPath('go') && succeeds('go', ['list', '-m', moduleOf(name)]);
 }
 
 function succeeds(command: string, args: readonly string[]): boolean {

@@ -47,7 +47,10 @@ export async function openAccess(layout: StoreLayout, context: AppContext): Prom
     const hasUsers = canLogIn || context.config.http.tls?.clients !== undefined;
     return { users: canLogIn ? users : undefined, rules: new Rules(rules, { hasUsers }) };
   };
-  const access = new Access(await read(context.config.access));
+  const open = async (): Promise<Access> => new Access(await read(context.config.access));
+  const access = await context.lifecycle.start('logins', open, () => {
+    for (const provider of opened) provider.close?.();
+  });
   return { access, set: async config => access.replace(await read(config)) };
 }
 

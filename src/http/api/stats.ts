@@ -4,6 +4,7 @@
  */
 import type { Middleware } from 'koa';
 import type { StatsReport } from '../../admin/admin.ts';
+import type { WarmStats } from '../../admin/warm-admin.ts';
 import type { Access } from '../../auth/access.ts';
 import { RegistryError } from '../../oci/error.ts';
 import type { AppContext, AppState } from '../exchange.ts';
@@ -48,5 +49,10 @@ function withoutNames({ store, daemon, ...rest }: StatsReport): StatsReport {
   const downloads = (daemon?.downloads ?? []).map(
     ({ repository: _repository, digest: _digest, ...progress }) => progress,
   );
-  return { ...rest, store: figures, daemon: daemon && { ...daemon, downloads } };
+  const warm = daemon?.warm && withoutFailures(daemon.warm);
+  return { ...rest, store: figures, daemon: daemon && { ...daemon, downloads, ...(warm && { warm }) } };
+}
+
+function withoutFailures({ runs, ...schedule }: WarmStats): WarmStats {
+  return { ...schedule, runs: runs.map(({ failures: _failures, ...run }) => run) };
 }

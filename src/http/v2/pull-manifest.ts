@@ -160,7 +160,7 @@ export class HotManifests {
   }
 
   #find(request: IncomingMessage, address: string | undefined): Found | undefined {
-    const { url = '', headers } = request;
+    const { method, url = '', headers } = request;
     const { access, log } = this.#options;
     const connection = log.connectionOf(request);
     const authenticated = access.authenticateAtOnce(headers.authorization, address, connection);
@@ -172,7 +172,7 @@ export class HotManifests {
     const { registry, repository, reference, canonicalName, scope } = target;
     if (!caller.mayPull(canonicalName, 'public')) return undefined;
     if (scopes !== undefined && !doesInclude(scopes, scope)) return undefined;
-    const answer = registry.manifestAtOnce?.(repository, reference);
+    const answer = registry.manifestAtOnce?.(repository, reference, method === 'HEAD' ? 'HEAD' : 'GET');
     if (answer === undefined || answer.stale !== undefined || !isFitForHeader(answer.descriptor.mediaType)) {
       return undefined;
     }
