@@ -226,7 +226,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   http: {
     files:
-      'api/admin.ts api/schema/actions.ts api/schema/images.ts api/schema/session.ts api/schema/setup.ts api/schema/stats.ts api/schema/transfers.ts app.ts server/connections.ts server/listener.ts server/tls-contexts.ts',
+      'api/admin.ts api/schema/actions.ts api/schema/images.ts api/schema/report.ts api/schema/session.ts api/schema/setup.ts api/schema/stats.ts api/schema/transfers.ts app.ts server/connections.ts server/listener.ts server/tls-contexts.ts',
     because:
       'the composition starts listeners over apps; handlers are not called from outside, and the page knows the shapes of the API',
   },
