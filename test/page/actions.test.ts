@@ -81,7 +81,7 @@ requires('chromium')('actions', () => {
 
   test('delete says which tags go; restore brings the one before back', async () => {
     const { rig, page } = await start('/ui/image?name=team/app:1.0');
-    await page.getByText('Signature').waitFor();
+    await page.getByText('Signature', { exact: true }).waitFor();
     await page
       .getByRole('button', { name: /^Restore / })
       .first()

@@ -65,7 +65,7 @@ requires('chromium')('the overview', () => {
     await logIn(page, 'alice');
     await page.getByText('Live', { exact: true }).waitFor();
     expect(streams).toEqual(['opened']);
-    await page.getByRole('link', { name: 'Images' }).click();
+    await page.getByRole('link', { name: 'Images', exact: true }).click();
     await page.getByText('Nothing is held yet.').waitFor();
     await expect.poll(() => streams).toEqual(['opened', 'closed']);
     await page.getByRole('link', { name: 'Overview' }).click();

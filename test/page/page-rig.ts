@@ -48,11 +48,22 @@ const arm = buildImage({
   layers: [patternBlob('alpine arm', 2_900_000)],
   platform: { os: 'linux', architecture: 'arm64' },
 });
+/** As BuildKit lists it. */
+const listedAttestation = {
+  ...attestation,
+  descriptor: {
+    ...attestation.descriptor,
+    annotations: {
+      'vnd.docker.reference.type': 'attestation-manifest',
+      'vnd.docker.reference.digest': alpine.digest,
+    },
+  },
+};
 export const alpineIndex = buildIndex({
   children: [
     { image: alpine, platform: { os: 'linux', architecture: 'amd64' } },
     { image: arm, platform: { os: 'linux', architecture: 'arm64' } },
-    { image: attestation, platform: { os: 'unknown', architecture: 'unknown' } },
+    { image: listedAttestation, platform: { os: 'unknown', architecture: 'unknown' } },
   ],
 });
 export const grafana = buildImage({ layers: [patternBlob('grafana', 900_000)] });

@@ -23,7 +23,7 @@ requires('chromium')('the page', () => {
     await page.getByText('docker.io/library/alpine').waitFor();
     expect(await page.getByText('team/app').count()).toBe(0);
     await page.goto('/ui/image?name=docker.io/library/alpine:3.20');
-    await page.getByText('ADD alpine-minirootfs').waitFor();
+    await page.getByText('ADD alpine-minirootfs').first().waitFor();
     expect(await page.getByRole('button', { name: /^(?:Evict|Pin|Warm|Promote)/ }).count()).toBe(0);
     await page.goto('/ui/');
     await page.getByText('Users of this mirror see here').waitFor();
@@ -63,7 +63,7 @@ requires('chromium')('the page', () => {
     await logIn(page, 'bob');
     await page.getByText('Log out').waitFor();
     await page.goto('/ui/image?name=team/app:1.0');
-    await page.getByText('Signature').waitFor();
+    await page.getByText('Signature', { exact: true }).waitFor();
     expect(await page.getByRole('button', { name: /^(?:Delete|Pin|Restore|Promote)/ }).count()).toBe(0);
     await page.goto('/ui/');
     await page.getByText('Answered from here').waitFor();

@@ -33,7 +33,6 @@ requires('chromium')('the set-up', () => {
     const { page, problems } = await browser.open(mirror.url);
     for (const client of clientNames) {
       await page.goto(`/ui/setup?client=${client}`);
-      await page.getByText('This mirror').waitFor();
       await page.locator('.client-steps').waitFor();
       const shown = await page.locator('main').innerText();
       const { files, then, notes } = await print(mirror.file, mirror.url, client);

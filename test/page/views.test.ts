@@ -110,7 +110,7 @@ requires('chromium')('the page', () => {
       const { page, problems } = await browser.open(rig.mirror.url);
       await page.goto('/');
       await page.waitForURL('**/ui/');
-      await page.getByRole('link', { name: 'Images' }).click();
+      await page.getByRole('link', { name: 'Images', exact: true }).click();
       await page.getByLabel('Search repositories').pressSequentially('GRAF', { delay: 20 });
       await page.waitForURL('**/ui/images?q=GRAF');
       await expectTexts(page, ['1 image in 1 repository']);

@@ -50,7 +50,8 @@ export function StackedBar({ parts, whole, label }: StackedBarProps) {
       <rect class="meter-rest" width="1000" height="14" />
       {parts.map(({ name, amount, shade }) => {
         const x = at;
-        const width = whole > 0 ? Math.min(1000 - x, (1000 * amount) / whole) : 0;
+        // What is there is seen, however little of the whole it is.
+        const width = whole > 0 && amount > 0 ? Math.min(1000 - x, Math.max(4, (1000 * amount) / whole)) : 0;
         at += width;
         return <rect key={name} class={`shade-${shade}`} x={x} width={Math.max(0, width - 1)} height="14" />;
       })}

@@ -116,11 +116,18 @@ function optionsOf(
         stroke: colour(one.colour),
         width: 1.6,
         spanGaps: false,
-        points: { size: 4 },
+        points: { show: true, size: 5, fill: colour(one.colour), filter: () => isolated(one.values) },
         ...(one.isFilled && { fill: `${colour(one.colour)}22` }),
       })),
     ],
   };
+}
+
+/** Values without a neighbour: no line goes through them, so they are drawn as points. */
+function isolated(values: readonly (number | null)[]): number[] {
+  return Array.from(values.keys()).filter(
+    at => values[at] != null && values[at - 1] == null && values[at + 1] == null,
+  );
 }
 
 const hourSeconds = 3600;
