@@ -76,6 +76,11 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'oci telemetry registry store',
     because: 'commands work on the store alone too: what a daemon knows beside it is handed in',
   },
+  overview: {
+    may: 'oci telemetry lib registry store hosted capacity admin http',
+    because:
+      'it answers the questions of the page in the shapes of its API, over records and logs alike; who may know what comes with each question',
+  },
   http: {
     may: 'oci telemetry lib admin registry auth koa @koa/router zod',
     because: 'the server serves the contract and knows no implementation; schemas check what it is asked',
@@ -153,7 +158,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'users, keys and rules come from the configuration and the store, and are handed to listeners',
   },
   'app/listeners.ts': {
-    may: 'app/app-context.ts admin config http metrics oci registry store tls',
+    may: 'app/app-context.ts app/overview.ts app/page-files.ts admin config http metrics oci registry store tls',
     because: 'listeners serve what is composed already, to those whom the configuration allows',
   },
   'app/warm.ts': {
@@ -167,6 +172,14 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
   'app/reload.ts': {
     may: 'config telemetry',
     because: 'it compares two configurations; what changes is handed to it as functions',
+  },
+  'app/overview.ts': {
+    may: 'app/app-context.ts app/daemon-admin.ts app/hosted/hosted.ts app/storage.ts admin cached http lib oci overview telemetry',
+    because: 'what the page shows is put together from what is composed already, once for all pages',
+  },
+  'app/page-files.ts': {
+    may: 'http',
+    because: 'it reads the files of the built page; http serves them and touches no disk',
   },
   'app/daemon-admin.ts': {
     may: 'app/app-context.ts app/storage.ts app/upstreams.ts metrics version.ts admin cached warm app/hosted.ts app/hosted/hosted.ts',
@@ -198,12 +211,12 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
 const fronts: Readonly<Record<string, { readonly files: string; readonly because: string }>> = {
   auth: {
     files:
-      'access.ts identity/credentials.ts identity/htpasswd.ts identity/identity-provider.ts identity/logins.ts identity/open-ldap.ts identity/password-hash.ts refusals.ts rules.ts tokens/scope.ts tokens/token-keys.ts tokens/tokens.ts',
+      'access.ts identity/credentials.ts identity/htpasswd.ts identity/identity-provider.ts identity/logins.ts identity/open-ldap.ts identity/password-hash.ts refusals.ts rules.ts sessions.ts tokens/scope.ts tokens/token-keys.ts tokens/tokens.ts',
     because:
       'callers are known and their rights decided in one place; where users come from is its own business',
   },
   cached: {
-    files: 'access/links.ts download/downloads.ts pull-through-cache.ts',
+    files: 'access/links.ts download/downloads.ts manifests/freshness.ts pull-through-cache.ts',
     because: 'the cache is one RegistryReader per upstream; what runs inside it is its own business',
   },
   cli: {
@@ -226,13 +239,19 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   http: {
     files:
-      'api/admin.ts api/schema/actions.ts api/schema/images.ts api/schema/report.ts api/schema/session.ts api/schema/setup.ts api/schema/stats.ts api/schema/transfers.ts app.ts server/connections.ts server/listener.ts server/tls-contexts.ts',
+      'api/admin.ts api/schema/actions.ts api/schema/images.ts api/schema/report.ts api/schema/session.ts api/schema/setup.ts api/schema/stats.ts api/schema/transfers.ts api/sources.ts app.ts server/connections.ts server/listener.ts server/tls-contexts.ts ui/serve-page.ts',
     because:
-      'the composition starts listeners over apps; handlers are not called from outside, and the page knows the shapes of the API',
+      'the composition starts listeners over apps; handlers are not called from outside; the schema is the words of the API',
   },
   lru: {
     files: 'index/embedded-lru.ts index/rebuild.ts lru.ts redis/redis-entries.ts redis/redis-lru.ts',
     because: 'the index is used through its contract; only the composition chooses an implementation',
+  },
+  overview: {
+    files:
+      'actions/action-runs.ts actions/jobs.ts actions/page-actions.ts figures/cold-list.ts figures/figure-history.ts figures/live-samples.ts figures/warnings.ts held/blob-uses.ts held/held-content.ts held/held-repositories.ts images/image-details.ts images/image-list.ts images/image-row.ts images/offline-list.ts images/repository-list.ts',
+    because:
+      'the composition puts the questions of the page together; what a row is made of is its own business',
   },
   store: {
     files:

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import type { Page } from 'playwright-core';
 import { expect } from 'vitest';
 import { get } from '../support/client.ts';
-import { patternBlob } from '../support/content.ts';
+import { bytesBlob, patternBlob } from '../support/content.ts';
 import { type BuiltImage, buildArtifact, buildImage, buildIndex } from '../support/images.ts';
 import { htpasswdLine } from '../support/login-rig.ts';
 import { startTestMirror, type TestMirror } from '../support/mirror.ts';
@@ -26,19 +26,24 @@ const created = '2026-10-01T08:00:00Z';
 /** With a config and a history as builders write them. */
 export const alpine = buildImage({
   layers: [patternBlob('alpine', 3_000_000)],
-  config: {
-    created,
-    config: {
-      Env: ['PATH=/usr/local/bin:/usr/bin:/bin', 'LANG=C.UTF-8'],
-      Cmd: ['/bin/sh'],
-      ExposedPorts: { '8080/tcp': {} },
-      Labels: { 'org.opencontainers.image.title': 'Alpine' },
-    },
-    history: [
-      { created, created_by: 'ADD alpine-minirootfs.tar.gz / # buildkit' },
-      { created, created_by: 'CMD ["/bin/sh"]', empty_layer: true },
-    ],
-  },
+  config: bytesBlob(
+    JSON.stringify({
+      os: 'linux',
+      architecture: 'amd64',
+      rootfs: { type: 'layers', diff_ids: [] },
+      created,
+      config: {
+        Env: ['PATH=/usr/local/bin:/usr/bin:/bin', 'LANG=C.UTF-8'],
+        Cmd: ['/bin/sh'],
+        ExposedPorts: { '8080/tcp': {} },
+        Labels: { 'org.opencontainers.image.title': 'Alpine' },
+      },
+      history: [
+        { created, created_by: 'ADD alpine-minirootfs.tar.gz / # buildkit' },
+        { created, created_by: 'CMD ["/bin/sh"]', empty_layer: true },
+      ],
+    }),
+  ),
 });
 const attestation = buildImage({
   layers: ['in-toto'],

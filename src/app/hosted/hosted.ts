@@ -17,6 +17,7 @@ import type { HostedLog } from '../../hosted/log/hosted-log.ts';
 import { PullTimes } from '../../hosted/pull-times.ts';
 import { ManifestPuts } from '../../hosted/put-manifest.ts';
 import { ReadOnly } from '../../hosted/read-only.ts';
+import type { Uploads } from '../../hosted/uploads/uploads.ts';
 import { CollectionMetrics } from '../../metrics/collection-metrics.ts';
 import { HUB, hostRepositories } from '../../oci/name.ts';
 import type { HostedEntry } from '../../registry/directory.ts';
@@ -37,6 +38,7 @@ export interface OpenedHosted extends HostedEntry {
   readonly collector: Collector;
   /** Of what goes, by a collection or by a retention. */
   readonly observer: CollectionMetrics;
+  readonly uploads: Pick<Uploads, 'progress'>;
   /** Pulls that are not in the log yet are written to it. */
   flushPulls(): Promise<void>;
 }
@@ -116,6 +118,7 @@ export async function openHosted(
     readOnly,
     collector,
     observer,
+    uploads,
     flushPulls: () => pullTimes.flush(),
   };
 }

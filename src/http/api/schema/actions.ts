@@ -8,7 +8,7 @@ const maxImages = 1000;
 export const actionRequest = z.strictObject({
   /** Empty only for `gc` and `scrub`, which are about everything. */
   images: z.array(imageText).max(maxImages).default([]),
-  /** Says what would happen. Known by `evict`, `delete`, `gc`, `restore` and `warm`; with the others it is refused. */
+  /** Says what would happen. Known by `evict`, `delete` and `gc`; with the others it is refused. */
   dryRun: z.boolean().default(false),
   /** `warm` and `promote`: `os/architecture[/variant]`; none: all. */
   platforms: z.array(z.string().max(100)).max(20).default([]),

@@ -7,11 +7,13 @@ export const setupAnswer = z.object({
   url: z.string(),
   upstreams: list(
     z.object({
-      key: z.string(),
+      key: z.string().describe('the host as it stands in image names: ghcr.io'),
+      /** Further names of it, which may stand in paths where the key has a port. */
       aliases: list(z.string()),
       directUrl: z.string().describe('where clients go without this mirror'),
     }),
   ),
+  /** The key of the upstream that names without a host mean; null: there is none. */
   defaultUpstream: z.string().nullable(),
   /** Patterns over the names that can be pushed; empty: none. */
   hosted: list(z.string()),
