@@ -66,7 +66,7 @@ requires('chromium')('the page', () => {
     await page.getByText('Signature', { exact: true }).waitFor();
     expect(await page.getByRole('button', { name: /^(?:Delete|Pin|Restore|Promote)/ }).count()).toBe(0);
     await page.goto('/ui/');
-    await page.getByText('Answered from here').waitFor();
+    await page.getByText('Answered from here', { exact: true }).waitFor();
     expect(await page.getByRole('button', { name: /Collect|Scrub/ }).count()).toBe(0);
   });
 

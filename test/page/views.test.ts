@@ -188,6 +188,6 @@ requires('chromium')('the page', () => {
 });
 
 async function expectTexts(page: Page, texts: readonly (string | RegExp)[]): Promise<void> {
-  for (const text of texts) await page.getByText(text).first().waitFor();
+  for (const text of texts) await page.getByText(text).filter({ visible: true }).first().waitFor();
   expect(await page.getByRole('heading', { level: 1 }).count()).toBe(1);
 }

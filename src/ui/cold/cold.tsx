@@ -1,6 +1,5 @@
 /** What is cold: the order in which blobs go, what the next eviction takes, and what went too early. */
 import { useEffect } from 'preact/hooks';
-import type { ReportAnswer } from '../../http/api/schema/report.ts';
 import type { ColdAnswer, ColdBlob } from '../../http/api/schema/stats.ts';
 import { formatBytes, formatSpan } from '../../lib/format.ts';
 import { Empty, Loaded } from '../parts/loading.tsx';
@@ -9,6 +8,7 @@ import { Mark, Notice } from '../parts/notice.tsx';
 import { PageHead, Section } from '../parts/section.tsx';
 import { UsersOnly } from '../parts/users-only.tsx';
 import { now } from '../state/changes.ts';
+import { reportPeriod, useReport } from '../state/report.ts';
 import { useResource } from '../state/resource.ts';
 import { formatCount, formatCounted, formatLast, formatMoment } from '../text/figures.ts';
 import { shortName } from '../text/image-name.ts';
@@ -17,7 +17,6 @@ import { ColdPicture } from './cold-picture.tsx';
 
 const pictured = 500;
 const listed = 25;
-const reportDays = 30;
 
 export function Cold() {
   return (
@@ -29,7 +28,7 @@ export function Cold() {
 
 function Figures() {
   const cold = useResource<ColdAnswer>('cold', { n: pictured });
-  const report = useResource<ReportAnswer>('report', { days: reportDays });
+  const report = useReport();
   const { value } = now;
   useEffect(() => {
     void cold.reload();
@@ -44,7 +43,7 @@ function Figures() {
         {answer => <Answer answer={answer} />}
       </Loaded>
       {report.state.value.value !== undefined && (
-        <Section title="Never pulled again" note={`In the last ${reportDays} days.`}>
+        <Section title="Never pulled again" note={`In ${reportPeriod}.`}>
           <NamedImages
             images={report.state.value.value.neverPulledAgain}
             none="Nothing: all that was fetched was asked for again."

@@ -1,6 +1,5 @@
 /** With the line cut: which images would still be pulled whole, what the others lack, and a button that fetches it while there is a line. */
 import type { OfflineAnswer, OfflineRow } from '../../http/api/schema/images.ts';
-import type { ReportAnswer } from '../../http/api/schema/report.ts';
 import { formatBytes, formatShare } from '../../lib/format.ts';
 import { ActionButton } from '../actions/action-buttons.tsx';
 import { ask } from '../actions/action-run.ts';
@@ -12,14 +11,13 @@ import { State } from '../parts/notice.tsx';
 import { PageHead, Section } from '../parts/section.tsx';
 import { replaceQuery, route } from '../state/navigation.ts';
 import { usePaged } from '../state/paged.ts';
-import { useResource } from '../state/resource.ts';
-import { isOffered, isSessionKnown, needsLogin } from '../state/session.ts';
+import { reportPeriod, useReport } from '../state/report.ts';
+import { isOffered } from '../state/session.ts';
 import { formatCount, formatCounted, shareOf } from '../text/figures.ts';
 import { shortName } from '../text/image-name.ts';
 import { formatRoute } from '../text/route.ts';
 
 const pageSize = 100;
-const reportDays = 30;
 const choices = [
   { value: 'incomplete', label: 'Lacking something' },
   { value: 'complete', label: 'Complete' },
@@ -30,9 +28,7 @@ export function Offline() {
   const wanted = route.value.query['show'];
   const show = choices.find(({ value }) => value === wanted)?.value ?? 'incomplete';
   const offline = usePaged<OfflineAnswer>('offline', { n: pageSize, show }, hasNoImages);
-  const report = useResource<ReportAnswer>(isSessionKnown.value && !needsLogin() ? 'report' : undefined, {
-    days: reportDays,
-  });
+  const report = useReport();
   const failed = report.state.value.value?.failedOffline;
   const state = offline.state.value;
   const images = (state.pages ?? []).flatMap(page => page.images);
@@ -99,7 +95,7 @@ export function Offline() {
         </div>
       )}
       {failed !== undefined && (
-        <Section title="Failed" note={`Asked for while the line was cut, in the last ${reportDays} days.`}>
+        <Section title="Failed" note={`Asked for while the line was cut, in ${reportPeriod}.`}>
           <NamedImages images={failed} none="Nothing failed." when="last" />
         </Section>
       )}

@@ -1,22 +1,17 @@
 /** Was it worth it, by upstream: what was served and fetched, and what of Docker Hub's pull limit that cost and spared. */
-import type { ReportAnswer } from '../../http/api/schema/report.ts';
 import { formatBytes } from '../../lib/format.ts';
 import { Loaded } from '../parts/loading.tsx';
 import { Section } from '../parts/section.tsx';
-import { useResource } from '../state/resource.ts';
+import { reportPeriod, useReport } from '../state/report.ts';
 import { formatCount } from '../text/figures.ts';
 
-/** As `cistern report` does without options. */
-const reportDays = 30;
-
 export function Report() {
-  const report = useResource<ReportAnswer>('report', { days: reportDays });
+  const report = useReport();
   const { value, error } = report.state.value;
-  // Without a login the plots above say so already, and a mirror without daily sums has nothing to tell.
-  if (error !== undefined && value === undefined) return null;
-  if (value?.upstreams.length === 0) return null;
+  const isNothing = value === undefined ? error === undefined : value.upstreams.length === 0;
+  if (isNothing) return null;
   return (
-    <Section title="By upstream" note={`The last ${reportDays} days, as cistern report says it.`}>
+    <Section title="By upstream" note={`As cistern report says it of ${reportPeriod}.`}>
       <Loaded of={report} lines={3}>
         {({ upstreams }) => (
           <div class="table">

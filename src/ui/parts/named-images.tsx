@@ -1,7 +1,7 @@
 /** A list of images from the report: name, size and time of each, and where there are many, how many more. */
-import type { ReportAnswer } from '../../http/api/schema/report.ts';
 import { formatBytes } from '../../lib/format.ts';
 import { now } from '../state/changes.ts';
+import type { ReportedImages } from '../state/report.ts';
 import { formatLast, formatMoment } from '../text/figures.ts';
 import { shortName } from '../text/image-name.ts';
 import { formatRoute } from '../text/route.ts';
@@ -9,7 +9,7 @@ import { formatRoute } from '../text/route.ts';
 const shownImages = 30;
 
 interface NamedImagesProps {
-  readonly images: ReportAnswer['failedOffline'];
+  readonly images: ReportedImages;
   /** Where the list is empty. */
   readonly none: string;
   /** Before the time: `last`. */
