@@ -48,10 +48,9 @@ export function ImageActions({ image, isHosted, isPinned, may }: ImageActionsPro
   );
 }
 
-function listActions(isHosted: boolean, isPinned: boolean, may: Rights): ActionName[] {
-  const steering: ActionName[] = may.admin
-    ? [...(isHosted ? [] : ['warm' as const]), isPinned ? 'unpin' : 'pin', 'promote']
-    : [];
-  if (isHosted) return may.delete || may.admin ? [...steering, 'delete'] : steering;
-  return may.admin ? [...steering, 'evict'] : steering;
+/** All of them need `admin`: a push or a delete by a client is asked of the registry itself. */
+function listActions(isHosted: boolean, isPinned: boolean, may: Rights): readonly ActionName[] {
+  if (!may.admin) return [];
+  const pin = isPinned ? 'unpin' : 'pin';
+  return isHosted ? [pin, 'promote', 'delete'] : ['warm', pin, 'promote', 'evict'];
 }

@@ -27,7 +27,9 @@ export function ColdPicture({ blobs, nowMs }: ColdPictureProps) {
   const x = (share: number) => left + share * (width - left - right);
   const y = (share: number) => height - bottom - share * (height - top - bottom);
   const going = ages.filter((_, index) => blobs[index]?.goesNext);
-  const border = going.length === 0 ? undefined : x(byAge.at(Math.min(...going)));
+  // Where all of them go, as of a cache that is nearly empty, there is no line to draw.
+  const border =
+    going.length === 0 || going.length === blobs.length ? undefined : x(byAge.at(Math.min(...going)));
   const summary = `${formatCounted(blobs.length, 'blob')} by age and size; ${going.length === 0 ? 'the next eviction takes none of them' : `the next eviction takes ${formatCounted(going.length, 'blob')}`}`;
   return (
     <figure class="cold">

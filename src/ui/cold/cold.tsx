@@ -75,7 +75,7 @@ function Answer({ answer }: { readonly answer: ColdAnswer }) {
         <NextEviction next={nextEviction} />
       </Section>
       <Section title="The coldest" note="In the order in which they go.">
-        <Coldest blobs={blobs.slice(0, listed)} />
+        <Coldest blobs={blobs} />
       </Section>
       <Section title="Fetched again" note="Evicted, and asked for within a week.">
         <Refetched refetched={refetched} />
@@ -107,6 +107,7 @@ function NextEviction({ next }: { readonly next: ColdAnswer['nextEviction'] }) {
 
 function Coldest({ blobs }: { readonly blobs: readonly ColdBlob[] }) {
   const nowMs = now.value;
+  const isTold = blobs.some(({ goesNext }) => !goesNext);
   return (
     <div class="table">
       <table>
@@ -127,37 +128,39 @@ function Coldest({ blobs }: { readonly blobs: readonly ColdBlob[] }) {
           </tr>
         </thead>
         <tbody>
-          {blobs.map(({ digest, bytes, lastUsedAt, pinned, repository, goesNext }, index) => (
-            <tr key={digest ?? index}>
-              <td class="right quiet" data-label="Order">
-                {index + 1}
-              </td>
-              <th scope="row" class="name">
-                {digest === null ? (
-                  <span class="quiet">not for you to see</span>
-                ) : (
-                  <code title={digest}>{digest.slice(0, 19)}</code>
-                )}
-              </th>
-              <td data-label="Repository">
-                {repository === null ? (
-                  <span class="quiet">-</span>
-                ) : (
-                  <a href={formatRoute('images', { repository })}>{shortName(repository)}</a>
-                )}
-              </td>
-              <td class="right" data-label="Size">
-                {formatBytes(bytes)}
-              </td>
-              <td data-label="Last use" title={formatMoment(lastUsedAt)}>
-                {formatLast(lastUsedAt, nowMs)}
-              </td>
-              <td>
-                {goesNext && <Mark tone="warn">goes next</Mark>}
-                {pinned && <Mark tone="accent">pinned</Mark>}
-              </td>
-            </tr>
-          ))}
+          {blobs
+            .slice(0, listed)
+            .map(({ digest, bytes, lastUsedAt, pinned, repository, goesNext }, index) => (
+              <tr key={digest ?? index}>
+                <td class="right quiet" data-label="Order">
+                  {index + 1}
+                </td>
+                <th scope="row" class="name">
+                  {digest === null ? (
+                    <span class="quiet">not for you to see</span>
+                  ) : (
+                    <code title={digest}>{digest.slice(0, 19)}</code>
+                  )}
+                </th>
+                <td data-label="Repository">
+                  {repository === null ? (
+                    <span class="quiet">-</span>
+                  ) : (
+                    <a href={formatRoute('images', { repository })}>{shortName(repository)}</a>
+                  )}
+                </td>
+                <td class="right" data-label="Size">
+                  {formatBytes(bytes)}
+                </td>
+                <td data-label="Last use" title={formatMoment(lastUsedAt)}>
+                  {formatLast(lastUsedAt, nowMs)}
+                </td>
+                <td>
+                  {goesNext && isTold && <Mark tone="warn">goes next</Mark>}
+                  {pinned && <Mark tone="accent">pinned</Mark>}
+                </td>
+              </tr>
+            ))}
         </tbody>
       </table>
     </div>

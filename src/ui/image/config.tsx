@@ -3,6 +3,16 @@ import type { ComponentChildren } from 'preact';
 import type { ImageConfig } from '../../http/api/schema/images.ts';
 import { formatMoment } from '../text/figures.ts';
 
+/** Nothing but its platform and layers is in it: there is nothing to show. */
+export function isBareConfig({ createdAt, author, user, workingDir, ...lists }: ImageConfig): boolean {
+  const texts = [createdAt, author, user, workingDir];
+  return texts.every(text => text === null || text === '') && Object.values(lists).every(isEmptyList);
+}
+
+function isEmptyList(list: readonly string[] | Readonly<Record<string, string>>): boolean {
+  return Object.keys(list).length === 0;
+}
+
 export function Config({ config }: { readonly config: ImageConfig }) {
   const { createdAt, author, user, workingDir, entrypoint, command, env, ports, volumes, labels } = config;
   return (

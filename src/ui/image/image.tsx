@@ -13,7 +13,7 @@ import { useResource } from '../state/resource.ts';
 import { formatCounted, formatLast, formatMoment } from '../text/figures.ts';
 import { shortName } from '../text/image-name.ts';
 import { formatRoute } from '../text/route.ts';
-import { Config } from './config.tsx';
+import { Config, isBareConfig } from './config.tsx';
 import { Layers } from './layers.tsx';
 import { PlatformList } from './platform-list.tsx';
 import { PullCommands } from './pull-commands.tsx';
@@ -106,7 +106,7 @@ function Found({ answer, name }: { readonly answer: ImageAnswer; readonly name: 
           <Section title="Layers" note={manifest.platform ?? undefined}>
             <Layers layers={manifest.layers} />
           </Section>
-          {manifest.config !== null && (
+          {manifest.config !== null && !isBareConfig(manifest.config) && (
             <Section title="Config">
               <Config config={manifest.config} />
             </Section>

@@ -31,7 +31,7 @@ export function PlatformList({ platforms, shown, onChoose }: PlatformListProps) 
         </thead>
         <tbody>
           {platforms.map(({ platform, digest, held, complete, neededBytes, attestations }) => (
-            <tr key={digest} class={digest === shown ? 'is-shown' : undefined}>
+            <tr key={digest} class={digest === shown && !isAlone ? 'is-shown' : undefined}>
               <th scope="row" class="name">
                 {platform}
               </th>

@@ -16,7 +16,7 @@ interface TagHistoryProps {
 export function TagHistory({ image, moves, may }: TagHistoryProps) {
   if (moves.length === 0)
     return <p class="quiet">{image.tag === null ? 'It has no tag.' : 'No move of this tag is known.'}</p>;
-  const mayRestore = image.upstream === 'hosted' && (may.admin || may.push) && isOffered('restore');
+  const mayRestore = image.upstream === 'hosted' && may.admin && isOffered('restore');
   return (
     <ol class="moves">
       {moves.map(({ at, digest, user, how, content }, index) => (

@@ -5,7 +5,7 @@ import { Empty, Failure, Skeleton } from '../parts/loading.tsx';
 import { PageHead } from '../parts/section.tsx';
 import { announce } from '../state/announcer.ts';
 import { replaceQuery, route } from '../state/navigation.ts';
-import { type PagedState, usePaged } from '../state/paged.ts';
+import { type Paged, type PagedState, usePaged } from '../state/paged.ts';
 import { formatCounted } from '../text/figures.ts';
 import { formatRoute } from '../text/route.ts';
 import { longestWord, rankNames } from '../text/search.ts';
@@ -14,6 +14,8 @@ import { type ImageGroup, ImageTable } from './image-table.tsx';
 const pageSize = 100;
 /** Typing goes on meanwhile: one question for a word, not one for each of its letters. */
 const typingMs = 120;
+const countingMs = 2000;
+const countings = 10;
 
 export function Images() {
   const { q = '', repository = '' } = route.value.query;
@@ -32,6 +34,7 @@ export function Images() {
   const state = images.state.value;
   const groups = rankNames(groupByRepository(imagesOf(state)), ({ repository: name }) => name, q);
   const count = groups.reduce((total, { images: rows }) => total + rows.length, 0);
+  useCounting(images, state);
   const found = describeFound(count, groups.length, state.hasMore);
   useEffect(() => {
     if (q !== '' && !state.isLoading) announce(found);
@@ -84,6 +87,22 @@ export function Images() {
       )}
     </>
   );
+}
+
+/** Own bytes are counted in the background after a change: what is shown is read again until they are known, a few times. */
+function useCounting(images: Paged<ImagesAnswer>, state: PagedState<ImagesAnswer>): void {
+  const [count, setCount] = useState(0);
+  const isCounting = imagesOf(state).some(({ ownBytes }) => ownBytes === null);
+  useEffect(() => {
+    // Only the first page: reading several anew would move what is looked at.
+    if (!isCounting || count >= countings || state.isLoading || (state.pages?.length ?? 0) > 1)
+      return undefined;
+    const timer = setTimeout(() => {
+      setCount(count + 1);
+      void images.reload();
+    }, countingMs);
+    return () => clearTimeout(timer);
+  }, [images, isCounting, count, state]);
 }
 
 function NothingFound({ isFiltered }: { readonly isFiltered: boolean }) {
