@@ -5,6 +5,7 @@
  */
 import type { Outcome } from '../telemetry/observer.ts';
 import type { TagAdmin } from './tag-admin.ts';
+import type { UsageReport } from './usage-report.ts';
 import type { WarmEvent, WarmRequest, WarmStats } from './warm-admin.ts';
 
 export interface Admin {
@@ -29,6 +30,8 @@ export interface Admin {
   gc(wanted: GcWanted, signal: AbortSignal): Promise<GcReport>;
   /** Fetches images ahead; ends when nothing more can be done now. UNSUPPORTED without a daemon. Errors: the signal's reason. */
   warm(request: WarmRequest, signal: AbortSignal): AsyncIterable<WarmEvent>;
+  /** Was it worth it: since then (milliseconds since the epoch). */
+  report(sinceMs: number, signal: AbortSignal): Promise<UsageReport>;
   /** Whether the private registry refuses pushes and deletes from now on. Undefined: only says. UNSUPPORTED as for `gc`. */
   readOnly(state: boolean | string | undefined, signal: AbortSignal): Promise<ReadOnlyReport>;
 }

@@ -13,6 +13,7 @@ import type { TagAdmin } from '../admin/tag-admin.ts';
 import type { DownloadProgress } from '../cached/download/downloads.ts';
 import type { ClientUsage } from '../metrics/client-usage.ts';
 import type { ByOutcome, MetricTotals } from '../metrics/metric-totals.ts';
+import type { DailyReport } from '../report/daily-report.ts';
 import { readVersion } from '../version.ts';
 import type { Warm } from '../warm/warm.ts';
 import type { AppContext } from './app-context.ts';
@@ -33,10 +34,22 @@ export interface DaemonParts {
   replay(target: string): Promise<number> | undefined;
   readonly hosted: Pick<OpenedHosted, 'collector' | 'readOnly'> | undefined;
   readonly warm: Warm;
+  readonly report: DailyReport;
 }
 
 export function createAdmin(
-  { storage, upstreams, scanned, stats, tags, importFolder, replay, hosted: registry, warm }: DaemonParts,
+  {
+    storage,
+    upstreams,
+    scanned,
+    stats,
+    tags,
+    importFolder,
+    replay,
+    hosted: registry,
+    warm,
+    report,
+  }: DaemonParts,
   { config, logger }: Pick<AppContext, 'config' | 'logger'>,
 ): LocalAdmin {
   const { downloads, hosted, lastUses, owners, pins, records, store } = storage;
@@ -59,6 +72,7 @@ export function createAdmin(
     isActive: digest => downloads.isActive(digest),
     isHosted: digest => hosted.mayLink(digest) || hosted.holds.isHeld(digest),
     repair: (name, signal) => hosted.repair(name, { store, records }, signal),
+    usage: sinceMs => report.read(sinceMs),
     warm: (request, signal) => warm.follow(request, signal),
     blobRemoved: () => {}, // `removeFree` has told everything that must forget it
     manifestRemoved: () => {},

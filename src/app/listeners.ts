@@ -18,8 +18,8 @@ import type { TlsFiles } from '../store/tls-files.ts';
 import { Certificates } from '../tls/certificates.ts';
 import { listOwnHosts } from '../tls/own-hosts.ts';
 import type { AppContext } from './app-context.ts';
-import type { ServedCertificates } from './overview.ts';
-import { BuiltPage } from './page-files.ts';
+import type { ServedCertificates } from './page/overview.ts';
+import { BuiltPage } from './page/page-files.ts';
 
 export interface Serving {
   readonly access: AppOptions['access'];

@@ -22,6 +22,7 @@ import { Records } from '../store/records/records.ts';
 import { isMissing, StoreError } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { readVersion } from '../version.ts';
+import { openDailyReport } from './daily-report.ts';
 import { createFolderImport } from './hosted/folder-import.ts';
 import { HostedContent } from './hosted/hosted-log.ts';
 import { createHostedTags } from './hosted/tags.ts';
@@ -104,6 +105,10 @@ export async function openStoreAdmin(
       }),
       isActive: () => false,
       isHosted: digest => hosted.mayLink(digest),
+      usage: async sinceMs => {
+        const report = await openDailyReport({ layout, observer, logger, now: Date.now });
+        return report.read(sinceMs);
+      },
       repair: (name, signal) => hosted.repair(name, { store, records }, signal),
       blobRemoved: () => {},
       manifestRemoved: () => {},

@@ -21,6 +21,7 @@ import type {
 } from '../admin/admin.ts';
 import { type ImageHosts, imageHostsOf } from '../admin/image-name.ts';
 import type { TagAdmin } from '../admin/tag-admin.ts';
+import type { UsageReport } from '../admin/usage-report.ts';
 import type { WarmEvent, WarmRequest } from '../admin/warm-admin.ts';
 import type { Config } from '../config/config.ts';
 import { type LoadOptions, loadConfig } from '../config/load.ts';
@@ -202,6 +203,10 @@ class DaemonClient implements Admin {
 
   readOnly(readOnly: boolean | string | undefined): Promise<ReadOnlyReport> {
     return this.#ask('POST', '/api/v1/read-only', readOnly === undefined ? {} : { readOnly });
+  }
+
+  report(sinceMs: number, signal: AbortSignal): Promise<UsageReport> {
+    return this.#ask('GET', `/api/v1/report?since=${sinceMs}`, undefined, signal);
   }
 
   warm(request: WarmRequest, signal: AbortSignal): AsyncIterable<WarmEvent> {

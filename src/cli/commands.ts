@@ -9,6 +9,7 @@ import { defineImport } from './define-import.ts';
 import type { ImageCommand } from './image-commands.ts';
 import type { LsOrder } from './ls.ts';
 import { definePush } from './push/define-push.ts';
+import { defineReport } from './report/define-report.ts';
 import { defineTagCommands } from './tags/define-tags.ts';
 import { defineUser } from './user/define-user.ts';
 import { defineWarm } from './warm/define-warm.ts';
@@ -50,6 +51,7 @@ export function defineCommands(line: CommandLine): void {
   );
   defineImageCommand(line, 'pin', 'protect a held image from eviction');
   defineImageCommand(line, 'unpin', 'remove the pin of an image');
+  defineReport(line);
   defineWarm(line);
   definePush(line);
   defineImport(line);

@@ -88,8 +88,22 @@ test('an index keeps its images, a BuildKit cache index its layers, and an overw
   const index = buildIndex();
   const cache = buildImage({ layers: ['cached layer'] });
   const layers = cache.blobs.map(({ descriptor }) => descriptor);
+  // As BuildKit 0.34 writes it: layers, and last its own config.
+  const entries = layers.map(({ mediaType, digest, size }) =>
+    digest === cache.config?.descriptor.digest
+      ? { mediaType: 'application/vnd.buildkit.cacheconfig.v0', digest, size }
+      : {
+          mediaType,
+          digest,
+          size,
+          annotations: {
+            'buildkit/createdat': '2026-11-27T14:13:58.91402423Z',
+            'containerd.io/uncompressed': digest,
+          },
+        },
+  );
   const cacheIndex = Buffer.from(
-    JSON.stringify({ schemaVersion: 2, mediaType: index.mediaType, manifests: layers }),
+    JSON.stringify({ schemaVersion: 2, mediaType: index.mediaType, manifests: entries.toReversed() }),
   );
   const [old, stale, next] = ['old', 'stale', 'next'].map(layer => buildImage({ layers: [layer] }));
   if (old === undefined || stale === undefined || next === undefined) throw new Error('expected images');

@@ -36,9 +36,9 @@ export interface OpenedHosted extends HostedEntry {
   requireWritable(): void;
   readonly readOnly: ReadOnly;
   readonly collector: Collector;
+  readonly uploads: Pick<Uploads, 'progress'>;
   /** Of what goes, by a collection or by a retention. */
   readonly observer: CollectionMetrics;
-  readonly uploads: Pick<Uploads, 'progress'>;
   /** Pulls that are not in the log yet are written to it. */
   flushPulls(): Promise<void>;
 }
@@ -117,8 +117,8 @@ export async function openHosted(
     requireWritable,
     readOnly,
     collector,
-    observer,
     uploads,
+    observer,
     flushPulls: () => pullTimes.flush(),
   };
 }

@@ -114,6 +114,11 @@ export function createAdminApp({
     const { dryRun } = await readJsonObject(context.req, context.res);
     answer(context, await admin.gc({ dryRun: dryRun !== false }, context.state.exchange.signal));
   });
+  router.get('/api/v1/report', async context => {
+    const since = Number(context.URL.searchParams.get('since') ?? Number.NaN);
+    if (Number.isNaN(since)) throw badRequest('the query names no time');
+    answer(context, await admin.report(since, context.state.exchange.signal));
+  });
   router.post('/api/v1/warm', async context => {
     const { images, platforms = [] } = await readJsonObject(context.req, context.res, warmLimits);
     if (!isTexts(images) || !isTexts(platforms)) throw badRequest('the request body names no images');

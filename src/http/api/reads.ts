@@ -10,7 +10,7 @@ import { coldQuery, historyQuery } from './schema/stats.ts';
 import type { Page } from './sources.ts';
 import { withoutNames } from './stats.ts';
 
-/** Errors: those of the sources; UNSUPPORTED (404) for an unknown job, and where nothing is kept for a report. */
+/** Errors: those of the sources; UNSUPPORTED (404) for an unknown job. */
 export async function answerRead(
   { context, route, query, parameter }: ApiRequest,
   caller: Caller,
@@ -29,15 +29,13 @@ export async function answerRead(
     case 'upstreams':
       return json(context, { upstreams: (await sources.stats()).daemon?.upstreams ?? [] });
     case 'history':
-      return json(context, await sources.history(historyQuery.parse(query).days));
+      return json(context, await sources.usage.history(historyQuery.parse(query).days, signal));
     case 'transfers':
       return json(context, await sources.live.transfers(caller));
     case 'cold':
       return json(context, await sources.cold.first(coldQuery.parse(query).n, caller, signal));
-    case 'report': {
-      if (sources.report === undefined) throw notHere('no report is kept');
-      return json(context, await sources.report.of(reportQuery.parse(query), caller, signal));
-    }
+    case 'report':
+      return json(context, await sources.usage.report(reportQuery.parse(query), caller, signal));
     case 'repositories': {
       const page = await sources.repositories.page(repositoriesQuery.parse(query), caller, signal);
       return answerPage(context, page, { repositories: page.rows });

@@ -2,6 +2,7 @@
  * What the API is served from: use cases that know who asks and show no more than that caller may pull. The shapes are those of the schema.
  * Every method may throw a `RegistryError`; a signal that aborts ends the work.
  */
+import type { StatsReport } from '../../admin/admin.ts';
 import type { Caller } from '../../registry/caller.ts';
 import type { ActionRequest, JobAnswer } from './schema/actions.ts';
 import type {
@@ -40,13 +41,13 @@ export interface ApiSources {
   readonly image: { of(query: ImageQuery, caller: Caller, signal: AbortSignal): Promise<ImageAnswer> };
   readonly cold: { first(n: number, caller: Caller, signal: AbortSignal): Promise<ColdAnswer> };
   readonly live: LiveSource;
-  /** Absent: no report is kept. */
-  readonly report?: {
-    of(query: ReportQuery, caller: Caller, signal: AbortSignal): Promise<ReportAnswer>;
+  readonly usage: {
+    history(days: number, signal: AbortSignal): Promise<HistoryAnswer>;
+    report(query: ReportQuery, caller: Caller, signal: AbortSignal): Promise<ReportAnswer>;
   };
   readonly actions: ActionSource;
-  stats(): Promise<StatsAnswer>;
-  history(days: number): Promise<HistoryAnswer>;
+  /** With names: the API leaves them out. */
+  stats(): Promise<StatsReport & Pick<StatsAnswer, 'hosted' | 'warnings'>>;
   /** Without `url`, which is how the client came here. */
   setup(): Omit<SetupAnswer, 'url' | 'hasUsers'>;
 }

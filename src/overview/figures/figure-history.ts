@@ -1,8 +1,8 @@
 /**
- * Requests and bytes over time, for the plots: by minute for a day, by hour for sixty. It is told the running sums once a minute and keeps
- * their differences. In memory: a restart begins anew.
+ * Requests and bytes of the last day by the minute, for the plots: it is told the running sums once a minute and keeps their differences. In
+ * memory: what is older, and what was before a restart, is in the daily report by the hour.
  */
-import type { HistoryAnswer, HistorySample } from '../../http/api/schema/stats.ts';
+import type { HistorySample } from '../../http/api/schema/stats.ts';
 
 /** Since the start of the process. */
 export interface RunningSums {
@@ -18,45 +18,41 @@ interface Step extends RunningSums {
 }
 
 const minuteMs = 60_000;
-const hourMs = 60 * minuteMs;
 const keptMinutes = 24 * 60;
-const keptHours = 60 * 24;
 const none: RunningSums = { requests: 0, hits: 0, servedBytes: 0, upstreamBytes: 0 };
 
 export class FigureHistory {
-  #minutes: Step[] = [];
-  #hours: Step[] = [];
+  /** The oldest first; minutes without a request have none. */
+  readonly #minutes: Step[] = [];
   #before = none;
 
-  /** `nowMs`: since the epoch. Several times in a step are summed up. */
+  /** `nowMs`: since the epoch. Several times in a minute are summed up. */
   note(nowMs: number, sums: RunningSums): void {
     const grown = subtract(sums, this.#before);
     this.#before = sums;
     if (grown.requests === 0 && grown.servedBytes === 0 && grown.upstreamBytes === 0) return;
-    this.#minutes = added(this.#minutes, { at: nowMs - (nowMs % minuteMs), ...grown }, keptMinutes);
-    this.#hours = added(this.#hours, { at: nowMs - (nowMs % hourMs), ...grown }, keptHours);
+    const at = nowMs - (nowMs % minuteMs);
+    const last = this.#minutes.at(-1);
+    if (last?.at === at) this.#minutes.splice(-1, 1, { at, ...add(last, grown) });
+    else this.#minutes.push({ at, ...grown });
+    if (this.#minutes.length > keptMinutes) this.#minutes.shift();
   }
 
-  /** The oldest first. */
-  of(days: number, nowMs: number): HistoryAnswer {
-    const step = days <= 1 ? 'minute' : 'hour';
-    const sinceMs = nowMs - days * 24 * hourMs;
-    const steps = step === 'minute' ? this.#minutes : this.#hours;
-    return { step, samples: steps.filter(({ at }) => at >= sinceMs).map(sampleOf) };
+  /** Since then, the oldest first. */
+  since(sinceMs: number): readonly HistorySample[] {
+    return this.#minutes
+      .filter(({ at }) => at >= sinceMs)
+      .map(({ at, ...figures }) => ({ at: new Date(at).toISOString(), ...figures }));
   }
 }
 
-function added(steps: readonly Step[], step: Step, kept: number): Step[] {
-  const last = steps.at(-1);
-  if (last === undefined || last.at !== step.at) return [...steps.slice(-(kept - 1)), step];
-  const sum = {
-    at: step.at,
-    requests: last.requests + step.requests,
-    hits: last.hits + step.hits,
-    servedBytes: last.servedBytes + step.servedBytes,
-    upstreamBytes: last.upstreamBytes + step.upstreamBytes,
+function add(one: RunningSums, other: RunningSums): RunningSums {
+  return {
+    requests: one.requests + other.requests,
+    hits: one.hits + other.hits,
+    servedBytes: one.servedBytes + other.servedBytes,
+    upstreamBytes: one.upstreamBytes + other.upstreamBytes,
   };
-  return [...steps.slice(0, -1), sum];
 }
 
 function subtract(sums: RunningSums, before: RunningSums): RunningSums {
@@ -66,8 +62,4 @@ function subtract(sums: RunningSums, before: RunningSums): RunningSums {
     servedBytes: sums.servedBytes - before.servedBytes,
     upstreamBytes: sums.upstreamBytes - before.upstreamBytes,
   };
-}
-
-function sampleOf({ at, ...figures }: Step): HistorySample {
-  return { at: new Date(at).toISOString(), ...figures };
 }

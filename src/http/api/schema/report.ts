@@ -1,4 +1,4 @@
-/** `/api/v1/report`: was it worth it. As `cistern report --json`; names only of what the caller may pull. */
+/** `/api/v1/report`: was it worth it, from the sums that `cistern report` prints; names only of what the caller may pull. */
 import { z } from 'zod';
 import { bytes, count, list, time } from './values.ts';
 
@@ -22,10 +22,13 @@ export const reportAnswer = z.object({
       fetchedBytes: bytes,
       countedRequests: count.describe('that counted against the pull limit'),
       avoidedRequests: count.describe('that would have counted without this mirror'),
-      savedMoney: z.number().nullable(),
+      evictedTooEarly: count.describe('blobs that were evicted and needed again within a week'),
+      evictedTooEarlyBytes: bytes,
+      savedMoney: z.number().nullable().describe('for the price that was asked with'),
     }),
   ),
   neverPulledAgain: list(named),
+  /** Those of the last week that are remembered, since the start of the daemon. */
   evictedTooEarly: list(named),
   failedOffline: list(named),
 });

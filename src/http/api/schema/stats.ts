@@ -47,6 +47,30 @@ export const storeFigures = z.object({
   scanned: z.boolean().describe('false: the store is still being read after the start, and the figures grow'),
 });
 
+const warmRun = z.object({
+  source: z.string().describe('warm[0]: an entry of the configuration; command'),
+  startedAt: time,
+  endedAt: time.nullable(),
+  images: count,
+  results: z.record(z.enum(['held', 'fetched', 'failed', 'skipped', 'waiting']), count),
+  fetchedBytes: bytes,
+  fetchedManifests: count,
+  waiting: list(
+    z.object({
+      upstream: z.string(),
+      why: z.enum(['pull-limit', 'limited', 'window']),
+      until: time,
+      message: z.string(),
+    }),
+  ),
+});
+
+export const warmFigures = z.object({
+  schedule: list(z.object({ source: z.string(), nextAt: time.nullable() })),
+  /** The last run of each entry, and the last commands; the newest first. */
+  runs: list(warmRun),
+});
+
 /** As `cistern stats --json`. */
 export const statsAnswer = z.object({
   version: z.string(),
@@ -64,6 +88,7 @@ export const statsAnswer = z.object({
       upstreamBytes: bytes,
       hitRatio: z.object({ requests: z.number().nullable(), bytes: z.number().nullable() }),
       evictions: z.object({ blobs: count, bytes }),
+      warm: warmFigures.optional(),
     })
     .nullable(),
   /** Bytes that are hosted, which don't count in `store.limitBytes`; null: nothing is hosted. */
@@ -87,6 +112,7 @@ export const historySample = z.object({
 });
 
 export const historyAnswer = z.object({
+  /** Minutes of the last day since the start of the daemon; hours for two days, and days before, over restarts. */
   step: z.enum(['minute', 'hour', 'day']),
   /** The oldest first; steps without a request may be left out. */
   samples: list(historySample),

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { extname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { PageFile, PageFiles } from '../http/ui/serve-page.ts';
+import type { PageFile, PageFiles } from '../../http/ui/serve-page.ts';
 
 const mediaTypes: Readonly<Record<string, string>> = {
   '.html': 'text/html; charset=utf-8',
@@ -24,7 +24,7 @@ export class BuiltPage implements PageFiles {
   #loading: Promise<ReadonlyMap<string, PageFile> | undefined> | undefined;
 
   /** `folder`: another one than that of this installation. */
-  constructor(folder = fileURLToPath(new URL('../../dist/ui/', import.meta.url))) {
+  constructor(folder = fileURLToPath(new URL('../../../dist/ui/', import.meta.url))) {
     this.#folder = folder;
   }
 

@@ -2,33 +2,37 @@
  * What the page and its API are served from, put together over what a running daemon has. It keeps one count of blobs, one sampler and one
  * list of jobs for all pages; the lifecycle ends them.
  */
-import { imageHostsOf } from '../admin/image-name.ts';
-import type { LocalAdmin } from '../admin/local-admin.ts';
-import { TagTtls } from '../cached/manifests/freshness.ts';
-import type { PullThroughCache } from '../cached/pull-through-cache.ts';
-import type { ApiSources } from '../http/api/sources.ts';
-import { systemTimers } from '../lib/wait.ts';
-import { HUB, hostRepositories } from '../oci/name.ts';
-import { ActionRuns, type LongWork } from '../overview/actions/action-runs.ts';
-import { Jobs } from '../overview/actions/jobs.ts';
-import { PageActions } from '../overview/actions/page-actions.ts';
-import { ColdList } from '../overview/figures/cold-list.ts';
-import { FigureHistory } from '../overview/figures/figure-history.ts';
-import { LiveSamples } from '../overview/figures/live-samples.ts';
-import { warningsOf } from '../overview/figures/warnings.ts';
-import { BlobUses } from '../overview/held/blob-uses.ts';
-import { HeldContent } from '../overview/held/held-content.ts';
-import { HeldRepositories } from '../overview/held/held-repositories.ts';
-import { ImageDetails } from '../overview/images/image-details.ts';
-import { ImageList } from '../overview/images/image-list.ts';
-import { ImageRows } from '../overview/images/image-row.ts';
-import { OfflineList } from '../overview/images/offline-list.ts';
-import { RepositoryList } from '../overview/images/repository-list.ts';
-import type { RegistryEventListener } from '../telemetry/registry-events.ts';
-import type { AppContext } from './app-context.ts';
-import { reportDownload } from './daemon-admin.ts';
-import type { OpenedHosted } from './hosted/hosted.ts';
-import type { Storage } from './storage.ts';
+import { imageHostsOf } from '../../admin/image-name.ts';
+import type { LocalAdmin } from '../../admin/local-admin.ts';
+import type { WarmRequest } from '../../admin/warm-admin.ts';
+import { TagTtls } from '../../cached/manifests/freshness.ts';
+import type { PullThroughCache } from '../../cached/pull-through-cache.ts';
+import type { ApiSources } from '../../http/api/sources.ts';
+import { formatBytes } from '../../lib/format.ts';
+import { systemTimers } from '../../lib/wait.ts';
+import { RegistryError } from '../../oci/error.ts';
+import { HUB, hostRepositories } from '../../oci/name.ts';
+import { ActionRuns, type LongWork } from '../../overview/actions/action-runs.ts';
+import { Jobs } from '../../overview/actions/jobs.ts';
+import { PageActions } from '../../overview/actions/page-actions.ts';
+import { ColdList } from '../../overview/figures/cold-list.ts';
+import { FigureHistory } from '../../overview/figures/figure-history.ts';
+import { LiveSamples } from '../../overview/figures/live-samples.ts';
+import { UsageFigures } from '../../overview/figures/usage-figures.ts';
+import { warningsOf } from '../../overview/figures/warnings.ts';
+import { BlobUses } from '../../overview/held/blob-uses.ts';
+import { HeldContent } from '../../overview/held/held-content.ts';
+import { HeldRepositories } from '../../overview/held/held-repositories.ts';
+import { ImageDetails } from '../../overview/images/image-details.ts';
+import { ImageList } from '../../overview/images/image-list.ts';
+import { ImageRows } from '../../overview/images/image-row.ts';
+import { OfflineList } from '../../overview/images/offline-list.ts';
+import { RepositoryList } from '../../overview/images/repository-list.ts';
+import type { RegistryEventListener } from '../../telemetry/registry-events.ts';
+import type { AppContext } from '../app-context.ts';
+import { reportDownload } from '../daemon-admin.ts';
+import type { OpenedHosted } from '../hosted/hosted.ts';
+import type { Storage } from '../storage.ts';
 
 export interface OverviewParts {
   readonly storage: Storage;
@@ -37,8 +41,7 @@ export interface OverviewParts {
   /** Undefined: nothing is hosted. */
   readonly hosted: OpenedHosted | undefined;
   readonly events: Pick<RegistryEventListener, 'happened'>;
-  /** Absent: they don't work here. */
-  readonly warm?: LongWork;
+  /** Absent: it doesn't work here. */
   readonly scrub?: LongWork;
 }
 
@@ -76,26 +79,28 @@ export async function openOverview(parts: OverviewParts, context: AppContext): P
   const rows = new ImageRows({ content, uses, isFresh });
   const images = new ImageList({ hosts, repositories, content, rows });
   const details = new ImageDetails({ hosts, repositories, content, rows, uses, tags: admin.tags });
-  const history = new FigureHistory();
+  const minutes = new FigureHistory();
   const live = new LiveSamples({
     read: () => sample(parts, context),
     repositories,
     timers: systemTimers,
     logger,
   });
+  const { evictions } = storage;
+  const usage = new UsageFigures({ admin, minutes, evictions, uses, repositories, startedMs: now(), now });
   const jobs = new Jobs({ logger, now });
-  const { warm, scrub } = parts;
+  const { scrub } = parts;
   const runs = new ActionRuns({
     admin,
     hosts,
     details,
     deleter: hosted?.registry,
     tell: (repository, change) => events.happened({ origin: {}, repository, ...change }),
-    warm,
+    warm: { run: (images, platforms, _progress, signal) => warm(admin, { images, platforms }, signal) },
     scrub,
   });
   const upstreams = [...config.upstreams.keys()];
-  const note = async () => history.note(now(), sumsOf(await metrics.totals()));
+  const note = async () => minutes.note(now(), sumsOf(await metrics.totals()));
   const timer = setInterval(() => void note(), noteEveryMs).unref();
   await lifecycle.start(
     'what the page shows',
@@ -119,7 +124,7 @@ export async function openOverview(parts: OverviewParts, context: AppContext): P
       lowWatermark: () => config.store.lowWatermark,
       uses,
       repositories,
-      evictions: storage.evictions,
+      evictions,
     }),
     live,
     actions: new PageActions({ hosts, repositories, jobs, runs, upstreams, events }),
@@ -133,9 +138,12 @@ export async function openOverview(parts: OverviewParts, context: AppContext): P
         warnings: warningsOf(stats, { expiries: certificates.expiries(), readOnly, nowMs: now() }),
       };
     },
-    history: async days => {
-      await note();
-      return history.of(days, now());
+    usage: {
+      history: async (days, signal) => {
+        await note();
+        return usage.history(days, signal);
+      },
+      report: (query, caller, signal) => usage.report(query, caller, signal),
     },
     setup: () => ({
       upstreams: Array.from(config.upstreams.values(), ({ key, aliases, url }) => ({
@@ -150,6 +158,29 @@ export async function openOverview(parts: OverviewParts, context: AppContext): P
     }),
   });
   return { sources, endStreams: () => live.close() };
+}
+
+/** One image at a time, so that each has its result. Errors: UNAVAILABLE where it could not be fetched. */
+async function warm(
+  admin: Pick<LocalAdmin, 'warm'>,
+  request: WarmRequest,
+  signal: AbortSignal,
+): Promise<{ readonly summary: string; readonly fetchedBytes: number }> {
+  for await (const { report } of admin.warm(request, signal)) {
+    if (report === undefined) continue;
+    const { fetchedBytes, images, waiting } = report;
+    const [image] = images;
+    if (image?.result === 'failed' || image?.result === 'skipped')
+      throw new RegistryError('UNAVAILABLE', { message: image.reason ?? `it was ${image.result}` });
+    const summary =
+      image?.result === 'waiting'
+        ? `waits: ${waiting.map(({ message }) => message).join('; ')}`
+        : image?.result === 'held'
+          ? 'nothing was missing'
+          : `fetched ${formatBytes(fetchedBytes)}`;
+    return { summary, fetchedBytes };
+  }
+  throw new RegistryError('UNAVAILABLE', { message: 'the warming ended without a report' });
 }
 
 /** With every name: it is cut for each caller later. */
