@@ -16,7 +16,7 @@ export async function answerSession(
   { caller, expiresMs }: ApiCaller,
   options: PageApiOptions,
 ): Promise<void> {
-  const { actions, report } = options.sources;
+  const { actions } = options.sources;
   const answer: SessionAnswer = {
     user: caller.user ?? null,
     canLogIn: canLogIn(context, options),
@@ -24,7 +24,6 @@ export async function answerSession(
     administers:
       caller.user === undefined ? 'none' : await actions.administers(caller, context.state.exchange.signal),
     actions: actions.names,
-    hasReport: report !== undefined,
   };
   json(context, answer);
 }

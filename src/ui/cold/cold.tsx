@@ -3,12 +3,11 @@ import { useEffect } from 'preact/hooks';
 import type { ColdAnswer, ColdBlob } from '../../http/api/schema/stats.ts';
 import { formatBytes, formatSpan } from '../../lib/format.ts';
 import { Empty, Loaded } from '../parts/loading.tsx';
-import { NamedImages } from '../parts/named-images.tsx';
 import { Mark, Notice } from '../parts/notice.tsx';
+import { ReportImages, reportPeriod, useReport } from '../parts/report-images.tsx';
 import { PageHead, Section } from '../parts/section.tsx';
 import { UsersOnly } from '../parts/users-only.tsx';
 import { now } from '../state/changes.ts';
-import { reportPeriod, useReport } from '../state/report.ts';
 import { useResource } from '../state/resource.ts';
 import { formatCount, formatCounted, formatLast, formatMoment } from '../text/figures.ts';
 import { shortName } from '../text/image-name.ts';
@@ -44,7 +43,7 @@ function Figures() {
       </Loaded>
       {report.state.value.value !== undefined && (
         <Section title="Never pulled again" note={`In ${reportPeriod}.`}>
-          <NamedImages
+          <ReportImages
             images={report.state.value.value.neverPulledAgain}
             none="Nothing: all that was fetched was asked for again."
             when="fetched"

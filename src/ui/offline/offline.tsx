@@ -6,12 +6,11 @@ import { ask } from '../actions/action-run.ts';
 import { Choice } from '../parts/choice.tsx';
 import { Empty, Failure, Skeleton } from '../parts/loading.tsx';
 import { StackedBar } from '../parts/meter.tsx';
-import { NamedImages } from '../parts/named-images.tsx';
 import { State } from '../parts/notice.tsx';
+import { ReportImages, reportPeriod, useReport } from '../parts/report-images.tsx';
 import { PageHead, Section } from '../parts/section.tsx';
 import { replaceQuery, route } from '../state/navigation.ts';
 import { usePaged } from '../state/paged.ts';
-import { reportPeriod, useReport } from '../state/report.ts';
 import { isOffered } from '../state/session.ts';
 import { formatCount, formatCounted, shareOf } from '../text/figures.ts';
 import { shortName } from '../text/image-name.ts';
@@ -96,7 +95,7 @@ export function Offline() {
       )}
       {failed !== undefined && (
         <Section title="Failed" note={`Asked for while the line was cut, in ${reportPeriod}.`}>
-          <NamedImages images={failed} none="Nothing failed." when="last" />
+          <ReportImages images={failed} none="Nothing failed." when="last" />
         </Section>
       )}
     </>

@@ -1,8 +1,8 @@
 /** Was it worth it, by upstream: what was served and fetched, and what of Docker Hub's pull limit that cost and spared. */
 import { formatBytes } from '../../lib/format.ts';
 import { Loaded } from '../parts/loading.tsx';
+import { reportPeriod, useReport } from '../parts/report-images.tsx';
 import { Section } from '../parts/section.tsx';
-import { reportPeriod, useReport } from '../state/report.ts';
 import { formatCount } from '../text/figures.ts';
 
 export function Report() {

@@ -29,7 +29,6 @@ export const sessionAnswer = z.object({
   administers: z.enum(['all', 'some', 'none']),
   /** What works here at all, whatever the rights: without `hosted.repositories` there is nothing to collect. */
   actions: list(actionName),
-  hasReport: z.boolean().describe('false: no daily sums are kept, and report answers 404'),
 });
 
 export type LoginRequest = z.infer<typeof loginRequest>;
