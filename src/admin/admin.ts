@@ -14,7 +14,8 @@ export interface Admin {
   list(pattern: string | undefined, signal: AbortSignal): Promise<ListReport>;
   /** Checks a tag now. UNSUPPORTED where no upstream can be asked. */
   refresh(image: string, signal: AbortSignal): Promise<RefreshReport>;
-  evict(image: string, signal: AbortSignal): Promise<EvictReport>;
+  /** With `dryRun` nothing changes, and the report says what would. */
+  evict(image: string, signal: AbortSignal, wanted?: { readonly dryRun?: boolean }): Promise<EvictReport>;
   pin(image: string, signal: AbortSignal): Promise<PinReport>;
   unpin(image: string, signal: AbortSignal): Promise<PinReport>;
   /** `history`, `restore`, `promote` and `retention`. */

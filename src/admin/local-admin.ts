@@ -29,7 +29,7 @@ import type {
   StatsReport,
   StatsWanted,
 } from './admin.ts';
-import { ImageEviction, notHeld, requireWritten } from './image-eviction.ts';
+import { type EvictWanted, ImageEviction, notHeld, requireWritten } from './image-eviction.ts';
 import { formatImage, type ImageHosts, type ImageName, parseImage, parseImageOrBlob } from './image-name.ts';
 import { parseImagePattern } from './image-pattern.ts';
 import { listImages } from './inventory.ts';
@@ -128,14 +128,14 @@ export class LocalAdmin implements Admin {
     return this.#log('refresh', await this.#refresh(parseImage(text, this.#options.hosts), signal));
   }
 
-  async evict(text: string, signal: AbortSignal): Promise<EvictReport> {
+  async evict(text: string, signal: AbortSignal, wanted: EvictWanted = {}): Promise<EvictReport> {
     const image = parseImageOrBlob(text, this.#options.hosts);
     await this.#options.ready();
     const evicted =
       typeof image === 'string'
-        ? await this.#eviction.evictBlob(image, signal)
-        : await this.#eviction.evictImage(image, signal);
-    return this.#log('evict', evicted);
+        ? await this.#eviction.evictBlob(image, signal, wanted)
+        : await this.#eviction.evictImage(image, signal, wanted);
+    return wanted.dryRun === true ? evicted : this.#log('evict', evicted);
   }
 
   async pin(text: string): Promise<PinReport> {

@@ -162,7 +162,12 @@ function reportUpstream({ key, health }: OpenedUpstream, totals: MetricTotals): 
   };
 }
 
-function reportDownload({ upstream, repository, sizeBytes, ...progress }: DownloadProgress): DownloadReport {
+export function reportDownload({
+  upstream,
+  repository,
+  sizeBytes,
+  ...progress
+}: DownloadProgress): DownloadReport {
   return { ...progress, upstream, repository: `${upstream}/${repository}`, sizeBytes: sizeBytes ?? null };
 }
 

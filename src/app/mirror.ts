@@ -26,6 +26,7 @@ import { type CloseOptions, Lifecycle } from './lifecycle.ts';
 import { listen } from './listeners.ts';
 import { startNotifications } from './notifications.ts';
 import { openRedis } from './open-lru.ts';
+import { openOverview } from './page/overview.ts';
 import { Reload } from './reload.ts';
 import { openStorage, type Storage } from './storage.ts';
 import { StoreScan } from './store-scan.ts';
@@ -180,6 +181,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     () => owner.stopServing(),
   );
   const { access, set: setAccess } = await openAccess(layout, context);
+  const overview = await openOverview({ storage, cache, admin, hosted, events: notifications }, context);
   const listening = await listen(
     {
       access,
@@ -188,6 +190,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       isScanned: () => capacity.usage().known,
       readStats,
       clients,
+      openSources: certificates => overview.sources(certificates),
       tlsFiles: new TlsFiles(layout, metrics),
       blobPath: digest => layout.blobName(digest),
       events: notifications,
@@ -198,6 +201,11 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       }),
     },
     context,
+  );
+  await lifecycle.start(
+    'open pages',
+    () => overview,
+    part => part.endStreams(),
   );
   const reload = new Reload(
     config,

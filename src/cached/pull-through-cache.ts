@@ -117,6 +117,11 @@ export class PullThroughCache {
     return this.#served;
   }
 
+  /** Which repositories are held, and who may know of them. */
+  get served(): Pick<ServedRepositories, 'names' | 'mayPull' | 'visibilityOf'> {
+    return this.#served;
+  }
+
   /** For the private registry over the same store: held files and hot manifests, pushed or mirrored. */
   get content(): { readonly files: HeldFiles; readonly manifests: HotManifests } {
     return { files: this.#files, manifests: this.#manifests };

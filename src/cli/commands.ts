@@ -1,7 +1,7 @@
 /** The table of commands: one function each, which defines its words on the command line. */
 import { Argument, type Command, Option } from 'commander';
+import { clientNames } from '../clients/client-setup.ts';
 import type { AdminOptions } from './admin-client.ts';
-import { clientNames } from './client/client-setup.ts';
 import type { CommandLine, ConfigFlags } from './command-line.ts';
 import { suggestCommand } from './command-words.ts';
 import { formatCompletion, type Shell, shells } from './completion.ts';
