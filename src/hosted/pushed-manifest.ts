@@ -23,7 +23,7 @@ import {
 } from '../oci/media-type.ts';
 import type { Reference } from '../oci/name.ts';
 
-export const maxDescriptors = { image: 1000, index: 10_000 } as const;
+const maxDescriptors = { image: 1000, index: 10_000 } as const;
 
 export interface PushedManifest {
   readonly descriptor: Descriptor;

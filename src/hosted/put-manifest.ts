@@ -24,11 +24,11 @@ export interface ManifestPutsOptions {
   readonly manifests: Pick<HotManifests, 'keep'>;
   readonly holds: BlobHolds;
   readonly immutable: ImmutableTags;
-  readonly quotas?: Quotas;
+  readonly quotas: Quotas;
   /** Of a blob that is held and public on the mirror's side, in bytes: it may be linked instead of uploaded. */
-  publicSize?(digest: Digest): Promise<number | undefined>;
+  publicSize(digest: Digest): Promise<number | undefined>;
   /** The bytes are in the store, and the link that they were written for did not come. */
-  orphaned?(digest: Digest, bytes: number): void;
+  orphaned(digest: Digest, bytes: number): void;
   /** Milliseconds since the epoch. */
   now(): number;
 }
@@ -93,7 +93,7 @@ export class ManifestPuts {
       isLinked = true;
     } finally {
       for (const release of releases) release();
-      if (!isLinked) this.#options.orphaned?.(descriptor.digest, bytes.length);
+      if (!isLinked) this.#options.orphaned(descriptor.digest, bytes.length);
     }
     this.#options.manifests.keep(descriptor, bytes);
     return { descriptor, tags, moved, ...(subject && { subject: subject.digest }) };
@@ -146,7 +146,7 @@ export class ManifestPuts {
       const linked = here.get(digest);
       if (linked !== undefined && linked === file) continue;
       here.delete(digest); // its file is bad or gone: the client has to push it again
-      const size = file === undefined ? undefined : await this.#options.publicSize?.(digest);
+      const size = file === undefined ? undefined : await this.#options.publicSize(digest);
       if (size !== undefined) adopted.set(digest, size);
     }
     for (const { digest, size } of pushed.subject ? [...pushed.named, pushed.subject] : pushed.named) {
@@ -178,12 +178,12 @@ export class ManifestPuts {
     repository: HostedRepository | undefined,
     { name, pushed, tags }: Put,
     adopted: ReadonlyMap<Digest, number>,
-  ): Promise<(() => void) | undefined> {
+  ): Promise<() => void> {
     const { digest, size } = pushed.descriptor;
     const links = new Map(adopted);
     if (repository?.link(digest) === undefined) links.set(digest, size);
     const newTags = tags.filter(tag => repository?.tag(tag)?.to === undefined);
-    return this.#options.quotas?.book(name, { links, tags: newTags });
+    return this.#options.quotas.book(name, { links, tags: newTags });
   }
 
   /** Errors: UNAVAILABLE. */
