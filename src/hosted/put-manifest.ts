@@ -15,7 +15,7 @@ import { StoreError } from '../store/store-error.ts';
 import { commitDecided } from './commit.ts';
 import type { ImmutableTags } from './immutable-tags.ts';
 import type { Cause, HostedChange, HostedLog, HostedRepository } from './log/hosted-log.ts';
-import { type PushedManifest, readPushedManifest } from './pushed-manifest.ts';
+import { type PushedManifest, readPushedManifest, toManifestChange } from './pushed-manifest.ts';
 
 export interface ManifestPutsOptions {
   readonly log: HostedLog;
@@ -106,7 +106,8 @@ export class ManifestPuts {
       release?.();
       release = undefined;
       const adopted = await this.#requireContent(repository, put);
-      this.#requireMutable(repository, put);
+      for (const tag of put.tags)
+        this.#options.immutable.requireMovable(repository, tag, put.pushed.descriptor.digest);
       moved = movesOf(repository, put);
       release = await this.#book(repository, put, adopted);
       await this.#store(put.pushed.descriptor.digest, bytes);
@@ -165,15 +166,6 @@ export class ManifestPuts {
     });
   }
 
-  /** Errors: DENIED (409). */
-  #requireMutable(repository: HostedRepository | undefined, { name, pushed, tags }: Put): void {
-    for (const tag of tags) {
-      const now = repository?.tag(tag)?.to;
-      if (now !== undefined && now !== pushed.descriptor.digest)
-        this.#options.immutable.requireMutable(name, tag);
-    }
-  }
-
   async #book(
     repository: HostedRepository | undefined,
     { name, pushed, tags }: Put,
@@ -210,21 +202,8 @@ function changesOf(
   { pushed, tags, cause }: Put,
   adopted: ReadonlyMap<Digest, number>,
 ): readonly HostedChange[] {
-  const { descriptor, artifactType, annotations, subject, names } = pushed;
   const links = Array.from(adopted, ([digest, size]): HostedChange => {
     return { type: 'link', digest, size, ...cause, how: 'adopt' };
   });
-  return [
-    ...links,
-    {
-      type: 'manifest',
-      descriptor,
-      tags,
-      names,
-      ...(artifactType !== undefined && { artifactType }),
-      ...(annotations && { annotations }),
-      ...(subject && { subject: subject.digest }),
-      ...cause,
-    },
-  ];
+  return [...links, toManifestChange(pushed, tags, cause)];
 }
