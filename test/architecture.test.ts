@@ -94,7 +94,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'the page runs in a browser, and sees the server only by its API (of http: types of api/schema)',
   },
   cli: {
-    may: 'oci telemetry lib admin auth bundle clients config store commander undici yaml app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/upstream-check.ts',
+    may: 'oci telemetry lib admin auth bundle clients config store commander undici cli-progress yaml app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/upstream-check.ts',
     because: 'commands call the daemon, not its rooms; without one, what app/store-admin.ts puts together',
   },
   'log.ts': { may: 'telemetry pino log-sink.ts', because: 'a logger knows no room' },
