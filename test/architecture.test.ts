@@ -77,7 +77,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'it pulls through the cache as a client does, and its reports are those of the command',
   },
   admin: {
-    may: 'oci telemetry registry store report',
+    may: 'oci telemetry lib registry store report',
     because: 'commands work on the store alone too: what a daemon knows beside it is handed in',
   },
   overview: {

@@ -12,9 +12,10 @@ import {
   startApiRig,
   type User,
 } from '../support/api-rig.ts';
-import { request } from '../support/client.ts';
+import { get, request } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';
 import { nextSample, openEvents } from '../support/event-stream.ts';
+import { buildImage } from '../support/images.ts';
 import { basic } from '../support/users.ts';
 
 const big = patternBlob('closed big', 3_000_000);
@@ -32,6 +33,11 @@ async function start() {
   rig.upstream.putBlob('library/closed', big.digest, big);
   await rig.pull('library/open', openImage);
   await rig.pull('library/closed', closedImage, 'admin');
+  rig.upstream.put('library/closed', buildImage({ layers: ['pulled once'] }), 'once');
+  const once = await get(rig.mirror.url, '/v2/library/closed/manifests/once', {
+    headers: { Authorization: basic('admin') },
+  });
+  expect(once.status).toBe(200); // for the report
   await rig.mirror.settled();
   const gate = rig.upstream.holdAfter({ digest: big.digest }, 2_000_000);
   const call = request(rig.mirror.url, {
