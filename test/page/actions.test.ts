@@ -3,6 +3,7 @@ import type { Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { findBarriers, keepScreenshot, openBrowser, type TestBrowser } from '../support/browser.ts';
 import { get } from '../support/client.ts';
+import { blobLine } from '../support/request-log.ts';
 import { requires } from '../support/requires.ts';
 import { basic } from '../support/users.ts';
 import {
@@ -75,7 +76,7 @@ requires('chromium')('actions', () => {
     await act(page, 'Warm', 'Warm lacking:1.0');
     await page.getByRole('link', { name: 'lacking:1.0' }).waitFor({ state: 'hidden' });
     const layer = lacking.layers[0]?.descriptor.digest ?? '';
-    expect(rig.upstream.lines().filter(line => line.includes(layer))).toHaveLength(1);
+    expect(rig.upstream.lines().filter(line => line === blobLine(layer))).toHaveLength(1);
     expect(problems).toEqual([]);
   });
 
