@@ -65,8 +65,8 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'it writes the files of clients as text, for the command line, the server and browsers',
   },
   bundle: {
-    may: 'oci tar-stream',
-    because: 'it reads images from files that the user named, and sends nothing',
+    may: 'oci registry tar-stream',
+    because: 'it reads and writes images as files, by the contracts of what holds them, and sends nothing',
   },
   report: {
     may: 'lib telemetry',
@@ -94,7 +94,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'the page runs in a browser, and sees the server only by its API (of http: types of api/schema)',
   },
   cli: {
-    may: 'oci telemetry lib admin auth bundle clients config store commander undici yaml app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/upstream-check.ts',
+    may: 'oci telemetry lib admin auth bundle clients config registry store commander undici cli-progress yaml app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/upstream-check.ts',
     because: 'commands call the daemon, not its rooms; without one, what app/store-admin.ts puts together',
   },
   'log.ts': { may: 'telemetry pino log-sink.ts', because: 'a logger knows no room' },
@@ -197,8 +197,20 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'app/upstream-check.ts admin content hosted oci registry store telemetry upstream',
     because: 'an import is the same in a daemon and without one',
   },
+  'app/bundle/bundles.ts': {
+    may: 'admin bundle content lib oci registry store telemetry',
+    because: 'an import of a bundle is the same in a daemon and without one',
+  },
+  'app/bundle/importers.ts': {
+    may: 'app/hosted/hosted-log.ts cached config hosted registry store',
+    because: 'mirrored and hosted images are taken over the same way in a daemon and without one',
+  },
+  'app/bundle/daemon-bundles.ts': {
+    may: 'app/app-context.ts app/bundle/bundles.ts app/bundle/importers.ts app/hosted/hosted.ts app/storage.ts admin cached oci registry store',
+    because: 'bundles of a daemon are put together from what is composed already',
+  },
   'app/store-admin.ts': {
-    may: 'app/daily-report.ts app/hosted/folder-import.ts app/hosted/hosted-log.ts app/hosted/tags.ts oci telemetry config admin capacity store version.ts',
+    may: 'app/bundle/bundles.ts app/bundle/importers.ts app/daily-report.ts app/hosted/folder-import.ts app/hosted/hosted-log.ts app/hosted/tags.ts cached oci telemetry config admin capacity store version.ts',
     because: 'the composition of a store without a daemon',
   },
   'app/upstream-check.ts': {
@@ -224,7 +236,8 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
       'callers are known and their rights decided in one place; where users come from is its own business',
   },
   cached: {
-    files: 'access/links.ts download/downloads.ts manifests/freshness.ts pull-through-cache.ts',
+    files:
+      'access/links.ts download/downloads.ts imported-images.ts manifests/freshness.ts pull-through-cache.ts',
     because: 'the cache is one RegistryReader per upstream; what runs inside it is its own business',
   },
   cli: {
@@ -242,7 +255,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   hosted: {
     files:
-      'adoption.ts blob-links.ts gc/collector.ts hosted-blobs.ts hosted-catalog.ts hosted-deletes.ts hosted-lists.ts hosted-manifests.ts hosted-registry.ts hourly-job.ts immutable-tags.ts import/import-report.ts import/import.ts log/hosted-log.ts log/logged-repositories.ts log/reference-counts.ts log/repair.ts promotion.ts pull-times.ts put-manifest.ts quotas.ts read-only.ts retention.ts tags/apply-retention.ts tags/restore.ts tags/tag-history.ts uploads/mounts.ts uploads/uploads.ts',
+      'adoption.ts blob-links.ts gc/collector.ts hosted-blobs.ts hosted-catalog.ts hosted-deletes.ts hosted-lists.ts hosted-manifests.ts hosted-registry.ts hourly-job.ts immutable-tags.ts import/import-report.ts import/import.ts import/imported-images.ts log/hosted-log.ts log/logged-repositories.ts log/reference-counts.ts log/repair.ts promotion.ts pull-times.ts put-manifest.ts quotas.ts read-only.ts retention.ts tags/apply-retention.ts tags/restore.ts tags/tag-history.ts uploads/mounts.ts uploads/uploads.ts',
     because: 'the private registry is one reader and writer; its log and its collection are its own business',
   },
   http: {
@@ -413,7 +426,7 @@ test('a file has one job: at most 300 lines, and a name that says it', () => {
   ).toEqual([]);
 });
 
-test('a folder holds at most 18 files, the server at most 480, the page at most 64, of a median of 90 lines or more', () => {
+test('a folder holds at most 18 files, the server at most 540, the page at most 64, of a median of 90 lines or more', () => {
   const folders = new Map<string, string[]>();
   for (const path of sources.keys())
     folders.set(dirname(path), [...(folders.get(dirname(path)) ?? []), path]);
@@ -421,7 +434,7 @@ test('a folder holds at most 18 files, the server at most 480, the page at most 
   // Components of a page are many and small beside the use cases of a server: each has its own bound.
   const ofPage = Array.from(sources.keys()).filter(path => path.startsWith('ui/')).length;
   expect(ofPage).toBeLessThanOrEqual(64);
-  expect(sources.size - ofPage).toBeLessThanOrEqual(480);
+  expect(sources.size - ofPage).toBeLessThanOrEqual(540);
   const lines = Array.from(sources.values(), text => text.trimEnd().split('\n').length).sort((a, b) => a - b);
   expect(lines[Math.floor(lines.length / 2)]).toBeGreaterThanOrEqual(90);
 });

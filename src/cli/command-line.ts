@@ -67,8 +67,8 @@ export class CommandError extends Error {
   /** Of the registry's table of errors, of a `StoreError`, or `FAILED`. */
   readonly code: string;
 
-  constructor(message: string, code = 'FAILED') {
-    super(message);
+  constructor(message: string, code = 'FAILED', cause?: unknown) {
+    super(message, cause === undefined ? {} : { cause });
     this.name = 'CommandError';
     this.code = code;
   }
