@@ -91,5 +91,6 @@ function includesCaller(
 ): boolean {
   if (entry === 'anonymous') return withAnonymous;
   if (user === undefined) return false;
-  return entry === '*' || entry === user || (entry.startsWith('@') && groups.includes(entry.slice(1)));
+  if (entry.startsWith('@')) return groups.includes(entry.slice(1)); // no user of that name, wherever users come from
+  return entry === '*' || entry === user;
 }
