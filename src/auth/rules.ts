@@ -58,6 +58,11 @@ export class Rules {
     return !needsLogin || this.#decide(asking, false);
   }
 
+  /** Clients can log in, or show a certificate. */
+  get hasUsers(): boolean {
+    return this.#hasUsers;
+  }
+
   get areGiven(): boolean {
     return this.#rules !== undefined;
   }

@@ -71,6 +71,10 @@ export class HtpasswdUsers implements IdentityProvider {
     return hash === undefined ? '' : createHash('sha256').update(hash.text).digest('base64');
   }
 
+  async hasUser(name: string): Promise<boolean> {
+    return (await this.#options.load()).hashes.has(name);
+  }
+
   async #verify(hash: PasswordHash, password: string, address: string): Promise<boolean> {
     const verify = this.#options.isPasswordOf ?? isPasswordOf;
     const isRight = this.#hashing.run(address, () => verify(hash, password));

@@ -103,6 +103,12 @@ export class Logins {
     }
   }
 
+  /** False: no provider has the name any more. True also where one can't say without the password. */
+  async mayBeUser(name: string): Promise<boolean> {
+    const answers = this.#options.providers.map(provider => provider.hasUser?.(name) ?? true);
+    return (await Promise.all(answers)).includes(true);
+  }
+
   #decideOnce(key: string, credentials: Credentials, from: From): Promise<Outcome> {
     const runningKey = `${from.address} ${key}`; // the same credentials from a busy address would have to wait in its line
     const running = this.#running.get(runningKey);
