@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { FairQueue } from '../../lib/fair-queue.ts';
+import { TimeSlice } from '../../lib/time-slice.ts';
 import { RegistryError } from '../../oci/error.ts';
 import type { Credentials } from './credentials.ts';
 import type { IdentityCheck, IdentityProvider } from './identity-provider.ts';
@@ -15,16 +16,22 @@ export interface Htpasswd {
   readonly flaws: readonly { readonly line: number; readonly message: string }[];
 }
 
-/** The last of two lines for one name counts, as in a file that was appended to. */
-export function parseHtpasswd(text: string): Htpasswd {
+const linesPerLook = 128;
+
+/** The last of two lines for one name counts, as in a file that was appended to. In slices: a file may have 100,000 lines. */
+export async function parseHtpasswd(text: string): Promise<Htpasswd> {
+  const slice = new TimeSlice();
   const hashes = new Map<string, PasswordHash>();
   const flaws: { line: number; message: string }[] = [];
-  for (const [index, raw] of text.split('\n').entries()) {
-    const line = raw.trim();
+  for (let number = 1, at = 0; at < text.length; number += 1) {
+    const end = text.indexOf('\n', at);
+    const line = text.slice(at, end === -1 ? undefined : end).trim();
+    at = end === -1 ? text.length : end + 1;
+    if (number % linesPerLook === 0) await slice.pause();
     if (line === '' || line.startsWith('#')) continue;
     const colon = line.indexOf(':');
     const hash = colon < 1 ? 'expected NAME:HASH' : parsePasswordHash(line.slice(colon + 1));
-    if (typeof hash === 'string') flaws.push({ line: index + 1, message: hash });
+    if (typeof hash === 'string') flaws.push({ line: number, message: hash });
     else hashes.set(line.slice(0, colon), hash);
   }
   return { hashes, flaws };

@@ -70,7 +70,7 @@ export async function runUserRemove({
 /** Resolves with the exit code. Errors: `CommandError`, `ConfigError`. */
 export async function runUserList({ write, ...options }: UserCommand): Promise<number> {
   const path = await htpasswdPath(options);
-  const { hashes, flaws } = parseHtpasswd((await readLines(path)).join('\n'));
+  const { hashes, flaws } = await parseHtpasswd((await readLines(path)).join('\n'));
   for (const [name, { kind }] of hashes) write(`${name}\t${kind}\n`);
   for (const { line, message } of flaws) write(`${path}:${line}: not used: ${message}\n`);
   return 0;

@@ -6,9 +6,9 @@ const tail = `$05$${'a'.repeat(53)}`;
 const apr1 = `$apr1$salt$${'a'.repeat(22)}`;
 
 describe('a file', () => {
-  test('has names and hashes of every kind; of two lines for one name the last counts', () => {
+  test('has names and hashes of every kind; of two lines for one name the last counts', async () => {
     const text = `# users\r\n\nalice:$2y${tail}\r\nbob:${apr1}\n carol:$2a${tail} \nalice:$2b${tail}`;
-    const { hashes, flaws } = parseHtpasswd(text);
+    const { hashes, flaws } = await parseHtpasswd(text);
     expect(Array.from(hashes, ([name, { kind, text: hash }]) => [name, kind, hash])).toEqual([
       ['alice', 'bcrypt', `$2b${tail}`],
       ['bob', 'md5', apr1],
@@ -17,13 +17,26 @@ describe('a file', () => {
     expect(flaws).toEqual([]);
   });
 
-  test('is told about other lines by their number, never by what they say', () => {
+  test('is told about other lines by their number, never by what they say', async () => {
     const lines = ['a:{SHA}secret', 'b:$apr1$secret', 'c:secret', 'secret', `:$2b${tail}`, 'd:secretsecret1'];
-    const { hashes, flaws } = parseHtpasswd(lines.join('\n'));
+    const { hashes, flaws } = await parseHtpasswd(lines.join('\n'));
     expect(hashes.size).toBe(0);
     expect(flaws.map(({ line }) => line)).toEqual([1, 2, 3, 4, 5, 6]);
     expect(JSON.stringify(flaws)).not.toContain('secret');
     expect(flaws.at(-1)?.message).toContain('DES');
+  });
+
+  test('of 100,000 lines is read in slices, so that requests go on in between', async () => {
+    const text = Array.from({ length: 100_000 }, (_, n) => `user${n}:$2y${tail}\n`).join('');
+    let turns = 0;
+    const count = () => {
+      turns += 1;
+      counting = setImmediate(count);
+    };
+    let counting = setImmediate(count);
+    const { hashes } = await parseHtpasswd(text);
+    clearImmediate(counting);
+    expect([hashes.size, turns > 1]).toEqual([100_000, true]);
   });
 });
 
