@@ -1,8 +1,9 @@
 /**
- * Users of an htpasswd file. At most two hashes are computed at once, and client addresses take turns: many wrong logins of one address
- * don't keep the others waiting. The file is handed in as it is now, so a changed one counts at the next login.
+ * Users of an htpasswd file. At most two hashes are computed at once, and one where the event loop would be left without a core;
+ * client addresses take turns: many wrong logins of one address don't keep the others waiting. The file is handed in as it is now, so a changed one counts at the next login.
  */
 import { createHash } from 'node:crypto';
+import { availableParallelism } from 'node:os';
 import { FairQueue } from '../../lib/fair-queue.ts';
 import { TimeSlice } from '../../lib/time-slice.ts';
 import { RegistryError } from '../../oci/error.ts';
@@ -40,22 +41,28 @@ export async function parseHtpasswd(text: string): Promise<Htpasswd> {
 export interface HtpasswdUsersOptions {
   /** The file as it is now. */
   load(): Promise<Htpasswd>;
+  /** Of this machine, or of a test. */
+  readonly cores?: number;
   /** In place of the real hashes, for tests. */
   readonly isPasswordOf?: typeof isPasswordOf;
 }
 
 /** So many wait per address, and in all. */
-const hashingLimit = { maxRunning: 2, maxWaitingPerKey: 64, maxWaiting: 512 };
+const hashingLimit = { maxWaitingPerKey: 64, maxWaiting: 512 };
+const maxHashing = 2;
 /** Matches no password, and costs as much as the hashes that `cistern user add` writes. */
 const unmatched: PasswordHash = { text: `$2b$10$${'.'.repeat(53)}`, kind: 'bcrypt' };
 
 export class HtpasswdUsers implements IdentityProvider {
   readonly source = 'htpasswd';
   readonly #options: HtpasswdUsersOptions;
-  readonly #hashing = new FairQueue(hashingLimit);
+  readonly #hashing: FairQueue;
 
   constructor(options: HtpasswdUsersOptions) {
+    const { cores = availableParallelism() } = options;
     this.#options = options;
+    const maxRunning = Math.max(1, Math.min(maxHashing, cores - 1));
+    this.#hashing = new FairQueue({ ...hashingLimit, maxRunning });
   }
 
   async check({ name, password }: Credentials, address: string): Promise<IdentityCheck> {

@@ -41,11 +41,12 @@ describe('a file', () => {
 });
 
 /** Passwords that were hashed, each answered by `answer`. */
-function rig(file: { current: Htpasswd }) {
+function rig(file: { current: Htpasswd }, cores = 4) {
   const asked: string[] = [];
   const waiting: (() => void)[] = [];
   const users = new HtpasswdUsers({
     load: async () => file.current,
+    cores,
     isPasswordOf: (hash, password) => {
       asked.push(password);
       return new Promise(resolve => waiting.push(() => resolve(hash.text.endsWith(`of ${password}`))));
@@ -100,6 +101,23 @@ test('beside 60 wrong logins of one address, another address waits for one hash,
   }
   expect(await right).toEqual({ user: 'alice', groups: [] });
   expect(new Set(await Promise.all(wrong))).toEqual(new Set(['wrong']));
+});
+
+test.each([
+  [1, 1],
+  [2, 1],
+  [3, 2],
+  [16, 2],
+])('with %i cores, %i passwords are hashed at once', async (cores, expected) => {
+  const { users, asked, answer } = rig({ current: withHash('hash of p') }, cores);
+  const all = Array.from({ length: 6 }, (_, n) => users.check({ name: 'alice', password: `${n}` }, `a${n}`));
+  await turn();
+  expect(asked.length).toBe(expected);
+  for (let n = 0; n < 10; n += 1) {
+    await turn();
+    answer();
+  }
+  await Promise.all(all);
 });
 
 test('above 64 waiting logins of one address the next is refused', async () => {
