@@ -4,6 +4,7 @@
  * MANIFEST_UNKNOWN, BLOB_UNKNOWN (not held); DENIED (pinned); UNAVAILABLE (the store can't be written).
  */
 import type { Outcome } from '../telemetry/observer.ts';
+import type { BundleAdmin } from './bundle-admin.ts';
 import type { TagAdmin } from './tag-admin.ts';
 import type { UsageReport } from './usage-report.ts';
 import type { WarmEvent, WarmRequest, WarmStats } from './warm-admin.ts';
@@ -20,6 +21,8 @@ export interface Admin {
   unpin(image: string, signal: AbortSignal): Promise<PinReport>;
   /** `history`, `restore`, `promote` and `retention`. */
   readonly tags: TagAdmin;
+  /** `export`, `import FILE` and `digests`. */
+  readonly bundles: BundleAdmin;
   /** NAME_UNKNOWN for a folder without repositories; UNSUPPORTED where nothing is hosted. */
   importFolder: ImportFolder;
   /** Rebuilds the damaged log of a hosted repository, or of all whose log is damaged. UNSUPPORTED for one that is in order. */

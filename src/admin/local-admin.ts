@@ -29,6 +29,7 @@ import type {
   StatsReport,
   StatsWanted,
 } from './admin.ts';
+import type { BundleAdmin } from './bundle-admin.ts';
 import { type EvictWanted, ImageEviction, notHeld, requireWritten } from './image-eviction.ts';
 import { formatImage, type ImageHosts, type ImageName, parseImage, parseImageOrBlob } from './image-name.ts';
 import { parseImagePattern } from './image-pattern.ts';
@@ -62,6 +63,7 @@ export interface LocalAdminOptions {
   blobRemoved(digest: Digest, bytes: number): void;
   manifestRemoved(digest: Digest, bytes: number): void;
   readonly tags: TagAdmin;
+  readonly bundles: BundleAdmin;
   /** As `Admin.gc` and `Admin.readOnly`; absent: there is no daemon, or it hosts no repositories. */
   readonly hosted?: HostedCommands | undefined;
   /** What the daily report has. Absent: there is none. */
@@ -110,6 +112,10 @@ export class LocalAdmin implements Admin {
 
   get tags(): TagAdmin {
     return this.#options.tags;
+  }
+
+  get bundles(): BundleAdmin {
+    return this.#options.bundles;
   }
 
   stats(wanted?: StatsWanted): Promise<StatsReport> {

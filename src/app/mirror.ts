@@ -16,6 +16,7 @@ import { TlsFiles } from '../store/tls-files.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { openAccess } from './access/open-access.ts';
 import type { AppContext } from './app-context.ts';
+import { createDaemonBundles } from './bundle/daemon-bundles.ts';
 import { createAdmin, createStats } from './daemon-admin.ts';
 import { openDailyReport } from './daily-report.ts';
 import { setUpFleet } from './fleet-setup.ts';
@@ -163,6 +164,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       storage,
       upstreams,
       tags,
+      bundles: createDaemonBundles({ cache, storage, upstreams, hosted }, context),
       stats: readStats,
       scanned: scan.done,
       replay: target => notifications.replay(target),

@@ -185,6 +185,11 @@ export class PullThroughCache {
     });
   }
 
+  /** The list on disk has changed. */
+  forgetReferrers(recordName: string, digest: Digest): void {
+    this.#referrerLists.delete(`${recordName}@${digest}`);
+  }
+
   /** The file of a manifest is gone, so it leaves the memory too. */
   forgetManifest(digest: Digest): void {
     this.#manifests.forget(digest);
