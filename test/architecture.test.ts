@@ -426,7 +426,7 @@ test('a file has one job: at most 300 lines, and a name that says it', () => {
   ).toEqual([]);
 });
 
-test('a folder holds at most 18 files, the server at most 480, the page at most 64, of a median of 90 lines or more', () => {
+test('a folder holds at most 18 files, the server at most 540, the page at most 64, of a median of 90 lines or more', () => {
   const folders = new Map<string, string[]>();
   for (const path of sources.keys())
     folders.set(dirname(path), [...(folders.get(dirname(path)) ?? []), path]);
@@ -434,7 +434,7 @@ test('a folder holds at most 18 files, the server at most 480, the page at most 
   // Components of a page are many and small beside the use cases of a server: each has its own bound.
   const ofPage = Array.from(sources.keys()).filter(path => path.startsWith('ui/')).length;
   expect(ofPage).toBeLessThanOrEqual(64);
-  expect(sources.size - ofPage).toBeLessThanOrEqual(480);
+  expect(sources.size - ofPage).toBeLessThanOrEqual(540);
   const lines = Array.from(sources.values(), text => text.trimEnd().split('\n').length).sort((a, b) => a - b);
   expect(lines[Math.floor(lines.length / 2)]).toBeGreaterThanOrEqual(90);
 });
