@@ -43,6 +43,8 @@ const requirements = {
   /** Optional everywhere: Debian has no package of it. */
   oras: () => onPath('oras'),
   /** Optional everywhere. */
+  zot: () => onPath('zot'),
+  /** Optional everywhere. */
   go: () => onPath('go'),
   /** Go, and modules for it: from its proxy, or from the cache. Optional everywhere. */
   'go-modules': () => onPath('go') && succeeds('go', ['list', '-m', 'helm.sh/helm/v3@v3.21.4']),
