@@ -9,6 +9,7 @@ import { ClosingLineReporter } from './support/closing-line-reporter.ts';
 const unitTimeoutMs = 30_000;
 const integrationTimeoutMs = 180_000;
 const e2eTimeoutMs = 240_000;
+const pageTimeoutMs = 120_000;
 /** For `expect.poll`: what is waited for comes soon on a free machine, and late on a busy one. */
 const poll = { timeout: 30_000 };
 
@@ -37,6 +38,7 @@ export default defineConfig({
           expect: { requireAssertions: true, poll },
           testTimeout: integrationTimeoutMs,
           hookTimeout: integrationTimeoutMs,
+          retry: 1, // real processes and disks on a busy machine; the reporter names whatever needed it
           sequence: { groupOrder: 0 },
         },
       },
@@ -48,9 +50,21 @@ export default defineConfig({
           testTimeout: e2eTimeoutMs,
           hookTimeout: e2eTimeoutMs,
           fileParallelism: false,
-          retry: 1, // real daemons on a busy machine; the reporter names whatever needed it
+          retry: 1, // as above
           maxWorkers: 1,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: 'page',
+          include: ['test/page/**/*.test.ts'],
+          expect: { requireAssertions: true, poll },
+          testTimeout: pageTimeoutMs,
+          hookTimeout: pageTimeoutMs,
+          fileParallelism: false,
+          maxWorkers: 1,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

@@ -4,7 +4,10 @@
  * MANIFEST_UNKNOWN, BLOB_UNKNOWN (not held); DENIED (pinned); UNAVAILABLE (the store can't be written).
  */
 import type { Outcome } from '../telemetry/observer.ts';
+import type { BundleAdmin } from './bundle-admin.ts';
 import type { TagAdmin } from './tag-admin.ts';
+import type { UsageReport } from './usage-report.ts';
+import type { WarmEvent, WarmRequest, WarmStats } from './warm-admin.ts';
 
 export interface Admin {
   stats(wanted?: StatsWanted): Promise<StatsReport>;
@@ -12,11 +15,14 @@ export interface Admin {
   list(pattern: string | undefined, signal: AbortSignal): Promise<ListReport>;
   /** Checks a tag now. UNSUPPORTED where no upstream can be asked. */
   refresh(image: string, signal: AbortSignal): Promise<RefreshReport>;
-  evict(image: string, signal: AbortSignal): Promise<EvictReport>;
+  /** With `dryRun` nothing changes, and the report says what would. */
+  evict(image: string, signal: AbortSignal, wanted?: { readonly dryRun?: boolean }): Promise<EvictReport>;
   pin(image: string, signal: AbortSignal): Promise<PinReport>;
   unpin(image: string, signal: AbortSignal): Promise<PinReport>;
   /** `history`, `restore`, `promote` and `retention`. */
   readonly tags: TagAdmin;
+  /** `export`, `import FILE` and `digests`. */
+  readonly bundles: BundleAdmin;
   /** NAME_UNKNOWN for a folder without repositories; UNSUPPORTED where nothing is hosted. */
   importFolder: ImportFolder;
   /** Rebuilds the damaged log of a hosted repository, or of all whose log is damaged. UNSUPPORTED for one that is in order. */
@@ -25,6 +31,10 @@ export interface Admin {
   replay(target: string, signal: AbortSignal): Promise<ReplayReport>;
   /** Collects the hosted repositories now, or says what that would remove. UNSUPPORTED where no daemon hosts any. */
   gc(wanted: GcWanted, signal: AbortSignal): Promise<GcReport>;
+  /** Fetches images ahead; ends when nothing more can be done now. UNSUPPORTED without a daemon. Errors: the signal's reason. */
+  warm(request: WarmRequest, signal: AbortSignal): AsyncIterable<WarmEvent>;
+  /** Was it worth it: since then (milliseconds since the epoch). */
+  report(sinceMs: number, signal: AbortSignal): Promise<UsageReport>;
   /** Whether the private registry refuses pushes and deletes from now on. Undefined: only says. UNSUPPORTED as for `gc`. */
   readOnly(state: boolean | string | undefined, signal: AbortSignal): Promise<ReadOnlyReport>;
 }
@@ -52,7 +62,6 @@ export interface GcReport {
 
 export interface RepositoryGc {
   readonly repository: string;
-  readonly tags: number;
   readonly manifests: number;
   /** Links of blobs. */
   readonly links: number;
@@ -60,8 +69,8 @@ export interface RepositoryGc {
   readonly bytes: number;
   /** At most 1,000. */
   readonly removed: readonly {
-    readonly kind: 'tag' | 'manifest' | 'link';
-    /** A tag or a digest. */
+    readonly kind: 'manifest' | 'link';
+    /** Its digest. */
     readonly name: string;
     readonly bytes: number;
     readonly why: string;
@@ -227,6 +236,8 @@ export interface DaemonReport {
   /** Share of hits, joined and stale ones among all that were no errors, 0 … 1; null before the first. */
   readonly hitRatio: { readonly requests: number | null; readonly bytes: number | null };
   readonly evictions: { readonly blobs: number; readonly bytes: number };
+  /** Absent: nothing is scheduled, and nothing was warmed since the start. */
+  readonly warm?: WarmStats;
   /** With `--clients`: by address, first who cost most counted upstream requests. */
   readonly clients?: readonly ClientReport[];
   /** With `--next`: the blobs that an eviction takes next, coldest first. */

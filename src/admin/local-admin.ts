@@ -6,6 +6,7 @@ import { type Digest, isDigest } from '../oci/digest.ts';
 import { excerpt, RegistryError } from '../oci/error.ts';
 import { operatorCaller } from '../registry/caller.ts';
 import type { RegistryReader, StaleReason } from '../registry/registry.ts';
+import type { UsageSince } from '../report/daily-report.ts';
 import type { BlobStore } from '../store/blobs/blob-store.ts';
 import { readImageTree, readManifest, type TypedDigest } from '../store/records/image-tree.ts';
 import type { PinnedBlobs } from '../store/records/pinned-blobs.ts';
@@ -28,11 +29,14 @@ import type {
   StatsReport,
   StatsWanted,
 } from './admin.ts';
-import { ImageEviction, notHeld, requireWritten } from './image-eviction.ts';
+import type { BundleAdmin } from './bundle-admin.ts';
+import { type EvictWanted, ImageEviction, notHeld, requireWritten } from './image-eviction.ts';
 import { formatImage, type ImageHosts, type ImageName, parseImage, parseImageOrBlob } from './image-name.ts';
 import { parseImagePattern } from './image-pattern.ts';
 import { listImages } from './inventory.ts';
 import type { TagAdmin } from './tag-admin.ts';
+import { describeUsage, type UsageReport } from './usage-report.ts';
+import type { WarmEvent, WarmRequest } from './warm-admin.ts';
 
 export interface HostedCommands {
   gc(wanted: GcWanted, signal: AbortSignal): Promise<GcReport>;
@@ -59,8 +63,13 @@ export interface LocalAdminOptions {
   blobRemoved(digest: Digest, bytes: number): void;
   manifestRemoved(digest: Digest, bytes: number): void;
   readonly tags: TagAdmin;
+  readonly bundles: BundleAdmin;
   /** As `Admin.gc` and `Admin.readOnly`; absent: there is no daemon, or it hosts no repositories. */
   readonly hosted?: HostedCommands | undefined;
+  /** What the daily report has. Absent: there is none. */
+  readonly usage?: (sinceMs: number) => Promise<UsageSince>;
+  /** As `Admin.warm`; absent: there is no daemon. */
+  readonly warm?: Admin['warm'];
   /** As `Admin.repair`. */
   repair(repository: string | undefined, signal: AbortSignal): Promise<RepairReport>;
   stats(wanted?: StatsWanted): Promise<StatsReport>;
@@ -105,6 +114,10 @@ export class LocalAdmin implements Admin {
     return this.#options.tags;
   }
 
+  get bundles(): BundleAdmin {
+    return this.#options.bundles;
+  }
+
   stats(wanted?: StatsWanted): Promise<StatsReport> {
     return this.#options.stats(wanted);
   }
@@ -121,14 +134,14 @@ export class LocalAdmin implements Admin {
     return this.#log('refresh', await this.#refresh(parseImage(text, this.#options.hosts), signal));
   }
 
-  async evict(text: string, signal: AbortSignal): Promise<EvictReport> {
+  async evict(text: string, signal: AbortSignal, wanted: EvictWanted = {}): Promise<EvictReport> {
     const image = parseImageOrBlob(text, this.#options.hosts);
     await this.#options.ready();
     const evicted =
       typeof image === 'string'
-        ? await this.#eviction.evictBlob(image, signal)
-        : await this.#eviction.evictImage(image, signal);
-    return this.#log('evict', evicted);
+        ? await this.#eviction.evictBlob(image, signal, wanted)
+        : await this.#eviction.evictImage(image, signal, wanted);
+    return wanted.dryRun === true ? evicted : this.#log('evict', evicted);
   }
 
   async pin(text: string): Promise<PinReport> {
@@ -160,6 +173,19 @@ export class LocalAdmin implements Admin {
 
   async gc(wanted: GcWanted, signal: AbortSignal): Promise<GcReport> {
     return this.#requireHosted().gc(wanted, signal);
+  }
+
+  warm(request: WarmRequest, signal: AbortSignal): AsyncIterable<WarmEvent> {
+    const { warm } = this.#options;
+    if (warm !== undefined) return warm(request, signal);
+    throw new RegistryError('UNSUPPORTED', { message: 'warm needs a running daemon, and none runs' });
+  }
+
+  async report(sinceMs: number, signal: AbortSignal): Promise<UsageReport> {
+    const { usage } = this.#options;
+    if (usage === undefined)
+      throw new RegistryError('UNSUPPORTED', { message: 'this store has no daily report' });
+    return describeUsage(await usage(sinceMs), this.#options, signal);
   }
 
   async readOnly(state: boolean | string | undefined): Promise<ReadOnlyReport> {

@@ -7,13 +7,16 @@ import type {
   StatsWanted,
   UpstreamReport,
 } from '../admin/admin.ts';
+import type { BundleAdmin } from '../admin/bundle-admin.ts';
 import { imageHostsOf } from '../admin/image-name.ts';
 import { LocalAdmin } from '../admin/local-admin.ts';
 import type { TagAdmin } from '../admin/tag-admin.ts';
 import type { DownloadProgress } from '../cached/download/downloads.ts';
 import type { ClientUsage } from '../metrics/client-usage.ts';
 import type { ByOutcome, MetricTotals } from '../metrics/metric-totals.ts';
+import type { DailyReport } from '../report/daily-report.ts';
 import { readVersion } from '../version.ts';
+import type { Warm } from '../warm/warm.ts';
 import type { AppContext } from './app-context.ts';
 import type { OpenedHosted } from './hosted/hosted.ts';
 import type { Storage } from './storage.ts';
@@ -25,16 +28,31 @@ export interface DaemonParts {
   /** Resolves when the store is scanned. */
   readonly scanned: Promise<void>;
   readonly tags: TagAdmin;
+  readonly bundles: BundleAdmin;
   /** Absent: nothing is hosted. */
   readonly importFolder: ImportFolder | undefined;
   stats(wanted?: StatsWanted): Promise<StatsReport>;
   /** Undefined: `notifications` has no such target. */
   replay(target: string): Promise<number> | undefined;
   readonly hosted: Pick<OpenedHosted, 'collector' | 'readOnly'> | undefined;
+  readonly warm: Warm;
+  readonly report: DailyReport;
 }
 
 export function createAdmin(
-  { storage, upstreams, scanned, stats, tags, importFolder, replay, hosted: registry }: DaemonParts,
+  {
+    storage,
+    upstreams,
+    scanned,
+    stats,
+    tags,
+    bundles,
+    importFolder,
+    replay,
+    hosted: registry,
+    warm,
+    report,
+  }: DaemonParts,
   { config, logger }: Pick<AppContext, 'config' | 'logger'>,
 ): LocalAdmin {
   const { downloads, hosted, lastUses, owners, pins, records, store } = storage;
@@ -52,11 +70,14 @@ export function createAdmin(
     replay,
     hosts: imageHostsOf(config),
     tags,
+    bundles,
     importFolder,
     registry: host => registries.get(host),
     isActive: digest => downloads.isActive(digest),
     isHosted: digest => hosted.mayLink(digest) || hosted.holds.isHeld(digest),
     repair: (name, signal) => hosted.repair(name, { store, records }, signal),
+    usage: sinceMs => report.read(sinceMs),
+    warm: (request, signal) => warm.follow(request, signal),
     blobRemoved: () => {}, // `removeFree` has told everything that must forget it
     manifestRemoved: () => {},
     hosted: registry && {
@@ -75,6 +96,7 @@ export function createStats(
   storage: Storage,
   upstreams: readonly OpenedUpstream[],
   clients: Pick<ClientUsage, 'report'>,
+  warm: Pick<Warm, 'stats' | 'isUsed'>,
   { metrics, now }: Pick<AppContext, 'metrics' | 'now'>,
 ): (wanted?: StatsWanted) => Promise<StatsReport> {
   const { layout, capacity, downloads, pins, lruState } = storage;
@@ -108,6 +130,7 @@ export function createStats(
         servedBytes: sum(totals.servedBytes),
         upstreamBytes: totals.upstreamBytes,
         hitRatio: { requests: ratioOf(totals.requests), bytes: ratioOf(totals.servedBytes) },
+        ...(warm.isUsed && { warm: warm.stats() }),
         evictions: { blobs: totals.evictedBlobs, bytes: totals.evictedBytes },
         ...(wanted.clients && { clients: clients.report() }),
         ...(wanted.next && { next: await nextToGo(storage) }),
@@ -143,7 +166,12 @@ function reportUpstream({ key, health }: OpenedUpstream, totals: MetricTotals): 
   };
 }
 
-function reportDownload({ upstream, repository, sizeBytes, ...progress }: DownloadProgress): DownloadReport {
+export function reportDownload({
+  upstream,
+  repository,
+  sizeBytes,
+  ...progress
+}: DownloadProgress): DownloadReport {
   return { ...progress, upstream, repository: `${upstream}/${repository}`, sizeBytes: sizeBytes ?? null };
 }
 

@@ -5,6 +5,7 @@
 import { PullThroughCache } from '../cached/pull-through-cache.ts';
 import type { Config } from '../config/config.ts';
 import { createAdminApp } from '../http/api/admin.ts';
+import { systemTimers, type Timers } from '../lib/wait.ts';
 import { ClientUsage } from '../metrics/client-usage.ts';
 import { Metrics, type StoreSample } from '../metrics/metrics.ts';
 import { Directory } from '../registry/directory.ts';
@@ -15,7 +16,9 @@ import { TlsFiles } from '../store/tls-files.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { openAccess } from './access/open-access.ts';
 import type { AppContext } from './app-context.ts';
+import { createDaemonBundles } from './bundle/daemon-bundles.ts';
 import { createAdmin, createStats } from './daemon-admin.ts';
+import { openDailyReport } from './daily-report.ts';
 import { setUpFleet } from './fleet-setup.ts';
 import { createFolderImport } from './hosted/folder-import.ts';
 import { openHosted } from './hosted/hosted.ts';
@@ -24,10 +27,12 @@ import { type CloseOptions, Lifecycle } from './lifecycle.ts';
 import { listen } from './listeners.ts';
 import { startNotifications } from './notifications.ts';
 import { openRedis } from './open-lru.ts';
+import { openOverview } from './page/overview.ts';
 import { Reload } from './reload.ts';
 import { openStorage, type Storage } from './storage.ts';
 import { StoreScan } from './store-scan.ts';
 import { openUpstreams } from './upstreams.ts';
+import { openWarm } from './warm.ts';
 
 export interface MirrorOptions {
   readonly logger: Logger;
@@ -35,6 +40,8 @@ export interface MirrorOptions {
   readonly print?: (line: string) => void;
   /** Milliseconds since the epoch; a test hands its own in. */
   readonly now?: () => number;
+  /** For what waits until a time of that clock. */
+  readonly timers?: Timers;
 }
 
 export interface Mirror {
@@ -61,6 +68,11 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   );
   const metrics = new Metrics({ logger, upstreams: config.upstreams.keys() });
   const context: AppContext = { config, logger, lifecycle, metrics, now };
+  const report = await lifecycle.start(
+    'daily report',
+    () => openDailyReport({ layout, source: metrics, observer: metrics, logger, now }),
+    part => part.close(),
+  );
   const notifications = await lifecycle.start(
     'notifications',
     () => startNotifications({ layout, print: options.print ?? (() => {}) }, context),
@@ -136,7 +148,13 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     part => part.close(),
   );
   const clients = new ClientUsage(now);
-  const readStats = createStats(storage, upstreams, clients, context);
+  const warm = await lifecycle.start(
+    'warm',
+    () => openWarm({ storage, upstreams }, options.timers ?? systemTimers, context),
+    part => part.close(),
+  );
+  void scan.done.then(() => warm.apply(config.warm));
+  const readStats = createStats(storage, upstreams, clients, warm, context);
   const tags = await openTags(
     { cache, storage, upstreams, hosted, events: notifications, scanned: scan.done },
     context,
@@ -146,10 +164,13 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       storage,
       upstreams,
       tags,
+      bundles: createDaemonBundles({ cache, storage, upstreams, hosted }, context),
       stats: readStats,
       scanned: scan.done,
       replay: target => notifications.replay(target),
       hosted,
+      warm,
+      report,
       importFolder:
         hosted &&
         createFolderImport({ ...hosted, layout, store: storage.store, observer: metrics, logger, now }),
@@ -162,6 +183,10 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     () => owner.stopServing(),
   );
   const { access, set: setAccess } = await openAccess(layout, context);
+  const overview = await openOverview(
+    { storage, cache, admin, access, hosted, events: notifications },
+    context,
+  );
   const listening = await listen(
     {
       access,
@@ -170,6 +195,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       isScanned: () => capacity.usage().known,
       readStats,
       clients,
+      openSources: certificates => overview.sources(certificates),
       tlsFiles: new TlsFiles(layout, metrics),
       blobPath: digest => layout.blobName(digest),
       events: notifications,
@@ -181,6 +207,11 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     },
     context,
   );
+  await lifecycle.start(
+    'open pages',
+    () => overview,
+    part => part.endStreams(),
+  );
   const reload = new Reload(
     config,
     {
@@ -188,6 +219,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       setMaxConnections: configured => listening.setMaxConnections(configured),
       setNotifications: changed => notifications.apply(changed),
       setStoreLimits: limits => capacity.limit(limits),
+      setWarm: entries => warm.apply(entries),
       setReadOnly: state => hosted?.readOnly.set(state),
       setUpstream: changed => upstreams.find(({ key }) => key === changed.key)?.reload(changed),
     },

@@ -2,7 +2,7 @@
  * Who sends a request and what they may do. Both are decided by HTTP before anything is looked up, anew for each request: by rules over
  * canonical names, and by the scopes of the token that came with it, which only narrow.
  */
-import { parseBasic, parseBearer } from './identity/credentials.ts';
+import { type Credentials, parseBasic, parseBearer } from './identity/credentials.ts';
 import type { Identity } from './identity/identity-provider.ts';
 import type { CheckOptions, Logins } from './identity/logins.ts';
 import { LoginRequired, WrongCredentials } from './refusals.ts';
@@ -20,7 +20,9 @@ export interface Connection {
 
 export interface AccessOptions {
   /** Undefined: there are no users, and credentials and tokens are ignored. */
-  readonly users: { readonly logins: Pick<Logins, 'check'>; readonly tokens: Tokens } | undefined;
+  readonly users:
+    | { readonly logins: Pick<Logins, 'check' | 'mayBeUser' | 'versionOf'>; readonly tokens: Tokens }
+    | undefined;
   /** Made with `hasUsers` where there are users. */
   readonly rules: Rules;
 }
@@ -34,6 +36,12 @@ export interface Authenticated {
   readonly isExpired: boolean;
   /** The token's; undefined: nothing narrows the rights. */
   readonly scopes: readonly Scope[] | undefined;
+}
+
+/** A login as a session keeps it. */
+export interface SessionIdentity extends Identity {
+  /** Changes with the user's entry and password. */
+  readonly version: string;
 }
 
 export interface AuthenticateOptions {
@@ -90,7 +98,10 @@ export class Access {
     const bearer = parseBearer(authorization);
     if (bearer === undefined) return this.#withoutCredentials(connection, address);
     const token = bearer === 'malformed' ? undefined : await this.#users.tokens.verify(bearer.token);
-    if (token === undefined || (token.isExpired && !acceptsExpired)) {
+    const { logins } = this.#users;
+    const isOver =
+      token?.isExpired === true && !(acceptsExpired && (await logins.mayBeUser(token.user ?? '')));
+    if (token === undefined || isOver) {
       const message = token === undefined ? 'the token is not of this registry' : 'the token has expired';
       throw new LoginRequired(message, { reason: 'invalid_token' });
     }
@@ -119,13 +130,13 @@ export class Access {
     return { caller, isKnown: false, isExpired: false, scopes: undefined };
   }
 
-  /** The client is logged in, or this registry has no users. Errors: as `authenticate`. */
+  /** The client is logged in, by whatever means, or this registry has no users. Errors: as `authenticate`. */
   async isLoggedIn(
     authorization: string | undefined,
     address: string | undefined,
     connection?: Connection,
   ): Promise<boolean> {
-    if (this.#users === undefined) return true;
+    if (this.#users === undefined && !this.#rules.hasUsers) return true;
     const { caller } = await this.authenticate(authorization, address, { connection });
     return caller.user !== undefined;
   }
@@ -140,6 +151,25 @@ export class Access {
     if (authorization !== 'malformed') return this.#users.logins.check(authorization, address, options);
     if (options.isLenient === true) return undefined;
     throw new WrongCredentials();
+  }
+
+  /** What a session keeps of a login. Errors: as `authenticate`. */
+  async beginSession(credentials: Credentials, address: string | undefined): Promise<SessionIdentity> {
+    if (this.#users === undefined) throw new WrongCredentials();
+    const { logins } = this.#users;
+    const version = await logins.versionOf(credentials.name);
+    const identity = await logins.check(credentials, address);
+    if (identity === undefined) throw new WrongCredentials();
+    return { ...identity, version };
+  }
+
+  /** Undefined: its user is gone or has another password since. */
+  async resumeSession(
+    { user, groups, version }: SessionIdentity,
+    address: string | undefined,
+  ): Promise<Authenticated | undefined> {
+    const isSame = this.#users !== undefined && (await this.#users.logins.versionOf(user)) === version;
+    return isSame ? this.#known({ user, groups, address }) : undefined;
   }
 
   /** Undefined: there are no users. */

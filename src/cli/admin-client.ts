@@ -21,14 +21,17 @@ import type {
 } from '../admin/admin.ts';
 import { type ImageHosts, imageHostsOf } from '../admin/image-name.ts';
 import type { TagAdmin } from '../admin/tag-admin.ts';
+import type { UsageReport } from '../admin/usage-report.ts';
+import type { WarmEvent, WarmRequest } from '../admin/warm-admin.ts';
 import type { Config } from '../config/config.ts';
 import { type LoadOptions, loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
-import { parseErrorBody } from '../oci/error.ts';
 import { type OwnerAddress, openOwnerAddress } from '../store/owner.ts';
 import { isMissing, systemCodeOf } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { DaemonBundles } from './bundle/daemon-bundles.ts';
 import { asCommandError, CommandError } from './command-line.ts';
+import { explainRefusal, readAnswerLines } from './warm/answer-lines.ts';
 
 export interface AdminOptions extends LoadOptions {
   /** One JSON document instead of text. */
@@ -130,10 +133,12 @@ class DaemonClient implements Admin {
       this.#ask('POST', '/api/v1/promote', { to, from, platforms }, stop),
     explainRetention: () => this.#ask('GET', '/api/v1/retention'),
   };
+  readonly bundles: DaemonBundles;
   readonly #address: OwnerAddress;
 
   private constructor(address: OwnerAddress) {
     this.#address = address;
+    this.bundles = new DaemonBundles(address.path);
   }
 
   /** Undefined: no daemon has the store at `path`. Errors: `CommandError` for a daemon that can't be asked. */
@@ -203,6 +208,14 @@ class DaemonClient implements Admin {
     return this.#ask('POST', '/api/v1/read-only', readOnly === undefined ? {} : { readOnly });
   }
 
+  report(sinceMs: number, signal: AbortSignal): Promise<UsageReport> {
+    return this.#ask('GET', `/api/v1/report?since=${sinceMs}`, undefined, signal);
+  }
+
+  warm(request: WarmRequest, signal: AbortSignal): AsyncIterable<WarmEvent> {
+    return readAnswerLines(this.#address.path, '/api/v1/warm', request, signal);
+  }
+
   close(): Promise<void> {
     return this.#address.close();
   }
@@ -211,11 +224,7 @@ class DaemonClient implements Admin {
   async #ask<Report>(method: string, path: string, body?: object, stop?: AbortSignal): Promise<Report> {
     const answer = await send(this.#address.path, method, path, { body, stop });
     if (answer.status === 200) return JSON.parse(answer.body.toString());
-    const error = parseErrorBody(answer.body);
-    if (error !== undefined) throw new CommandError(error.message, error.code);
-    throw new CommandError(
-      'the process that has the store takes no commands now: it is starting or stopping, or it is a command itself',
-    );
+    throw explainRefusal(answer.body);
   }
 }
 

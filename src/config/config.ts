@@ -5,6 +5,7 @@
 
 import type { AccessConfig } from './access-config.ts';
 import type { TlsConfig } from './certificate.ts';
+import type { WarmConfig } from './sections/warm.ts';
 
 export interface Config {
   readonly http: HttpConfig;
@@ -18,6 +19,7 @@ export interface Config {
   readonly tags: TagsConfig;
   readonly hosted: HostedConfig;
   readonly access: AccessConfig;
+  readonly warm: readonly WarmConfig[];
   readonly notifications: readonly NotificationConfig[];
   /** Undefined: this mirror stands alone. */
   readonly fleet?: FleetConfig;

@@ -22,6 +22,7 @@ import { assembleLdap, warnAboutLdap } from './sections/ldap.ts';
 import { assembleNotifications, checkNotifications } from './sections/notifications.ts';
 import { assembleRedis, checkRedis } from './sections/redis.ts';
 import { assembleTls, checkTls, checkTlsFiles } from './sections/tls.ts';
+import { assembleWarm } from './sections/warm.ts';
 import { warnAboutCredentials } from './upstream-credentials.ts';
 import { assembleUpstream, checkUpstreams, chooseDefaultUpstream } from './upstreams.ts';
 
@@ -175,6 +176,7 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
       tokenTtlMs: access.token_ttl,
       ...(access.rules !== undefined && { rules: access.rules }),
     },
+    warm: assembleWarm(parsed.warm),
     notifications: assembleNotifications(parsed.notifications, files),
     ...(fleet !== undefined && { fleet }),
     metrics: { path: metrics.path, ...(metrics.listen === undefined ? {} : { listen: metrics.listen }) },

@@ -37,6 +37,7 @@ import { hostedSchema } from './sections/hosted.ts';
 import { notificationSchema } from './sections/notifications.ts';
 import { redisSchema } from './sections/redis.ts';
 import { tlsSchema } from './sections/tls.ts';
+import { warmSchema } from './sections/warm.ts';
 
 const day = 86_400_000;
 
@@ -193,6 +194,7 @@ export const configSchema = z.strictObject({
   tags: tagsSchema.prefault({}),
   hosted: hostedSchema.prefault({}),
   access: accessSchema.prefault({}),
+  warm: z.array(warmSchema).prefault([]),
   notifications: z.array(notificationSchema).prefault([]),
   fleet: fleetSchema.optional(),
   metrics: metricsSchema.prefault({}),

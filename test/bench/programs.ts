@@ -6,10 +6,16 @@ import { fileURLToPath } from 'node:url';
 
 const built = new URL('../../.lab/bench/', import.meta.url);
 
+export type ProgramName =
+  | 'bare-server'
+  | 'collected-memory'
+  | 'drain'
+  | 'longest-turn'
+  | 'million-index'
+  | 'relay';
+
 /** Absolute path of the compiled file. */
-export function programFile(
-  name: 'bare-server' | 'drain' | 'longest-turn' | 'million-index' | 'relay',
-): string {
+export function programFile(name: ProgramName): string {
   return fileURLToPath(new URL(`test/bench/programs/${name}.js`, built));
 }
 

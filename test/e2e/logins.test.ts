@@ -2,14 +2,19 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
+import { request } from '../support/client.ts';
+import { bytesBlob } from '../support/content.ts';
 import { buildImage } from '../support/images.ts';
 import { type LoginRig, startLoginRig } from '../support/login-rig.ts';
 import { writeLayout } from '../support/push-command.ts';
 import { clientEnvironment, prepareFolder } from '../support/real/client.ts';
+import { Containerd } from '../support/real/containerd.ts';
 import { Dockerd } from '../support/real/dockerd.ts';
+import { findGoProgram } from '../support/real/go-program.ts';
 import { host, runIn } from '../support/real/place.ts';
 import { requires } from '../support/requires.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { basic } from '../support/users.ts';
 
 interface Client extends LoginRig {
   /** `127.0.0.1:PORT` */
@@ -132,3 +137,119 @@ requires('root', 'dockerd')('docker', () => {
     expect(wrongAnswers(client)).toBe(1);
   }, 60_000);
 });
+
+requires('root', 'dockerd')('docker, with the mirror in registry-mirrors', () => {
+  test('pulls what is public without a login, and with the login of Docker Hub, which is no login here', async () => {
+    const client = await start();
+    const { run, folder, mirror, upstream } = client;
+    const daemonFolder = join(folder, 'd');
+    await mkdir(daemonFolder);
+    const daemon = await Dockerd.start({ folder: daemonFolder, place: host, mirror: mirror.url });
+    onTestFinished(() => daemon.close());
+    const docker = ['docker', '--host', `unix://${join(daemonFolder, 'd.sock')}`];
+    const hub = { auth: Buffer.from('hubuser:hub-password').toString('base64') };
+    for (const [tag, auths] of [
+      ['anonymous', {}],
+      ['hub', { 'https://index.docker.io/v1/': hub }],
+    ] as const) {
+      const layer = bytesBlob(Buffer.alloc(10_240)); // the end of a tar file, and nothing before it
+      upstream.put('library/alpine', buildImage({ layers: [layer], type: 'docker' }), tag);
+      await writeFile(join(folder, 'config.json'), JSON.stringify({ auths }));
+      const pulled = await run(...docker, 'pull', `alpine:${tag}`);
+      expect(pulled.code, pulled.text).toBe(0);
+      expect(mirror.log.some(({ path }) => path === `/v2/library/alpine/manifests/${tag}`)).toBe(true);
+    }
+    expect(wrongAnswers(client)).toBe(0);
+    const sent = upstream.requests.flatMap(({ headers }) => headers['authorization'] ?? []);
+    expect(sent.filter(header => header.includes(hub.auth))).toEqual([]);
+  }, 60_000);
+});
+
+requires('containerd')('containerd', () => {
+  test('pulls what is private with a name and a password, which it sends to the realm', async () => {
+    const client = await start();
+    const { address, run, folder, mirror } = client;
+    await pushPrivate(mirror.url);
+    const daemonFolder = join(folder, 'c');
+    await mkdir(daemonFolder);
+    const containerd = await Containerd.start({
+      folder: daemonFolder,
+      place: host,
+      mirror: mirror.url,
+      hosts: '_default',
+    });
+    onTestFinished(() => containerd.close());
+    const ctr = ['ctr', '--address', join(daemonFolder, 'c.sock'), 'content', 'fetch', '--plain-http'];
+    const image = `${address}/team/app:1`;
+    const anonymous = await run(...ctr, image);
+    expect([anonymous.code, anonymous.text]).toEqual([1, expect.stringMatching(/401|authorization failed/)]);
+    const wrong = await run(...ctr, '--user', 'alice:wrong', image);
+    expect([wrong.code, wrong.text]).toEqual([1, expect.stringMatching(/401|unauthorized/i)]);
+    const right = await run(...ctr, '--user', "alice:alice's", image);
+    expect(right.code, right.text).toBe(0);
+  }, 60_000);
+});
+
+requires('oras')('oras', () => {
+  test('logs in, pushes and pulls; a wrong password fails', async () => {
+    const { address, run, folder } = await start();
+    const oras = await findGoProgram('oras');
+    const login = [oras, 'login', '--plain-http', '-u', 'alice', '-p'];
+    const config = ['--registry-config', join(folder, 'oras.json')];
+    const wrong = await run(...login, 'wrong', ...config, address);
+    expect([wrong.code, wrong.text]).toEqual([1, expect.stringMatching(/wrong user name or password|401/)]);
+    const right = await run(...login, "alice's", ...config, address);
+    expect(right.code, right.text).toBe(0);
+    await writeFile(join(folder, 'note.txt'), 'a note');
+    const note = `${join(folder, 'note.txt')}:text/plain`;
+    const push = [oras, 'push', '--plain-http', '--disable-path-validation', `${address}/team/note:1`, note];
+    expect((await run(...push)).code).toBe(1);
+    const pushed = await run(...push, ...config);
+    expect(pushed.code, pushed.text).toBe(0);
+    const output = ['--output', join(folder, 'pulled')];
+    const pulled = await run(
+      oras,
+      'pull',
+      '--plain-http',
+      '--allow-path-traversal',
+      ...output,
+      ...config,
+      `${address}/team/note:1`,
+    );
+    expect(pulled.code, pulled.text).toBe(0);
+  }, 60_000);
+});
+
+requires('regctl')('regctl', () => {
+  test('logs in, pushes and pulls; a wrong password fails', async () => {
+    const { address, run, mirror } = await start();
+    const regctl = await findGoProgram('regctl');
+    const set = await run(regctl, 'registry', 'set', '--tls', 'disabled', '--skip-check', address);
+    expect(set.code, set.text).toBe(0);
+    await pushPrivate(mirror.url);
+    const login = [regctl, 'registry', 'login', '-u', 'alice', '-p'];
+    const wrong = await run(...login, 'wrong', address);
+    expect([wrong.code, wrong.text]).toEqual([1, expect.stringMatching(/unauthorized|401/i)]);
+    expect((await run(regctl, 'manifest', 'get', `${address}/team/app:1`)).code).toBe(1);
+    const right = await run(...login, "alice's", address);
+    expect(right.code, right.text).toBe(0);
+    const copied = await run(regctl, 'image', 'copy', `${address}/team/app:1`, `${address}/team/copy:1`);
+    expect(copied.code, copied.text).toBe(0);
+    const read = await run(regctl, 'manifest', 'get', '--format', 'raw-body', `${address}/team/copy:1`);
+    expect(read.code, read.text).toBe(0);
+  }, 60_000);
+});
+
+/** By Basic, which is taken on every request. */
+async function pushPrivate(url: string): Promise<void> {
+  const image = buildImage();
+  const headers = { Authorization: basic('alice') };
+  for (const { content } of image.blobs) {
+    const path = `/v2/team/app/blobs/uploads/?digest=${content.digest}`;
+    const body = content.slice(0, content.size);
+    expect((await request(url, { method: 'POST', path, headers, body }).done).status).toBe(201);
+  }
+  const type = { ...headers, 'Content-Type': image.descriptor.mediaType };
+  const put = { method: 'PUT', path: '/v2/team/app/manifests/1', headers: type, body: image.bytes };
+  expect((await request(url, put).done).status).toBe(201);
+}

@@ -1,6 +1,9 @@
 /** Collection of the private registry over HTTP and by its command, the read-only switch, and pushes, deletes and pulls against collections. */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { GcReport } from '../../src/admin/admin.ts';
+import { ociManifest } from '../../src/oci/media-type.ts';
 import { runCistern } from '../support/cistern-command.ts';
 import { get } from '../support/client.ts';
 import {
@@ -14,7 +17,7 @@ import {
 import { bytesBlob, patternBlob } from '../support/content.ts';
 import { type BuiltImage, buildImage, buildIndex } from '../support/images.ts';
 import { startTestMirror } from '../support/mirror.ts';
-import { pushBlob, send } from '../support/upload-client.ts';
+import { open, pushBlob, send } from '../support/upload-client.ts';
 
 const soakSeconds = Number(process.env['GC_SOAK_SECONDS'] ?? 10);
 const seed = Number(process.env['GC_SEED'] ?? 1);
@@ -56,7 +59,7 @@ test('gc says what goes, why and how many bytes, changes nothing with --dry-run,
     blobs: 4,
     freedBytes: bytes + 1000,
     repositories: [
-      { repository: 'team/app', tags: 0, manifests: 1, links: 2, bytes },
+      { repository: 'team/app', manifests: 1, links: 2, bytes },
       { repository: 'team/other', manifests: 0, links: 1, bytes: 1000 },
     ],
   });
@@ -87,8 +90,22 @@ test('an index keeps its images, a BuildKit cache index its layers, and an overw
   const index = buildIndex();
   const cache = buildImage({ layers: ['cached layer'] });
   const layers = cache.blobs.map(({ descriptor }) => descriptor);
+  // As BuildKit 0.34 writes it: layers, and last its own config.
+  const entries = layers.map(({ mediaType, digest, size }) =>
+    digest === cache.config?.descriptor.digest
+      ? { mediaType: 'application/vnd.buildkit.cacheconfig.v0', digest, size }
+      : {
+          mediaType,
+          digest,
+          size,
+          annotations: {
+            'buildkit/createdat': '2026-11-27T14:13:58.91402423Z',
+            'containerd.io/uncompressed': digest,
+          },
+        },
+  );
   const cacheIndex = Buffer.from(
-    JSON.stringify({ schemaVersion: 2, mediaType: index.mediaType, manifests: layers }),
+    JSON.stringify({ schemaVersion: 2, mediaType: index.mediaType, manifests: entries.toReversed() }),
   );
   const [old, stale, next] = ['old', 'stale', 'next'].map(layer => buildImage({ layers: [layer] }));
   if (old === undefined || stale === undefined || next === undefined) throw new Error('expected images');
@@ -137,6 +154,52 @@ test('read-only: pushes and deletes get 503 with the message, pulls go on, until
   expect((await runCistern(mirror.file, 'read-only')).stdout).toContain('on');
   expect((await runCistern(mirror.file, 'read-only', 'off')).code).toBe(0);
   expect((await send(mirror.url, 'DELETE', '/v2/team/app/manifests/v1')).status).toBe(202);
+});
+
+test('a manifest that is refused whatever it says is refused before its body, waiting for 100 Continue or not', async () => {
+  const onlyRead = { repositories: ['team/read'], users: ['anonymous'], actions: ['pull'] };
+  const mirror = await startTestMirror({
+    config: {
+      ...hostedConfig({ read_only: true }),
+      access: { rules: [onlyRead, { ...onlyRead, repositories: ['**'], actions: ['pull', 'push'] }] },
+    },
+  });
+  const cases = [
+    ['team/app', 503, 'UNAVAILABLE'],
+    ['team/read', 403, 'DENIED'],
+    ['library/alpine', 403, 'DENIED'],
+  ] as const;
+  for (const waits of [{ Expect: '100-continue' }, {}])
+    for (const [name, status, code] of cases) {
+      const headers = { 'Content-Type': ociManifest, 'Content-Length': '4000000', ...waits };
+      const put = open(mirror.url, 'PUT', `/v2/${name}/manifests/v1`, headers);
+      const answer = await put.done; // nothing of the body was sent
+      expect([answer.status, answer.body]).toEqual([status, expect.stringContaining(code)]);
+      expect(put.interim).toEqual([]);
+    }
+});
+
+test('while one log is damaged nothing is collected in any repository, and gc says what to run; afterwards it goes', async () => {
+  const { mirror } = await startRegistry({ gc_grace: 0 });
+  const loose = patternBlob('loose', 1000);
+  expect(await pushBlob(mirror.url, 'team/fine', loose)).toBe(201);
+  expect(await pushImage(mirror, 'team/app', buildImage(), 'v1')).toBe(201);
+  await mirror.close();
+  const path = join(mirror.storePath, 'hosted-v1/team/app/_repository');
+  await writeFile(path, (await readFile(path, 'utf8')).replace('"how":"push"', '"how":"puzh"'));
+
+  const config = hostedConfig({ gc_grace: 0 });
+  const again = await startTestMirror({ storePath: mirror.storePath, config });
+  await again.settled();
+  const refused = await runCistern(again.file, 'gc');
+  expect(refused).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('cistern repair team/app'),
+  });
+  expect((await heldIn(again)).has(loose.digest)).toBe(true);
+  await runCistern(again.file, 'repair');
+  expect((await askForGc(again)).freedBytes).toBe(1000);
+  expect((await heldIn(again)).has(loose.digest)).toBe(false);
 });
 
 test('hosted.read_only refuses from the start, and gc of a mirror that hosts nothing says so', async () => {

@@ -17,6 +17,7 @@ import type { HostedLog } from '../../hosted/log/hosted-log.ts';
 import { PullTimes } from '../../hosted/pull-times.ts';
 import { ManifestPuts } from '../../hosted/put-manifest.ts';
 import { ReadOnly } from '../../hosted/read-only.ts';
+import type { Uploads } from '../../hosted/uploads/uploads.ts';
 import { CollectionMetrics } from '../../metrics/collection-metrics.ts';
 import { HUB, hostRepositories } from '../../oci/name.ts';
 import type { HostedEntry } from '../../registry/directory.ts';
@@ -35,6 +36,9 @@ export interface OpenedHosted extends HostedEntry {
   requireWritable(): void;
   readonly readOnly: ReadOnly;
   readonly collector: Collector;
+  readonly uploads: Pick<Uploads, 'progress'>;
+  /** Of what goes, by a collection or by a retention. */
+  readonly observer: CollectionMetrics;
   /** Pulls that are not in the log yet are written to it. */
   flushPulls(): Promise<void>;
 }
@@ -68,7 +72,12 @@ export async function openHosted(
   const registry = new HostedRegistry({
     isHosted,
     requireWritable,
-    manifests: new HostedManifests({ log, manifests, pullTimes }),
+    manifests: new HostedManifests({
+      log,
+      manifests,
+      pullTimes,
+      renew: (name, link, options) => adoption.renew(name, link, options),
+    }),
     blobs: new HostedBlobs({
       log,
       files,
@@ -92,7 +101,10 @@ export async function openHosted(
     }),
     deletes: new HostedDeletes({ log, immutable, now }),
   });
-  const collector = await startCollection(storage, { readOnly, pullTimes }, context);
+  const { references } = storage.hosted;
+  const sample = () => ({ bytes: references.bytes, repositories: log.names().length });
+  const observer = new CollectionMetrics(context.metrics.registry, sample);
+  const collector = await startCollection(storage, { readOnly, pullTimes, observer }, context);
   const catalog = new HostedCatalog({ log, complete: log.complete, isHosted, mirrored: cache.catalog });
   sayShadowed(context);
   return {
@@ -105,6 +117,8 @@ export async function openHosted(
     requireWritable,
     readOnly,
     collector,
+    uploads,
+    observer,
     flushPulls: () => pullTimes.flush(),
   };
 }
@@ -125,22 +139,27 @@ function sayShadowed({ config, logger }: AppContext): void {
 /** After the first retention. */
 const collectionAfterMs = 10 * 60_000;
 
+interface CollectionParts {
+  readonly readOnly: ReadOnly;
+  readonly pullTimes: PullTimes;
+  readonly observer: CollectionMetrics;
+}
+
 /** The collection of every hour, and the one that a command asks for. */
 async function startCollection(
   { hosted, owners }: Storage,
-  { readOnly, pullTimes }: { readonly readOnly: ReadOnly; readonly pullTimes: PullTimes },
-  { config, lifecycle, metrics, logger, now }: AppContext,
+  { readOnly, pullTimes, observer }: CollectionParts,
+  { config, lifecycle, logger, now }: AppContext,
 ): Promise<Collector> {
   const { log, references } = hosted;
   const { gcGraceMs: graceMs, undeleteMs, untaggedTtlMs } = config.hosted;
-  const sample = () => ({ bytes: references.bytes, repositories: log.names().length });
   const collector = new Collector({
     log,
     references,
     owners,
     policy: { graceMs, undeleteMs, untaggedTtlMs },
     flushPulls: () => pullTimes.flush(),
-    observer: new CollectionMetrics(metrics.registry, sample),
+    observer,
     logger,
     now,
   });

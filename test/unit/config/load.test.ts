@@ -85,6 +85,7 @@ describe('without anything set', () => {
         untaggedTtlMs: 30 * 86_400_000,
         maxBytes: Number.POSITIVE_INFINITY,
       },
+      warm: [],
       notifications: [],
       access: { tokenTtlMs: 300_000 },
       log: { level: 'info', format: 'auto', access: true },
