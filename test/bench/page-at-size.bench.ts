@@ -145,9 +145,9 @@ test('the page at size', { timeout: timeoutMs }, async () => {
     'memory MB': ((await measured.report()) - before) / 1e6,
   });
   const cpuOver = async (): Promise<number> => {
-    const since = cpuSeconds(measured.mirror.pid);
+    const since = cpuSeconds([measured.mirror.pid]);
     await delay(watchedSeconds * 1000);
-    return (100 * (cpuSeconds(measured.mirror.pid) - since)) / watchedSeconds;
+    return (100 * (cpuSeconds([measured.mirror.pid]) - since)) / watchedSeconds;
   };
   costs.add('no open page', { 'CPU %': await cpuOver() });
   const streams = Array.from({ length: pages }, () => openEvents(measured.url, {}));
