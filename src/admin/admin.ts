@@ -4,6 +4,7 @@
  * MANIFEST_UNKNOWN, BLOB_UNKNOWN (not held); DENIED (pinned); UNAVAILABLE (the store can't be written).
  */
 import type { Outcome } from '../telemetry/observer.ts';
+import type { BundleAdmin } from './bundle-admin.ts';
 import type { TagAdmin } from './tag-admin.ts';
 import type { UsageReport } from './usage-report.ts';
 import type { WarmEvent, WarmRequest, WarmStats } from './warm-admin.ts';
@@ -14,11 +15,14 @@ export interface Admin {
   list(pattern: string | undefined, signal: AbortSignal): Promise<ListReport>;
   /** Checks a tag now. UNSUPPORTED where no upstream can be asked. */
   refresh(image: string, signal: AbortSignal): Promise<RefreshReport>;
-  evict(image: string, signal: AbortSignal): Promise<EvictReport>;
+  /** With `dryRun` nothing changes, and the report says what would. */
+  evict(image: string, signal: AbortSignal, wanted?: { readonly dryRun?: boolean }): Promise<EvictReport>;
   pin(image: string, signal: AbortSignal): Promise<PinReport>;
   unpin(image: string, signal: AbortSignal): Promise<PinReport>;
   /** `history`, `restore`, `promote` and `retention`. */
   readonly tags: TagAdmin;
+  /** `export`, `import FILE` and `digests`. */
+  readonly bundles: BundleAdmin;
   /** NAME_UNKNOWN for a folder without repositories; UNSUPPORTED where nothing is hosted. */
   importFolder: ImportFolder;
   /** Rebuilds the damaged log of a hosted repository, or of all whose log is damaged. UNSUPPORTED for one that is in order. */
@@ -58,7 +62,6 @@ export interface GcReport {
 
 export interface RepositoryGc {
   readonly repository: string;
-  readonly tags: number;
   readonly manifests: number;
   /** Links of blobs. */
   readonly links: number;
@@ -66,8 +69,8 @@ export interface RepositoryGc {
   readonly bytes: number;
   /** At most 1,000. */
   readonly removed: readonly {
-    readonly kind: 'tag' | 'manifest' | 'link';
-    /** A tag or a digest. */
+    readonly kind: 'manifest' | 'link';
+    /** Its digest. */
     readonly name: string;
     readonly bytes: number;
     readonly why: string;

@@ -29,7 +29,8 @@ import type {
   StatsReport,
   StatsWanted,
 } from './admin.ts';
-import { ImageEviction, notHeld, requireWritten } from './image-eviction.ts';
+import type { BundleAdmin } from './bundle-admin.ts';
+import { type EvictWanted, ImageEviction, notHeld, requireWritten } from './image-eviction.ts';
 import { formatImage, type ImageHosts, type ImageName, parseImage, parseImageOrBlob } from './image-name.ts';
 import { parseImagePattern } from './image-pattern.ts';
 import { listImages } from './inventory.ts';
@@ -62,6 +63,7 @@ export interface LocalAdminOptions {
   blobRemoved(digest: Digest, bytes: number): void;
   manifestRemoved(digest: Digest, bytes: number): void;
   readonly tags: TagAdmin;
+  readonly bundles: BundleAdmin;
   /** As `Admin.gc` and `Admin.readOnly`; absent: there is no daemon, or it hosts no repositories. */
   readonly hosted?: HostedCommands | undefined;
   /** What the daily report has. Absent: there is none. */
@@ -112,6 +114,10 @@ export class LocalAdmin implements Admin {
     return this.#options.tags;
   }
 
+  get bundles(): BundleAdmin {
+    return this.#options.bundles;
+  }
+
   stats(wanted?: StatsWanted): Promise<StatsReport> {
     return this.#options.stats(wanted);
   }
@@ -128,14 +134,14 @@ export class LocalAdmin implements Admin {
     return this.#log('refresh', await this.#refresh(parseImage(text, this.#options.hosts), signal));
   }
 
-  async evict(text: string, signal: AbortSignal): Promise<EvictReport> {
+  async evict(text: string, signal: AbortSignal, wanted: EvictWanted = {}): Promise<EvictReport> {
     const image = parseImageOrBlob(text, this.#options.hosts);
     await this.#options.ready();
     const evicted =
       typeof image === 'string'
-        ? await this.#eviction.evictBlob(image, signal)
-        : await this.#eviction.evictImage(image, signal);
-    return this.#log('evict', evicted);
+        ? await this.#eviction.evictBlob(image, signal, wanted)
+        : await this.#eviction.evictImage(image, signal, wanted);
+    return wanted.dryRun === true ? evicted : this.#log('evict', evicted);
   }
 
   async pin(text: string): Promise<PinReport> {

@@ -7,6 +7,7 @@ import type {
   StatsWanted,
   UpstreamReport,
 } from '../admin/admin.ts';
+import type { BundleAdmin } from '../admin/bundle-admin.ts';
 import { imageHostsOf } from '../admin/image-name.ts';
 import { LocalAdmin } from '../admin/local-admin.ts';
 import type { TagAdmin } from '../admin/tag-admin.ts';
@@ -27,6 +28,7 @@ export interface DaemonParts {
   /** Resolves when the store is scanned. */
   readonly scanned: Promise<void>;
   readonly tags: TagAdmin;
+  readonly bundles: BundleAdmin;
   /** Absent: nothing is hosted. */
   readonly importFolder: ImportFolder | undefined;
   stats(wanted?: StatsWanted): Promise<StatsReport>;
@@ -44,6 +46,7 @@ export function createAdmin(
     scanned,
     stats,
     tags,
+    bundles,
     importFolder,
     replay,
     hosted: registry,
@@ -67,6 +70,7 @@ export function createAdmin(
     replay,
     hosts: imageHostsOf(config),
     tags,
+    bundles,
     importFolder,
     registry: host => registries.get(host),
     isActive: digest => downloads.isActive(digest),
@@ -162,7 +166,12 @@ function reportUpstream({ key, health }: OpenedUpstream, totals: MetricTotals): 
   };
 }
 
-function reportDownload({ upstream, repository, sizeBytes, ...progress }: DownloadProgress): DownloadReport {
+export function reportDownload({
+  upstream,
+  repository,
+  sizeBytes,
+  ...progress
+}: DownloadProgress): DownloadReport {
   return { ...progress, upstream, repository: `${upstream}/${repository}`, sizeBytes: sizeBytes ?? null };
 }
 

@@ -1,11 +1,11 @@
 /** The table of commands: one function each, which defines its words on the command line. */
 import { Argument, type Command, Option } from 'commander';
+import { clientNames } from '../clients/client-setup.ts';
 import type { AdminOptions } from './admin-client.ts';
-import { clientNames } from './client/client-setup.ts';
+import { defineBundles } from './bundle/define-bundles.ts';
 import type { CommandLine, ConfigFlags } from './command-line.ts';
 import { suggestCommand } from './command-words.ts';
 import { formatCompletion, type Shell, shells } from './completion.ts';
-import { defineImport } from './define-import.ts';
 import type { ImageCommand } from './image-commands.ts';
 import type { LsOrder } from './ls.ts';
 import { definePush } from './push/define-push.ts';
@@ -54,7 +54,7 @@ export function defineCommands(line: CommandLine): void {
   defineReport(line);
   defineWarm(line);
   definePush(line);
-  defineImport(line);
+  defineBundles(line);
   defineTagCommands(line);
   defineRepair(line);
   defineNotifications(line);

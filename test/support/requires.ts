@@ -42,6 +42,7 @@ const requirements = {
   'docker compose': () => succeeds('docker', ['compose', 'version']),
   tmpfs: () =>
     process.getuid?.() === 0 && succeeds('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'none', '/mnt']),
+  chromium: () => onPath('chromium'),
   /** Optional everywhere: Debian has no packages of them. */
   crane: () => onPath('crane') || canBuild('crane'),
   oras: () => onPath('oras') || canBuild('oras'),

@@ -10,8 +10,6 @@ export interface Scope {
   readonly actions: readonly string[];
 }
 
-export type ScopeAction = 'pull' | 'push' | 'delete' | '*';
-
 /** A token goes into a header, whose size is limited everywhere; names of repositories are ASCII, so a character is a byte. */
 const maxScopes = 24;
 const maxCharacters = 4096;

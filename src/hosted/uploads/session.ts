@@ -60,6 +60,15 @@ export class HostedUpload implements UploadSession {
     return this.#file.record.expected;
   }
 
+  /** Milliseconds since the epoch. */
+  get beganMs(): number {
+    return this.#file.record.beganAt;
+  }
+
+  get isActive(): boolean {
+    return this.#turn !== undefined;
+  }
+
   /** For how long no request has used it. */
   idleMs(nowMs: number): number {
     return this.#turn === undefined ? nowMs - this.#lastUseMs : 0;

@@ -49,6 +49,18 @@ interface Place {
   readonly repository: Repository;
 }
 
+/** How far an upload is. */
+export interface UploadProgress {
+  readonly repository: Repository;
+  readonly user: string | undefined;
+  /** Milliseconds since the epoch. */
+  readonly beganMs: number;
+  /** Written so far. */
+  readonly bytes: number;
+  /** A request writes to it now. */
+  readonly isActive: boolean;
+}
+
 export class Uploads {
   readonly #options: UploadsOptions;
   readonly #places = new Map<string, Place>();
@@ -106,6 +118,15 @@ export class Uploads {
       throw unknown();
     await place.session.used();
     return place.session;
+  }
+
+  /** Of all open sessions. */
+  *progress(): Iterable<UploadProgress> {
+    for (const { session, repository, user } of this.#places.values()) {
+      if (session === undefined) continue;
+      const { beganMs, offset, isActive } = session;
+      yield { repository, user, beganMs, bytes: offset, isActive };
+    }
   }
 
   /** Ends the sessions that no request has used for too long. Never throws. */
