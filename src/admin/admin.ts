@@ -4,6 +4,7 @@
  * MANIFEST_UNKNOWN, BLOB_UNKNOWN (not held); DENIED (pinned); UNAVAILABLE (the store can't be written).
  */
 import type { Outcome } from '../telemetry/observer.ts';
+import type { OnProgress } from '../telemetry/progress.ts';
 import type { TagAdmin } from './tag-admin.ts';
 
 export interface Admin {
@@ -24,7 +25,7 @@ export interface Admin {
   /** Sends a target of `notifications` all that its spool keeps, again. UNSUPPORTED without a daemon; NAME_UNKNOWN. */
   replay(target: string, signal: AbortSignal): Promise<ReplayReport>;
   /** Collects the hosted repositories now, or says what that would remove. UNSUPPORTED where no daemon hosts any. */
-  gc(wanted: GcWanted, signal: AbortSignal): Promise<GcReport>;
+  gc(wanted: GcWanted, signal: AbortSignal, onProgress?: OnProgress): Promise<GcReport>;
   /** Whether the private registry refuses pushes and deletes from now on. Undefined: only says. UNSUPPORTED as for `gc`. */
   readOnly(state: boolean | string | undefined, signal: AbortSignal): Promise<ReadOnlyReport>;
 }
@@ -94,7 +95,11 @@ export interface RepositoryRepair {
   readonly damagedLog: string;
 }
 
-export type ImportFolder = (request: ImportRequest, signal: AbortSignal) => Promise<ImportReport>;
+export type ImportFolder = (
+  request: ImportRequest,
+  signal: AbortSignal,
+  onProgress?: OnProgress,
+) => Promise<ImportReport>;
 
 /** The storage folder of another registry. */
 export interface ImportRequest {

@@ -11,6 +11,7 @@ import { readImageTree, readManifest, type TypedDigest } from '../store/records/
 import type { PinnedBlobs } from '../store/records/pinned-blobs.ts';
 import type { Records } from '../store/records/records.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import type { OnProgress } from '../telemetry/progress.ts';
 import type {
   Admin,
   EvictReport,
@@ -35,7 +36,7 @@ import { listImages } from './inventory.ts';
 import type { TagAdmin } from './tag-admin.ts';
 
 export interface HostedCommands {
-  gc(wanted: GcWanted, signal: AbortSignal): Promise<GcReport>;
+  gc(wanted: GcWanted, signal: AbortSignal, onProgress?: OnProgress): Promise<GcReport>;
   readonly readOnly: { readonly state: boolean | string; set(state: boolean | string): void };
 }
 
@@ -95,9 +96,13 @@ export class LocalAdmin implements Admin {
     this.#eviction = new ImageEviction(options);
   }
 
-  async importFolder(request: ImportRequest, signal: AbortSignal): Promise<ImportReport> {
+  async importFolder(
+    request: ImportRequest,
+    signal: AbortSignal,
+    onProgress?: OnProgress,
+  ): Promise<ImportReport> {
     const { importFolder } = this.#options;
-    if (importFolder !== undefined) return await importFolder(request, signal);
+    if (importFolder !== undefined) return await importFolder(request, signal, onProgress);
     throw nothingHosted();
   }
 
@@ -158,8 +163,8 @@ export class LocalAdmin implements Admin {
     return this.#log('notifications replay', { target, events: await events });
   }
 
-  async gc(wanted: GcWanted, signal: AbortSignal): Promise<GcReport> {
-    return this.#requireHosted().gc(wanted, signal);
+  async gc(wanted: GcWanted, signal: AbortSignal, onProgress?: OnProgress): Promise<GcReport> {
+    return this.#requireHosted().gc(wanted, signal, onProgress);
   }
 
   async readOnly(state: boolean | string | undefined): Promise<ReadOnlyReport> {

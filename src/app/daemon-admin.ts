@@ -60,7 +60,7 @@ export function createAdmin(
     blobRemoved: () => {}, // `removeFree` has told everything that must forget it
     manifestRemoved: () => {},
     hosted: registry && {
-      gc: (wanted, signal) => registry.collector.collect(wanted, signal),
+      gc: (wanted, signal, onProgress) => registry.collector.collect(wanted, signal, onProgress),
       readOnly: registry.readOnly,
     },
     flush: async () => {

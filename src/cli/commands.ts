@@ -258,7 +258,13 @@ function refuseCommand(line: CommandLine, command: Command, word: string): void 
 function adminOptionsOf(line: CommandLine, flags: AdminFlags): AdminOptions {
   process.stdout.on('error', ignoreClosedPipe);
   process.stderr.on('error', ignoreClosedPipe);
-  return { ...line.loadOptions(flags), json: flags.json ?? false, write, writeError };
+  return {
+    ...line.loadOptions(flags),
+    json: flags.json ?? false,
+    write,
+    writeError,
+    progressTo: process.stderr,
+  };
 }
 
 /** Aborted by Ctrl-C, and when the reader has closed the pipe. */

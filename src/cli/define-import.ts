@@ -32,6 +32,7 @@ export function defineImport(line: CommandLine): void {
           json: flags.json ?? false,
           write: text => process.stdout.write(text),
           writeError: text => process.stderr.write(text),
+          progressTo: process.stderr,
           signal: stopped.signal,
         });
       }),

@@ -5,13 +5,16 @@
 import type { GcReport, RepositoryGc } from '../../admin/admin.ts';
 import { formatBytes } from '../../lib/format.ts';
 import { type AdminOptions, withAdmin, writeReport } from '../admin-client.ts';
+import { withProgress } from '../terminal/progress-reporter.ts';
 
 /** Resolves with the exit code. */
 export function runGc(options: AdminOptions, dryRun: boolean): Promise<number> {
   return withAdmin(options, {
     isChange: !dryRun,
     run: async (admin, signal) => {
-      const report = await admin.gc({ dryRun }, signal);
+      const report = await withProgress(options.progressTo, 'gc', onProgress =>
+        admin.gc({ dryRun }, signal, onProgress),
+      );
       writeReport(options, report, describeGc);
       return report.skipped.length === 0 ? 0 : 1;
     },

@@ -58,7 +58,7 @@ export function definePush(line: CommandLine): void {
           ...(flags.passwordStdin && { readPassword: readStandardInput }),
           env: process.env,
           userAgent: `cistern/${line.version.split(' ')[0]}`,
-          isTerminal: process.stderr.isTTY,
+          progressTo: process.stderr,
           write: text => process.stdout.write(text),
           writeError: text => process.stderr.write(text),
           signal: stopped.signal,
