@@ -125,6 +125,10 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'app/app-context.ts app/hosted/hosted.ts app/hosted/hosted-log.ts app/storage.ts admin cached config hosted oci registry telemetry',
     because: 'commands over tags are put together once, for a daemon and for a store without one',
   },
+  'app/scrub.ts': {
+    may: 'app/app-context.ts app/storage.ts app/upstreams.ts app/hosted/hosted-log.ts cached content hosted metrics oci store telemetry',
+    because: 'the scrub is the same in a daemon and without one, but for what only a daemon can fetch',
+  },
   'app/fleet-setup.ts': {
     may: 'app/app-context.ts app/storage.ts fleet metrics redis',
     because: 'a mirror that stands alone loads nothing of it',
@@ -150,7 +154,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'it compares two configurations; what changes is handed to it as functions',
   },
   'app/daemon-admin.ts': {
-    may: 'app/app-context.ts app/storage.ts app/upstreams.ts metrics version.ts admin cached app/hosted.ts app/hosted/hosted.ts',
+    may: 'app/app-context.ts app/storage.ts app/upstreams.ts metrics version.ts admin cached content hosted app/hosted.ts app/hosted/hosted.ts',
     because: 'commands are put together from what is composed already',
   },
   'app/hosted/folder-import.ts': {
@@ -158,7 +162,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'an import is the same in a daemon and without one',
   },
   'app/store-admin.ts': {
-    may: 'app/hosted/folder-import.ts app/hosted/hosted-log.ts app/hosted/tags.ts oci telemetry config admin capacity store version.ts',
+    may: 'app/hosted/folder-import.ts app/hosted/hosted-log.ts app/hosted/tags.ts app/scrub.ts oci telemetry config admin capacity store version.ts',
     because: 'the composition of a store without a daemon',
   },
   'app/upstream-check.ts': {
@@ -178,7 +182,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
  */
 const fronts: Readonly<Record<string, { readonly files: string; readonly because: string }>> = {
   cached: {
-    files: 'access/links.ts download/downloads.ts pull-through-cache.ts',
+    files: 'access/links.ts download/downloads.ts fetch-again.ts pull-through-cache.ts',
     because: 'the cache is one RegistryReader per upstream; what runs inside it is its own business',
   },
   cli: {
@@ -209,7 +213,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   store: {
     files:
-      'blobs/blob-store.ts blobs/held-blob.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts import/distribution-folder.ts import/file-adoption.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts line-file.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/tag-history.ts records/unused-records.ts spool/spool.ts store-error.ts tls-files.ts uploads/upload-file.ts uploads/upload-files.ts',
+      'blobs/blob-store.ts blobs/blob-walk.ts blobs/held-blob.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts import/distribution-folder.ts import/file-adoption.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts line-file.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/tag-history.ts records/unused-records.ts scrub-file.ts spool/spool.ts store-error.ts tls-files.ts uploads/upload-file.ts uploads/upload-files.ts',
     because: 'content, cache and commands stand on bytes and records; how they are written is private',
   },
   upstream: {

@@ -15,8 +15,6 @@ import type { OnProgress } from '../telemetry/progress.ts';
 import type {
   Admin,
   EvictReport,
-  GcReport,
-  GcWanted,
   ImportFolder,
   ImportReport,
   ImportRequest,
@@ -29,10 +27,12 @@ import type {
   StatsReport,
   StatsWanted,
 } from './admin.ts';
+import type { GcReport, GcWanted } from './gc-report.ts';
 import { ImageEviction, notHeld, requireWritten } from './image-eviction.ts';
 import { formatImage, type ImageHosts, type ImageName, parseImage, parseImageOrBlob } from './image-name.ts';
 import { parseImagePattern } from './image-pattern.ts';
 import { listImages } from './inventory.ts';
+import type { ScrubReport, ScrubRequest } from './scrub-report.ts';
 import type { TagAdmin } from './tag-admin.ts';
 
 export interface HostedCommands {
@@ -64,6 +64,8 @@ export interface LocalAdminOptions {
   readonly hosted?: HostedCommands | undefined;
   /** As `Admin.repair`. */
   repair(repository: string | undefined, signal: AbortSignal): Promise<RepairReport>;
+  /** As `Admin.scrub`. */
+  scrub(wanted: ScrubRequest, signal: AbortSignal, onProgress?: OnProgress): Promise<ScrubReport>;
   stats(wanted?: StatsWanted): Promise<StatsReport>;
   /** Writes what a listing reads from disk and is in memory only. Never throws. */
   flush(): Promise<void>;
@@ -165,6 +167,10 @@ export class LocalAdmin implements Admin {
 
   async gc(wanted: GcWanted, signal: AbortSignal, onProgress?: OnProgress): Promise<GcReport> {
     return this.#requireHosted().gc(wanted, signal, onProgress);
+  }
+
+  async scrub(wanted: ScrubRequest, signal: AbortSignal, onProgress?: OnProgress): Promise<ScrubReport> {
+    return this.#options.scrub(wanted, signal, onProgress);
   }
 
   async readOnly(state: boolean | string | undefined): Promise<ReadOnlyReport> {

@@ -5,12 +5,15 @@ import type {
   NextReport,
   StatsReport,
   StatsWanted,
+  UploadReport,
   UpstreamReport,
 } from '../admin/admin.ts';
 import { imageHostsOf } from '../admin/image-name.ts';
 import { LocalAdmin } from '../admin/local-admin.ts';
 import type { TagAdmin } from '../admin/tag-admin.ts';
 import type { DownloadProgress } from '../cached/download/downloads.ts';
+import type { Scrub } from '../content/scrub.ts';
+import type { UploadProgress } from '../hosted/uploads/uploads.ts';
 import type { ClientUsage } from '../metrics/client-usage.ts';
 import type { ByOutcome, MetricTotals } from '../metrics/metric-totals.ts';
 import { readVersion } from '../version.ts';
@@ -27,6 +30,7 @@ export interface DaemonParts {
   readonly tags: TagAdmin;
   /** Absent: nothing is hosted. */
   readonly importFolder: ImportFolder | undefined;
+  readonly scrub: Scrub;
   stats(wanted?: StatsWanted): Promise<StatsReport>;
   /** Undefined: `notifications` has no such target. */
   replay(target: string): Promise<number> | undefined;
@@ -34,7 +38,7 @@ export interface DaemonParts {
 }
 
 export function createAdmin(
-  { storage, upstreams, scanned, stats, tags, importFolder, replay, hosted: registry }: DaemonParts,
+  { storage, upstreams, scanned, scrub, stats, tags, importFolder, replay, hosted: registry }: DaemonParts,
   { config, logger }: Pick<AppContext, 'config' | 'logger'>,
 ): LocalAdmin {
   const { downloads, hosted, lastUses, owners, pins, records, store } = storage;
@@ -56,6 +60,7 @@ export function createAdmin(
     registry: host => registries.get(host),
     isActive: digest => downloads.isActive(digest),
     isHosted: digest => hosted.mayLink(digest) || hosted.holds.isHeld(digest),
+    scrub: (wanted, signal, onProgress) => scrub.run(signal, onProgress, wanted),
     repair: (name, signal) => hosted.repair(name, { store, records }, signal),
     blobRemoved: () => {}, // `removeFree` has told everything that must forget it
     manifestRemoved: () => {},
@@ -75,6 +80,7 @@ export function createStats(
   storage: Storage,
   upstreams: readonly OpenedUpstream[],
   clients: Pick<ClientUsage, 'report'>,
+  { scrub, uploads }: { readonly scrub: Scrub; uploads(): Iterable<UploadProgress> },
   { metrics, now }: Pick<AppContext, 'metrics' | 'now'>,
 ): (wanted?: StatsWanted) => Promise<StatsReport> {
   const { layout, capacity, downloads, pins, lruState } = storage;
@@ -104,6 +110,8 @@ export function createStats(
         lru: lruState(),
         upstreams: upstreams.map(upstream => reportUpstream(upstream, totals)),
         downloads: Array.from(downloads.progress(), reportDownload),
+        uploads: Array.from(uploads(), reportUpload),
+        scrub: await scrub.status(),
         requests: totals.requests,
         servedBytes: sum(totals.servedBytes),
         upstreamBytes: totals.upstreamBytes,
@@ -145,6 +153,10 @@ function reportUpstream({ key, health }: OpenedUpstream, totals: MetricTotals): 
 
 function reportDownload({ upstream, repository, sizeBytes, ...progress }: DownloadProgress): DownloadReport {
   return { ...progress, upstream, repository: `${upstream}/${repository}`, sizeBytes: sizeBytes ?? null };
+}
+
+function reportUpload({ startedMs, user, ...upload }: UploadProgress): UploadReport {
+  return { ...upload, user: user ?? null, startedAt: new Date(startedMs).toISOString() };
 }
 
 function ratioOf(by: ByOutcome): number | null {

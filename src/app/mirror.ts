@@ -24,6 +24,7 @@ import { listen } from './listeners.ts';
 import { startNotifications } from './notifications.ts';
 import { openRedis } from './open-lru.ts';
 import { Reload } from './reload.ts';
+import { startScrub } from './scrub.ts';
 import { openStorage, type Storage } from './storage.ts';
 import { StoreScan } from './store-scan.ts';
 import { openUpstreams } from './upstreams.ts';
@@ -114,6 +115,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     part => part.close(),
   );
   const hosted = await openHosted(cache, storage, context);
+  const scrub = await startScrub({ storage, cache, upstreams }, context);
   owners.listen({
     removed: digest => {
       cache.forgetManifest(digest);
@@ -135,7 +137,8 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     part => part.close(),
   );
   const clients = new ClientUsage(now);
-  const readStats = createStats(storage, upstreams, clients, context);
+  const live = { scrub, uploads: () => hosted?.uploads.progress() ?? [] };
+  const readStats = createStats(storage, upstreams, clients, live, context);
   const tags = await openTags(
     { cache, storage, upstreams, hosted, events: notifications, scanned: scan.done },
     context,
@@ -145,6 +148,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       storage,
       upstreams,
       tags,
+      scrub,
       stats: readStats,
       scanned: scan.done,
       replay: target => notifications.replay(target),

@@ -25,6 +25,7 @@ import { readVersion } from '../version.ts';
 import { createFolderImport } from './hosted/folder-import.ts';
 import { HostedContent } from './hosted/hosted-log.ts';
 import { createHostedTags } from './hosted/tags.ts';
+import { openStoreScrub } from './scrub.ts';
 
 export interface StoreAdmin {
   readonly admin: LocalAdmin;
@@ -85,6 +86,15 @@ export async function openStoreAdmin(
       },
       config,
     );
+    const scrub = openStoreScrub({
+      layout,
+      store,
+      hosted,
+      observer,
+      logger,
+      bytesPerSecond: config.store.scrub.bytesPerSecond,
+      now: Date.now,
+    });
     const admin = new LocalAdmin({
       records,
       store,
@@ -104,6 +114,10 @@ export async function openStoreAdmin(
       }),
       isActive: () => false,
       isHosted: digest => hosted.mayLink(digest),
+      scrub: async (wanted, signal, onProgress) => {
+        await hosted.log.complete;
+        return await scrub.run(signal, onProgress, wanted);
+      },
       repair: (name, signal) => hosted.repair(name, { store, records }, signal),
       blobRemoved: () => {},
       manifestRemoved: () => {},

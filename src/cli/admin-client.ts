@@ -5,8 +5,6 @@
 import type {
   Admin,
   EvictReport,
-  GcReport,
-  GcWanted,
   ImportReport,
   ImportRequest,
   ListReport,
@@ -18,7 +16,9 @@ import type {
   StatsReport,
   StatsWanted,
 } from '../admin/admin.ts';
+import type { GcReport, GcWanted } from '../admin/gc-report.ts';
 import { type ImageHosts, imageHostsOf } from '../admin/image-name.ts';
+import type { ScrubReport, ScrubRequest } from '../admin/scrub-report.ts';
 import type { TagAdmin } from '../admin/tag-admin.ts';
 import type { Config } from '../config/config.ts';
 import { type LoadOptions, loadConfig } from '../config/load.ts';
@@ -200,6 +200,10 @@ class DaemonClient implements Admin {
 
   readOnly(readOnly: boolean | string | undefined): Promise<ReadOnlyReport> {
     return this.#ask('POST', '/api/v1/read-only', readOnly === undefined ? {} : { readOnly });
+  }
+
+  scrub(wanted: ScrubRequest, signal: AbortSignal, onProgress?: OnProgress): Promise<ScrubReport> {
+    return this.#ask('POST', '/api/v1/scrub', wanted, signal, onProgress);
   }
 
   close(): Promise<void> {

@@ -27,6 +27,8 @@ const synonyms: Readonly<Record<string, string>> = {
   update: 'refresh',
   config: 'check',
   validate: 'check',
+  verify: 'scrub',
+  fsck: 'scrub',
   doctor: 'check',
   setup: 'client',
   configure: 'client',
@@ -91,6 +93,7 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   repair: ['cistern repair', 'cistern repair team/app'],
   notifications: ['cistern notifications replay ci.lan'],
   gc: ['cistern gc --dry-run             what would go, and why', 'cistern gc'],
+  scrub: ['cistern scrub                    at the rate of store.scrub.rate', 'cistern scrub --rate 50MiB/s'],
   'read-only': ["cistern read-only on --message 'a backup runs, try again at six'", 'cistern read-only off'],
   client: [
     'cistern client docker',

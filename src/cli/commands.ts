@@ -9,6 +9,7 @@ import { defineImport } from './define-import.ts';
 import type { ImageCommand } from './image-commands.ts';
 import type { LsOrder } from './ls.ts';
 import { definePush } from './push/define-push.ts';
+import { defineScrub } from './scrub/define-scrub.ts';
 import { defineTagCommands } from './tags/define-tags.ts';
 
 interface AdminFlags extends ConfigFlags {
@@ -54,6 +55,7 @@ export function defineCommands(line: CommandLine): void {
   defineRepair(line);
   defineNotifications(line);
   defineGc(line);
+  defineScrub(line);
   defineReadOnly(line);
   defineClient(line);
   defineCerts(line);

@@ -4,6 +4,7 @@
  */
 
 import type { TlsConfig } from './certificate.ts';
+import type { TracingConfig } from './sections/tracing.ts';
 
 export interface Config {
   readonly http: HttpConfig;
@@ -22,6 +23,8 @@ export interface Config {
   readonly fleet?: FleetConfig;
   readonly metrics: MetricsConfig;
   readonly log: LogConfig;
+  /** Undefined: no traces. */
+  readonly tracing?: TracingConfig;
 }
 
 /** Where to listen. `host` is an IP address (IPv6 without brackets) or a name; `port` 0 asks for a free one. */
@@ -68,6 +71,8 @@ export interface StoreConfig {
   readonly verifyAfterMs: number;
   /** 0: records never go. */
   readonly recordsTtlMs: number;
+  /** `everyMs` 0: only when a command asks for it. `bytesPerSecond` 0: as fast as the disk reads. */
+  readonly scrub: { readonly everyMs: number; readonly bytesPerSecond: number };
 }
 
 export interface LruConfig {

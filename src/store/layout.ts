@@ -12,6 +12,7 @@
  *     DATA/hosted-v1/REPOSITORY…/_repository    the log of a hosted repository; beside it `_length`, `_copy`, and `_damaged-TIME` after a repair
  *     DATA/spool-v1/TARGET/                     see spool/spool.ts
  *     DATA/uploads-v1/ID.part .json             upload sessions and their journals
+ *     DATA/scrub                                see scrub-file.ts
  *     DATA/tls-v1/ca.pem .key server.pem .key   see tls-files.ts
  *
  * Paths are made of checked digests and checked names only, so none can leave DATA.
@@ -101,6 +102,10 @@ export class StoreLayout {
 
   get quarantineFolder(): string {
     return join(this.path, 'quarantine-v1');
+  }
+
+  get scrubPath(): string {
+    return join(this.path, 'scrub');
   }
 
   /** One folder per algorithm and per first two digits below it. */

@@ -99,6 +99,17 @@ export interface CollectionObserver {
 
 export type CollectedKind = 'tag' | 'manifest' | 'link' | 'blob';
 
+/** Events of the scrub, which compares what is held with its digests. */
+export interface ScrubObserver {
+  /** That many bytes of a file were read. */
+  compared(bytes: number): void;
+  found(owner: 'cached' | 'hosted', problem: 'damaged' | 'missing'): void;
+  /** A bad cached file is here again. */
+  fetchedAgain(): void;
+  /** A run is complete. Milliseconds since the epoch. */
+  ended(atMs: number): void;
+}
+
 /** Events of the private registry's uploads. */
 export interface UploadObserver {
   /** Body bytes of pushes, whether they are kept or not. */

@@ -1,6 +1,6 @@
 /** Collection of the private registry over HTTP and by its command, the read-only switch, and pushes, deletes and pulls against collections. */
 import { expect, test } from 'vitest';
-import type { GcReport } from '../../src/admin/admin.ts';
+import type { GcReport } from '../../src/admin/gc-report.ts';
 import { runCistern } from '../support/cistern-command.ts';
 import { get } from '../support/client.ts';
 import {

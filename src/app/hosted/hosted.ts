@@ -17,6 +17,7 @@ import type { HostedLog } from '../../hosted/log/hosted-log.ts';
 import { PullTimes } from '../../hosted/pull-times.ts';
 import { ManifestPuts } from '../../hosted/put-manifest.ts';
 import { ReadOnly } from '../../hosted/read-only.ts';
+import type { Uploads } from '../../hosted/uploads/uploads.ts';
 import { CollectionMetrics } from '../../metrics/collection-metrics.ts';
 import { HUB, hostRepositories } from '../../oci/name.ts';
 import type { HostedEntry } from '../../registry/directory.ts';
@@ -35,6 +36,7 @@ export interface OpenedHosted extends HostedEntry {
   requireWritable(): void;
   readonly readOnly: ReadOnly;
   readonly collector: Collector;
+  readonly uploads: Pick<Uploads, 'progress'>;
   /** Pulls that are not in the log yet are written to it. */
   flushPulls(): Promise<void>;
 }
@@ -105,6 +107,7 @@ export async function openHosted(
     requireWritable,
     readOnly,
     collector,
+    uploads,
     flushPulls: () => pullTimes.flush(),
   };
 }

@@ -2,7 +2,7 @@
  * `cistern gc [--dry-run]`: collects the hosted repositories of the running daemon, and says per repository what goes, why, and how many
  * bytes. Exit code 1 when a repository could not be collected.
  */
-import type { GcReport, RepositoryGc } from '../../admin/admin.ts';
+import type { GcReport, RepositoryGc } from '../../admin/gc-report.ts';
 import { formatBytes } from '../../lib/format.ts';
 import { type AdminOptions, withAdmin, writeReport } from '../admin-client.ts';
 import { withProgress } from '../terminal/progress-reporter.ts';

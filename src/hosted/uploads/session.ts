@@ -41,10 +41,14 @@ export class HostedUpload implements UploadSession {
   #hasEnded = false;
   #verified: Digest | undefined;
   #lastUseMs: number;
+  /** On a monotonic clock: by this process. */
+  readonly #openedMs = performance.now();
+  readonly #openedBytes: number;
 
   constructor(options: HostedUploadOptions, lastUseMs: number) {
     this.#options = options;
     this.#file = options.file;
+    this.#openedBytes = options.file.written;
     this.#lastUseMs = lastUseMs;
   }
 
@@ -54,6 +58,16 @@ export class HostedUpload implements UploadSession {
 
   get offset(): number {
     return this.#file.written;
+  }
+
+  /** When it began: milliseconds since the epoch. */
+  get startedMs(): number {
+    return this.#file.record.beganAt;
+  }
+
+  get bytesPerSecond(): number {
+    const seconds = Math.max(0.001, (performance.now() - this.#openedMs) / 1000);
+    return Math.max(0, Math.round((this.offset - this.#openedBytes) / seconds));
   }
 
   get expected(): Digest | undefined {

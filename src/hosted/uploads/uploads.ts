@@ -24,6 +24,8 @@ const maxOpenPerUser = 100;
 /** A session without a byte gives its place up after that when places are short: its client loses nothing. */
 const emptyIdleMs = 10 * 60_000;
 const expireEveryMs = 60_000;
+/** Between two chunks of one client there is a moment without a request. */
+const shownIdleMs = 10_000;
 
 export interface UploadsOptions {
   readonly files: Pick<UploadFiles, 'create' | 'sweep'>;
@@ -40,6 +42,18 @@ export interface UploadsOptions {
   orphaned(digest: Digest, size: number): void;
   /** Milliseconds since the epoch. */
   now(): number;
+}
+
+/** How far an upload is. Bytes. */
+export interface UploadProgress {
+  readonly repository: Repository;
+  /** Undefined: anonymous. */
+  readonly user: string | undefined;
+  /** Milliseconds since the epoch. */
+  readonly startedMs: number;
+  readonly bytes: number;
+  /** On average since it began, or since this process did. */
+  readonly bytesPerSecond: number;
 }
 
 interface Place {
@@ -106,6 +120,16 @@ export class Uploads {
       throw unknown();
     await place.session.used();
     return place.session;
+  }
+
+  /** Those that a request uses now, or has used a short while ago. */
+  *progress(): Iterable<UploadProgress> {
+    const nowMs = this.#options.now();
+    for (const { session, repository, user } of this.#places.values()) {
+      if (session === undefined || session.idleMs(nowMs) > shownIdleMs) continue;
+      const { startedMs, offset: bytes, bytesPerSecond } = session;
+      yield { repository, user, startedMs, bytes, bytesPerSecond };
+    }
   }
 
   /** Ends the sessions that no request has used for too long. Never throws. */

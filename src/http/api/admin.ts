@@ -108,6 +108,11 @@ export function createAdminApp({
     const wanted = { dryRun: dryRun !== false };
     await answerLong(context, onProgress => admin.gc(wanted, context.state.exchange.signal, onProgress));
   });
+  router.post('/api/v1/scrub', async context => {
+    const { bytesPerSecond } = await readJsonObject(context.req, context.res);
+    const wanted = typeof bytesPerSecond === 'number' ? { bytesPerSecond } : {};
+    await answerLong(context, onProgress => admin.scrub(wanted, context.state.exchange.signal, onProgress));
+  });
   router.post('/api/v1/read-only', async context => {
     const { readOnly } = await readJsonObject(context.req, context.res);
     const state = typeof readOnly === 'string' || typeof readOnly === 'boolean' ? readOnly : undefined;

@@ -48,5 +48,8 @@ function withoutNames({ store, daemon, ...rest }: StatsReport): StatsReport {
   const downloads = (daemon?.downloads ?? []).map(
     ({ repository: _repository, digest: _digest, ...progress }) => progress,
   );
-  return { ...rest, store: figures, daemon: daemon && { ...daemon, downloads } };
+  if (daemon === null) return { ...rest, store: figures, daemon };
+  const uploads = daemon.uploads.map(({ repository: _repository, ...upload }) => ({ ...upload, user: null }));
+  const { damaged: _damaged, ...scrub } = daemon.scrub;
+  return { ...rest, store: figures, daemon: { ...daemon, downloads, uploads, scrub } };
 }
