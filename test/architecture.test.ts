@@ -74,7 +74,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
   },
   ui: { may: '', because: 'the page runs in a browser' },
   cli: {
-    may: 'oci telemetry lib admin bundle config store commander undici cli-progress app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/upstream-check.ts',
+    may: 'oci telemetry lib admin auth bundle config store commander undici cli-progress app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/upstream-check.ts',
     because: 'commands call the daemon, not its rooms; without one, what app/store-admin.ts puts together',
   },
   'log.ts': { may: 'telemetry pino log-sink.ts', because: 'a logger knows no room' },
@@ -141,8 +141,12 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'app/app-context.ts config oci upstream registry telemetry',
     because: 'it only turns the configuration of an upstream into its options',
   },
+  'app/access/open-access.ts': {
+    may: 'app/app-context.ts auth config metrics oci store',
+    because: 'users, keys and rules come from the configuration and the store, and are handed to listeners',
+  },
   'app/listeners.ts': {
-    may: 'app/app-context.ts admin auth config http metrics oci registry store tls',
+    may: 'app/app-context.ts admin config http metrics oci registry store tls',
     because: 'listeners serve what is composed already, to those whom the configuration allows',
   },
   'app/notifications.ts': {
@@ -181,6 +185,12 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
  * Of rooms with sub-rooms: the files that other rooms may import. There are no barrel files, so this list is the room's front.
  */
 const fronts: Readonly<Record<string, { readonly files: string; readonly because: string }>> = {
+  auth: {
+    files:
+      'access.ts identity/credentials.ts identity/htpasswd.ts identity/identity-provider.ts identity/logins.ts identity/open-ldap.ts identity/password-hash.ts refusals.ts rules.ts tokens/scope.ts tokens/token-keys.ts tokens/tokens.ts',
+    because:
+      'callers are known and their rights decided in one place; where users come from is its own business',
+  },
   cached: {
     files: 'access/links.ts download/downloads.ts fetch-again.ts pull-through-cache.ts',
     because: 'the cache is one RegistryReader per upstream; what runs inside it is its own business',
@@ -191,7 +201,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   config: {
     files:
-      'address.ts certificate.ts config.ts hints/surprises.ts load.ts problem.ts referenced-file.ts suggestion.ts watched-file.ts',
+      'access-config.ts address.ts certificate.ts config.ts hints/surprises.ts load.ts problem.ts referenced-file.ts suggestion.ts watched-file.ts',
     because: 'the configuration is loaded once, and then a plain value',
   },
   fleet: {
@@ -213,7 +223,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   store: {
     files:
-      'blobs/blob-store.ts blobs/blob-walk.ts blobs/held-blob.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts import/distribution-folder.ts import/file-adoption.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts line-file.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/tag-history.ts records/unused-records.ts scrub-file.ts spool/spool.ts store-error.ts tls-files.ts uploads/upload-file.ts uploads/upload-files.ts',
+      'blobs/blob-store.ts blobs/blob-walk.ts blobs/held-blob.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts import/distribution-folder.ts import/file-adoption.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts line-file.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/tag-history.ts records/unused-records.ts scrub-file.ts secret-file.ts spool/spool.ts store-error.ts tls-files.ts uploads/upload-file.ts uploads/upload-files.ts',
     because: 'content, cache and commands stand on bytes and records; how they are written is private',
   },
   upstream: {
@@ -383,7 +393,7 @@ test('every file opens with a comment that says what it is', () => {
   expect(filesWhere(text => !/^(?:#!.*\n)?\/\*\*[\s\S]{20,}?\*\//.test(text))).toEqual([]);
 });
 
-test('a mirror without Redis loads nothing for it', () => {
+test('a mirror without Redis and LDAP loads nothing for them', () => {
   /** By imports that run when the file is loaded; those of types and `import()` don't. */
   const loads = (path: string): string[] =>
     Array.from(
@@ -394,6 +404,6 @@ test('a mirror without Redis loads nothing for it', () => {
     );
   const loaded = new Set(['main.ts', 'cli/serve.ts', 'app/mirror.ts']);
   for (const path of loaded) for (const name of loads(path)) loaded.add(name);
-  expect([...loaded].filter(name => /^ioredis|redis-lru|redis-connection/.test(name))).toEqual([]);
+  expect([...loaded].filter(name => /^ioredis|redis-lru|redis-connection|^ldapts/.test(name))).toEqual([]);
   expect(loaded).toContain('lru/index/embedded-lru.ts'); // it does find what is loaded
 });

@@ -1,27 +1,23 @@
 /**
- * The HTTP apps over the composed rooms, who may use them, and the addresses they listen on. The lifecycle closes each
+ * The HTTP apps over the composed rooms, and the addresses they listen on. The lifecycle closes each
  * listener, with the drain.
  */
 import { readFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { hostname, networkInterfaces } from 'node:os';
-import { Access, type AccessOptions, Rules } from '../auth/access.ts';
-import { parseHtpasswd, Users } from '../auth/htpasswd.ts';
 import type { TlsConfig } from '../config/certificate.ts';
-import type { AccessConfig } from '../config/config.ts';
-import { WatchedFile } from '../config/watched-file.ts';
 import { type AppOptions, createApp, createOpsApp } from '../http/app.ts';
 import { ConnectionIdentities } from '../http/server/connections.ts';
 import { Listener, type ListenerAddress } from '../http/server/listener.ts';
 import { TlsContexts } from '../http/server/tls-contexts.ts';
 import { CertificateMetrics } from '../metrics/certificate-metrics.ts';
-import { allowRepositories } from '../oci/name.ts';
 import type { TlsFiles } from '../store/tls-files.ts';
 import { Certificates } from '../tls/certificates.ts';
 import { listOwnHosts } from '../tls/own-hosts.ts';
 import type { AppContext } from './app-context.ts';
 
 export interface Serving {
+  readonly access: AppOptions['access'];
   /** Where a certificate of the mirror's own is kept. */
   readonly tlsFiles: TlsFiles;
   readonly directory: AppOptions['directory'];
@@ -42,7 +38,6 @@ export interface Serving {
 /** The main listener, and what of it can change while it listens. */
 export interface Listening {
   readonly urls: readonly string[];
-  setAccess(access: AccessConfig): void;
   setMaxConnections(configured: number): Promise<void>;
   /** Looks now whether there are new certificates. */
   checkCertificates(): Promise<void>;
@@ -51,9 +46,8 @@ export interface Listening {
 /** Errors: those of `listen`, and certificates that can't be used. */
 export async function listen(serving: Serving, context: AppContext): Promise<Listening> {
   const { config, lifecycle, metrics, logger, now } = context;
-  const { directory, catalog, peers, isLruInRedis, isFleetUp } = serving;
+  const { access, directory, catalog, peers, isLruInRedis, isFleetUp } = serving;
   const { path, listen: metricsAddress } = config.metrics;
-  const access = new Access(readAccess(config.access, context));
   const certificates =
     config.http.tls === undefined
       ? undefined
@@ -68,6 +62,7 @@ export async function listen(serving: Serving, context: AppContext): Promise<Lis
     logger,
     accessLog: config.log.access,
     trustedProxies: config.http.trustedProxies,
+    publicUrl: config.http.publicUrl,
     renderMetrics: () => metrics.render(),
     ready: () => ({
       ok: !lifecycle.closing,
@@ -123,7 +118,6 @@ export async function listen(serving: Serving, context: AppContext): Promise<Lis
   const listener = await lifecycle.start('listener', open, (part, closing) => part.close(closing));
   return {
     urls: listener.urls,
-    setAccess: changed => access.replace(readAccess(changed, context)),
     setMaxConnections: async configured => listener.limit(await maxConnectionsOf(configured)),
     checkCertificates: async () => certificates?.check(),
   };
@@ -160,32 +154,6 @@ function addressesOf({ config }: AppContext, certificates: Certificates | undefi
     takesLogins: login,
     ...(speaksTls && contexts !== undefined && { tls: { contexts, clientCertificates } }),
   }));
-}
-
-/** The users of the htpasswd file, which is read again when it changes, and the rules over canonical names. */
-function readAccess(config: AccessConfig, context: AppContext): AccessOptions {
-  const rules = config.rules?.map(rule => ({ ...rule, matches: allowRepositories(rule.repositories, []) }));
-  return {
-    users: config.htpasswd === undefined ? undefined : openUsers(config.htpasswd, context),
-    rules: new Rules(rules, {
-      hasUsers: config.htpasswd !== undefined || context.config.http.tls?.clients !== undefined,
-    }),
-  };
-}
-
-function openUsers(path: string, { logger, now }: AppContext): Users {
-  const file = new WatchedFile({
-    path,
-    now: () => performance.now(),
-    parse: text => {
-      const parsed = parseHtpasswd(text);
-      for (const flaw of parsed.flaws) logger.warn('ignoring a line of htpasswd', { file: path, ...flaw });
-      logger.info('htpasswd read', { file: path, users: parsed.hashes.size });
-      return parsed;
-    },
-    onTrouble: error => logger.warn('cannot read htpasswd, using its last content', { error }),
-  });
-  return new Users({ now, load: () => file.current() });
 }
 
 /** For the store's own files, Redis, the log and what Node itself opens. */

@@ -13,6 +13,7 @@ import { StoreLayout } from '../store/layout.ts';
 import { StoreOwner } from '../store/owner.ts';
 import { TlsFiles } from '../store/tls-files.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import { openAccess } from './access/open-access.ts';
 import type { AppContext } from './app-context.ts';
 import { createAdmin, createStats } from './daemon-admin.ts';
 import { setUpFleet } from './fleet-setup.ts';
@@ -164,8 +165,10 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     () => owner.serve(createAdminApp({ admin, logger, events: notifications })),
     () => owner.stopServing(),
   );
+  const { access, set: setAccess } = await openAccess(layout, context);
   const listening = await listen(
     {
+      access,
       directory,
       catalog: hosted?.catalog ?? cache.catalog,
       isScanned: () => capacity.usage().known,
@@ -184,7 +187,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   const reload = new Reload(
     config,
     {
-      setAccess: access => listening.setAccess(access),
+      setAccess,
       setMaxConnections: configured => listening.setMaxConnections(configured),
       setNotifications: changed => notifications.apply(changed),
       setStoreLimits: limits => capacity.limit(limits),

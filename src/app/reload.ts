@@ -2,12 +2,13 @@
  * SIGHUP: what can change while the mirror runs is taken from a configuration that was read anew, and the log names the
  * settings that changed and need a restart. Values are never logged: some are secrets.
  */
-import type { AccessConfig, Config, StoreConfig, UpstreamConfig } from '../config/config.ts';
+import type { AccessConfig } from '../config/access-config.ts';
+import type { Config, StoreConfig, UpstreamConfig } from '../config/config.ts';
 import type { Logger } from '../telemetry/logger.ts';
 
 /** What takes new settings. */
 export interface ReloadTargets {
-  setAccess(access: AccessConfig): void;
+  setAccess(access: AccessConfig): Promise<void>;
   setStoreLimits(limits: Pick<StoreConfig, 'maxBytes' | 'minFreeBytes' | 'lowWatermark'>): void;
   setMaxConnections(configured: number): Promise<void>;
   /** Targets of notifications, and the audit log, whose file is reopened. */
@@ -37,6 +38,7 @@ const upstreamReloads: ReadonlySet<string> = new Set([
 ]);
 const storeReloads: ReadonlySet<string> = new Set(['maxBytes', 'minFreeBytes', 'lowWatermark']);
 const hostedReloads: ReadonlySet<string> = new Set(['readOnly']);
+const accessReloads: ReadonlySet<string> = new Set(['htpasswd', 'ldap', 'rules', 'tokenTtlMs']);
 const httpReloads: ReadonlySet<string> = new Set(['maxConnections']);
 
 export class Reload {
@@ -65,7 +67,7 @@ export class Reload {
     if (!isSame(running.notifications, next.notifications)) changed.push('notifications');
     const hosted = changes(running.hosted, next.hosted);
     note('hosted', hosted, hostedReloads);
-    note('access', changes(running.access, next.access), new Set(['htpasswd', 'rules']));
+    note('access', changes(running.access, next.access), accessReloads);
     for (const section of [
       'lru',
       'defaultUpstream',
@@ -80,7 +82,7 @@ export class Reload {
     if (http.includes('maxConnections')) await this.#targets.setMaxConnections(next.http.maxConnections);
     if (store.some(key => storeReloads.has(key))) this.#targets.setStoreLimits(next.store);
     if (hosted.includes('readOnly')) this.#targets.setReadOnly(next.hosted.readOnly);
-    this.#targets.setAccess(next.access);
+    await this.#targets.setAccess(next.access);
     const { audit: _audit, ...log } = running.log;
     const telling = {
       notifications: next.notifications,

@@ -1,26 +1,14 @@
 /**
- * Who sends a request and what they may do. Both are decided by HTTP before anything is looked up, anew for each request.
+ * Who sends a request and what they may do. Both are decided by HTTP before anything is looked up, anew for each request: by rules over
+ * canonical names, and by the scopes of the token that came with it, which only narrow.
  */
-
-import { AddressBlocks } from '../lib/address-blocks.ts';
-import { formatChallenge } from '../oci/challenge.ts';
-import { RegistryError } from '../oci/error.ts';
-import { isHostLike } from '../oci/name.ts';
-import type { Credentials, Users } from './htpasswd.ts';
-
-/**
- * The only 401 of this mirror: the client sent wrong credentials. A client without credentials never gets it, because
- * dockerd would answer the challenge with its Docker Hub password.
- */
-export class WrongCredentials extends RegistryError {
-  /** Value of `WWW-Authenticate`, which RFC 9110 15.5.2 requires with every 401. */
-  readonly challenge = formatChallenge({ scheme: 'basic', parameters: new Map([['realm', 'Cistern']]) });
-
-  constructor() {
-    super('UNAUTHORIZED', { message: 'wrong user name or password' });
-    this.name = 'WrongCredentials';
-  }
-}
+import { parseBasic, parseBearer } from './identity/credentials.ts';
+import type { Identity } from './identity/identity-provider.ts';
+import type { CheckOptions, Logins } from './identity/logins.ts';
+import { LoginRequired, WrongCredentials } from './refusals.ts';
+import type { Action, Rules } from './rules.ts';
+import { doesInclude, formatScope, type Scope } from './tokens/scope.ts';
+import type { IssuedToken, Tokens, VerifiedToken } from './tokens/tokens.ts';
 
 /** What the connection of a request says of its client. */
 export interface Connection {
@@ -31,10 +19,27 @@ export interface Connection {
 }
 
 export interface AccessOptions {
-  /** Undefined: there are no users, and credentials are ignored. */
-  readonly users: Pick<Users, 'areRight'> | undefined;
+  /** Undefined: there are no users, and credentials and tokens are ignored. */
+  readonly users: { readonly logins: Pick<Logins, 'check'>; readonly tokens: Tokens } | undefined;
   /** Made with `hasUsers` where there are users. */
   readonly rules: Rules;
+}
+
+/** What a request's credentials say. */
+export interface Authenticated {
+  readonly caller: RuledCaller;
+  /** Credentials or a token came with it, even an anonymous one. */
+  readonly isKnown: boolean;
+  /** Its token has expired: only upload sessions of its user take it. */
+  readonly isExpired: boolean;
+  /** The token's; undefined: nothing narrows the rights. */
+  readonly scopes: readonly Scope[] | undefined;
+}
+
+export interface AuthenticateOptions {
+  /** The request is about an upload session. */
+  readonly acceptsExpired?: boolean;
+  readonly connection?: Connection | undefined;
 }
 
 const plainConnection: Connection = { takesLogins: true, user: undefined };
@@ -54,64 +59,137 @@ export class Access {
     this.#rules = rules;
   }
 
+  /** Clients can log in. */
+  get hasUsers(): boolean {
+    return this.#users !== undefined;
+  }
+
   /** There are neither users nor rules: no caller may delete, so that isn't a matter of rights. */
   get isOpen(): boolean {
     return this.#users === undefined && !this.#rules.areGiven;
   }
 
   /**
-   * `authorization`: the header as sent; `address`: the client's. Errors: `WrongCredentials`; UNAVAILABLE when too many
-   * log in at once.
+   * `authorization`: the header as sent, which goes before what the connection says; `address`: the client's.
+   * Errors: `WrongCredentials`; `LoginRequired` for a token that is not of this registry or has expired; UNAVAILABLE when logins can't be
+   * checked now.
    */
   async authenticate(
     authorization: string | undefined,
     address: string | undefined,
-    connection?: Connection,
-  ): Promise<RuledCaller> {
-    return new RuledCaller(this.#rules, await this.#userOf(authorization, address, connection), address);
+    { acceptsExpired = false, connection = plainConnection }: AuthenticateOptions = {},
+  ): Promise<Authenticated> {
+    if (this.#users === undefined || authorization === undefined || !connection.takesLogins)
+      return this.#withoutCredentials(connection, address);
+    const credentials = parseBasic(authorization);
+    if (credentials === 'malformed') throw new WrongCredentials();
+    if (credentials !== undefined) {
+      const identity = await this.#users.logins.check(credentials, address);
+      return this.#known({ ...(identity ?? nameless), address });
+    }
+    const bearer = parseBearer(authorization);
+    if (bearer === undefined) return this.#withoutCredentials(connection, address);
+    const token = bearer === 'malformed' ? undefined : await this.#users.tokens.verify(bearer.token);
+    if (token === undefined || (token.isExpired && !acceptsExpired)) {
+      const message = token === undefined ? 'the token is not of this registry' : 'the token has expired';
+      throw new LoginRequired(message, { reason: 'invalid_token' });
+    }
+    return this.#known({ ...token, address });
+  }
+
+  /**
+   * As `authenticate`, for what is known at once: no credentials, or a token that was verified before. Undefined: anything else.
+   */
+  authenticateAtOnce(
+    authorization: string | undefined,
+    address: string | undefined,
+    connection: Connection = plainConnection,
+  ): Authenticated | undefined {
+    if (this.#users === undefined || authorization === undefined || !connection.takesLogins)
+      return this.#withoutCredentials(connection, address);
+    const bearer = parseBearer(authorization);
+    if (bearer === undefined || bearer === 'malformed') return undefined;
+    const token = this.#users.tokens.known(bearer.token);
+    return token === undefined ? undefined : this.#known({ ...token, address });
   }
 
   /** A caller without credentials. */
-  anonymous(address: string | undefined): RuledCaller {
-    return new RuledCaller(this.#rules, undefined, address);
+  anonymous(address: string | undefined): Authenticated {
+    const caller = new RuledCaller(this.#rules, { user: undefined, groups: [], address });
+    return { caller, isKnown: false, isExpired: false, scopes: undefined };
   }
 
-  /** The client is logged in, or this mirror has no users. Errors: as `authenticate`. */
+  /** The client is logged in, or this registry has no users. Errors: as `authenticate`. */
   async isLoggedIn(
     authorization: string | undefined,
     address: string | undefined,
     connection?: Connection,
   ): Promise<boolean> {
-    return (
-      this.#users === undefined || (await this.#userOf(authorization, address, connection)) !== undefined
-    );
+    if (this.#users === undefined) return true;
+    const { caller } = await this.authenticate(authorization, address, { connection });
+    return caller.user !== undefined;
   }
 
-  async #userOf(
-    authorization: string | undefined,
+  /** The user of a name and a password. Undefined: not right, only with `isLenient`, or there are no users. Errors: as `authenticate`. */
+  async login(
+    authorization: ReturnType<typeof parseBasic>,
     address: string | undefined,
-    { takesLogins, user }: Connection = plainConnection,
-  ): Promise<string | undefined> {
-    if (!takesLogins) return undefined;
-    if (this.#users === undefined) return user;
-    const credentials = parseBasic(authorization);
-    if (credentials === undefined) return user;
-    if (credentials === 'malformed' || !(await this.#users.areRight(credentials, address)))
-      throw new WrongCredentials();
-    return credentials.name;
+    options: CheckOptions,
+  ): Promise<Identity | undefined> {
+    if (this.#users === undefined || authorization === undefined) return undefined;
+    if (authorization !== 'malformed') return this.#users.logins.check(authorization, address, options);
+    if (options.isLenient === true) return undefined;
+    throw new WrongCredentials();
   }
+
+  /** Undefined: there are no users. */
+  async issueToken(
+    identity: Identity | undefined,
+    scopes: readonly Scope[],
+  ): Promise<IssuedToken | undefined> {
+    return this.#users?.tokens.issue(identity, scopes);
+  }
+
+  #withoutCredentials({ takesLogins, user }: Connection, address: string | undefined): Authenticated {
+    return takesLogins && user !== undefined ? this.#known({ user, address }) : this.anonymous(address);
+  }
+
+  #known(
+    known: Partial<VerifiedToken> & { user: string | undefined; address: string | undefined },
+  ): Authenticated {
+    const { user, groups = [], address, scopes, isExpired = false } = known;
+    const caller = new RuledCaller(this.#rules, { user, groups, address });
+    return { caller, isKnown: true, isExpired, scopes };
+  }
+}
+
+const nameless = { user: undefined, groups: [] } as const;
+
+/** Errors: `LoginRequired` when the token is not for that: its client can ask for another one. */
+export function requireScope({ scopes }: Authenticated, wanted: Scope): void {
+  if (scopes === undefined || doesInclude(scopes, wanted)) return;
+  const scope = formatScope(wanted);
+  throw new LoginRequired(`the token is not for ${scope}`, { scope, reason: 'insufficient_scope' });
+}
+
+interface Holder {
+  readonly user: string | undefined;
+  readonly groups: readonly string[];
+  readonly address: string | undefined;
 }
 
 /** A `Caller` of the registry contract whose rights come from `access.rules`. */
 class RuledCaller {
-  readonly user: string | undefined;
   readonly #rules: Rules;
-  readonly #address: string | undefined;
+  readonly #holder: Holder;
 
-  constructor(rules: Rules, user: string | undefined, address: string | undefined) {
+  constructor(rules: Rules, holder: Holder) {
     this.#rules = rules;
-    this.user = user;
-    this.#address = address;
+    this.#holder = holder;
+  }
+
+  get user(): string | undefined {
+    return this.#holder.user;
   }
 
   mayPull(canonicalName: string, visibility: 'public' | 'private'): boolean {
@@ -131,108 +209,6 @@ class RuledCaller {
   }
 
   #may(action: Action, canonicalName: string, visibility: 'public' | 'private'): boolean {
-    const { user } = this;
-    return this.#rules.allow({ user, address: this.#address, canonicalName, action, visibility });
+    return this.#rules.allow({ ...this.#holder, canonicalName, action, visibility });
   }
-}
-
-/** A longer name or password is malformed: bcrypt reads 72 bytes anyway. */
-const maxCredentialsLength = 1024;
-
-/**
- * `Authorization: Basic …` (RFC 7617), a name and a password in UTF-8. `malformed`: the scheme is Basic, the rest is not.
- * Undefined: the header is absent or has another scheme, which is no login here.
- */
-export function parseBasic(header: string | undefined): Credentials | 'malformed' | undefined {
-  const [, encoded] = /^basic(?: +(.*))?$/is.exec(header?.trim() ?? '') ?? [];
-  if (encoded === undefined) return /^basic\b/i.test(header?.trim() ?? '') ? 'malformed' : undefined;
-  if (encoded.length > 2 * maxCredentialsLength || !/^[A-Za-z0-9+/]+={0,2}$/.test(encoded))
-    return 'malformed';
-  const text = Buffer.from(encoded, 'base64').toString('utf8');
-  const colon = text.indexOf(':');
-  if (colon < 1 || text.includes('\0')) return 'malformed';
-  return { name: text.slice(0, colon), password: text.slice(colon + 1) };
-}
-
-export type Action = 'pull' | 'push' | 'delete' | 'admin';
-
-export interface Rule {
-  /** Over canonical names: `docker.io/library/alpine`. */
-  matches(canonicalName: string): boolean;
-  /** Names; `*`: every logged-in user; `anonymous`: every caller. */
-  readonly users: readonly string[];
-  /** IP addresses and CIDR blocks; none: from anywhere. */
-  readonly from: readonly string[];
-  readonly actions: readonly Action[];
-}
-
-export interface Asking {
-  /** Undefined: without a login. */
-  readonly user: string | undefined;
-  /** An IP address; undefined: unknown. */
-  readonly address: string | undefined;
-  readonly canonicalName: string;
-  readonly action: Action;
-  readonly visibility: 'public' | 'private';
-}
-
-/**
- * `access.rules` as a pure function: the first rule that matches repository, caller and address decides; without a match
- * the answer is no. Private content of an upstream needs a login: a rule for `anonymous` never opens it and is skipped for
- * it. Without rules every caller pulls public content of upstreams, and pulls and pushes what is hosted; where there are
- * users, only those who are logged in have hosted content.
- */
-export class Rules {
-  readonly #rules: readonly (Rule & { readonly blocks: AddressBlocks | undefined })[] | undefined;
-
-  readonly #hasUsers: boolean;
-
-  /** Undefined: no rules. Errors: TypeError or RangeError for a `from` that is no address. */
-  constructor(rules: readonly Rule[] | undefined, { hasUsers = false } = {}) {
-    this.#hasUsers = hasUsers;
-    this.#rules = rules?.map(rule => ({
-      matches: name => rule.matches(name),
-      users: rule.users,
-      from: rule.from,
-      actions: rule.actions,
-      blocks: rule.from.length === 0 ? undefined : new AddressBlocks(rule.from),
-    }));
-  }
-
-  allow(asking: Asking): boolean {
-    if (this.#rules === undefined) return this.#allowWithoutRules(asking);
-    if (!this.#decide(asking, true)) return false;
-    const needsLogin = asking.visibility === 'private' && !isHostedName(asking.canonicalName);
-    return !needsLogin || this.#decide(asking, false);
-  }
-
-  get areGiven(): boolean {
-    return this.#rules !== undefined;
-  }
-
-  #allowWithoutRules({ user, canonicalName, action, visibility }: Asking): boolean {
-    if (!isHostedName(canonicalName)) return action === 'pull' && visibility === 'public';
-    return (action === 'pull' || action === 'push') && (!this.#hasUsers || user !== undefined);
-  }
-
-  #decide({ user, address, canonicalName, action }: Asking, withAnonymous: boolean): boolean {
-    const first = this.#rules?.find(
-      rule =>
-        rule.users.some(entry => includesUser(entry, user, withAnonymous)) &&
-        rule.matches(canonicalName) &&
-        (rule.blocks === undefined || (address !== undefined && rule.blocks.has(address))),
-    );
-    return first?.actions.includes(action) ?? false;
-  }
-}
-
-/** Canonical names of upstreams begin with a host. */
-function isHostedName(canonicalName: string): boolean {
-  const [first = ''] = canonicalName.split('/', 1);
-  return !isHostLike(first);
-}
-
-function includesUser(entry: string, user: string | undefined, withAnonymous: boolean): boolean {
-  if (entry === 'anonymous') return withAnonymous;
-  return user !== undefined && (entry === '*' || entry === user);
 }

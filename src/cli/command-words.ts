@@ -90,6 +90,12 @@ const examples: Readonly<Record<string, readonly string[]>> = {
     'cistern promote ghcr.io/owner/app:v1 team/app:v1 --platform linux/amd64 linux/arm64',
   ],
   retention: ['cistern retention --explain'],
+  user: [
+    'cistern user add jo',
+    'cistern user add jo --password-stdin < password',
+    'cistern user list',
+    'cistern user remove jo',
+  ],
   repair: ['cistern repair', 'cistern repair team/app'],
   notifications: ['cistern notifications replay ci.lan'],
   gc: ['cistern gc --dry-run             what would go, and why', 'cistern gc'],

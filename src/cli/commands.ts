@@ -11,6 +11,7 @@ import type { LsOrder } from './ls.ts';
 import { definePush } from './push/define-push.ts';
 import { defineScrub } from './scrub/define-scrub.ts';
 import { defineTagCommands } from './tags/define-tags.ts';
+import { defineUser } from './user/define-user.ts';
 
 interface AdminFlags extends ConfigFlags {
   readonly json?: true;
@@ -57,6 +58,7 @@ export function defineCommands(line: CommandLine): void {
   defineGc(line);
   defineScrub(line);
   defineReadOnly(line);
+  defineUser(line);
   defineClient(line);
   defineCerts(line);
   defineCompletion(line);

@@ -3,10 +3,11 @@
  * large enough, whether the ports are free, and whether an upstream is this mirror. The mirror may be running meanwhile.
  */
 import { constants } from 'node:fs';
-import { access, stat, statfs } from 'node:fs/promises';
+import { access, readFile, stat, statfs } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { hostname, type NetworkInterfaceInfo, networkInterfaces } from 'node:os';
 import { dirname } from 'node:path';
+import { parseHtpasswd } from '../auth/identity/htpasswd.ts';
 import { formatListenAddress } from '../config/address.ts';
 import type { Config, ListenAddress } from '../config/config.ts';
 import { findOwnUpstreams, type Remark } from '../config/hints/surprises.ts';
@@ -26,7 +27,7 @@ export interface Surroundings {
   ownerPid(storePath: string): Promise<number | undefined>;
 }
 
-/** In the order: store, ports, upstreams. */
+/** In the order: store, ports, users, upstreams. */
 export async function findTroubles(
   { config, tree }: Pick<LoadedConfig, 'config' | 'tree'>,
   { interfaces = networkInterfaces, ownerPid }: Surroundings,
@@ -47,8 +48,16 @@ export async function findTroubles(
     ...(await checkFolder(store)),
     ...(await checkSize(store, valueAt(tree, ['store', 'max_size']) !== undefined)),
     ...ports.flat(),
+    ...(await checkHtpasswd(config.access.htpasswd)),
     ...findOwnUpstreams(tree, http, own),
   ];
+}
+
+/** Lines of the file that no user can log in with. */
+async function checkHtpasswd(path: string | undefined): Promise<Remark[]> {
+  if (path === undefined) return [];
+  const { flaws } = parseHtpasswd(await readFile(path, 'utf8'));
+  return flaws.map(({ line, message }) => [['access', 'htpasswd'], `${path}:${line}: not used: ${message}`]);
 }
 
 async function checkFolder({ path }: Config['store']): Promise<Remark[]> {

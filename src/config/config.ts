@@ -3,6 +3,7 @@
  * in the names. Only `app/` and `cli/` read it; every other room gets narrow constructor options.
  */
 
+import type { AccessConfig } from './access-config.ts';
 import type { TlsConfig } from './certificate.ts';
 import type { TracingConfig } from './sections/tracing.ts';
 
@@ -235,23 +236,6 @@ export interface RetentionConfig {
     readonly pushedWithinMs?: number;
     readonly pulledWithinMs?: number;
   };
-}
-
-export interface AccessConfig {
-  /** Absolute. Undefined: there are no users. */
-  readonly htpasswd?: string;
-  /** Undefined: everyone pulls what is public. */
-  readonly rules?: readonly AccessRule[];
-}
-
-export interface AccessRule {
-  /** Patterns over canonical names (`docker.io/library/**`). At least one. */
-  readonly repositories: readonly string[];
-  /** Names; `*`: every logged-in user; `anonymous`: everyone. At least one. */
-  readonly users: readonly string[];
-  /** IP addresses and CIDR blocks, as `node:net` BlockList takes them; none: from anywhere. */
-  readonly from: readonly string[];
-  readonly actions: readonly ('pull' | 'push' | 'delete' | 'admin')[];
 }
 
 export interface NotificationConfig {

@@ -18,6 +18,7 @@ import { checkSchema } from './schema-check.ts';
 import { checkAccess } from './sections/access.ts';
 import { assembleFleet, checkFleet, warnAboutFleet } from './sections/fleet.ts';
 import { assembleHosted, checkHosted } from './sections/hosted.ts';
+import { assembleLdap, warnAboutLdap } from './sections/ldap.ts';
 import { assembleNotifications, checkNotifications } from './sections/notifications.ts';
 import { assembleRedis, checkRedis } from './sections/redis.ts';
 import { assembleTls, checkTls, checkTlsFiles } from './sections/tls.ts';
@@ -31,6 +32,8 @@ export interface LoadOptions {
   readonly env: NodeJS.ProcessEnv;
   /** Absolute. */
   readonly cwd: string;
+  /** For the command that makes the file: that it is missing is then no problem. */
+  readonly mayLackHtpasswd?: boolean;
 }
 
 export interface LoadedConfig {
@@ -49,7 +52,7 @@ const defaultFile = 'mirror.yml';
 const loopback: ReadonlySet<string> = new Set(['localhost', '127.0.0.1', '::1']);
 
 /** Errors: `ConfigError` with all problems. */
-export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<LoadedConfig> {
+export async function loadConfig({ file, env, cwd, mayLackHtpasswd }: LoadOptions): Promise<LoadedConfig> {
   const named = file ?? (env[fileVariable] || undefined);
   const path = resolve(cwd, named ?? defaultFile);
   const text = await readText(path, named);
@@ -72,7 +75,8 @@ export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<Loade
   checkFleet(tree, findings);
   checkNotifications(tree, findings);
   checkHosted(tree, findings);
-  const files = await readReferencedFiles(tree, baseOf, findings);
+  const optional = mayLackHtpasswd === true ? ['htpasswd'] : [];
+  const files = await readReferencedFiles(tree, baseOf, findings, optional);
   checkTlsFiles(tree, files, findings);
   const proxy = readProxies(env, findings);
   for (const { variable, message } of [...ambiguous, ...registry.refused])
@@ -89,6 +93,7 @@ export async function loadConfig({ file, env, cwd }: LoadOptions): Promise<Loade
     ...findOwnUpstreams(tree, config.http, loopback),
     ...warnAboutDefault(parsed, config),
     ...warnAboutFleet(config.fleet),
+    ...warnAboutLdap(config.access),
     ...(await warnAboutOldStorage(config.store.path, variables)),
     ...[...config.upstreams.values()].flatMap(warnAboutCredentials),
   ];
@@ -123,6 +128,7 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
   const fleet = assembleFleet(parsed.fleet, files);
   const tls = assembleTls(http.tls, locate);
   const tracing = assembleTracing(parsed.tracing);
+  const ldap = assembleLdap(access.ldap, files);
   return {
     http: {
       listen: http.listen.map(({ address, tls: speaksTls = tls !== undefined, login }) => ({
@@ -167,6 +173,8 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
       ...(access.htpasswd !== undefined && {
         htpasswd: resolve(baseOf(['access', 'htpasswd']), access.htpasswd),
       }),
+      ...(ldap !== undefined && { ldap }),
+      tokenTtlMs: access.token_ttl,
       ...(access.rules !== undefined && { rules: access.rules }),
     },
     notifications: assembleNotifications(parsed.notifications, files),

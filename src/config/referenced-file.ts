@@ -1,6 +1,6 @@
 /**
  * Reads the files that a configuration names: `password_file`, `ca_file`, `client_cert`, `client_key`,
- * `secret_file`, `htpasswd`, and those of `http.tls`. A file that can't be
+ * `secret_file`, `bind_password_file`, `htpasswd`, and those of `http.tls`. A file that can't be
  * used is a finding at the key that names it. No message shows what is in them.
  */
 import { createPrivateKey, X509Certificate } from 'node:crypto';
@@ -15,6 +15,7 @@ const keysOfFiles = [
   ['password_file', parsePassword],
   ['sentinel_password_file', parsePassword],
   ['secret_file', parsePassword],
+  ['bind_password_file', parsePassword],
   ['ca_file', parseCertificates],
   ['client_cert', parseCertificates],
   ['client_key', parseKey],
@@ -29,6 +30,8 @@ export async function readReferencedFiles(
   tree: unknown,
   baseOf: (path: Path) => string,
   findings: Findings,
+  /** Names of keys whose file need not be there. */
+  mayLack: readonly string[] = [],
 ): Promise<ReadonlyMap<string, string>> {
   const texts = new Map<string, string>();
   const upstreams = valueAt(tree, ['upstreams']);
@@ -40,6 +43,7 @@ export async function readReferencedFiles(
     ['fleet'],
     ['access'],
     ...entriesOf(tree, ['notifications']),
+    ['access', 'ldap'],
   ]) {
     for (const [name, parse] of keysOfFiles) {
       const path = [...section, name];
@@ -49,6 +53,7 @@ export async function readReferencedFiles(
         texts.set(formatPath(path), parse(await readFile(resolve(baseOf(path), file), 'utf8')));
       } catch (error) {
         const reason = error instanceof ValueError ? error.message : describeReadError(error);
+        if (mayLack.includes(name) && reason === 'no such file') continue;
         const hint = isHome(file) ? `; ~ is not expanded here, ${homeHint}` : '';
         findings.report(path, `${file}: ${reason}${hint}`);
       }

@@ -31,12 +31,19 @@ const prefix = 'REGISTRY_';
 const fromKubernetes = /^REGISTRY_(?:PORT|SERVICE)(?:_|$)/;
 /** What must not be left out silently: who may connect, and a certificate that would have to be fetched. */
 const missing: readonly (readonly [RegExp, string])[] = [
-  [/^REGISTRY_AUTH(?:_|$)/, later('logins', 'REGISTRY_AUTH_…')],
+  [/^REGISTRY_AUTH_(?!HTPASSWD_)/, later('logins but those of htpasswd', 'REGISTRY_AUTH_…')],
+  [/^REGISTRY_AUTH$/, later('logins but those of htpasswd', 'REGISTRY_AUTH')],
   [/^REGISTRY_HTTP_TLS_CLIENTCAS/, 'write http.tls.client_ca into mirror.yml instead'],
   [/^REGISTRY_HTTP_TLS_LETSENCRYPT/, later("Let's Encrypt", 'REGISTRY_HTTP_TLS_LETSENCRYPT_…')],
 ];
-/** Understood, and without a meaning here: upload URLs need no signature, and files are the only storage. */
-const meaningless: ReadonlySet<string> = new Set(['REGISTRY_HTTP_SECRET', 'REGISTRY_STORAGE=filesystem']);
+/** Understood, and without a meaning here: upload URLs need no signature, files are the only storage, a realm is a place for tokens. */
+const meaningless: ReadonlySet<string> = new Set([
+  'REGISTRY_HTTP_SECRET',
+  'REGISTRY_STORAGE=filesystem',
+  'REGISTRY_AUTH=htpasswd',
+  'REGISTRY_AUTH=none',
+  'REGISTRY_AUTH_HTPASSWD_REALM',
+]);
 
 const names = {
   address: 'REGISTRY_HTTP_ADDR',
@@ -47,8 +54,10 @@ const names = {
   remote: 'REGISTRY_PROXY_REMOTEURL',
   username: 'REGISTRY_PROXY_USERNAME',
   password: 'REGISTRY_PROXY_PASSWORD',
+  auth: 'REGISTRY_AUTH',
+  htpasswd: 'REGISTRY_AUTH_HTPASSWD_PATH',
 } as const;
-const known: ReadonlySet<string> = new Set(Object.values(names));
+const known: ReadonlySet<string> = new Set(Object.values(names).filter(name => name !== names.auth));
 
 /** Empty variables count as absent. */
 export function overlayRegistryEnvironment(fileTree: unknown, env: NodeJS.ProcessEnv): RegistryOverlay {
@@ -61,7 +70,7 @@ export function overlayRegistryEnvironment(fileTree: unknown, env: NodeJS.Proces
   for (const [variable, text = ''] of Object.entries(env).toSorted(([a], [b]) => (a < b ? -1 : 1))) {
     if (!variable.startsWith(prefix) || text === '' || fromKubernetes.test(variable)) continue;
     const isIgnored = meaningless.has(variable) || meaningless.has(`${variable}=${text}`);
-    const [, message] = missing.find(([pattern]) => pattern.test(variable)) ?? [];
+    const [, message] = isIgnored ? [] : (missing.find(([pattern]) => pattern.test(variable)) ?? []);
     if (message !== undefined) refused.push({ variable, message });
     else if (isIgnored || known.has(variable)) isMeant = true;
     else warn(variable, 'ignored, this variable of registry:2 has no setting here');
@@ -88,9 +97,12 @@ export async function describeOldStorage(path: string): Promise<string | undefin
 }
 
 function settingsOf(fileTree: unknown, env: NodeJS.ProcessEnv): readonly Setting[] {
-  const { address, root, deletes } = names;
+  const { address, root, deletes, auth, htpasswd } = names;
   const remote = env[names.remote] ?? '';
-  const isDeleting = env[deletes] === 'true' && remote === '' && valueAt(fileTree, ['access']) === undefined;
+  const hasUsers = Boolean(env[htpasswd]) && env[auth] !== 'none';
+  const isDeleting = env[deletes] === 'true' && remote === '';
+  const rules = rulesOf({ hasUsers, isDeleting, isMirror: remote !== '' });
+  const decides = hasUsers ? htpasswd : deletes;
   return [
     ...(remote === '' ? privateRegistry(env) : mirrorOf(remote, env)),
     ...(env[address] ? [{ path: ['http', 'listen'], value: env[address], variable: address }] : []),
@@ -100,11 +112,24 @@ function settingsOf(fileTree: unknown, env: NodeJS.ProcessEnv): readonly Setting
       return value ? [{ path: ['http', 'tls', key], value, variable }] : [];
     }),
     ...(env[root] ? [{ path: ['store', 'path'], value: env[root], variable: root }] : []),
-    ...(isDeleting ? [{ path: ['access', 'rules'], value: anonymousMayAll, variable: deletes }] : []),
+    ...(hasUsers ? [{ path: ['access', 'htpasswd'], value: env[htpasswd], variable: htpasswd }] : []),
+    ...(rules !== undefined && valueAt(fileTree, ['access']) === undefined
+      ? [{ path: ['access', 'rules'], value: rules, variable: decides }]
+      : []),
   ];
 }
 
-const anonymousMayAll = [{ repositories: ['**'], users: ['anonymous'], actions: ['pull', 'push', 'delete'] }];
+/** As in registry:2, every user may do everything that is on, and where there are users no one else may anything. */
+function rulesOf(registry: {
+  readonly hasUsers: boolean;
+  readonly isDeleting: boolean;
+  readonly isMirror: boolean;
+}): readonly object[] | undefined {
+  const { hasUsers, isDeleting, isMirror } = registry;
+  const users = [hasUsers ? '*' : 'anonymous'];
+  if (isDeleting) return [{ repositories: ['**'], users, actions: ['pull', 'push', 'delete'] }];
+  return hasUsers && isMirror ? [{ repositories: ['**'], users, actions: ['pull'] }] : undefined;
+}
 
 function privateRegistry(env: NodeJS.ProcessEnv): readonly Setting[] {
   const variable =

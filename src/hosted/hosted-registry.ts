@@ -56,17 +56,20 @@ export class HostedRegistry implements RegistryReader, RegistryWriter, RegistryD
     this.#options = options;
   }
 
-  async resolve(repository: Repository, reference: Reference): Promise<ResolveAnswer> {
-    const { descriptor, ...answer } = await this.#options.manifests.manifest(repository, reference);
-    return { outcome: answer.outcome, descriptor };
+  resolve(repository: Repository, reference: Reference, options: ReadOptions): Promise<ResolveAnswer> {
+    return this.#options.manifests.resolve(repository, reference, options);
   }
 
   manifest(repository: Repository, reference: Reference): Promise<ManifestAnswer> {
     return this.#options.manifests.manifest(repository, reference);
   }
 
-  manifestAtOnce(repository: Repository, reference: Reference): ManifestAnswer | undefined {
-    return this.#options.manifests.manifestAtOnce(repository, reference);
+  manifestAtOnce(
+    repository: Repository,
+    reference: Reference,
+    method: 'GET' | 'HEAD' = 'GET',
+  ): ManifestAnswer | undefined {
+    return this.#options.manifests.manifestAtOnce(repository, reference, method);
   }
 
   stat(repository: Repository, digest: Digest, options: StatOptions): Promise<StatAnswer> {
@@ -95,17 +98,23 @@ export class HostedRegistry implements RegistryReader, RegistryWriter, RegistryD
     return this.#options.lists.referrers(repository, digest, artifactType, options);
   }
 
+  requireMayWrite(repository: Repository): void {
+    if (!this.#options.isHosted(repository))
+      throw new RegistryError('NAME_INVALID', { message: `${repository} is not hosted here` });
+    this.#options.requireWritable();
+  }
+
   async startUpload(
     repository: Repository,
     start: StartUpload,
     options: WriteOptions,
   ): Promise<UploadSession | Mounted> {
-    this.#requireMayWrite(repository);
+    this.requireMayWrite(repository);
     return this.#options.uploads.startUpload(repository, start, options);
   }
 
   async upload(repository: Repository, id: string, options: WriteOptions): Promise<UploadSession> {
-    this.#requireMayWrite(repository);
+    this.requireMayWrite(repository);
     return this.#options.uploads.upload(repository, id, options);
   }
 
@@ -115,29 +124,22 @@ export class HostedRegistry implements RegistryReader, RegistryWriter, RegistryD
     manifest: PutManifest,
     options: WriteOptions,
   ): Promise<PutAnswer> {
-    this.#requireMayWrite(repository);
+    this.requireMayWrite(repository);
     return this.#options.puts.put(repository, reference, manifest, options);
   }
 
   async deleteTag(repository: Repository, tag: Tag, options: WriteOptions): Promise<void> {
-    this.#requireMayWrite(repository);
+    this.requireMayWrite(repository);
     return this.#options.deletes.deleteTag(repository, tag, options);
   }
 
   async deleteManifest(repository: Repository, digest: Digest, options: WriteOptions): Promise<void> {
-    this.#requireMayWrite(repository);
+    this.requireMayWrite(repository);
     return this.#options.deletes.deleteManifest(repository, digest, options);
   }
 
   async deleteBlob(repository: Repository, digest: Digest, options: WriteOptions): Promise<void> {
-    this.#requireMayWrite(repository);
+    this.requireMayWrite(repository);
     return this.#options.deletes.deleteBlob(repository, digest, options);
-  }
-
-  /** Errors: NAME_INVALID, UNAVAILABLE. */
-  #requireMayWrite(repository: Repository): void {
-    if (!this.#options.isHosted(repository))
-      throw new RegistryError('NAME_INVALID', { message: `${repository} is not hosted here` });
-    this.#options.requireWritable();
   }
 }

@@ -21,6 +21,8 @@ import { AccessLog, type AccessLogOptions, type AppState, clientAddressBehind } 
 import { answerFrontPage } from './front-page.ts';
 import { type OpsOptions, opsRouter, refuseOther } from './ops.ts';
 import { answerPeer, type PeerService } from './peers.ts';
+import { answerTokens } from './token.ts';
+import { TokenRealm } from './token-realm.ts';
 import { dispatch } from './v2/dispatch.ts';
 import { HotManifests } from './v2/pull-manifest.ts';
 
@@ -41,6 +43,8 @@ export interface OpsAppOptions extends OpsOptions {
   readonly clients?: AccessLogOptions['clients'];
   /** What connections say of their clients. Absent: none says anything. */
   readonly identities?: AccessLogOptions['identities'] | undefined;
+  /** As clients reach this registry, without a trailing slash: for the realm of tokens. */
+  readonly publicUrl?: string | undefined;
 }
 
 export interface AppOptions extends OpsAppOptions {
@@ -62,6 +66,7 @@ export function createApp(options: AppOptions): RequestListener {
   const { directory, access, catalog, now, events } = options;
   const dispatched = { directory, access, catalog, now, events };
   app.use((context, next) => (isApiTarget(context.req.url ?? '') ? dispatch(context, dispatched) : next()));
+  app.use(answerTokens({ access, directory }));
   app.use(answerFrontPage(options.metricsPath));
   const { peers, authority } = options;
   if (authority !== undefined) app.use(answerAuthority(authority));
@@ -93,7 +98,8 @@ function createKoa(log: AccessLog, options: OpsAppOptions): Koa<AppState> {
   // Of broken connections alone: `answerErrors` catches every other error.
   app.on('error', (error: unknown) => logger.debug('connection error', { error }));
   app.use(log.middleware);
-  app.use(answerErrors(logger, options.events));
+  const { publicUrl, trustedProxies = [], events } = options;
+  app.use(answerErrors(logger, { realm: new TokenRealm({ publicUrl, trustedProxies }), events }));
   app.use(admit({ opsPaths: opsPathsOf(options), ...(late && { late }) }));
   return app;
 }

@@ -3,7 +3,7 @@
  * error after the headers cuts the body with a FIN instead, so that no client takes it for complete.
  */
 import type { Middleware } from 'koa';
-import { WrongCredentials } from '../auth/access.ts';
+import { LoginRequired, WrongCredentials } from '../auth/refusals.ts';
 import { RegistryError } from '../oci/error.ts';
 import { formatUnsatisfiedRange } from '../oci/range.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -12,9 +12,16 @@ import { reportRefusal } from './events.ts';
 import type { AppContext, AppState } from './exchange.ts';
 import { closeWithFin } from './server/connections.ts';
 import { answerUnread, hasUnreadBody } from './server/request-body.ts';
+import { challengeOf, type TokenRealm } from './token-realm.ts';
 
-/** `events`: hears of refusals. */
-export function answerErrors(logger: Logger, events?: RegistryEventListener): Middleware<AppState> {
+/** `realm` absent: no client logs in here. `events`: hears of refusals. */
+export function answerErrors(
+  logger: Logger,
+  {
+    realm,
+    events,
+  }: { readonly realm?: TokenRealm; readonly events?: RegistryEventListener | undefined } = {},
+): Middleware<AppState> {
   return async (context, next) => {
     try {
       await next();
@@ -26,13 +33,18 @@ export function answerErrors(logger: Logger, events?: RegistryEventListener): Mi
       } else if (context.res.headersSent) {
         cutBody(context, error, logger);
       } else {
-        answerError(context, error, logger);
+        answerError(context, error, logger, realm);
       }
     }
   };
 }
 
-function answerError(context: AppContext, cause: unknown, logger: Logger): void {
+function answerError(
+  context: AppContext,
+  cause: unknown,
+  logger: Logger,
+  realm: TokenRealm | undefined,
+): void {
   const { method, url } = context.req;
   const error = visibleError(cause);
   context.state.exchange.fail(error.code, error.message);
@@ -43,7 +55,10 @@ function answerError(context: AppContext, cause: unknown, logger: Logger): void 
   if (error.code === 'RANGE_INVALID' && typeof size === 'number') {
     context.set('Content-Range', formatUnsatisfiedRange(size));
   }
-  if (error instanceof WrongCredentials) context.set('WWW-Authenticate', error.challenge);
+  if (realm !== undefined && isOwnRefusal(error)) {
+    const challenge = challengeOf(realm, context.req, error, context.state.exchange.ns);
+    if (challenge !== undefined) context.set('WWW-Authenticate', challenge);
+  }
   context.status = error.status;
   context.set('Content-Type', 'application/json');
   context.set('Cache-Control', 'no-store');
@@ -58,13 +73,17 @@ function answerError(context: AppContext, cause: unknown, logger: Logger): void 
 
 /**
  * Maps statuses that clients of a mirror must not see: a challenge would make dockerd send its Docker Hub password, and
- * podman sleeps for minutes on 429 instead of asking its next source. The mirror's own 401 goes only to clients that have
- * sent credentials.
+ * podman sleeps for minutes on 429 instead of asking its next source. The own 401s of this registry name a realm that knows
+ * what to answer.
  */
 function visibleError(error: unknown): RegistryError {
   if (!(error instanceof RegistryError)) return new RegistryError('UNKNOWN', { cause: error });
-  if (error instanceof WrongCredentials || (error.status !== 401 && error.status !== 429)) return error;
+  if (isOwnRefusal(error) || (error.status !== 401 && error.status !== 429)) return error;
   return new RegistryError('UNAVAILABLE', { message: error.message, cause: error });
+}
+
+function isOwnRefusal(error: RegistryError): error is WrongCredentials | LoginRequired {
+  return error instanceof WrongCredentials || error instanceof LoginRequired;
 }
 
 function cutBody(context: AppContext, error: unknown, logger: Logger): void {

@@ -4,7 +4,8 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { Middleware } from 'koa';
-import { parseBasic, WrongCredentials } from '../auth/access.ts';
+import { parseBasic } from '../auth/identity/credentials.ts';
+import { LoginRequired, WrongCredentials } from '../auth/refusals.ts';
 import { RegistryError } from '../oci/error.ts';
 import type { EventOrigin, RegistryChange, RegistryEventListener } from '../telemetry/registry-events.ts';
 import type { AppContext, AppState, Exchange, PushRequest } from './exchange.ts';
@@ -38,11 +39,18 @@ export function tell({ context, canonicalName, events }: PushRequest, change: Re
 export function reportRefusal(events: RegistryEventListener, context: AppContext, error: unknown): void {
   if (!(error instanceof RegistryError) || (error.code !== 'DENIED' && error.code !== 'UNAUTHORIZED')) return;
   const { exchange } = context.state;
+  if (error instanceof LoginRequired && !isFinal(error, context)) return;
   const origin = originOf(context.req, exchange);
   const { code: result } = error;
   if (error instanceof WrongCredentials)
     events.happened({ type: 'login-failed', origin: { ...origin, ...triedUser(context.req) }, result });
   else events.happened({ type: 'denied', origin, result, ...(exchange.asked ?? { wanted: 'admin' }) });
+}
+
+/** A challenge is no refusal, unless the client has answered it already, with the token of an anonymous caller. */
+function isFinal({ reason }: LoginRequired, { req, state }: AppContext): boolean {
+  const isAnswered = req.headers.authorization !== undefined && state.exchange.user === undefined;
+  return isAnswered && reason === 'insufficient_scope';
 }
 
 /** For the admin socket: each command that changes something, done or failed. */

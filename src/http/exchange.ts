@@ -184,7 +184,7 @@ export function clientAddressBehind(trusted: readonly string[]): ClientAddress {
 }
 
 /** Without brackets, port, zone and the `::ffff:` of an IPv4 client on a dual-stack socket. Undefined: not an address. */
-function plainAddress(text: string | undefined): string | undefined {
+export function plainAddress(text: string | undefined): string | undefined {
   if (text === undefined) return undefined;
   const plain = text.startsWith('::ffff:') ? text.slice(7) : text;
   if (isIP(plain) === 4) return plain; // nearly all
@@ -224,17 +224,17 @@ export class AccessLog {
     this.clientAddress = options.clientAddress;
   }
 
-  /** The user of the client's certificate. */
-  userOf(request: IncomingMessage): string | undefined {
-    return this.#options.identities?.of(request).user;
+  /** What the connection says of the client. Undefined: nothing unusual. */
+  connectionOf(request: IncomingMessage): ConnectionIdentity | undefined {
+    return this.#options.identities?.of(request);
   }
 
   /** `client`: the client's address. */
   open(request: IncomingMessage, response: ServerResponse, client = this.clientAddress(request)): Exchange {
-    const { observer, logger, write, clients, identities } = this.#options;
+    const { observer, logger, write, clients } = this.#options;
     const exchange = new Exchange(response);
     exchange.client = client;
-    exchange.connection = identities?.of(request);
+    exchange.connection = this.connectionOf(request);
     response.once('close', () => {
       const end = exchange.end(request);
       observer.requestEnded(end);

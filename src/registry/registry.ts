@@ -126,10 +126,14 @@ export interface RegistryReader {
   /** GET manifest (end-3). Errors: MANIFEST_UNKNOWN. */
   manifest(repository: Repository, reference: Reference, options: ReadOptions): Promise<ManifestAnswer>;
   /**
-   * What `manifest` would answer any caller, when memory is enough: it does no I/O.
+   * What `manifest` would answer any caller, or `resolve` for `HEAD`, when memory is enough: it does no I/O.
    * Undefined means "not answerable from memory", not "not found".
    */
-  manifestAtOnce?(repository: Repository, reference: Reference): ManifestAnswer | undefined;
+  manifestAtOnce?(
+    repository: Repository,
+    reference: Reference,
+    method?: 'GET' | 'HEAD',
+  ): ManifestAnswer | undefined;
   /** HEAD blob (end-2); downloads nothing. Errors: BLOB_UNKNOWN. */
   stat(repository: Repository, digest: Digest, options: StatOptions): Promise<StatAnswer>;
   /** GET blob (end-2), whole or one range. Errors: BLOB_UNKNOWN, RANGE_INVALID (detail `size`). */

@@ -106,6 +106,8 @@ export interface PutAnswer {
 }
 
 export interface RegistryWriter {
+  /** Asked before a body is read: whether anything can be written now. Errors: NAME_INVALID, UNAVAILABLE. */
+  requireMayWrite(repository: Repository): void;
   /**
    * POST (end-4a, end-4b, end-11). A mount that is not possible, whatever the reason, starts a session: the answer must
    * not tell whether a repository exists. Errors: UNAVAILABLE for too many open sessions.

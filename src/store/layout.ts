@@ -14,6 +14,7 @@
  *     DATA/uploads-v1/ID.part .json             upload sessions and their journals
  *     DATA/scrub                                see scrub-file.ts
  *     DATA/tls-v1/ca.pem .key server.pem .key   see tls-files.ts
+ *     DATA/auth-v1/token-keys.json              keys of tokens, 0600
  *
  * Paths are made of checked digests and checked names only, so none can leave DATA.
  */
@@ -98,6 +99,10 @@ export class StoreLayout {
 
   get tlsFolder(): string {
     return tlsFolderOf(this.path);
+  }
+
+  get tokenKeysPath(): string {
+    return join(this.path, 'auth-v1', 'token-keys.json');
   }
 
   get quarantineFolder(): string {

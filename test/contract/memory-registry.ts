@@ -69,6 +69,8 @@ export class MemoryHostedRegistry implements RegistryReader, RegistryWriter, Reg
     return { outcome: 'hit' as const, bytes, filtered: artifactType !== undefined };
   }
 
+  requireMayWrite(): void {}
+
   async startUpload(
     repository: Repository,
     { digest, mount }: StartUpload,

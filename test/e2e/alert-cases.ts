@@ -17,6 +17,9 @@ const limited =
   'docker.io answers node1 with 429. What is not held waits or fails; see docs/howto-docker-hub-limits.md.';
 const diskFull =
   'node1: its disk is full, and evicting makes no room. New layers pass through without being kept.';
+const upload = ', kind="upload", upstream="hosted"';
+const notCollected = 'It is read-only, or the log of a hosted repository is damaged; cistern gc says which.';
+const dropped = 'node1 dropped notifications to ci: it did not take them within 24 h, or the spool was full.';
 /** Bucket to its values. */
 const firstByte = (outcome: string, buckets: Readonly<Record<string, string>>) =>
   Object.fromEntries(
@@ -229,5 +232,80 @@ export const alertCases: readonly AlertCase[] = [
     firingAt: '80m',
     labels: { instance: 'node1', severity: 'warning' },
     summary: 'node1 evicts blobs 30m 0s after their last use: raise store.max_size.',
+  },
+  {
+    // A chunk in the wrong place is the client's affair; every fourth request fails from minute 30 on.
+    alert: 'CisternPushesFail',
+    series: {
+      [of('cistern_requests_total', `${upload}, method="PATCH", status="416", outcome="error"`)]: '0+60x90',
+      [of('cistern_requests_total', `${upload}, method="POST", status="503", outcome="error"`)]:
+        '0x30 20+20x60',
+    },
+    quietAt: '30m',
+    firingAt: '60m',
+    labels: { instance: 'node1', severity: 'warning' },
+    summary:
+      'node1 refuses 25% of the requests of uploads. Its disk is full, it is read-only or a log is damaged; its log says which.',
+  },
+  {
+    alert: 'CisternUploadsFull',
+    series: { [of('cistern_uploads_open')]: '900x10 950x20' },
+    quietAt: '15m',
+    firingAt: '25m',
+    labels: { ...mirror, severity: 'warning' },
+    summary: 'node1 has 950 uploads open. From 1,000 on it takes no new one.',
+  },
+  {
+    // The last one was in minute 10.
+    alert: 'CisternNotCollected',
+    series: {
+      [of('cistern_gc_last_seconds')]: '0x10 600x400',
+      [of('process_start_time_seconds')]: '0x400',
+    },
+    quietAt: '249m',
+    firingAt: '251m',
+    labels: { ...mirror, severity: 'warning' },
+    summary: `node1 has collected nothing for 4h 1m 0s. ${notCollected}`,
+  },
+  {
+    // None since the start; a mirror that hosts nothing has no such series.
+    alert: 'CisternNotCollected',
+    series: {
+      [of('cistern_gc_last_seconds')]: '0x400',
+      [of('process_start_time_seconds')]: '0x400',
+      'process_start_time_seconds{job="cistern", instance="node2"}': '0x400',
+    },
+    quietAt: '240m',
+    firingAt: '241m',
+    labels: { ...mirror, severity: 'warning' },
+    summary: `node1 has collected nothing for 4h 1m 0s. ${notCollected}`,
+  },
+  {
+    // Some attempts fail now and then; from minute 60 on all of them do.
+    alert: 'CisternNotificationsFail',
+    series: {
+      [of('cistern_notifications_total', ', target="ci", result="failed"')]: '0+1x200',
+      [of('cistern_notifications_total', ', target="ci", result="delivered"')]: '0+1x60 60x140',
+    },
+    quietAt: '100m',
+    firingAt: '110m',
+    labels: { instance: 'node1', target: 'ci', severity: 'warning' },
+    summary: "node1 can't deliver notifications to ci. They wait for 24 h, then they are dropped.",
+  },
+  {
+    alert: 'CisternNotificationsDropped',
+    series: { [of('cistern_notifications_total', ', target="ci", result="dropped"')]: '_x9 1x30' },
+    quietAt: '8m',
+    firingAt: '10m',
+    labels: { ...mirror, target: 'ci', result: 'dropped', severity: 'warning' },
+    summary: dropped,
+  },
+  {
+    alert: 'CisternNotificationsDropped',
+    series: { [of('cistern_notifications_total', ', target="ci", result="dropped"')]: '1x60 2x60' },
+    quietAt: '59m',
+    firingAt: '62m',
+    labels: { ...mirror, target: 'ci', result: 'dropped', severity: 'warning' },
+    summary: dropped,
   },
 ];

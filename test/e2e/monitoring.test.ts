@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
 import { parse, stringify } from 'yaml';
 import { get, request } from '../support/client.ts';
+import { askForGc, hostedConfig, pushImage } from '../support/collection-soak.ts';
 import { patternBlob } from '../support/content.ts';
 import { cut } from '../support/faults.ts';
 import { buildImage } from '../support/images.ts';
@@ -18,7 +19,9 @@ import { runCommand } from '../support/real/command.ts';
 import { startRedis } from '../support/real/redis.ts';
 import { requires } from '../support/requires.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { pushBlob } from '../support/upload-client.ts';
 import { type FakeUpstream, startFakeUpstream } from '../support/upstream.ts';
+import { WebhookReceiver } from '../support/webhook-receiver.ts';
 import { alertCases } from './alert-cases.ts';
 
 const waiting = { timeout: 30_000, interval: 100 };
@@ -62,7 +65,7 @@ requires('prometheus', 'redis-server')('monitoring', () => {
     const upstream = await startFakeUpstream({ rateLimit: { limit: 100 } });
     const image = buildImage();
     upstream.put('library/alpine', image, '3.20');
-    const mirror = await spawnTestMirror({ upstream });
+    const { mirror, push } = await startRegistry(upstream);
     const metrics = (await get(mirror.url, '/metrics')).body.toString();
     // Node's lags have no value before their first sample: whether the first question comes before it is chance.
     const fresh = idleSeries(metrics.replaceAll(/^(nodejs_eventloop_lag_\w+) \S+$/gm, '$1 Nan'));
@@ -70,6 +73,7 @@ requires('prometheus', 'redis-server')('monitoring', () => {
     expect((await get(mirror.url, '/v2/library/alpine/manifests/3.20')).status).toBe(200);
     for (const { descriptor } of image.blobs)
       expect((await get(mirror.url, `/v2/library/alpine/blobs/${descriptor.digest}`)).status).toBe(200);
+    await push('1');
     const pulled = idleSeries((await get(mirror.url, '/metrics')).body.toString());
     expect(pulled.length).toBeGreaterThan(fresh.length);
 
@@ -90,11 +94,15 @@ requires('prometheus', 'redis-server')('monitoring', () => {
     expect(code, stdout + stderr).toBe(0);
   });
 
-  test('every expression finds something of two nodes that were pulled through', async () => {
+  test('every expression finds something of two nodes that were pulled through, and of a private registry', async () => {
     const upstream = await startFakeUpstream({ rateLimit: { limit: 100 } });
     const [mirror, other] = await startFleet(upstream);
+    const registry = await startRegistry(upstream);
     await pullThrough(upstream, mirror, other, '3.20');
-    const prometheus = await startPrometheus([mirror, other].map(({ url }) => new URL(url).host));
+    await registry.push('1');
+    const prometheus = await startPrometheus(
+      [mirror, other, registry.mirror].map(({ url }) => new URL(url).host),
+    );
     const query = async (
       expression: string,
     ): Promise<readonly { metric: object; value: [number, string] }[]> => {
@@ -107,11 +115,12 @@ requires('prometheus', 'redis-server')('monitoring', () => {
     const waitForScrapes = async (count: number) =>
       await vi.waitFor(
         async () =>
-          expect(await query(`count_over_time(cistern_store_bytes[1m]) >= ${count}`)).toHaveLength(2),
+          expect(await query(`count_over_time(cistern_store_bytes[1m]) >= ${count}`)).toHaveLength(3),
         waiting,
       );
     await waitForScrapes(1);
     await pullThrough(upstream, mirror, other, '3.21');
+    await registry.push('2');
     const [
       {
         value: [, scrapes],
@@ -125,7 +134,7 @@ requires('prometheus', 'redis-server')('monitoring', () => {
     // Nothing failed here, and what can fail isn't known before.
     expect(empty).toEqual(['Failures: cistern_store_errors_total']);
     const found = (await query('up{job="cistern"} == 1')).map(({ metric }) => metric);
-    expect(found).toHaveLength(2);
+    expect(found).toHaveLength(3);
     expect(found).toContainEqual(expect.objectContaining({ instance: new URL(mirror.url).host }));
     // The store of this test is too small on purpose; two more depend on how busy this machine is.
     const excepted = ['CisternStoreTooSmall', 'CisternFirstByteSlow', 'CisternUpstreamSlow'];
@@ -200,6 +209,33 @@ async function startFleet(upstream: { readonly url: string }) {
     for (const node of nodes) expect(await node.metric('cistern_fleet_nodes')).toBe(2);
   }, waiting);
   return nodes;
+}
+
+/** A mirror that hosts and notifies. `push` brings an image and what a collection then removes. */
+async function startRegistry(upstream: FakeUpstream) {
+  const receiver = await WebhookReceiver.start();
+  const secret = join(await tempDir(), 'secret');
+  await writeFile(secret, receiver.secret);
+  const notifications = [{ name: 'ci', url: receiver.url.href, secret_file: secret, events: ['push'] }];
+  const mirror = await spawnTestMirror({
+    upstream,
+    config: { ...hostedConfig({ gc_grace: 0 }), notifications },
+  });
+  const push = async (tag: string): Promise<void> => {
+    const told = receiver.taken.length;
+    expect(await pushImage(mirror, 'team/app', buildImage({ layers: [tag] }), tag)).toBe(201);
+    expect(await pushBlob(mirror.url, 'team/app', patternBlob(`loose ${tag}`, 100_000))).toBe(201);
+    expect((await askForGc(mirror)).freedBytes).toBe(100_000);
+    await receiver.untilTaken(told + 1);
+    await vi.waitFor(
+      async () =>
+        expect(
+          await mirror.metric('cistern_notifications_total{target="ci",result="delivered"}'),
+        ).toBeGreaterThan(told),
+      waiting,
+    );
+  };
+  return { mirror, push };
 }
 
 /** As configured in deploy/, but for the targets, which have no names here, and the time between scrapes. Gives its URL. */

@@ -1,5 +1,5 @@
 /** deploy/nginx.conf and deploy/apache-ldap.conf as they are, but for ports, names and files, in front of a mirror. */
-import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { CertificateAuthority } from '../support/certificates.ts';
@@ -10,7 +10,8 @@ import { startTestMirror } from '../support/mirror.ts';
 import { deployFolder } from '../support/monitoring.ts';
 import { unusedPort } from '../support/ports.ts';
 import { spawnProcess } from '../support/process.ts';
-import { commandOutput } from '../support/real/command.ts';
+import { writeLayout } from '../support/push-command.ts';
+import { commandOutput, runCommand } from '../support/real/command.ts';
 import { Directory } from '../support/real/slapd.ts';
 import { requires } from '../support/requires.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -42,6 +43,7 @@ requires(
   'slapd',
   'openssl',
   'curl',
+  'skopeo',
 )('deploy/apache-ldap.conf', () => {
   test('users of the directory pull, everyone else gets 401, and the mirror sees no password', async () => {
     const front = await startApache();
@@ -73,6 +75,26 @@ requires(
     expect(headers.get('docker-distribution-api-version')).toBe('registry/2.0');
   });
 
+  test('clients log in to Apache, the group pushes, and every user pulls what it has pushed', async () => {
+    const { url, caFile } = await startApache();
+    const { host: address } = new URL(url);
+    const image = `docker://${address}/team/alpine:3.6`;
+    const folder = await tempDir();
+    await copyFile(caFile, join(folder, 'ca.crt'));
+    const source = `oci:${await writeLayout({ latest: buildImage() })}:latest`;
+    const push = (user: string) =>
+      runCommand(['skopeo', 'copy', '--dest-cert-dir', folder, '--dest-creds', user, source, image]);
+    expect((await push('ann:pull')).code).not.toBe(0);
+    expect(await push('bob:push')).toMatchObject({ code: 0 });
+    const pulled = ['--src-cert-dir', folder, '--src-creds', 'ann:pull', image, `dir:${join(folder, 'out')}`];
+    await commandOutput(['skopeo', 'copy', ...pulled]);
+    const list = ['--silent', '--cacert', caFile, '--user', 'ann:pull', `${url}/v2/team/alpine/tags/list`];
+    expect(JSON.parse(await commandOutput(['curl', ...list]))).toEqual({
+      name: 'team/alpine',
+      tags: ['3.6'],
+    });
+  });
+
   test('a body of any size goes on to the mirror before it has come', async () => {
     await expectOpenBody(await startApache(), login('bob', 'push'));
   });
@@ -86,7 +108,10 @@ requires(
 /** A mirror with trust in 127.0.0.1, and a certificate for a server in front of it. */
 async function startBehind() {
   const upstream = await startFakeUpstream();
-  const mirror = await startTestMirror({ upstream, config: { http: { trusted_proxies: ['127.0.0.1'] } } });
+  const mirror = await startTestMirror({
+    upstream,
+    config: { http: { trusted_proxies: ['127.0.0.1'] }, hosted: { repositories: ['team/**'] } },
+  });
   const folder = await tempDir();
   await chmod(folder, 0o755); // servers that give up root read their files
   const authority = new CertificateAuthority(folder);

@@ -7,6 +7,8 @@ import { makeTempDir } from '../support/temp-dir.ts';
 
 export interface SuiteParts {
   readonly images: ImageSet['images'];
+  /** Every blob and manifest of them as a file named by its hex. */
+  readonly blobs: string;
   readonly storage: string;
   readonly folder: string;
   /** Last of all. */
@@ -17,5 +19,5 @@ export async function openSuiteParts(): Promise<SuiteParts> {
   const set = await openImageSet(join(projectFolder, '.lab'));
   const storage = await openSeededStorage(set);
   const { path, remove } = await makeTempDir();
-  return { images: set.images, storage, folder: path, remove };
+  return { ...set, storage, folder: path, remove };
 }

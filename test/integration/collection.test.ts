@@ -1,6 +1,7 @@
 /** Collection of the private registry over HTTP and by its command, the read-only switch, and pushes, deletes and pulls against collections. */
 import { expect, test } from 'vitest';
 import type { GcReport } from '../../src/admin/gc-report.ts';
+import { ociManifest } from '../../src/oci/media-type.ts';
 import { runCistern } from '../support/cistern-command.ts';
 import { get } from '../support/client.ts';
 import {
@@ -14,7 +15,7 @@ import {
 import { bytesBlob, patternBlob } from '../support/content.ts';
 import { type BuiltImage, buildImage, buildIndex } from '../support/images.ts';
 import { startTestMirror } from '../support/mirror.ts';
-import { pushBlob, send } from '../support/upload-client.ts';
+import { open, pushBlob, send } from '../support/upload-client.ts';
 
 const soakSeconds = Number(process.env['GC_SOAK_SECONDS'] ?? 10);
 const seed = Number(process.env['GC_SEED'] ?? 1);
@@ -137,6 +138,29 @@ test('read-only: pushes and deletes get 503 with the message, pulls go on, until
   expect((await runCistern(mirror.file, 'read-only')).stdout).toContain('on');
   expect((await runCistern(mirror.file, 'read-only', 'off')).code).toBe(0);
   expect((await send(mirror.url, 'DELETE', '/v2/team/app/manifests/v1')).status).toBe(202);
+});
+
+test('a manifest that is refused whatever it says is refused before its body, waiting for 100 Continue or not', async () => {
+  const onlyRead = { repositories: ['team/read'], users: ['anonymous'], actions: ['pull'] };
+  const mirror = await startTestMirror({
+    config: {
+      ...hostedConfig({ read_only: true }),
+      access: { rules: [onlyRead, { ...onlyRead, repositories: ['**'], actions: ['pull', 'push'] }] },
+    },
+  });
+  const cases = [
+    ['team/app', 503, 'UNAVAILABLE'],
+    ['team/read', 403, 'DENIED'],
+    ['library/alpine', 403, 'DENIED'],
+  ] as const;
+  for (const waits of [{ Expect: '100-continue' }, {}])
+    for (const [name, status, code] of cases) {
+      const headers = { 'Content-Type': ociManifest, 'Content-Length': '4000000', ...waits };
+      const put = open(mirror.url, 'PUT', `/v2/${name}/manifests/v1`, headers);
+      const answer = await put.done; // nothing of the body was sent
+      expect([answer.status, answer.body]).toEqual([status, expect.stringContaining(code)]);
+      expect(put.interim).toEqual([]);
+    }
 });
 
 test('hosted.read_only refuses from the start, and gc of a mirror that hosts nothing says so', async () => {

@@ -7,6 +7,7 @@ import { parse, stringify } from 'yaml';
 import { runCistern, runForJson } from '../support/cistern-command.ts';
 import { get, head } from '../support/client.ts';
 import { buildImage } from '../support/images.ts';
+import { askToken } from '../support/login-rig.ts';
 import { spawnTestMirror, startTestMirror } from '../support/mirror.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { pushBlob, send } from '../support/upload-client.ts';
@@ -145,14 +146,27 @@ test('the audit log has failed logins, denials and commands, and a file that log
   });
   expect((await get(mirror.url, path)).status).toBe(200); // a pull is no matter of it
   expect((await get(mirror.url, path, basic('alice', 'wrong'))).status).toBe(401);
-  const denied = { headers: { 'X-Request-Id': 'denied' } };
-  expect((await get(mirror.url, '/v2/team/app/manifests/v1', denied)).status).toBe(403);
+  const closed = '/v2/team/app/manifests/v1';
+  expect((await get(mirror.url, closed)).status).toBe(401); // a challenge is no refusal yet
+  const anonymous = await askToken(mirror.url, undefined, { scopes: ['repository:team/app:pull'] });
+  const denied = (authorization: string, id: string) =>
+    get(mirror.url, closed, { headers: { Authorization: authorization, 'X-Request-Id': id } });
+  expect((await denied(`Bearer ${anonymous.token}`, 'anonymous')).status).toBe(401);
+  expect((await denied(basic('alice', 'a').headers.Authorization, 'denied')).status).toBe(403);
   await runForJson(mirror.file, 'pin', 'alpine');
   expect((await runCistern(mirror.file, 'evict', 'nosuch')).code).toBe(1);
   await runForJson(mirror.file, 'stats');
   const here = { user: null, address: null, repository: null, digest: null, requestId: expect.any(String) };
-  await expect.poll(() => readLines(file)).toHaveLength(4);
+  await expect.poll(() => readLines(file)).toHaveLength(5);
   const time = expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/);
+  const pull = {
+    time,
+    action: 'pull',
+    address: '127.0.0.1',
+    repository: 'docker.io/team/app',
+    reference: 'v1',
+    digest: null,
+  };
   expect(await readLines(file)).toEqual([
     {
       time,
@@ -165,17 +179,8 @@ test('the audit log has failed logins, denials and commands, and a file that log
       requestId: expect.any(String),
       result: 'UNAUTHORIZED',
     },
-    {
-      time,
-      action: 'pull',
-      user: null,
-      address: '127.0.0.1',
-      repository: 'docker.io/team/app',
-      reference: 'v1',
-      digest: null,
-      requestId: 'denied',
-      result: 'DENIED',
-    },
+    { ...pull, user: null, requestId: 'anonymous', result: 'UNAUTHORIZED' },
+    { ...pull, user: 'alice', requestId: 'denied', result: 'DENIED' },
     { ...here, time, action: 'pin', reference: 'alpine', result: 'ok' },
     { ...here, time, action: 'evict', reference: 'nosuch', result: 'MANIFEST_UNKNOWN' },
   ]);
@@ -186,7 +191,7 @@ test('the audit log has failed logins, denials and commands, and a file that log
   await mirror.process.waitForMessage('configuration reloaded');
   await runForJson(mirror.file, 'unpin', 'alpine');
   await expect.poll(() => readLines(file)).toMatchObject([{ action: 'unpin' }]);
-  expect(await readLines(`${file}.1`)).toHaveLength(4);
+  expect(await readLines(`${file}.1`)).toHaveLength(5);
 });
 
 test('pushes, tag moves, mounts and deletes are told and audited when they are durable; refused ones are denials', async () => {

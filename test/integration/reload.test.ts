@@ -44,7 +44,7 @@ test('SIGHUP takes rules, users, limits, and an upstream password over, and name
   ]);
   const left = await mirror.process.waitForMessage('changed settings need a restart');
   expect(left['settings']).toEqual(['tags']);
-  expect((await get(mirror.url, path)).status).toBe(403);
+  expect((await get(mirror.url, path)).status).toBe(401);
   expect((await get(mirror.url, path, basic('alice', 'a'))).status).toBe(200);
   expect((await get(mirror.url, path, basic('alice', 'b'))).status).toBe(401);
   const { stdout } = await runCistern(mirror.file, 'stats', '--json'); // it warns of the password over plain HTTP

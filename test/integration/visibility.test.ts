@@ -361,17 +361,22 @@ test('the catalog shows private repositories to those who may pull them', async 
   ).toEqual(['docker.io/library/closed', 'docker.io/library/open']);
 });
 
-test('wrong credentials are 401 everywhere; without any, no client is ever asked for some', async () => {
+test('wrong credentials are 401 everywhere, with a realm that answers; what is public needs none', async () => {
   const { mirror } = await start();
   for (const path of ['/v2/', '/v2/library/open/manifests/latest', '/v2/_catalog']) {
     for (const headers of [basic('alice', 'wrong'), basic('nobody', 'x'), { Authorization: 'Basic ?' }]) {
       const { status, headers: answered } = await get(mirror.url, path, { headers });
       expect(status).toBe(401);
-      expect(answered.get('www-authenticate')).toBe('Basic realm="Cistern"');
+      expect(answered.get('www-authenticate')).toBe(`Bearer realm="${mirror.url}/token",service="cistern"`);
     }
-    expect((await get(mirror.url, path, { headers: { Authorization: 'Bearer x' } })).status).toBe(200);
+    const bearer = await get(mirror.url, path, { headers: { Authorization: 'Bearer x' } });
+    expect([bearer.status, bearer.headers.get('www-authenticate')]).toEqual([
+      401,
+      `Bearer realm="${mirror.url}/token",service="cistern",error="invalid_token"`,
+    ]);
+    if (path !== '/v2/') expect((await get(mirror.url, path)).status).toBe(200);
   }
-  expect((await get(mirror.url, '/v2/')).status).toBe(200);
+  expect((await get(mirror.url, '/v2/')).status).toBe(401);
   expect((await get(mirror.url, '/v2/', { headers: alice })).status).toBe(200);
 });
 

@@ -23,7 +23,7 @@ export function hostedConfig(hosted: Readonly<Record<string, unknown>> = {}) {
 
 /** Resolves with the status of the manifest. */
 export async function pushImage(
-  mirror: TestMirror,
+  mirror: Pick<TestMirror, 'url'>,
   name: string,
   image: BuiltImage,
   tag: string,
@@ -52,7 +52,7 @@ export async function heldIn({ storePath }: TestMirror): Promise<Set<string>> {
 }
 
 /** As the command does, without a process. */
-export function askForGc({ storePath }: TestMirror, dryRun = false): Promise<GcReport> {
+export function askForGc({ storePath }: Pick<TestMirror, 'storePath'>, dryRun = false): Promise<GcReport> {
   return new Promise((resolve, reject) => {
     const socketPath = join(storePath, 'owner.sock');
     const asked = httpRequest({ socketPath, method: 'POST', path: '/api/v1/gc', agent: false }, response => {
@@ -111,8 +111,8 @@ async function expectWhole(mirror: TestMirror): Promise<Set<Digest>> {
   return needed;
 }
 
-/** Rejects when anything is lost or left over. */
-export async function soakCollection(seconds: number, seed: number): Promise<void> {
+/** Resolves with how often each thing happened; rejects when anything is lost or left over. */
+export async function soakCollection(seconds: number, seed: number): Promise<ReadonlyMap<string, number>> {
   const upstream = await startFakeUpstream();
   const [cachedImage] = images;
   if (cachedImage === undefined) throw new Error('expected an image');
@@ -177,4 +177,5 @@ export async function soakCollection(seconds: number, seed: number): Promise<voi
   expect(
     [...held].filter(digest => ![...needed].some(one => one === digest) && !ofTheCache.has(digest)),
   ).toEqual([]);
+  return statuses;
 }

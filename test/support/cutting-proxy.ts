@@ -1,6 +1,6 @@
 /**
  * A bad line: a TCP relay on 127.0.0.1 that resets the connection when so many bytes have gone up through it, counted over all
- * connections; each cut once. `upBytes` counts what went up in all.
+ * connections; each cut once. `upBytes` counts what went up in all, `connections` how often it was called.
  */
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net';
 import { onTestFinished } from 'vitest';
@@ -18,6 +18,7 @@ export class CuttingProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   upBytes = 0;
+  connections = 0;
   cuts = 0;
 
   constructor(toPort: number, cutAt: readonly number[]) {
@@ -40,6 +41,7 @@ export class CuttingProxy {
   }
 
   #relay(client: Socket): void {
+    this.connections += 1;
     const server = connect(this.#toPort, '127.0.0.1');
     for (const socket of [client, server]) {
       this.#sockets.add(socket);

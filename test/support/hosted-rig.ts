@@ -5,6 +5,7 @@ import { UploadRoom } from '../../src/capacity/upload-room.ts';
 import { BlobHolds } from '../../src/content/blob-holds.ts';
 import { HeldFiles } from '../../src/content/held-files.ts';
 import { HotManifests } from '../../src/content/hot-manifests.ts';
+import { Adoption } from '../../src/hosted/adoption.ts';
 import { BlobLinks } from '../../src/hosted/blob-links.ts';
 import { HostedBlobs } from '../../src/hosted/hosted-blobs.ts';
 import { HostedDeletes } from '../../src/hosted/hosted-deletes.ts';
@@ -150,10 +151,17 @@ export async function createHostedRig(options: HostedRigOptions = {}): Promise<H
   });
   onTestFinished(() => uploads.close());
   const pullTimes = new PullTimes({ log, logger, now });
+  const requireWritable = options.requireWritable ?? (() => {});
+  const adoption = new Adoption({ links, publicSize, requireWritable, freshMs: 3_600_000, logger, now });
   const registry = new HostedRegistry({
     isHosted: hostRepositories(['team/**']),
-    requireWritable: options.requireWritable ?? (() => {}),
-    manifests: new HostedManifests({ log, manifests, pullTimes }),
+    requireWritable,
+    manifests: new HostedManifests({
+      log,
+      manifests,
+      pullTimes,
+      renew: (name, link, reading) => adoption.renew(name, link, reading),
+    }),
     blobs: new HostedBlobs({ log, files, touch: () => {} }),
     lists: new HostedLists(log),
     uploads,

@@ -20,10 +20,12 @@ const requirements = {
   podman: () => onPath('podman'),
   runc: () => onPath('runc'),
   skopeo: () => onPath('skopeo'),
+  buildah: () => onPath('buildah'),
   nginx: () => onPath('nginx'),
   openssl: () => onPath('openssl'),
   curl: () => onPath('curl'),
   apache2: () => onPath('apache2'),
+  htpasswd: () => onPath('htpasswd'),
   slapd: () => onPath('slapd') && onPath('slapadd'),
   /** Can make system calls of another process fail. */
   strace: () => hasCapability(19) && succeeds('strace', ['-o', '/dev/null', 'true']),
@@ -41,6 +43,7 @@ const requirements = {
     process.getuid?.() === 0 && succeeds('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'none', '/mnt']),
   /** Optional everywhere: Debian has no package of it. */
   oras: () => onPath('oras'),
+  regctl: () => onPath('regctl'),
   /** Optional everywhere. */
   go: () => onPath('go'),
   /** Go, and modules for it: from its proxy, or from the cache. Optional everywhere. */

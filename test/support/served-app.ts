@@ -1,8 +1,9 @@
 /** The HTTP side on a real port over memory registries: `docker.io` (the default) and `ghcr.io`. Closed with the test. */
 import type { IncomingMessage } from 'node:http';
 import { onTestFinished } from 'vitest';
-import { Access, Rules } from '../../src/auth/access.ts';
-import { createApp } from '../../src/http/app.ts';
+import { Access } from '../../src/auth/access.ts';
+import { Rules } from '../../src/auth/rules.ts';
+import { type AppOptions, createApp } from '../../src/http/app.ts';
 import type { Readiness } from '../../src/http/ops.ts';
 import { Listener } from '../../src/http/server/listener.ts';
 import { createLogger } from '../../src/log.ts';
@@ -39,6 +40,7 @@ export interface ServedAppOptions {
   readonly checkIntervalMs?: number;
   readonly ownNames?: readonly string[];
   readonly access?: Access;
+  readonly identities?: AppOptions['identities'];
   readonly maxConnections?: number;
 }
 
@@ -94,6 +96,7 @@ export async function serveApp(options: ServedAppOptions = {}): Promise<ServedAp
     renderMetrics: () => metrics.render(),
     accessLog: true,
     trustedProxies: options.trustedProxies ?? [],
+    identities: options.identities,
   });
   const listener = await Listener.open({
     addresses: [{ host: '127.0.0.1', port: 0 }],

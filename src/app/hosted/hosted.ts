@@ -37,6 +37,8 @@ export interface OpenedHosted extends HostedEntry {
   readonly readOnly: ReadOnly;
   readonly collector: Collector;
   readonly uploads: Pick<Uploads, 'progress'>;
+  /** Of what goes, by a collection or by a retention. */
+  readonly observer: CollectionMetrics;
   /** Pulls that are not in the log yet are written to it. */
   flushPulls(): Promise<void>;
 }
@@ -70,7 +72,12 @@ export async function openHosted(
   const registry = new HostedRegistry({
     isHosted,
     requireWritable,
-    manifests: new HostedManifests({ log, manifests, pullTimes }),
+    manifests: new HostedManifests({
+      log,
+      manifests,
+      pullTimes,
+      renew: (name, link, options) => adoption.renew(name, link, options),
+    }),
     blobs: new HostedBlobs({
       log,
       files,
@@ -94,7 +101,10 @@ export async function openHosted(
     }),
     deletes: new HostedDeletes({ log, immutable, now }),
   });
-  const collector = await startCollection(storage, { readOnly, pullTimes }, context);
+  const { references } = storage.hosted;
+  const sample = () => ({ bytes: references.bytes, repositories: log.names().length });
+  const observer = new CollectionMetrics(context.metrics.registry, sample);
+  const collector = await startCollection(storage, { readOnly, pullTimes, observer }, context);
   const catalog = new HostedCatalog({ log, complete: log.complete, isHosted, mirrored: cache.catalog });
   sayShadowed(context);
   return {
@@ -108,6 +118,7 @@ export async function openHosted(
     readOnly,
     collector,
     uploads,
+    observer,
     flushPulls: () => pullTimes.flush(),
   };
 }
@@ -128,22 +139,27 @@ function sayShadowed({ config, logger }: AppContext): void {
 /** After the first retention. */
 const collectionAfterMs = 10 * 60_000;
 
+interface CollectionParts {
+  readonly readOnly: ReadOnly;
+  readonly pullTimes: PullTimes;
+  readonly observer: CollectionMetrics;
+}
+
 /** The collection of every hour, and the one that a command asks for. */
 async function startCollection(
   { hosted, owners }: Storage,
-  { readOnly, pullTimes }: { readonly readOnly: ReadOnly; readonly pullTimes: PullTimes },
-  { config, lifecycle, metrics, logger, now }: AppContext,
+  { readOnly, pullTimes, observer }: CollectionParts,
+  { config, lifecycle, logger, now }: AppContext,
 ): Promise<Collector> {
   const { log, references } = hosted;
   const { gcGraceMs: graceMs, undeleteMs, untaggedTtlMs } = config.hosted;
-  const sample = () => ({ bytes: references.bytes, repositories: log.names().length });
   const collector = new Collector({
     log,
     references,
     owners,
     policy: { graceMs, undeleteMs, untaggedTtlMs },
     flushPulls: () => pullTimes.flush(),
-    observer: new CollectionMetrics(metrics.registry, sample),
+    observer,
     logger,
     now,
   });

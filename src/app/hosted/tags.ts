@@ -16,6 +16,7 @@ import { describeHistory } from '../../hosted/tags/tag-history.ts';
 import type { Repository } from '../../oci/name.ts';
 import type { RegistryReader } from '../../registry/registry.ts';
 import type { Logger } from '../../telemetry/logger.ts';
+import type { CollectionObserver } from '../../telemetry/observer.ts';
 import type { RegistryChange, RegistryEventListener } from '../../telemetry/registry-events.ts';
 import type { AppContext } from '../app-context.ts';
 import type { Storage } from '../storage.ts';
@@ -28,6 +29,8 @@ export interface HostedTagsParts
   readonly content: HostedContent;
   /** Of what has changed. Absent: none listens. */
   readonly tell?: Tell;
+  /** Absent: none counts what goes. */
+  readonly observer?: Pick<CollectionObserver, 'collected'>;
   readonly pins: { isPinned: AppliedRetentionOptions['isPinned'] };
   readonly logger: Logger;
   now(): number;
@@ -43,7 +46,7 @@ export interface OpenedHostedTags {
 }
 
 export function createHostedTags(
-  { content, pins, tell, ...parts }: HostedTagsParts,
+  { content, pins, tell, observer, ...parts }: HostedTagsParts,
   { hosted }: Pick<Config, 'hosted'>,
 ): OpenedHostedTags {
   const { log, holds, quotas } = content;
@@ -56,7 +59,10 @@ export function createHostedTags(
     immutable,
     retention: new Retention(hosted.retention),
     isPinned: digest => pins.isPinned(digest),
-    onRemoved: (name, tag, from) => tell?.(name, { type: 'tag-moved', tag, from, how: 'retention' }),
+    onRemoved: (name, tag, from) => {
+      observer?.collected('tag', 1);
+      tell?.(name, { type: 'tag-moved', tag, from, how: 'retention' });
+    },
   });
   const tags: HostedTags = {
     history: async (name, tag) =>
@@ -107,13 +113,14 @@ export async function openTags(
       logger,
     });
   if (hosted === undefined) return commands(undefined);
-  const { requireWritable } = hosted;
+  const { requireWritable, observer } = hosted;
   const readManifest: HostedTagsParts['readManifest'] = (digest, type) => manifests.get(digest, type);
   const tell: Tell = (repository, change) => events.happened({ origin: {}, repository, ...change });
   const { tags, retention, immutable } = createHostedTags(
     {
       content,
       tell,
+      observer,
       pins,
       files,
       readManifest,

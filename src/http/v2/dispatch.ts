@@ -2,10 +2,10 @@
  * `/v2/` dispatched by kind: `oci/endpoint` reads method and URL, the directory finds the repository, its registry answers.
  * Rights are decided before anything is looked up in it, and a write that is refused is refused before its body is read.
  */
-import type { Access } from '../../auth/access.ts';
+import { type Access, requireScope } from '../../auth/access.ts';
+import { LoginRequired } from '../../auth/refusals.ts';
 import { type Endpoint, type ParsedTarget, parseEndpoint } from '../../oci/endpoint.ts';
 import { RegistryError } from '../../oci/error.ts';
-import type { Caller } from '../../registry/caller.ts';
 import { canonicalNameOf, type Directory, type Located } from '../../registry/directory.ts';
 import type { ReadOptions, RepositoryCatalog } from '../../registry/registry.ts';
 import type { Kind } from '../../telemetry/observer.ts';
@@ -18,6 +18,7 @@ import { answerManifest } from './pull-manifest.ts';
 import { answerCatalog, answerReferrers, answerTags } from './pull-pages.ts';
 import { answerUpload } from './push-blob.ts';
 import { answerBlobDelete, answerManifestDelete, answerManifestPut } from './push-manifest.ts';
+import { authenticate, type Rights, requireCatalog, requireKnown, requireRight, scopeOf } from './rights.ts';
 
 export interface DispatchOptions {
   readonly directory: Pick<Directory, 'find' | 'hostedPatterns'>;
@@ -51,7 +52,7 @@ const labels: Readonly<Record<Exclude<Endpoint['kind'], 'unsupported' | 'foreign
 /** Answers a request whose target `isApiTarget`. */
 export async function dispatch(context: AppContext, options: DispatchOptions): Promise<void> {
   const { exchange } = context.state;
-  const { method = '', url = '', headers } = context.req;
+  const { method = '', url = '' } = context.req;
   context.set(apiVersionHeader, apiVersion);
   requireHost(context);
   const target = parseEndpoint(method, url);
@@ -62,16 +63,14 @@ export async function dispatch(context: AppContext, options: DispatchOptions): P
   const isRead = method === 'GET' || method === 'HEAD';
   if (endpoint.kind === 'unsupported' || (!isRead && options.directory.hostedPatterns.length === 0))
     throw refuseMethod(context, options, endpoint);
-  const caller = await options.access.authenticate(
-    headers.authorization,
-    exchange.client,
-    exchange.connection,
-  );
-  exchange.user = caller.user;
+  const acceptsExpired = endpoint.kind.startsWith('upload-') && endpoint.kind !== 'upload-start';
+  const caller = await authenticate(context, options.access, { acceptsExpired });
   switch (endpoint.kind) {
     case 'ping':
+      requireKnown(caller);
       return answerPing(context);
     case 'catalog':
+      requireCatalog(caller);
       return answerCatalog(context, options.catalog, endpoint, readOptions(context, caller), ns);
     case 'manifest':
       return answerManifest(locate(context, options, caller, target, endpoint.name), endpoint.reference);
@@ -94,8 +93,10 @@ export async function dispatch(context: AppContext, options: DispatchOptions): P
       return answerBlobDelete(locateWrite(context, options, caller, target, endpoint), endpoint.digest);
     default:
       if (options.directory.hostedPatterns.length === 0) throw refuseMethod(context, options, endpoint);
-      return answerUpload(locateWrite(context, options, caller, target, endpoint), endpoint, name =>
-        findSource(context, options, target, name),
+      return renewable(caller, () =>
+        answerUpload(locateWrite(context, options, caller, target, endpoint), endpoint, name =>
+          findSource(options, caller, target, name),
+        ),
       );
   }
 }
@@ -105,14 +106,26 @@ function labelOf(endpoint: Endpoint): Kind {
   return labels[endpoint.kind === 'unsupported' ? endpoint.path : endpoint.kind];
 }
 
-/** Where a blob is mounted from. Undefined: the directory knows no such repository. */
+/** Only a live session of its user takes an expired token: for anything else the client needs another one. */
+async function renewable(caller: Rights, answer: () => Promise<void>): Promise<void> {
+  try {
+    await answer();
+  } catch (error) {
+    const isGone = error instanceof RegistryError && error.code === 'BLOB_UPLOAD_UNKNOWN';
+    if (!isGone || !caller.authenticated.isExpired) throw error;
+    throw new LoginRequired('the token has expired', { reason: 'invalid_token' });
+  }
+}
+
+/** Where a blob is mounted from. Undefined: the directory knows no such repository, or the token is not for it. */
 function findSource(
-  context: AppContext,
   { directory }: DispatchOptions,
+  { authenticated, context }: Rights,
   { ns }: ParsedTarget,
   name: string,
 ): Located | undefined {
   try {
+    requireScope(authenticated, scopeOf(name, 'pull'));
     return directory.find(name, ns, context.req.headers.host);
   } catch (error) {
     if (error instanceof RegistryError) return undefined;
@@ -120,11 +133,11 @@ function findSource(
   }
 }
 
-/** Errors: DENIED; those of the directory. */
+/** Errors: those of `requireRight` and of the directory. */
 function locate(
   context: AppContext,
   { directory, now, events }: DispatchOptions,
-  caller: Caller,
+  caller: Rights,
   { ns, query }: ParsedTarget,
   name: string,
 ): PullRequest {
@@ -133,15 +146,15 @@ function locate(
   if (ns !== undefined && isFitForHeader(ns)) context.set('OCI-Namespace', ns);
   const canonicalName = canonicalNameOf(located);
   noteRepository(context.state.exchange, canonicalName);
-  requirePull(caller, canonicalName);
+  requireRight(caller, { action: 'pull', name, canonicalName });
   return { context, located, options: readOptions(context, caller), ns, query, nowMs: now(), events };
 }
 
-/** Errors: DENIED; UNSUPPORTED for a delete where there are neither users nor rules; those of the directory. */
+/** Errors: as `locate`; DENIED for a name that isn't hosted; UNSUPPORTED for a delete where there are neither users nor rules. */
 function locateWrite(
   context: AppContext,
   { directory, access, events }: DispatchOptions,
-  caller: Caller,
+  caller: Rights,
   { ns, query }: ParsedTarget,
   { kind, name }: Extract<Endpoint, { readonly name: string }>,
 ): PushRequest {
@@ -163,27 +176,12 @@ function locateWrite(
       message: `${canonicalName} is mirrored, not hosted here; hosted are: ${directory.hostedPatterns.join(', ')}`,
     });
   }
-  if (isDelete ? !caller.mayDelete(canonicalName) : !caller.mayPush(canonicalName)) {
-    throw new RegistryError('DENIED', {
-      message: `${isDelete ? 'delete' : 'push'} access to ${canonicalName} denied`,
-    });
-  }
-  const { signal } = exchange;
-  return {
-    context,
-    writer,
-    deleter,
-    repository,
-    options: { caller, signal },
-    canonicalName,
-    events,
-    name,
-    ns,
-    query,
-  };
+  requireRight(caller, { action: isDelete ? 'delete' : 'push', name, canonicalName });
+  const options = { caller: caller.authenticated.caller, signal: exchange.signal };
+  return { context, writer, deleter, repository, options, canonicalName, events, name, ns, query };
 }
 
-function readOptions(context: AppContext, caller: Caller): ReadOptions {
+function readOptions(context: AppContext, { authenticated: { caller } }: Rights): ReadOptions {
   const { signal, client, requestId } = context.state.exchange;
   return {
     signal,
@@ -205,12 +203,6 @@ function requireHost(context: AppContext): void {
   const { req } = context;
   if (req.headers.host !== undefined || req.httpVersion === '1.0') return;
   throw new RegistryError('UNSUPPORTED', { status: 400, message: 'the request has no Host header' });
-}
-
-/** Decided by name alone, so a refusal does not tell whether the repository exists. */
-function requirePull(caller: Caller, canonicalName: string): void {
-  if (caller.mayPull(canonicalName, 'public')) return;
-  throw new RegistryError('DENIED', { message: `pull access to ${canonicalName} denied` });
 }
 
 function refuseMethod(

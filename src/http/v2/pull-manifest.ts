@@ -4,6 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Access } from '../../auth/access.ts';
+import { doesInclude, type Scope } from '../../auth/tokens/scope.ts';
 import { parseEndpoint } from '../../oci/endpoint.ts';
 import type { Descriptor } from '../../oci/manifest.ts';
 import { fitMediaType } from '../../oci/media-type.ts';
@@ -29,6 +30,7 @@ import {
   setContentNames,
   setFreshness,
 } from './headers.ts';
+import { scopeOf } from './rights.ts';
 
 /** HEAD asks for the descriptor alone, so that it costs an upstream no counted pull. */
 export async function answerManifest(pull: PullRequest, reference: Reference): Promise<void> {
@@ -66,7 +68,7 @@ function setHead(context: AppContext, descriptor: Descriptor): boolean {
 
 export interface HotManifestsOptions {
   readonly directory: Pick<Directory, 'find'>;
-  readonly access: Pick<Access, 'anonymous'>;
+  readonly access: Pick<Access, 'anonymous' | 'authenticateAtOnce'>;
   readonly log: AccessLog;
   /** Absent: none wants to hear of pulls. */
   readonly events: RegistryEventListener | undefined;
@@ -77,10 +79,13 @@ interface Target extends Located {
   readonly reference: Reference;
   readonly ns: string | undefined;
   readonly canonicalName: string;
+  /** Of a token that is for this. */
+  readonly scope: Scope;
 }
 
 interface Found {
   readonly target: Target;
+  readonly user: string | undefined;
   readonly answer: ManifestAnswer;
 }
 
@@ -91,7 +96,7 @@ const maxKeyLength = 1024;
 
 /**
  * Answers a manifest that the registry has at hand as `answerManifest` would, logged and counted alike. Takes plain
- * requests only (GET or HEAD without credentials, conditions or a body); everything else is left to the application.
+ * requests only (GET or HEAD, without credentials or with a token that is remembered, without conditions or a body); everything else is left to the application.
  */
 export class HotManifests {
   readonly #options: HotManifestsOptions;
@@ -105,13 +110,13 @@ export class HotManifests {
   answer(request: IncomingMessage, response: ServerResponse): boolean {
     if (!isPlain(request) || response.destroyed || response.hasHeader('Connection')) return false;
     const { log } = this.#options;
-    if (log.userOf(request) !== undefined) return false; // rules may hold otherwise for that user
     const address = log.clientAddress(request);
     const found = this.#findOrPass(request, address);
     if (found === undefined) return false;
-    const { target, answer } = found;
+    const { target, user, answer } = found;
     const exchange = log.open(request, response, address);
     exchange.kind = 'manifest';
+    exchange.user = user;
     exchange.ns = target.ns?.slice(0, 255);
     exchange.upstream = target.upstream;
     exchange.record(answer);
@@ -154,18 +159,25 @@ export class HotManifests {
     }
   }
 
-  #find({ url = '', headers }: IncomingMessage, address: string | undefined): Found | undefined {
+  #find(request: IncomingMessage, address: string | undefined): Found | undefined {
+    const { method, url = '', headers } = request;
+    const { access, log } = this.#options;
+    const connection = log.connectionOf(request);
+    const authenticated = access.authenticateAtOnce(headers.authorization, address, connection);
+    if (authenticated === undefined) return undefined;
+    const { caller, scopes } = authenticated;
     const key = `${headers.host} ${url}`;
     const target = this.#targets.get(key) ?? this.#read(url, headers.host);
     if (target === undefined) return undefined;
-    const { registry, repository, reference, canonicalName } = target;
-    if (!this.#options.access.anonymous(address).mayPull(canonicalName, 'public')) return undefined;
-    const answer = registry.manifestAtOnce?.(repository, reference);
+    const { registry, repository, reference, canonicalName, scope } = target;
+    if (!caller.mayPull(canonicalName, 'public')) return undefined;
+    if (scopes !== undefined && !doesInclude(scopes, scope)) return undefined;
+    const answer = registry.manifestAtOnce?.(repository, reference, method === 'HEAD' ? 'HEAD' : 'GET');
     if (answer === undefined || answer.stale !== undefined || !isFitForHeader(answer.descriptor.mediaType)) {
       return undefined;
     }
     this.#remember(key, target);
-    return { target, answer };
+    return { target, user: caller.user, answer };
   }
 
   /** Undefined: no manifest. Errors: those of `parseEndpoint` and of the directory. */
@@ -174,7 +186,8 @@ export class HotManifests {
     if (endpoint.kind !== 'manifest') return undefined;
     const located = this.#options.directory.find(endpoint.name, ns, host);
     const canonicalName = canonicalNameOf(located);
-    return { ...located, reference: endpoint.reference, ns, canonicalName };
+    const scope = scopeOf(endpoint.name, 'pull');
+    return { ...located, reference: endpoint.reference, ns, canonicalName, scope };
   }
 
   #remember(key: string, target: Target): void {
@@ -189,7 +202,6 @@ function isPlain({ method, url = '', headers }: IncomingMessage): boolean {
     (method === 'GET' || method === 'HEAD') &&
     url.includes('/manifests/') &&
     headers.host !== undefined &&
-    headers.authorization === undefined &&
     headers['if-none-match'] === undefined &&
     headers['cache-control'] === undefined &&
     headers['content-length'] === undefined &&

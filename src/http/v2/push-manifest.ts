@@ -1,6 +1,6 @@
 /**
- * PUT and DELETE of a manifest, DELETE of a blob (OCI distribution-spec end-7, end-9, end-10). A manifest that is too large is
- * refused by its length, before it is read. URLs in answers are paths, so they are right whatever proxy stands in front.
+ * PUT and DELETE of a manifest, DELETE of a blob (OCI distribution-spec end-7, end-9, end-10). A manifest that is too large, or that
+ * a read-only registry doesn't take, is refused before it is read. URLs in answers are paths, so they are right whatever proxy stands in front.
  */
 import type { Digest } from '../../oci/digest.ts';
 import { isDigest } from '../../oci/digest.ts';
@@ -19,6 +19,7 @@ const maxTags = 100;
 
 export async function answerManifestPut(push: PushRequest, reference: Reference): Promise<void> {
   const { context, writer, repository, options, name, ns } = push;
+  writer.requireMayWrite(repository);
   const tags = tagsOf(push);
   const mediaType = context.req.headers['content-type'] ?? '';
   const bytes = await readWholeBody(context.req, context.res, bodyLimits);

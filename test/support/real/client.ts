@@ -2,8 +2,8 @@
  * What the suites know of a real client: it pulls, says what it has, and can be emptied so that it pulls all of it again.
  * Every client keeps to folders, sockets and settings of its own; nothing of the machine's own Docker or podman is read.
  */
-import { mkdir, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { copyFile, mkdir, mkdtemp, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import type { Finished } from './command.ts';
 import type { RealImage } from './image-set.ts';
 import { type Place, runIn } from './place.ts';
@@ -25,6 +25,16 @@ export interface RealClient {
   close(): Promise<void>;
 }
 
+/** Builds images and pushes them to registries of any name. */
+export interface PushingClient extends RealClient {
+  /** What it pulled as `base`, with one more layer that holds the file. */
+  build(base: RealImage, file: string, image: ImageReference, host: string): Promise<void>;
+  /** What it has as `image`, under that name too. Gives the digest that it says it pushed. */
+  push(image: ImageReference, host: string, as?: ImageReference): Promise<string>;
+}
+
+export type ImageReference = Pick<RealImage, 'repository' | 'tag'>;
+
 export interface ClientOptions {
   /** Its own folder, short enough for a socket in it. */
   readonly folder: string;
@@ -38,7 +48,7 @@ export interface ClientOptions {
 }
 
 /** The name users type: `docker.io/library/busybox:1.36`. */
-export function fullName(image: RealImage, host = 'docker.io'): string {
+export function fullName(image: ImageReference, host = 'docker.io'): string {
   return `${host}/${image.repository}:${image.tag}`;
 }
 
@@ -61,8 +71,16 @@ export function clientEnvironment(options: ClientOptions): Record<string, string
 /** Makes what every client finds in its folder: a place for temporary files and settings that say nothing. */
 export async function prepareFolder(options: ClientOptions): Promise<void> {
   await mkdir(join(options.folder, 'tmp'), { recursive: true });
-  await mkdir(join(options.folder, 'blob-cache'));
+  await mkdir(join(options.folder, 'blob-cache'), { recursive: true });
   await writeFile(join(options.folder, 'config.json'), '{}');
+}
+
+/** The folder for a `docker build` of `base` and one more layer, with the file in its root. */
+export async function writeBuildContext(folder: string, base: string, file: string): Promise<string> {
+  const context = await mkdtemp(join(folder, 'context-'));
+  await copyFile(file, join(context, basename(file)));
+  await writeFile(join(context, 'Dockerfile'), `FROM ${base}\nCOPY ${basename(file)} /\n`);
+  return context;
 }
 
 /**

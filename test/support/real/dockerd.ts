@@ -10,22 +10,26 @@ import {
   clientEnvironment,
   fullName,
   type Identity,
+  type ImageReference,
+  type PushingClient,
   prepareFolder,
-  type RealClient,
+  writeBuildContext,
 } from './client.ts';
 import type { Finished } from './command.ts';
 import { endDaemon, startDaemon } from './daemon.ts';
 import type { RealImage } from './image-set.ts';
 import { outputIn, type Place, runIn } from './place.ts';
 
-export class Dockerd implements RealClient {
+export class Dockerd implements PushingClient {
   readonly #place: Place;
+  readonly #folder: string;
   readonly #daemon: SpawnedProcess;
   readonly #command: readonly string[];
   readonly #env: Readonly<Record<string, string | undefined>>;
 
   private constructor(options: ClientOptions, daemon: SpawnedProcess, command: readonly string[]) {
     this.#place = options.place;
+    this.#folder = options.folder;
     this.#daemon = daemon;
     this.#command = command;
     this.#env = clientEnvironment(options);
@@ -67,6 +71,23 @@ export class Dockerd implements RealClient {
     const text = await this.#output('image', 'inspect', '--format', format, fullName(image, host));
     const [imageId = '', name = ''] = text.trim().split(' ');
     return { imageId, digest: name.replace(/^.*@/, '') };
+  }
+
+  async build(base: RealImage, file: string, image: ImageReference, host: string): Promise<void> {
+    const context = await writeBuildContext(this.#folder, fullName(base), file);
+    await this.#output('build', '--tag', fullName(image, host), context);
+  }
+
+  async push(image: ImageReference, host: string, as = image): Promise<string> {
+    const name = fullName(as, host);
+    if (as !== image) await this.#output('tag', fullName(image, host), name);
+    const text = await this.#output('push', name);
+    return /^\S+: digest: (\S+) size: \d+$/m.exec(text)?.[1] ?? '';
+  }
+
+  /** Any docker command; how it ended. */
+  async run(...args: readonly string[]): Promise<Finished> {
+    return await runIn(this.#place, [...this.#command, ...args], { env: this.#env });
   }
 
   async wipe(): Promise<void> {

@@ -78,6 +78,19 @@ export class Namespace implements Place {
     await writeFile(this.#hostsPath, hostsFile(names)); // in place: a bind mount follows the inode
   }
 
+  /** A wire to another one, each with an address of the same /24 network. It goes with either of them. */
+  async connect(address: string, other: Namespace, otherAddress: string): Promise<void> {
+    const peer = ['peer', 'name', 'wire', 'netns', `${other.#holder.pid}`];
+    await outputIn(this, ['ip', 'link', 'add', 'wire', 'type', 'veth', ...peer]);
+    for (const [place, own] of [
+      [this, address],
+      [other, otherAddress],
+    ] as const) {
+      await outputIn(place, ['ip', 'address', 'add', `${own}/24`, 'dev', 'wire']);
+      await outputIn(place, ['ip', 'link', 'set', 'wire', 'up']);
+    }
+  }
+
   async close(): Promise<void> {
     if (this.#holder.exitCode !== null) return;
     const ended = new Promise(resolve => this.#holder.once('exit', resolve));

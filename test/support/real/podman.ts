@@ -2,67 +2,49 @@
  * podman with a storage of its own and the mirror in registries.conf, in the form that names the upstream in the path; or
  * in a drop-in of its settings.
  */
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   type ClientOptions,
-  canOverlay,
   clientEnvironment,
   fullName,
   type Identity,
-  prepareFolder,
-  type RealClient,
+  type ImageReference,
+  type PushingClient,
   withOwnBlobCache,
   withSettings,
+  writeBuildContext,
 } from './client.ts';
 import type { Finished } from './command.ts';
+import { type ContainersStorage, prepareStorage } from './containers-storage.ts';
 import type { RealImage } from './image-set.ts';
 import { outputIn, type Place, runIn } from './place.ts';
 
-export class Podman implements RealClient {
+export class Podman implements PushingClient {
   readonly #place: Place;
   readonly #folder: string;
   readonly #command: readonly string[];
+  readonly #policy: readonly string[];
   readonly #env: Readonly<Record<string, string | undefined>>;
 
-  private constructor(options: ClientOptions, command: readonly string[], registries: string) {
+  private constructor(options: ClientOptions, command: readonly string[], storage: ContainersStorage) {
     this.#place = options.place;
     this.#folder = options.folder;
     this.#command = command;
-    const conf = options.settings === undefined ? registries : undefined;
+    this.#policy = ['--signature-policy', storage.policy];
+    const conf = options.settings === undefined ? storage.registries : undefined;
     this.#env = { ...clientEnvironment(options), CONTAINERS_REGISTRIES_CONF: conf };
   }
 
   static async create(options: ClientOptions): Promise<Podman> {
-    await prepareFolder(options);
-    const { folder, place, mirror, settings } = options;
-    const registries = join(folder, 'registries.conf');
-    await writeFile(
-      registries,
-      `[[registry]]
-location = "docker.io"
-[[registry.mirror]]
-location = "${new URL(mirror).host}/docker.io"
-insecure = true
-`,
-    );
-    await writeFile(join(folder, 'policy.json'), '{"default":[{"type":"insecureAcceptAnything"}]}');
-    await mkdir(join(folder, 'root'), { recursive: true });
-    const folders = ['--root', join(folder, 'root'), '--runroot', join(folder, 'run')];
-    const driver = ['--storage-driver', (await canOverlay(place, folder)) ? 'overlay' : 'vfs'];
-    const command = withSettings(settings, '/etc/containers/registries.conf.d', [
-      'podman',
-      ...folders,
-      ...driver,
-      '--events-backend',
-      'none',
-    ]);
-    return new Podman(options, withOwnBlobCache(folder, command), registries);
+    const storage = await prepareStorage(options);
+    const podman = ['podman', ...storage.flags, '--events-backend', 'none'];
+    const command = withSettings(options.settings, '/etc/containers/registries.conf.d', podman);
+    return new Podman(options, withOwnBlobCache(options.folder, command), storage);
   }
 
   async pull(image: RealImage, host?: string): Promise<Finished> {
-    const policy = ['--signature-policy', join(this.#folder, 'policy.json')];
-    const argv = [...this.#command, 'pull', ...policy, fullName(image, host)];
+    const argv = [...this.#command, 'pull', ...this.#policy, fullName(image, host)];
     return await runIn(this.#place, argv, { env: this.#env });
   }
 
@@ -72,6 +54,19 @@ insecure = true
     const [imageId = '', names = ''] = text.trim().split(' ');
     const digest = names.includes(`@${image.top.digest}"`) ? image.top.digest : names; // that of the child is there too
     return { imageId: `sha256:${imageId}`, digest };
+  }
+
+  async build(base: RealImage, file: string, image: ImageReference, host: string): Promise<void> {
+    const context = await writeBuildContext(this.#folder, fullName(base), file);
+    const how = [...this.#policy, '--isolation', 'chroot', '--pull=never', '--tag', fullName(image, host)];
+    await this.#output('build', ...how, context);
+  }
+
+  async push(image: ImageReference, host: string, as = image): Promise<string> {
+    const digest = join(this.#folder, 'pushed');
+    const how = [...this.#policy, '--digestfile', digest];
+    await this.#output('push', ...how, fullName(image, host), fullName(as, host));
+    return await readFile(digest, 'utf8');
   }
 
   async wipe(): Promise<void> {

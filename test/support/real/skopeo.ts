@@ -11,17 +11,19 @@ import {
   clientEnvironment,
   fullName,
   type Identity,
+  type ImageReference,
+  type PushingClient,
   prepareFolder,
-  type RealClient,
   withOwnBlobCache,
   withSettings,
 } from './client.ts';
 import type { Finished } from './command.ts';
+import { addLayer } from './dir-image.ts';
 import { imageId, manifestFor, type RealImage } from './image-set.ts';
 import { digestOfFile } from './layers.ts';
-import { runIn } from './place.ts';
+import { outputIn, runIn } from './place.ts';
 
-export class Skopeo implements RealClient {
+export class Skopeo implements PushingClient {
   readonly #options: ClientOptions;
 
   private constructor(options: ClientOptions) {
@@ -67,6 +69,22 @@ export class Skopeo implements RealClient {
     };
   }
 
+  /** skopeo builds nothing: the layer is added to the files that it stored. */
+  async build(base: RealImage, file: string, image: ImageReference): Promise<void> {
+    const target = this.#target(image);
+    await mkdir(target);
+    await addLayer(base, this.#target(base), target, file);
+  }
+
+  async push(image: ImageReference, host: string, as = image): Promise<string> {
+    const { place, folder } = this.#options;
+    const digest = join(folder, 'pushed');
+    const how = ['--insecure-policy', 'copy', '--digestfile', digest, '--dest-tls-verify=false'];
+    const copy = ['skopeo', ...how, `dir:${this.#target(image)}`, `docker://${fullName(as, host)}`];
+    await outputIn(place, withOwnBlobCache(folder, copy), { env: clientEnvironment(this.#options) });
+    return await readFile(digest, 'utf8');
+  }
+
   async wipe(): Promise<void> {
     await rm(join(this.#options.folder, 'images'), { recursive: true, force: true });
   }
@@ -75,7 +93,7 @@ export class Skopeo implements RealClient {
     await this.wipe();
   }
 
-  #target(image: RealImage): string {
+  #target(image: ImageReference): string {
     return join(this.#options.folder, 'images', `${image.repository.replaceAll('/', '_')}_${image.tag}`);
   }
 }

@@ -1,8 +1,12 @@
 /** Who sends a request, and the rights that the rules give: of Basic credentials and of callers. */
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Access, parseBasic, Rules, WrongCredentials } from '../../../src/auth/access.ts';
+import { Access } from '../../../src/auth/access.ts';
+import { parseBasic } from '../../../src/auth/identity/credentials.ts';
+import { WrongCredentials } from '../../../src/auth/refusals.ts';
+import { Rules } from '../../../src/auth/rules.ts';
 import { titled } from '../../support/titles.ts';
+import { testUsers } from '../../support/users.ts';
 
 describe('Basic', () => {
   const encode = (text: string) => `Basic ${Buffer.from(text).toString('base64')}`;
@@ -38,13 +42,13 @@ describe('Basic', () => {
 
 test('without users credentials are ignored', async () => {
   const access = new Access({ users: undefined, rules: new Rules(undefined) });
-  const caller = await access.authenticate(`Basic ${Buffer.from('a:b').toString('base64')}`, '10.0.0.1');
+  const { caller } = await access.authenticate(`Basic ${Buffer.from('a:b').toString('base64')}`, '10.0.0.1');
   expect([caller.mayPull('a.io/x', 'public'), caller.mayPull('a.io/x', 'private')]).toEqual([true, false]);
 });
 
 describe('a caller', () => {
   const access = new Access({
-    users: { areRight: async ({ name, password }) => password === `${name}'s` },
+    users: testUsers(),
     rules: new Rules([
       { matches: name => name === 'team/app', users: ['alice'], from: [], actions: ['pull', 'push'] },
       { matches: name => name === 'team/app', users: ['root'], from: [], actions: ['delete', 'admin'] },
@@ -56,7 +60,7 @@ describe('a caller', () => {
     `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
   /** Pull of public, pull of private, push, delete, admin. */
   const rights = async (user: string | undefined, name: string, address = '10.1.1.1') => {
-    const caller = await access.authenticate(user && login(user), address);
+    const { caller } = await access.authenticate(user && login(user), address);
     expect(caller.user).toBe(user);
     return [
       caller.mayPull(name, 'public'),
@@ -77,7 +81,7 @@ describe('a caller', () => {
   });
 
   test('without credentials is the one that `anonymous` gives', async () => {
-    const caller = access.anonymous('10.1.1.1');
+    const { caller } = access.anonymous('10.1.1.1');
     expect([caller.user, caller.mayPush('open/app'), caller.mayPush('team/app')]).toEqual([
       undefined,
       true,

@@ -1,6 +1,6 @@
 /** Who may what: the first rule that is about it decides. */
 import { describe, expect, test } from 'vitest';
-import { type Asking, type Rule, Rules } from '../../../src/auth/access.ts';
+import { type Asking, type Rule, Rules } from '../../../src/auth/rules.ts';
 
 const name = 'docker.io/team/app';
 function rule(users: readonly string[], more: Partial<Rule> = {}): Rule {

@@ -87,7 +87,7 @@ describe('without anything set', () => {
         maxBytes: Number.POSITIVE_INFINITY,
       },
       notifications: [],
-      access: {},
+      access: { tokenTtlMs: 300_000 },
       log: { level: 'info', format: 'auto', access: true },
       lru: { required: false },
     });

@@ -24,6 +24,7 @@ const alternatives = [
   'lru.redis.tls',
   'upstreams.docker.io.password',
   'upstreams.docker.io.credential_helper',
+  'access.ldap.user_dn',
   'fleet.secret_file',
 ];
 /** They stop the start with a sentence about their successor. */
@@ -42,6 +43,7 @@ afterEach(async () => {
 async function writeSecrets(): Promise<void> {
   await folder.write('docker.io.password', 'p\n');
   await folder.write('redis.password', 'r\n');
+  await folder.write('ldap.password', 'l\n');
 }
 
 async function writeCertificates(): Promise<CertificateAuthority> {

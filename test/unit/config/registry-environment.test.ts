@@ -23,7 +23,7 @@ test('without a remote URL: a plain private registry, no upstreams', async () =>
   expect([...config.upstreams.keys()]).toEqual([]);
   expect(config.http.listen).toEqual([{ host: '0.0.0.0', port: 5001 }]);
   expect(config.store.path).toBe('/srv/images');
-  expect(config.access).toEqual({});
+  expect(config.access).toEqual({ tokenTtlMs: 300_000 });
   expect(warnings).toEqual([]);
 });
 
@@ -39,7 +39,7 @@ test('with a remote URL: a mirror of that registry alone, nothing hosted', async
   ]);
   expect(config.defaultUpstream).toBe('docker.io');
   expect(config.hosted.repositories).toEqual([]);
-  expect(config.access).toEqual({});
+  expect(config.access).toEqual({ tokenTtlMs: 300_000 });
   const other = await load({ REGISTRY_PROXY_REMOTEURL: 'http://registry.lan:5000' });
   expect([...other.config.upstreams.keys()]).toEqual(['registry.lan:5000']);
 });
@@ -69,10 +69,37 @@ test('the file is above it, and CISTERN_ above the file', async () => {
   ]);
 });
 
-test("logins, client certificates and Let's Encrypt stop the start: going on without them would be less safe", async () => {
+test('htpasswd and its realm: users have what they have in registry:2', async () => {
+  const folder = await tempDir();
+  const file = join(folder, 'htpasswd');
+  await writeFile(file, 'jo:{SHA}qUqP5cyxm6YcTAhz05Hph5gvu9M=\n');
+  const env = {
+    REGISTRY_AUTH: 'htpasswd',
+    REGISTRY_AUTH_HTPASSWD_REALM: 'My',
+    REGISTRY_AUTH_HTPASSWD_PATH: file,
+  };
+  const plain = await load(env);
+  expect([plain.config.access, plain.warnings]).toEqual([{ htpasswd: file, tokenTtlMs: 300_000 }, []]);
+  expect(plain.config.hosted.repositories).toEqual(['**']);
+  const deleting = await load({ ...env, REGISTRY_STORAGE_DELETE_ENABLED: 'true' });
+  expect(deleting.config.access.rules).toMatchObject([
+    { repositories: ['**'], users: ['*'], actions: ['pull', 'push', 'delete'] },
+  ]);
+  const mirror = await load({ ...env, REGISTRY_PROXY_REMOTEURL: 'http://registry.lan:5000' });
+  expect(mirror.config.access.rules).toMatchObject([
+    { repositories: ['**'], users: ['*'], actions: ['pull'] },
+  ]);
+  const off = await load({ ...env, REGISTRY_AUTH: 'none' });
+  expect(off.config.access.htpasswd).toBeUndefined();
+  await expect(load({ ...env, REGISTRY_AUTH_HTPASSWD_PATH: join(folder, 'none') })).rejects.toThrow(
+    'access.htpasswd: ',
+  );
+});
+
+test("other logins, client certificates and Let's Encrypt stop the start: going on without them would be less safe", async () => {
   for (const [variable, value, word] of [
-    ['REGISTRY_AUTH', 'htpasswd', 'logins'],
-    ['REGISTRY_AUTH_HTPASSWD_PATH', '/auth/htpasswd', 'logins'],
+    ['REGISTRY_AUTH', 'token', 'logins but those of htpasswd'],
+    ['REGISTRY_AUTH_TOKEN_REALM', 'https://auth.lan/token', 'logins but those of htpasswd'],
     ['REGISTRY_HTTP_TLS_LETSENCRYPT_EMAIL', 'me@example.org', "Let's Encrypt"],
   ] as const)
     await expect(load({ [variable]: value })).rejects.toThrow(

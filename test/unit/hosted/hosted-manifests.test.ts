@@ -2,6 +2,7 @@
 import { rename } from 'node:fs/promises';
 import { expect, test } from 'vitest';
 import { parseRepository, parseTag } from '../../../src/oci/name.ts';
+import { anonymousCaller } from '../../../src/registry/caller.ts';
 import { createHostedRig, writing } from '../../support/hosted-rig.ts';
 import { buildImage } from '../../support/images.ts';
 
@@ -57,4 +58,41 @@ test('a pull is noted to the hour, each manifest once an hour, and no answer wai
   rig.nowMs += hour;
   rig.registry.manifestAtOnce(app, image.digest);
   await noted(2);
+});
+
+test('a HEAD is no pull, from memory or not; the GET that follows it is one', async () => {
+  const rig = await createHostedRig();
+  await rig.pushImage(app, image, 'latest');
+  const pulledAt = async () => {
+    await rig.pullTimes.flush();
+    return rig.log.peek(app)?.manifest(image.digest)?.pulledAt;
+  };
+  expect(rig.registry.manifestAtOnce(app, latest, 'HEAD')?.descriptor).toEqual(image.descriptor);
+  expect((await rig.registry.resolve(app, latest, writing())).descriptor).toEqual(image.descriptor);
+  expect(await pulledAt()).toBeUndefined();
+  rig.registry.manifestAtOnce(app, image.digest);
+  expect(await pulledAt()).toBe(Math.floor(rig.nowMs / hour) * hour);
+});
+
+test('a HEAD by a pusher makes the link of a manifest without a tag young again; one that went meanwhile is unknown', async () => {
+  const rig = await createHostedRig();
+  await rig.pushImage(app, image);
+  rig.nowMs += 48 * hour;
+  const linkedAt = () => rig.log.peek(app)?.link(image.digest)?.at;
+  expect(linkedAt()).toBeLessThan(rig.nowMs);
+  expect(rig.registry.manifestAtOnce(app, image.digest, 'HEAD')).toBeUndefined(); // a log is no matter of memory
+  await rig.registry.resolve(app, image.digest, { ...writing(), caller: anonymousCaller });
+  expect(linkedAt()).toBeLessThan(rig.nowMs);
+  await rig.registry.resolve(app, image.digest, writing());
+  expect(linkedAt()).toBe(rig.nowMs);
+  rig.nowMs += 48 * hour;
+  rig.beforeCommit = async () => {
+    rig.beforeCommit = async () => {};
+    await rig.log.commit(app, [
+      { type: 'drop-manifest', digest: image.digest, at: rig.nowMs, how: 'collect' },
+    ]);
+  };
+  await expect(rig.registry.resolve(app, image.digest, writing())).rejects.toMatchObject({
+    code: 'MANIFEST_UNKNOWN',
+  });
 });

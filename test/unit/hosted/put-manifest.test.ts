@@ -61,7 +61,7 @@ test('two writers of one tag: the last one wins, both manifests are there, the h
   first.resolve();
   await slow;
   expect(commits).toBe(3); // the slow one decided anew
-  expect((await rig.registry.resolve(app, latest)).descriptor.digest).toBe(image.digest);
+  expect((await rig.registry.resolve(app, latest, writing())).descriptor.digest).toBe(image.digest);
   for (const one of [image, next])
     expect((await rig.registry.manifest(app, one.digest)).bytes).toEqual(one.bytes);
   expect(rig.log.peek(app)?.history(latest)).toMatchObject([
@@ -118,7 +118,7 @@ test('an immutable tag that another writer sets first stays his', async () => {
     code: 'DENIED',
     status: 409,
   });
-  expect((await rig.registry.resolve(app, v1)).descriptor.digest).toBe(next.digest);
+  expect((await rig.registry.resolve(app, v1, writing())).descriptor.digest).toBe(next.digest);
 });
 
 test('all that it names, and itself, is held until the commit, and not after', async () => {

@@ -1,7 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { Access, Rules } from '../../../src/auth/access.ts';
+import { Access } from '../../../src/auth/access.ts';
+import { Rules } from '../../../src/auth/rules.ts';
 import { get, head } from '../../support/client.ts';
 import { serveApp } from '../../support/served-app.ts';
+import { basic, testUsers } from '../../support/users.ts';
 
 const isRequest = ({ msg }: Record<string, unknown>) => msg === 'request';
 
@@ -37,14 +39,12 @@ describe('access log', () => {
   });
 
   it('names the user of a login that is right, and no other', async () => {
-    const users = { areRight: async ({ password }: { readonly password: string }) => password === 'right' };
     const { url, hub, lines, ended } = await serveApp({
-      access: new Access({ users, rules: new Rules(undefined) }),
+      access: new Access({ users: testUsers(), rules: new Rules(undefined, { hasUsers: true }) }),
     });
     hub.addManifest(Buffer.from('{}'), 'application/x', '1');
-    const login = (text: string) => ({ Authorization: `Basic ${Buffer.from(text).toString('base64')}` });
-    await get(url, '/v2/a/b/manifests/1', { headers: login('alice:right') });
-    await get(url, '/v2/a/b/manifests/1', { headers: login('mallory:wrong') });
+    await get(url, '/v2/a/b/manifests/1', { headers: { Authorization: basic('alice') } });
+    await get(url, '/v2/a/b/manifests/1', { headers: { Authorization: basic('mallory', 'wrong') } });
     await get(url, '/v2/a/b/manifests/1');
     await ended(3);
     expect(lines.filter(isRequest).map(({ status, user }) => [status, user])).toEqual([

@@ -19,6 +19,7 @@ describe('access', () => {
     );
     expect(config.access).toEqual({
       htpasswd: join(folder.path, 'htpasswd'),
+      tokenTtlMs: 300_000,
       rules: [
         { repositories: ['docker.io/**'], users: ['anonymous'], from: [], actions: ['pull'] },
         {
@@ -35,9 +36,13 @@ describe('access', () => {
     ['htpasswd: nope', 'access.htpasswd: nope: no such file'],
     [
       'rules: [{ repositories: ["**"], users: [alice] }]',
-      'needs access.htpasswd: without it no user can log in',
+      'needs access.htpasswd or access.ldap: without them no user can log in',
     ],
-    ['rules: [{ repositories: ["**"], users: ["@team"] }]', 'this version has no groups yet'],
+    [
+      'htpasswd: htpasswd, rules: [{ repositories: ["**"], users: ["@team"] }]',
+      'needs access.ldap.groups: without it no user is in a group',
+    ],
+    ['rules: [{ repositories: ["**"], users: ["@"] }]', 'expected a user name'],
     ['rules: [{ repositories: ["**"], users: ["a:b"] }]', 'expected a user name'],
     ['rules: [{ repositories: ["**"], users: [] }]', 'expected at least one entry'],
     ['rules: [{ users: [anonymous] }]', 'access.rules'],

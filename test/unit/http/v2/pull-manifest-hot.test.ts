@@ -1,8 +1,11 @@
 /** Manifests that are answered before the application: the same answer, and only to requests that ask for nothing else. */
 import { describe, expect, it } from 'vitest';
-import { Access, Rules } from '../../../../src/auth/access.ts';
+import { Access } from '../../../../src/auth/access.ts';
+import { Rules } from '../../../../src/auth/rules.ts';
+import { parseScopes } from '../../../../src/auth/tokens/scope.ts';
 import { request } from '../../../support/client.ts';
 import { type ServedApp, serveApp } from '../../../support/served-app.ts';
+import { basic, testUsers } from '../../../support/users.ts';
 
 const mediaType = 'application/vnd.oci.image.manifest.v1+json';
 const bytes = Buffer.from('{"schemaVersion":2,"text":"\u00e9"}');
@@ -60,7 +63,6 @@ describe('a manifest that can be had at once', () => {
   it.each<[string, Ask, number]>([
     ['a condition', { path, headers: { 'If-None-Match': '*' } }, 304],
     ['a wish to hear the upstream', { path, headers: { 'Cache-Control': 'no-cache' } }, 200],
-    ['credentials', { path, headers: { Authorization: 'Basic dTpw' } }, 200],
     ['a body', { path, headers: { 'Content-Length': '2' }, body: '{}' }, 200],
     ['no Host in HTTP/1.0', { raw: `GET ${path} HTTP/1.0\r\n\r\n` }, 200],
   ])('is left to the application when the request has %s', async (_what, ask, status) => {
@@ -76,6 +78,41 @@ describe('a manifest that can be had at once', () => {
     app.ghcr.answer = { outcome: 'hit' };
     app.ghcr.addManifest(bytes, 'application/\nx', '1');
     expect((await request(app.url, { path }).done).status).toBe(200);
+  });
+
+  it('is given at once for a token that was verified before and is for it, and to no other credentials', async () => {
+    const users = testUsers();
+    const access = new Access({ users, rules: new Rules(undefined, { hasUsers: true }) });
+    const app = await serve(true, access);
+    const asked = async (Authorization: string) => {
+      const { status } = await request(app.url, { path, headers: { Authorization } }).done;
+      return [status, app.ghcr.asked.splice(0).length];
+    };
+    const token = async (...scopes: readonly string[]) =>
+      `Bearer ${(await users.tokens.issue({ user: 'alice', groups: [] }, parseScopes(scopes))).token}`;
+    const right = await token('repository:team/app:pull');
+    expect([await asked(right), await asked(right)]).toEqual([
+      [200, 1],
+      [200, 0],
+    ]);
+    const other = await token('repository:team/other:pull');
+    expect([await asked(other), await asked(other)]).toEqual([
+      [401, 0],
+      [401, 0],
+    ]);
+    expect([await asked(basic('alice')), await asked('Bearer x')]).toEqual([
+      [200, 1],
+      [401, 0],
+    ]);
+    await app.ended(6);
+    expect(app.lines.filter(({ msg }) => msg === 'request').map(({ user }) => user)).toEqual([
+      'alice',
+      'alice',
+      'alice',
+      'alice',
+      'alice',
+      undefined,
+    ]);
   });
 
   it('is refused to callers without a rule', async () => {

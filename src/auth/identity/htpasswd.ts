@@ -1,0 +1,80 @@
+/**
+ * Users of an htpasswd file. At most two hashes are computed at once, and client addresses take turns: many wrong logins of one address
+ * don't keep the others waiting. The file is handed in as it is now, so a changed one counts at the next login.
+ */
+import { createHash } from 'node:crypto';
+import { FairQueue } from '../../lib/fair-queue.ts';
+import { RegistryError } from '../../oci/error.ts';
+import type { Credentials } from './credentials.ts';
+import type { IdentityCheck, IdentityProvider } from './identity-provider.ts';
+import { isPasswordOf, type PasswordHash, parsePasswordHash } from './password-hash.ts';
+
+export interface Htpasswd {
+  readonly hashes: ReadonlyMap<string, PasswordHash>;
+  /** Lines that are not used. A message never repeats what the line says. */
+  readonly flaws: readonly { readonly line: number; readonly message: string }[];
+}
+
+/** The last of two lines for one name counts, as in a file that was appended to. */
+export function parseHtpasswd(text: string): Htpasswd {
+  const hashes = new Map<string, PasswordHash>();
+  const flaws: { line: number; message: string }[] = [];
+  for (const [index, raw] of text.split('\n').entries()) {
+    const line = raw.trim();
+    if (line === '' || line.startsWith('#')) continue;
+    const colon = line.indexOf(':');
+    const hash = colon < 1 ? 'expected NAME:HASH' : parsePasswordHash(line.slice(colon + 1));
+    if (typeof hash === 'string') flaws.push({ line: index + 1, message: hash });
+    else hashes.set(line.slice(0, colon), hash);
+  }
+  return { hashes, flaws };
+}
+
+export interface HtpasswdUsersOptions {
+  /** The file as it is now. */
+  load(): Promise<Htpasswd>;
+  /** In place of the real hashes, for tests. */
+  readonly isPasswordOf?: typeof isPasswordOf;
+}
+
+/** So many wait per address, and in all. */
+const hashingLimit = { maxRunning: 2, maxWaitingPerKey: 64, maxWaiting: 512 };
+/** Matches no password, and costs as much as the hashes that `cistern user add` writes. */
+const unmatched: PasswordHash = { text: `$2b$10$${'.'.repeat(53)}`, kind: 'bcrypt' };
+
+export class HtpasswdUsers implements IdentityProvider {
+  readonly source = 'htpasswd';
+  readonly #options: HtpasswdUsersOptions;
+  readonly #hashing = new FairQueue(hashingLimit);
+
+  constructor(options: HtpasswdUsersOptions) {
+    this.#options = options;
+  }
+
+  async check({ name, password }: Credentials, address: string): Promise<IdentityCheck> {
+    const { hashes } = await this.#options.load();
+    const hash = hashes.get(name);
+    if (hash === undefined) return undefined;
+    return (await this.#verify(hash, password, address)) ? { user: name, groups: [] } : 'wrong';
+  }
+
+  /** With the hash of some user: files are mostly of one kind. */
+  async pretend(password: string, address: string): Promise<void> {
+    const { hashes } = await this.#options.load();
+    const [hash = unmatched] = hashes.values();
+    await this.#verify(hash, password, address);
+  }
+
+  async versionOf(name: string): Promise<string> {
+    const { hashes } = await this.#options.load();
+    const hash = hashes.get(name);
+    return hash === undefined ? '' : createHash('sha256').update(hash.text).digest('base64');
+  }
+
+  async #verify(hash: PasswordHash, password: string, address: string): Promise<boolean> {
+    const verify = this.#options.isPasswordOf ?? isPasswordOf;
+    const isRight = this.#hashing.run(address, () => verify(hash, password));
+    if (isRight !== undefined) return isRight;
+    throw new RegistryError('UNAVAILABLE', { message: 'too many logins at once, try again in a moment' });
+  }
+}

@@ -1,0 +1,125 @@
+/**
+ * `cistern user add|remove|list`: edits the htpasswd file that the configuration names. The file is replaced as a whole, so a running daemon
+ * reads the old or the new one, and other lines stay as they are. Passwords are hashed with bcrypt.
+ */
+import { randomBytes } from 'node:crypto';
+import { chown, open, readFile, realpath, rename, stat, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { parseHtpasswd } from '../../auth/identity/htpasswd.ts';
+import { hashPassword } from '../../auth/identity/password-hash.ts';
+import { type LoadOptions, loadConfig } from '../../config/load.ts';
+import { valueAt } from '../../config/problem.ts';
+import { isMissing } from '../../store/store-error.ts';
+import { CommandError } from '../command-line.ts';
+
+export interface UserCommand extends LoadOptions {
+  readonly write: (text: string) => void;
+}
+
+export interface AddUser extends UserCommand {
+  readonly name: string;
+  /** Errors: `CommandError` when two that were typed differ. */
+  readPassword(): Promise<string>;
+}
+
+/** bcrypt reads no further, and would take every password that begins so. */
+const maxPasswordBytes = 72;
+const namePattern = /^[^:\s\p{Cc}]{1,255}$/u;
+
+/** Resolves with the exit code. Errors: `CommandError`, `ConfigError`. */
+export async function runUserAdd({ name, readPassword, write, ...options }: AddUser): Promise<number> {
+  if (!namePattern.test(name) || name.startsWith('@') || name === 'anonymous' || name === '*')
+    throw new CommandError(
+      'a user name has no colon, no blank, and is neither "*", "anonymous" nor begins with "@"',
+      'NAME_INVALID',
+    );
+  const path = await htpasswdPath(options);
+  const password = await readPassword();
+  if (password === '') throw new CommandError('the password is empty');
+  if (Buffer.byteLength(password) > maxPasswordBytes)
+    throw new CommandError(
+      `the password is longer than ${maxPasswordBytes} bytes, which bcrypt does not read`,
+    );
+  const line = `${name}:${await hashPassword(password)}`;
+  const lines = await readLines(path);
+  const kept = lines.filter(one => nameOf(one) !== name);
+  await replace(path, [...kept, line]);
+  write(
+    kept.length === lines.length
+      ? `added ${name} to ${path}\n`
+      : `changed the password of ${name} in ${path}\n`,
+  );
+  return 0;
+}
+
+/** Resolves with the exit code. Errors: `CommandError`, `ConfigError`. */
+export async function runUserRemove({
+  name,
+  write,
+  ...options
+}: UserCommand & { readonly name: string }): Promise<number> {
+  const path = await htpasswdPath(options);
+  const lines = await readLines(path);
+  const kept = lines.filter(line => nameOf(line) !== name);
+  if (kept.length === lines.length) throw new CommandError(`${path} has no user of that name`);
+  await replace(path, kept);
+  write(`removed ${name} from ${path}; tokens of that user end within access.token_ttl\n`);
+  return 0;
+}
+
+/** Resolves with the exit code. Errors: `CommandError`, `ConfigError`. */
+export async function runUserList({ write, ...options }: UserCommand): Promise<number> {
+  const path = await htpasswdPath(options);
+  const { hashes, flaws } = parseHtpasswd((await readLines(path)).join('\n'));
+  for (const [name, { kind }] of hashes) write(`${name}\t${kind}\n`);
+  for (const { line, message } of flaws) write(`${path}:${line}: not used: ${message}\n`);
+  return 0;
+}
+
+/** The file need not be there yet, which is no use to the daemon: so the tree is read even where the configuration is refused for it. */
+async function htpasswdPath(options: LoadOptions): Promise<string> {
+  const { config, tree } = await loadConfig({ ...options, mayLackHtpasswd: true });
+  if (config.access.htpasswd !== undefined)
+    return realpath(config.access.htpasswd).catch(() => String(config.access.htpasswd));
+  const why =
+    valueAt(tree, ['access']) === undefined ? 'there is no access section' : 'access has no htpasswd';
+  throw new CommandError(`${why}: name the file of users first, as access.htpasswd in the configuration`);
+}
+
+async function readLines(path: string): Promise<readonly string[]> {
+  try {
+    const text = await readFile(path, 'utf8');
+    return text.split('\n').filter((line, index, all) => line !== '' || index < all.length - 1);
+  } catch (error) {
+    if (isMissing(error)) return [];
+    throw error;
+  }
+}
+
+function nameOf(line: string): string | undefined {
+  const text = line.trim();
+  const colon = text.indexOf(':');
+  return text.startsWith('#') || colon < 1 ? undefined : text.slice(0, colon);
+}
+
+/** With the mode and the owner of the file that was there, so that the daemon can still read it. */
+async function replace(path: string, lines: readonly string[]): Promise<void> {
+  const former = await stat(path).catch(() => undefined);
+  const temp = join(dirname(path), `.htpasswd-${randomBytes(6).toString('hex')}`);
+  const handle = await open(temp, 'wx', 0o600);
+  try {
+    try {
+      await handle.writeFile(lines.map(line => `${line}\n`).join(''));
+      await handle.chmod(former === undefined ? 0o640 : former.mode & 0o777);
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+    if (former !== undefined && (former.uid !== process.getuid?.() || former.gid !== process.getgid?.()))
+      await chown(temp, former.uid, former.gid);
+    await rename(temp, path);
+  } catch (error) {
+    await unlink(temp).catch(() => undefined); // the first error is thrown
+    throw error;
+  }
+}
