@@ -8,6 +8,7 @@ import { HeldFiles } from '../content/held-files.ts';
 import { Scrub } from '../content/scrub.ts';
 import type { ScrubSource } from '../content/scrub-pass.ts';
 import { HourlyJob } from '../hosted/hourly-job.ts';
+import type { Timers } from '../lib/wait.ts';
 import { ScrubMetrics } from '../metrics/scrub-metrics.ts';
 import type { Digest } from '../oci/digest.ts';
 import { walkBlobs } from '../store/blobs/blob-walk.ts';
@@ -44,6 +45,7 @@ export async function startScrub(
     records,
     registry: host => registries.get(host),
     isPublic: record => cache.isPublic(record),
+    ended: digest => downloads.ended(digest),
   });
   const { everyMs, bytesPerSecond } = config.store.scrub;
   const scrub: Scrub = await lifecycle.start(
@@ -83,6 +85,14 @@ export async function startScrub(
     );
   return scrub;
 }
+
+/** A command that waits for its pace has nothing else that keeps it alive. */
+const timers: Timers = {
+  after(delayMs, run) {
+    const timer = setTimeout(run, delayMs);
+    return () => clearTimeout(timer);
+  },
+};
 
 /** Bad files kept for inspection; the daemon counts them in its limit when it starts. */
 const maxQuarantineBytes = 256 * 1024 * 1024;
@@ -126,6 +136,7 @@ export function openStoreScrub(parts: StoreScrubParts): Scrub {
     file: new ScrubFile({ layout, observer }),
     repositoriesOf: async digest => hostedRepositoriesOf(hosted, digest),
     bytesPerSecond,
+    timers,
     observer: { compared: () => {}, found: () => {}, fetchedAgain: () => {}, ended: () => {} },
     logger,
     now,

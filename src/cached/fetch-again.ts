@@ -16,6 +16,8 @@ export interface FetchAgainOptions {
   /** Of a configured upstream, by its host. */
   registry(host: string): Pick<RegistryReader, 'manifest' | 'blob'> | undefined;
   isPublic(record: RepositoryRecord): boolean;
+  /** Resolves when no download of it runs: readers have its bytes a moment before it has its place. */
+  ended(digest: Digest): Promise<void>;
 }
 
 export type FetchedAgain = 'fetched' | { readonly reason: string };
@@ -62,7 +64,10 @@ export class FetchAgain {
     if (registry === undefined) return false;
     const options = { signal, caller: operatorCaller };
     if (record.manifest(digest) !== undefined) await registry.manifest(repository, digest, options);
-    else await drain((await registry.blob(repository, digest, undefined, options)).reader);
+    else {
+      await drain((await registry.blob(repository, digest, undefined, options)).reader);
+      await this.#options.ended(digest);
+    }
     return true;
   }
 

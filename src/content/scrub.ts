@@ -41,6 +41,8 @@ export interface ScrubWanted {
   readonly bytesPerSecond?: number | undefined;
 }
 
+type Finding = ScrubFinding & { readonly digest: Digest };
+
 /** Those who wait for a pass. */
 interface StartedRun {
   readonly stop: AbortController;
@@ -177,14 +179,14 @@ export class Scrub {
   async #scrub(run: StartedRun): Promise<ScrubReport> {
     const { source, bytesPerSecond, observer, logger, now, timers } = this.#options;
     const from = this.#state.position ?? { startedMs: now(), after: undefined, files: 0, bytes: 0 };
-    const findings: ScrubFinding[] = [];
+    const findings: Finding[] = [];
     const pass = new ScrubPass({
       source,
       position: from,
       bytesPerSecond,
       compared: position => this.#compared(run, position),
       found: async found => {
-        const finding = await this.#deal(found, run.stop.signal);
+        const finding = await this.#deal(found);
         if (findings.length < maxFindings) findings.push(finding);
       },
       ...(timers !== undefined && { timers }),
@@ -205,6 +207,8 @@ export class Scrub {
       await this.#forgetHealed();
       await this.#save();
     }
+    for (const [index, finding] of findings.entries())
+      if (finding.result === 'set-aside') findings[index] = await this.#fetchAgain(finding, run.stop.signal);
     const damaged = await this.damaged();
     logger.info('held content was compared with its digests', {
       ...count(),
@@ -225,22 +229,23 @@ export class Scrub {
     void this.#save();
   }
 
-  async #deal(
-    { digest, problem, isHosted, fileId, bytes }: Found,
-    signal: AbortSignal,
-  ): Promise<ScrubFinding> {
-    const { observer, fetchAgain, repositoriesOf } = this.#options;
+  async #deal({ digest, problem, isHosted, fileId, bytes }: Found): Promise<Finding> {
+    const { observer, repositoriesOf } = this.#options;
     const owner = isHosted ? 'hosted' : 'cached';
     const repositories = await repositoriesOf(digest);
     observer.found(owner, problem);
     const finding = { digest, bytes, owner, problem, repositories, reason: null } as const;
     if (await this.#isRestored(digest)) return { ...finding, result: 'restored' };
-    if (isHosted) {
-      await this.#keep({ digest, fileId, problem }, repositories);
-      return { ...finding, result: 'kept' };
-    }
-    const fetched = (await fetchAgain?.(digest, signal)) ?? { reason: 'no daemon runs' };
-    if (fetched !== 'fetched') return { ...finding, result: 'set-aside', reason: fetched.reason };
+    if (!isHosted) return { ...finding, result: 'set-aside' };
+    await this.#keep({ digest, fileId, problem }, repositories);
+    return { ...finding, result: 'kept' };
+  }
+
+  /** After the pass: a pull reads the manifests that name a blob, and would find the bad ones among them. Errors: the signal's reason. */
+  async #fetchAgain(finding: Finding, signal: AbortSignal): Promise<Finding> {
+    const { observer, fetchAgain } = this.#options;
+    const fetched = (await fetchAgain?.(finding.digest, signal)) ?? { reason: 'no daemon runs' };
+    if (fetched !== 'fetched') return { ...finding, reason: fetched.reason };
     observer.fetchedAgain();
     return { ...finding, result: 'fetched' };
   }
