@@ -64,6 +64,10 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'oci tar-stream',
     because: 'it reads images from files that the user named, and sends nothing',
   },
+  warm: {
+    may: 'oci telemetry lib registry admin',
+    because: 'it pulls through the cache as a client does, and its reports are those of the command',
+  },
   admin: {
     may: 'oci telemetry registry store',
     because: 'commands work on the store alone too: what a daemon knows beside it is handed in',
@@ -74,7 +78,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
   },
   ui: { may: '', because: 'the page runs in a browser' },
   cli: {
-    may: 'oci telemetry lib admin auth bundle config store commander undici cli-progress app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/upstream-check.ts',
+    may: 'oci telemetry lib admin auth bundle config store commander undici cli-progress yaml app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/upstream-check.ts',
     because: 'commands call the daemon, not its rooms; without one, what app/store-admin.ts puts together',
   },
   'log.ts': { may: 'telemetry pino log-sink.ts', because: 'a logger knows no room' },
@@ -149,6 +153,10 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'app/app-context.ts admin config http metrics oci registry store tls',
     because: 'listeners serve what is composed already, to those whom the configuration allows',
   },
+  'app/warm.ts': {
+    may: 'app/app-context.ts app/storage.ts app/upstreams.ts admin lib oci warm',
+    because: 'what is fetched ahead goes through the composed upstreams and their cache',
+  },
   'app/notifications.ts': {
     may: 'app/app-context.ts config lib notify oci store telemetry version.ts',
     because: 'those who are told of events are put together without those who report them',
@@ -158,7 +166,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'it compares two configurations; what changes is handed to it as functions',
   },
   'app/daemon-admin.ts': {
-    may: 'app/app-context.ts app/storage.ts app/upstreams.ts metrics version.ts admin cached content hosted app/hosted.ts app/hosted/hosted.ts',
+    may: 'app/app-context.ts app/storage.ts app/upstreams.ts metrics version.ts admin cached content hosted warm app/hosted.ts app/hosted/hosted.ts',
     because: 'commands are put together from what is composed already',
   },
   'app/hosted/folder-import.ts': {

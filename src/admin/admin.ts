@@ -8,6 +8,7 @@ import type { OnProgress } from '../telemetry/progress.ts';
 import type { GcReport, GcWanted } from './gc-report.ts';
 import type { ScrubReport, ScrubRequest, ScrubStatus } from './scrub-report.ts';
 import type { TagAdmin } from './tag-admin.ts';
+import type { WarmEvent, WarmRequest, WarmStats } from './warm-admin.ts';
 
 export interface Admin {
   stats(wanted?: StatsWanted): Promise<StatsReport>;
@@ -30,6 +31,8 @@ export interface Admin {
   gc(wanted: GcWanted, signal: AbortSignal, onProgress?: OnProgress): Promise<GcReport>;
   /** Compares all that is held with its digests: joins the run that is under way, or goes on with one that ended early. */
   scrub(wanted: ScrubRequest, signal: AbortSignal, onProgress?: OnProgress): Promise<ScrubReport>;
+  /** Fetches images ahead; ends when nothing more can be done now. UNSUPPORTED without a daemon. Errors: the signal's reason. */
+  warm(request: WarmRequest, signal: AbortSignal): AsyncIterable<WarmEvent>;
   /** Whether the private registry refuses pushes and deletes from now on. Undefined: only says. UNSUPPORTED as for `gc`. */
   readOnly(state: boolean | string | undefined, signal: AbortSignal): Promise<ReadOnlyReport>;
 }
@@ -205,6 +208,8 @@ export interface DaemonReport {
   /** Share of hits, joined and stale ones among all that were no errors, 0 … 1; null before the first. */
   readonly hitRatio: { readonly requests: number | null; readonly bytes: number | null };
   readonly evictions: { readonly blobs: number; readonly bytes: number };
+  /** Absent: nothing is scheduled, and nothing was warmed since the start. */
+  readonly warm?: WarmStats;
   /** With `--clients`: by address, first who cost most counted upstream requests. */
   readonly clients?: readonly ClientReport[];
   /** With `--next`: the blobs that an eviction takes next, coldest first. */

@@ -34,6 +34,7 @@ import { parseImagePattern } from './image-pattern.ts';
 import { listImages } from './inventory.ts';
 import type { ScrubReport, ScrubRequest } from './scrub-report.ts';
 import type { TagAdmin } from './tag-admin.ts';
+import type { WarmEvent, WarmRequest } from './warm-admin.ts';
 
 export interface HostedCommands {
   gc(wanted: GcWanted, signal: AbortSignal, onProgress?: OnProgress): Promise<GcReport>;
@@ -62,6 +63,8 @@ export interface LocalAdminOptions {
   readonly tags: TagAdmin;
   /** As `Admin.gc` and `Admin.readOnly`; absent: there is no daemon, or it hosts no repositories. */
   readonly hosted?: HostedCommands | undefined;
+  /** As `Admin.warm`; absent: there is no daemon. */
+  readonly warm?: Admin['warm'];
   /** As `Admin.repair`. */
   repair(repository: string | undefined, signal: AbortSignal): Promise<RepairReport>;
   /** As `Admin.scrub`. */
@@ -171,6 +174,12 @@ export class LocalAdmin implements Admin {
 
   async scrub(wanted: ScrubRequest, signal: AbortSignal, onProgress?: OnProgress): Promise<ScrubReport> {
     return this.#options.scrub(wanted, signal, onProgress);
+  }
+
+  warm(request: WarmRequest, signal: AbortSignal): AsyncIterable<WarmEvent> {
+    const { warm } = this.#options;
+    if (warm !== undefined) return warm(request, signal);
+    throw new RegistryError('UNSUPPORTED', { message: 'warm needs a running daemon, and none runs' });
   }
 
   async readOnly(state: boolean | string | undefined): Promise<ReadOnlyReport> {

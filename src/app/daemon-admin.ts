@@ -17,6 +17,7 @@ import type { UploadProgress } from '../hosted/uploads/uploads.ts';
 import type { ClientUsage } from '../metrics/client-usage.ts';
 import type { ByOutcome, MetricTotals } from '../metrics/metric-totals.ts';
 import { readVersion } from '../version.ts';
+import type { Warm } from '../warm/warm.ts';
 import type { AppContext } from './app-context.ts';
 import type { OpenedHosted } from './hosted/hosted.ts';
 import type { Storage } from './storage.ts';
@@ -35,10 +36,22 @@ export interface DaemonParts {
   /** Undefined: `notifications` has no such target. */
   replay(target: string): Promise<number> | undefined;
   readonly hosted: Pick<OpenedHosted, 'collector' | 'readOnly'> | undefined;
+  readonly warm: Warm;
 }
 
 export function createAdmin(
-  { storage, upstreams, scanned, scrub, stats, tags, importFolder, replay, hosted: registry }: DaemonParts,
+  {
+    storage,
+    upstreams,
+    scanned,
+    scrub,
+    stats,
+    tags,
+    importFolder,
+    replay,
+    hosted: registry,
+    warm,
+  }: DaemonParts,
   { config, logger }: Pick<AppContext, 'config' | 'logger'>,
 ): LocalAdmin {
   const { downloads, hosted, lastUses, owners, pins, records, store } = storage;
@@ -62,6 +75,7 @@ export function createAdmin(
     isHosted: digest => hosted.mayLink(digest) || hosted.holds.isHeld(digest),
     scrub: (wanted, signal, onProgress) => scrub.run(signal, onProgress, wanted),
     repair: (name, signal) => hosted.repair(name, { store, records }, signal),
+    warm: (request, signal) => warm.follow(request, signal),
     blobRemoved: () => {}, // `removeFree` has told everything that must forget it
     manifestRemoved: () => {},
     hosted: registry && {
@@ -75,12 +89,19 @@ export function createAdmin(
   });
 }
 
+/** What runs by itself, and tells how far it is. */
+export interface LiveParts {
+  readonly scrub: Scrub;
+  readonly warm: Pick<Warm, 'stats' | 'isUsed'>;
+  uploads(): Iterable<UploadProgress>;
+}
+
 /** `stats` of the running daemon, with the counts of the metrics since its start, which is now. */
 export function createStats(
   storage: Storage,
   upstreams: readonly OpenedUpstream[],
   clients: Pick<ClientUsage, 'report'>,
-  { scrub, uploads }: { readonly scrub: Scrub; uploads(): Iterable<UploadProgress> },
+  { scrub, uploads, warm }: LiveParts,
   { metrics, now }: Pick<AppContext, 'metrics' | 'now'>,
 ): (wanted?: StatsWanted) => Promise<StatsReport> {
   const { layout, capacity, downloads, pins, lruState } = storage;
@@ -116,6 +137,7 @@ export function createStats(
         servedBytes: sum(totals.servedBytes),
         upstreamBytes: totals.upstreamBytes,
         hitRatio: { requests: ratioOf(totals.requests), bytes: ratioOf(totals.servedBytes) },
+        ...(warm.isUsed && { warm: warm.stats() }),
         evictions: { blobs: totals.evictedBlobs, bytes: totals.evictedBytes },
         ...(wanted.clients && { clients: clients.report() }),
         ...(wanted.next && { next: await nextToGo(storage) }),

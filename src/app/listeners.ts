@@ -11,6 +11,7 @@ import { ConnectionIdentities } from '../http/server/connections.ts';
 import { Listener, type ListenerAddress } from '../http/server/listener.ts';
 import { TlsContexts } from '../http/server/tls-contexts.ts';
 import { CertificateMetrics } from '../metrics/certificate-metrics.ts';
+import type { Digest } from '../oci/digest.ts';
 import type { TlsFiles } from '../store/tls-files.ts';
 import { Certificates } from '../tls/certificates.ts';
 import { listOwnHosts } from '../tls/own-hosts.ts';
@@ -24,6 +25,8 @@ export interface Serving {
   readonly catalog: AppOptions['catalog'];
   /** Absent: no fleet. */
   readonly peers?: AppOptions['peers'];
+  /** Of a blob's file within the folder of blobs. */
+  blobPath(digest: Digest): string;
   /** The store is scanned: for `/readyz`. */
   isScanned(): boolean;
   /** Whether Redis keeps the LRU index; absent: Redis isn't configured. */
@@ -89,6 +92,7 @@ export async function listen(serving: Serving, context: AppContext): Promise<Lis
     directory,
     catalog,
     ...(peers !== undefined && { peers }),
+    accel: config.http.accel && { ...config.http.accel, pathOf: serving.blobPath },
     access,
     now,
     stats: metricsAddress === undefined ? stats : undefined,

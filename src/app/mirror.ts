@@ -5,6 +5,7 @@
 import { PullThroughCache } from '../cached/pull-through-cache.ts';
 import type { Config } from '../config/config.ts';
 import { createAdminApp } from '../http/api/admin.ts';
+import { systemTimers, type Timers } from '../lib/wait.ts';
 import { ClientUsage } from '../metrics/client-usage.ts';
 import { Metrics, type StoreSample } from '../metrics/metrics.ts';
 import { Directory } from '../registry/directory.ts';
@@ -29,6 +30,7 @@ import { startScrub } from './scrub.ts';
 import { openStorage, type Storage } from './storage.ts';
 import { StoreScan } from './store-scan.ts';
 import { openUpstreams } from './upstreams.ts';
+import { openWarm } from './warm.ts';
 
 export interface MirrorOptions {
   readonly logger: Logger;
@@ -36,6 +38,8 @@ export interface MirrorOptions {
   readonly print?: (line: string) => void;
   /** Milliseconds since the epoch; a test hands its own in. */
   readonly now?: () => number;
+  /** For what waits until a time of that clock. */
+  readonly timers?: Timers;
 }
 
 export interface Mirror {
@@ -138,7 +142,13 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     part => part.close(),
   );
   const clients = new ClientUsage(now);
-  const live = { scrub, uploads: () => hosted?.uploads.progress() ?? [] };
+  const warm = await lifecycle.start(
+    'warm',
+    () => openWarm({ storage, upstreams }, options.timers ?? systemTimers, context),
+    part => part.close(),
+  );
+  void scan.done.then(() => warm.apply(config.warm));
+  const live = { scrub, warm, uploads: () => hosted?.uploads.progress() ?? [] };
   const readStats = createStats(storage, upstreams, clients, live, context);
   const tags = await openTags(
     { cache, storage, upstreams, hosted, events: notifications, scanned: scan.done },
@@ -154,6 +164,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       scanned: scan.done,
       replay: target => notifications.replay(target),
       hosted,
+      warm,
       importFolder:
         hosted &&
         createFolderImport({ ...hosted, layout, store: storage.store, observer: metrics, logger, now }),
@@ -175,6 +186,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       readStats,
       clients,
       tlsFiles: new TlsFiles(layout, metrics),
+      blobPath: digest => layout.blobName(digest),
       events: notifications,
       ...(redis !== undefined && { isLruInRedis: () => lruState().up }),
       ...(fleet !== undefined && {
@@ -191,6 +203,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       setMaxConnections: configured => listening.setMaxConnections(configured),
       setNotifications: changed => notifications.apply(changed),
       setStoreLimits: limits => capacity.limit(limits),
+      setWarm: entries => warm.apply(entries),
       setReadOnly: state => hosted?.readOnly.set(state),
       setUpstream: changed => upstreams.find(({ key }) => key === changed.key)?.reload(changed),
     },

@@ -13,6 +13,8 @@ export interface ReloadTargets {
   setMaxConnections(configured: number): Promise<void>;
   /** Targets of notifications, and the audit log, whose file is reopened. */
   setNotifications(config: Pick<Config, 'notifications' | 'log' | 'http'>): Promise<void>;
+  /** The schedule of `cistern warm`: runs of the old one are stopped. */
+  setWarm(entries: Config['warm']): Promise<void>;
   /** Of the private registry. */
   setReadOnly(state: boolean | string): void;
   /** Another account or other certificates of an upstream. */
@@ -65,6 +67,8 @@ export class Reload {
     note('store', store, storeReloads);
     note('log', changes(running.log, next.log), new Set(['audit']));
     if (!isSame(running.notifications, next.notifications)) changed.push('notifications');
+    const isWarmNew = !isSame(running.warm, next.warm);
+    if (isWarmNew) changed.push('warm');
     const hosted = changes(running.hosted, next.hosted);
     note('hosted', hosted, hostedReloads);
     note('access', changes(running.access, next.access), accessReloads);
@@ -82,6 +86,7 @@ export class Reload {
     if (http.includes('maxConnections')) await this.#targets.setMaxConnections(next.http.maxConnections);
     if (store.some(key => storeReloads.has(key))) this.#targets.setStoreLimits(next.store);
     if (hosted.includes('readOnly')) this.#targets.setReadOnly(next.hosted.readOnly);
+    if (isWarmNew) await this.#targets.setWarm(next.warm);
     await this.#targets.setAccess(next.access);
     const { audit: _audit, ...log } = running.log;
     const telling = {
@@ -99,6 +104,7 @@ export class Reload {
         lowWatermark: next.store.lowWatermark,
       },
       access: next.access,
+      warm: next.warm,
       ...telling,
       hosted: { ...running.hosted, readOnly: next.hosted.readOnly },
       upstreams,

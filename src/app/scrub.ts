@@ -63,7 +63,7 @@ export async function startScrub(
         repositoriesOf: async digest =>
           hostedRepositoriesOf(hosted, digest).concat(await again.repositoriesOf(digest)),
         bytesPerSecond,
-        observer: new ScrubMetrics(metrics.registry, async () => (await scrub.damaged()).length),
+        observer: new ScrubMetrics(metrics.registry, () => scrub.countDamaged()),
         logger,
         now,
       }),

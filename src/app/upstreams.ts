@@ -39,7 +39,7 @@ export async function openUpstreams(
       key,
       aliases,
       registry,
-      health: () => origin.health(),
+      health: () => seen.health(),
       reload: changed => origin.replace(openOrigin(changed, fleet, context)),
     });
   }

@@ -20,10 +20,10 @@ import type { GcReport, GcWanted } from '../admin/gc-report.ts';
 import { type ImageHosts, imageHostsOf } from '../admin/image-name.ts';
 import type { ScrubReport, ScrubRequest } from '../admin/scrub-report.ts';
 import type { TagAdmin } from '../admin/tag-admin.ts';
+import type { WarmEvent, WarmRequest } from '../admin/warm-admin.ts';
 import type { Config } from '../config/config.ts';
 import { type LoadOptions, loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
-import { parseErrorBody } from '../oci/error.ts';
 import { type OwnerAddress, openOwnerAddress } from '../store/owner.ts';
 import { isMissing, systemCodeOf } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -31,6 +31,7 @@ import type { OnProgress } from '../telemetry/progress.ts';
 import { asCommandError, CommandError } from './command-line.ts';
 import { askDaemon } from './socket/ask-daemon.ts';
 import type { ProgressStream } from './terminal/progress-reporter.ts';
+import { explainRefusal, readAnswerLines } from './warm/answer-lines.ts';
 
 export interface AdminOptions extends LoadOptions {
   /** One JSON document instead of text. */
@@ -206,6 +207,10 @@ class DaemonClient implements Admin {
     return this.#ask('POST', '/api/v1/scrub', wanted, signal, onProgress);
   }
 
+  warm(request: WarmRequest, signal: AbortSignal): AsyncIterable<WarmEvent> {
+    return readAnswerLines(this.#address.path, '/api/v1/warm', request, signal);
+  }
+
   close(): Promise<void> {
     return this.#address.close();
   }
@@ -220,11 +225,7 @@ class DaemonClient implements Admin {
   ): Promise<Report> {
     const answer = await askDaemon(this.#address.path, method, path, { body, stop, onProgress });
     if (answer.status === 200) return JSON.parse(answer.body.toString());
-    const error = parseErrorBody(answer.body);
-    if (error !== undefined) throw new CommandError(error.message, error.code);
-    throw new CommandError(
-      'the process that has the store takes no commands now: it is starting or stopping, or it is a command itself',
-    );
+    throw explainRefusal(answer.body);
   }
 }
 

@@ -34,6 +34,10 @@ const synonyms: Readonly<Record<string, string>> = {
   configure: 'client',
   upload: 'push',
   copy: 'push',
+  prefetch: 'warm',
+  preload: 'warm',
+  fetch: 'warm',
+  pull: 'warm',
   version: '--version',
 };
 
@@ -68,6 +72,14 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   evict: ['cistern evict node:20', 'cistern evict ghcr.io/owner/app@sha256:DIGEST'],
   pin: ['cistern pin busybox', 'cistern pin alpine:3.20 ghcr.io/owner/app:v1'],
   unpin: ['cistern unpin busybox'],
+  warm: [
+    'cistern warm alpine:3.20 ghcr.io/owner/app:v1',
+    'cistern warm --file images.txt --platform linux/amd64 --platform linux/arm64',
+    'cistern warm --from-docker                        all that the Docker of this machine has',
+    'cistern warm --from-containerd                    the same of containerd',
+    'helm template chart | cistern warm --kubernetes -',
+    'cistern warm --compose compose.yml',
+  ],
   import: [
     'cistern import --from /var/lib/registry',
     'cistern import --from /var/lib/registry --into old --from-url http://registry.lan:5000',

@@ -12,6 +12,7 @@ import { definePush } from './push/define-push.ts';
 import { defineScrub } from './scrub/define-scrub.ts';
 import { defineTagCommands } from './tags/define-tags.ts';
 import { defineUser } from './user/define-user.ts';
+import { defineWarm } from './warm/define-warm.ts';
 
 interface AdminFlags extends ConfigFlags {
   readonly json?: true;
@@ -50,6 +51,7 @@ export function defineCommands(line: CommandLine): void {
   );
   defineImageCommand(line, 'pin', 'protect a held image from eviction');
   defineImageCommand(line, 'unpin', 'remove the pin of an image');
+  defineWarm(line);
   definePush(line);
   defineImport(line);
   defineTagCommands(line);

@@ -12,6 +12,7 @@ import type {
 } from '../admin/admin.ts';
 import { formatBytes, formatShare, formatSpan, formatTable } from '../lib/format.ts';
 import { type AdminOptions, withAdmin, writeReport } from './admin-client.ts';
+import { renderWarmStats } from './warm/warm-stats.ts';
 
 /** Resolves with the exit code. */
 export function runStats(options: AdminOptions, wanted: StatsWanted = {}): Promise<number> {
@@ -78,7 +79,7 @@ export function renderStats({ version, store, daemon }: StatsReport): string {
     ...storeRows(store),
   ];
   if (daemon === null) return formatTable(head);
-  const { downloads, upstreams, clients, next } = daemon;
+  const { downloads, upstreams, clients, next, warm } = daemon;
   const parts = [
     formatTable([...head, ...countRows(daemon)]),
     formatTable([['UPSTREAM', 'STATE', 'PULL LIMIT'], ...upstreams.map(upstreamRow)]),
@@ -88,6 +89,7 @@ export function renderStats({ version, store, daemon }: StatsReport): string {
   if (clients !== undefined)
     parts.push(formatTable([clientHead, ...clients.map(clientRow)], [1, 2, 3, 4, 5, 6]));
   if (next !== undefined) parts.push(formatTable([nextHead, ...next.map(nextRow)], [1]));
+  if (warm !== undefined) parts.push(renderWarmStats(warm));
   return parts.join('\n');
 }
 

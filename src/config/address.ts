@@ -92,6 +92,20 @@ export function parseMetricsPath(value: unknown): string {
   return path;
 }
 
+/** `X-Accel-Redirect`: a header of an answer. */
+export function parseHeaderName(value: unknown): string {
+  if (typeof value === 'string' && /^[A-Za-z][A-Za-z0-9-]{0,63}$/.test(value)) return value;
+  throw refusal('the name of a header, such as X-Accel-Redirect', value);
+}
+
+/** `/_blobs/`: a path of the proxy in front, with a slash at both ends. */
+export function parseFolderPath(value: unknown): string {
+  const path = typeof value === 'string' && /^\/(?:[\w-][\w.-]*\/)+$/.test(value) ? value : undefined;
+  if (path === undefined || takenSegments.has(path.split('/')[1] ?? ''))
+    throw refusal('a path of its own with a slash at both ends, such as /_blobs/', value);
+  return path;
+}
+
 /** `library/**`, `team/app-*`: `*` is anything but a slash, `**` anything. */
 export function parsePattern(value: unknown): string {
   if (typeof value === 'string' && /^[a-z0-9*][a-z0-9._*-]*(?:\/[a-z0-9._*-]+)*$/.test(value)) return value;

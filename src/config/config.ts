@@ -6,6 +6,7 @@
 import type { AccessConfig } from './access-config.ts';
 import type { TlsConfig } from './certificate.ts';
 import type { TracingConfig } from './sections/tracing.ts';
+import type { WarmConfig } from './sections/warm.ts';
 
 export interface Config {
   readonly http: HttpConfig;
@@ -19,6 +20,7 @@ export interface Config {
   readonly tags: TagsConfig;
   readonly hosted: HostedConfig;
   readonly access: AccessConfig;
+  readonly warm: readonly WarmConfig[];
   readonly notifications: readonly NotificationConfig[];
   /** Undefined: this mirror stands alone. */
   readonly fleet?: FleetConfig;
@@ -55,6 +57,8 @@ export interface HttpConfig {
   readonly drainMs: number;
   /** 0: as the descriptor limit of the process allows. */
   readonly maxConnections: number;
+  /** Undefined: every blob is sent by this process. */
+  readonly accel?: { readonly header: string; readonly prefix: string };
 }
 
 export interface StoreConfig {

@@ -23,6 +23,7 @@ import { assembleNotifications, checkNotifications } from './sections/notificati
 import { assembleRedis, checkRedis } from './sections/redis.ts';
 import { assembleTls, checkTls, checkTlsFiles } from './sections/tls.ts';
 import { assembleTracing } from './sections/tracing.ts';
+import { assembleWarm } from './sections/warm.ts';
 import { warnAboutCredentials } from './upstream-credentials.ts';
 import { assembleUpstream, checkUpstreams, chooseDefaultUpstream } from './upstreams.ts';
 
@@ -142,6 +143,7 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
       trustedProxies: http.trusted_proxies,
       drainMs: http.drain,
       maxConnections: http.max_connections,
+      ...(http.accel && { accel: http.accel }),
     },
     store: {
       path: resolve(baseOf(['store', 'path']), store.path),
@@ -177,6 +179,7 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
       tokenTtlMs: access.token_ttl,
       ...(access.rules !== undefined && { rules: access.rules }),
     },
+    warm: assembleWarm(parsed.warm),
     notifications: assembleNotifications(parsed.notifications, files),
     ...(fleet !== undefined && { fleet }),
     metrics: { path: metrics.path, ...(metrics.listen === undefined ? {} : { listen: metrics.listen }) },

@@ -6,6 +6,8 @@ import { z } from 'zod';
 import { HUB } from '../oci/name.ts';
 import {
   parseAddressBlock,
+  parseFolderPath,
+  parseHeaderName,
   parseHost,
   parseListenAddress,
   parseMetricsPath,
@@ -37,6 +39,7 @@ import { notificationSchema } from './sections/notifications.ts';
 import { redisSchema } from './sections/redis.ts';
 import { tlsSchema } from './sections/tls.ts';
 import { tracingSchema } from './sections/tracing.ts';
+import { warmSchema } from './sections/warm.ts';
 
 const day = 86_400_000;
 
@@ -75,6 +78,12 @@ const httpSchema = z.strictObject({
   tls: tlsSchema,
   drain: duration({ longest: day }).prefault('30s'),
   max_connections: z.int().min(0).max(1_000_000).prefault(0),
+  accel: z
+    .strictObject({
+      header: parsed(parseHeaderName).prefault('X-Accel-Redirect'),
+      prefix: parsed(parseFolderPath).prefault('/_blobs/'),
+    })
+    .optional(),
 });
 
 const storeSchema = z.strictObject({
@@ -193,6 +202,7 @@ export const configSchema = z.strictObject({
   tags: tagsSchema.prefault({}),
   hosted: hostedSchema.prefault({}),
   access: accessSchema.prefault({}),
+  warm: z.array(warmSchema).prefault([]),
   notifications: z.array(notificationSchema).prefault([]),
   fleet: fleetSchema.optional(),
   metrics: metricsSchema.prefault({}),

@@ -4,20 +4,14 @@
  */
 import { type Timers, waitFor } from '../lib/wait.ts';
 import type { Digest } from '../oci/digest.ts';
-import type { DamagedFile, ScrubFile, ScrubPosition, ScrubState } from '../store/scrub-file.ts';
+import type { ScrubFile, ScrubPosition, ScrubState } from '../store/scrub-file.ts';
 import { StoreError } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { ScrubObserver } from '../telemetry/observer.ts';
 import type { OnProgress } from '../telemetry/progress.ts';
+import { DamagedFiles } from './damaged-files.ts';
 import { type Found, ScrubPass, type ScrubSource } from './scrub-pass.ts';
-import {
-  describeDamage,
-  describeRunning,
-  type ScrubDamage,
-  type ScrubFinding,
-  type ScrubReport,
-  type ScrubStatus,
-} from './scrub-report.ts';
+import { describeRunning, type ScrubFinding, type ScrubReport, type ScrubStatus } from './scrub-report.ts';
 
 export interface ScrubOptions {
   readonly source: ScrubSource;
@@ -56,14 +50,13 @@ interface Run extends StartedRun {
 }
 
 const maxFindings = 1000;
-const maxDamaged = 1000;
 /** A crash costs so much of the work. */
 const saveEveryMs = 30_000;
 
 export class Scrub {
   readonly #options: ScrubOptions;
   readonly #loaded: Promise<void>;
-  readonly #damaged = new Map<Digest, DamagedFile>();
+  readonly #damaged: DamagedFiles;
   #state: Omit<ScrubState, 'damaged'>;
   #run: Run | undefined;
   #savedMs = 0;
@@ -71,6 +64,7 @@ export class Scrub {
   /** Reads in the background where an earlier process was. */
   constructor(options: ScrubOptions) {
     this.#options = options;
+    this.#damaged = new DamagedFiles(options);
     this.#state = { sinceMs: options.now(), position: undefined, endedMs: undefined };
     this.#loaded = this.#load();
   }
@@ -113,7 +107,7 @@ export class Scrub {
     await this.#loaded;
     const { endedMs } = this.#state;
     const position = this.#run?.pass?.position;
-    const damaged = await this.damaged();
+    const damaged = await this.#damaged.describe();
     return {
       running: position === undefined ? null : describeRunning(position, this.#options.source.heldBytes()),
       endedAt: endedMs === undefined ? null : new Date(endedMs).toISOString(),
@@ -122,15 +116,10 @@ export class Scrub {
     };
   }
 
-  /** Hosted files that are damaged now: those that were pushed again, or that no repository links any more, are forgotten. */
-  async damaged(): Promise<readonly ScrubDamage[]> {
+  /** Hosted files that are damaged now. */
+  async countDamaged(): Promise<number> {
     await this.#loaded;
-    await this.#forgetHealed();
-    return Promise.all(
-      Array.from(this.#damaged.values(), async file =>
-        describeDamage(file, await this.#options.repositoriesOf(file.digest)),
-      ),
-    );
+    return this.#damaged.count();
   }
 
   /** Ends the run that is under way; the next process goes on with it. Idempotent. Never throws. */
@@ -141,21 +130,13 @@ export class Scrub {
   }
 
   async #load(): Promise<void> {
-    const { file, source, logger } = this.#options;
+    const { file, logger } = this.#options;
     try {
       const found = await file.read();
       if (found === undefined) return await file.write({ ...this.#state, damaged: [] });
       const { damaged, ...state } = found;
       this.#state = state;
-      for (const one of damaged) {
-        this.#damaged.set(one.digest, one);
-        if (one.problem === 'damaged') source.files.bad.remember(one.digest, one.fileId);
-      }
-      if (damaged.length > 0)
-        logger.error('pushed files are damaged: push their images again', {
-          files: damaged.length,
-          digests: damaged.slice(0, 10).map(({ digest }) => digest),
-        });
+      this.#damaged.load(damaged);
     } catch (error) {
       logger.warn('where the scrub was is not known: it begins anew', { error });
     }
@@ -204,12 +185,12 @@ export class Scrub {
       this.#state = { ...this.#state, position: pass.position };
       throw error;
     } finally {
-      await this.#forgetHealed();
+      await this.#damaged.forgetHealed();
       await this.#save();
     }
     for (const [index, finding] of findings.entries())
       if (finding.result === 'set-aside') findings[index] = await this.#fetchAgain(finding, run.stop.signal);
-    const damaged = await this.damaged();
+    const damaged = await this.#damaged.describe();
     logger.info('held content was compared with its digests', {
       ...count(),
       findings: findings.length,
@@ -237,7 +218,8 @@ export class Scrub {
     const finding = { digest, bytes, owner, problem, repositories, reason: null } as const;
     if (await this.#isRestored(digest)) return { ...finding, result: 'restored' };
     if (!isHosted) return { ...finding, result: 'set-aside' };
-    await this.#keep({ digest, fileId, problem }, repositories);
+    this.#damaged.add({ digest, fileId, problem }, repositories);
+    await this.#save(); // at once: after a restart the file must not be given out
     return { ...finding, result: 'kept' };
   }
 
@@ -259,40 +241,11 @@ export class Scrub {
     }
   }
 
-  /** On disk at once: after a restart the file must not be given out. */
-  async #keep(
-    file: Pick<DamagedFile, 'digest' | 'fileId' | 'problem'>,
-    repositories: readonly string[],
-  ): Promise<void> {
-    const { logger, now } = this.#options;
-    const known = this.#damaged.get(file.digest);
-    if (known === undefined) {
-      const message = file.problem === 'missing' ? 'a pushed file is missing' : 'a pushed file is damaged';
-      logger.error(`${message}: push its image again`, { digest: file.digest, repositories });
-    }
-    if (known === undefined && this.#damaged.size >= maxDamaged) return; // the next run finds it, when others are healed
-    this.#damaged.set(file.digest, { ...file, foundMs: known?.foundMs ?? now() });
-    await this.#save();
-  }
-
-  async #forgetHealed(): Promise<void> {
-    const { isHosted, files } = this.#options.source;
-    for (const digest of this.#damaged.keys()) {
-      if (isHosted(digest)) {
-        const held = await files.open(digest);
-        if (held === undefined) continue;
-        await held.close();
-      }
-      this.#damaged.delete(digest);
-      this.#options.logger.info('a damaged pushed file is whole again, or no longer needed', { digest });
-    }
-  }
-
   async #save(): Promise<void> {
     const { file, logger, now } = this.#options;
     this.#savedMs = now();
     try {
-      await file.write({ ...this.#state, damaged: [...this.#damaged.values()] });
+      await file.write({ ...this.#state, damaged: this.#damaged.list() });
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
       logger.warn('where the scrub is could not be written', { error });

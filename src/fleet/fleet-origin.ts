@@ -86,6 +86,7 @@ export class FleetOrigin implements Pick<Origin, 'resolve' | 'manifest' | 'blobS
     return {
       away: own.away,
       quotaLow: own.quotaLow || this.#options.pullQuota.isLow(this.#origin.key),
+      quota: this.#options.pullQuota.reading(this.#origin.key) ?? own.quota,
       pausedUntil: kind => own.pausedUntil(kind),
     };
   }

@@ -102,7 +102,15 @@ export class HostedBlobs {
       unreadable: error => files.bad.unreadable(digest, held.fileId, 'blob', error),
       replace: () => Promise.reject(unknownBlob(name, digest)),
     });
-    return { outcome: 'hit', size: held.size, ...span, partial: range !== undefined, reader };
+    const isVerifiedFile = check === undefined || check.known === 'good';
+    return {
+      outcome: 'hit',
+      size: held.size,
+      ...span,
+      partial: range !== undefined,
+      isVerifiedFile,
+      reader,
+    };
   }
 
   /** After wrong bytes a range that starts above 0 is set aside for a minute. */

@@ -14,6 +14,7 @@ import { walkManifests } from '../oci/manifest-walk.ts';
 import type { Reference, Repository, Tag } from '../oci/name.ts';
 import { fitsPlatform, type Platform } from '../oci/platform.ts';
 import { operatorCaller } from '../registry/caller.ts';
+import { drainBlob } from '../registry/drain-blob.ts';
 import type { ManifestAnswer, RegistryReader } from '../registry/registry.ts';
 import type { BlobStore } from '../store/blobs/blob-store.ts';
 import { commitDecided } from './commit.ts';
@@ -65,7 +66,6 @@ interface Taken {
 }
 
 const fetchesAtOnce = 3;
-const drainBytes = 256 * 1024;
 
 export class Promotion {
   readonly #options: PromotionOptions;
@@ -181,19 +181,7 @@ export class Promotion {
   /** As a client pulls it, so that it is kept by the cache's own rules. Resolves with its size. */
   async #fetch(source: PromotionSource, digest: Digest, signal: AbortSignal): Promise<number> {
     const { registry, repository } = source;
-    const answer = await registry.blob(repository, digest, undefined, { signal, caller: operatorCaller });
-    const { reader } = answer;
-    try {
-      const into = Buffer.allocUnsafe(Math.min(reader.preferredBytes, drainBytes));
-      for (let at = answer.start; ; ) {
-        signal.throwIfAborted();
-        const count = await reader.read(into, at);
-        if (count === 0) break;
-        at += count;
-      }
-    } finally {
-      await reader.close();
-    }
+    await drainBlob(registry, repository, digest, signal);
     await this.#options.downloaded(digest);
     const size = await this.#options.files.sizeOf(digest);
     if (size !== undefined) return size;

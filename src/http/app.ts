@@ -23,6 +23,7 @@ import { type OpsOptions, opsRouter, refuseOther } from './ops.ts';
 import { answerPeer, type PeerService } from './peers.ts';
 import { answerTokens } from './token.ts';
 import { TokenRealm } from './token-realm.ts';
+import { Accel, type AccelOptions } from './v2/accel.ts';
 import { dispatch } from './v2/dispatch.ts';
 import { HotManifests } from './v2/pull-manifest.ts';
 
@@ -55,6 +56,8 @@ export interface AppOptions extends OpsAppOptions {
   readonly authority?: string | undefined;
   /** For the other nodes of the fleet; absent: there is no fleet. */
   readonly peers?: PeerService;
+  /** Absent: no proxy sends blobs by itself. */
+  readonly accel?: Omit<AccelOptions, 'trustedProxies'> | undefined;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
@@ -64,7 +67,9 @@ export function createApp(options: AppOptions): RequestListener {
   const log = openLog(options);
   const app = createKoa(log, options);
   const { directory, access, catalog, now, events } = options;
-  const dispatched = { directory, access, catalog, now, events };
+  const { trustedProxies = [] } = options;
+  const accel = options.accel && new Accel({ ...options.accel, trustedProxies });
+  const dispatched = { directory, access, catalog, now, events, accel };
   app.use((context, next) => (isApiTarget(context.req.url ?? '') ? dispatch(context, dispatched) : next()));
   app.use(answerTokens({ access, directory }));
   app.use(answerFrontPage(options.metricsPath));

@@ -86,6 +86,7 @@ export class Exchange {
   #hasLeft = false;
   #streamedBytes: number | undefined;
   #firstByteMs: number | undefined;
+  #isByProxy = false;
 
   constructor(response: ServerResponse) {
     this.#response = response;
@@ -124,6 +125,16 @@ export class Exchange {
   sent(bytes: number): void {
     this.#firstByteMs ??= performance.now();
     this.#streamedBytes = (this.#streamedBytes ?? 0) + bytes;
+  }
+
+  /** The proxy in front sends so many bytes of a body that the answer itself hasn't. */
+  sentByProxy(bytes: number): void {
+    this.#isByProxy = true;
+    this.sent(bytes);
+  }
+
+  get isByProxy(): boolean {
+    return this.#isByProxy;
   }
 
   /** To be called once, when the response has closed. */
@@ -273,6 +284,7 @@ function writeLine(
     upstream: end.upstream,
     ...(exchange.failure !== undefined && { code: exchange.failure.code, reason: exchange.failure.message }),
     ...(!response.writableFinished && { ended: 'early' }),
+    ...(exchange.isByProxy && { sentBy: 'proxy' }),
     client: exchange.client,
     ...(exchange.user !== undefined && { user: exchange.user }),
     requestId: exchange.requestId,

@@ -8,11 +8,21 @@ import type { Kind } from '../telemetry/observer.ts';
 import type { BlobSource, ForeignAnswer, ForeignQuestion, ReadOptions, RegistryReader } from './registry.ts';
 import { UpstreamError } from './upstream-error.ts';
 
+/** Counted requests: so many are allowed in a window, and so many of them are left. */
+export interface QuotaReading {
+  readonly limit: number;
+  readonly remaining: number;
+  /** Milliseconds since the epoch: the window has passed then. */
+  readonly untilMs: number;
+}
+
 export interface OriginHealth {
   /** It failed and isn't asked until a probe succeeds. */
   readonly away: boolean;
   /** Few counted requests are left: manifests are only fetched when nothing is held. */
   readonly quotaLow: boolean;
+  /** What the upstream last said about its pull limit. Undefined or absent: it said nothing that still holds. */
+  readonly quota?: QuotaReading | undefined;
   /** Until when it asked not to be asked (Retry-After), in ms since the epoch. */
   pausedUntil(kind: Kind): number | undefined;
 }

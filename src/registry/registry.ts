@@ -76,6 +76,8 @@ export interface BlobAnswer extends Answer {
   readonly end: number | undefined;
   /** False: the whole blob is given with 200 although a range was asked for (see `content/bad-blobs.ts`). */
   readonly partial: boolean;
+  /** The whole blob is a file of the store under its digest, and nothing of it is left to be verified. */
+  readonly isVerifiedFile?: boolean;
   /** The caller closes it. */
   readonly reader: BlobReader;
 }

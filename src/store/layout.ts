@@ -119,8 +119,13 @@ export class StoreLayout {
   }
 
   blobPath(digest: Digest): string {
+    return join(this.blobsFolder, this.blobName(digest));
+  }
+
+  /** Within the folder of blobs. */
+  blobName(digest: Digest): string {
     const hex = hexOf(digest);
-    return join(this.blobsFolder, algorithmOf(digest), hex.slice(0, 2), hex);
+    return join(algorithmOf(digest), hex.slice(0, 2), hex);
   }
 
   partPath(digest: Digest): string {

@@ -6,7 +6,7 @@
 import type { Digest } from '../oci/digest.ts';
 import type { Reference, Repository } from '../oci/name.ts';
 import type { ByteRange } from '../oci/range.ts';
-import { type Origin, type OriginHealth, wrapSource } from '../registry/origin.ts';
+import { type Origin, type OriginHealth, type QuotaReading, wrapSource } from '../registry/origin.ts';
 import type {
   BlobAnswer,
   BlobSource,
@@ -235,6 +235,10 @@ export class UrlHealth implements OriginHealth {
   /** Of the URL that would be asked. */
   get quotaLow(): boolean {
     return this.#members.find(member => !member.away)?.quotaLow ?? false;
+  }
+
+  get quota(): QuotaReading | undefined {
+    return this.#members.find(member => !member.away)?.quota;
   }
 
   /** Of those that are not away: until the first of them may be asked again. */

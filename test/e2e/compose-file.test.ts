@@ -23,6 +23,7 @@ requires('docker-compose')('docker-compose.yml', () => {
     { profiles: [] },
     { profiles: ['redis'] },
     { profiles: ['fleet'] },
+    { profiles: ['nginx'] },
     { profiles: ['redis', 'fleet', 'monitoring'] },
   ])('is accepted with $profiles', async ({ profiles }) => {
     const chosen = profiles.flatMap(profile => ['--profile', profile]);
@@ -38,6 +39,7 @@ requires('docker compose')('docker compose', () => {
       '': 'mirror',
       redis: 'mirror redis',
       monitoring: 'grafana mirror prometheus',
+      nginx: 'mirror nginx',
       fleet: 'mirror node1 node2 node3 redis',
       'fleet monitoring': 'grafana mirror node1 node2 node3 prometheus redis',
     };

@@ -5,11 +5,8 @@
 import { expect, test } from 'vitest';
 import { buildArtifact, buildImage, buildIndex } from '../support/images.ts';
 import { startTestMirror } from '../support/mirror.ts';
-import {
-  Conformance,
-  type ConformanceReport,
-  conformanceBuildTimeoutMs,
-} from '../support/real/conformance.ts';
+import { Conformance, type ConformanceReport } from '../support/real/conformance.ts';
+import { goBuildTimeoutMs } from '../support/real/go-program.ts';
 import { requires } from '../support/requires.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { startFakeUpstream } from '../support/upstream.ts';
@@ -53,7 +50,7 @@ requires('conformance')('OCI conformance', () => {
       expect(report.cases.get('passed')?.length).toBeGreaterThanOrEqual(fewestCases);
       expect(mirror.log.filter(({ level }) => level === 'error')).toEqual([]);
     },
-    conformanceBuildTimeoutMs,
+    goBuildTimeoutMs,
   );
 
   test(
@@ -89,6 +86,6 @@ requires('conformance')('OCI conformance', () => {
       const { length } = report.cases.get('passed') ?? [];
       expect(length).toBeGreaterThanOrEqual(15);
     },
-    conformanceBuildTimeoutMs,
+    goBuildTimeoutMs,
   );
 });

@@ -6,7 +6,8 @@ import { parse } from 'yaml';
 import { loadConfig } from '../../src/config/load.ts';
 import { type KubernetesObject, onlyOf, readKubernetesObjects } from '../support/kubernetes-objects.ts';
 import { alertExpressions } from '../support/monitoring.ts';
-import { Helm, helmBuildTimeoutMs } from '../support/real/helm.ts';
+import { goBuildTimeoutMs } from '../support/real/go-program.ts';
+import { Helm } from '../support/real/helm.ts';
 import { projectFolder } from '../support/real/mirror.ts';
 import { requires } from '../support/requires.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -49,7 +50,7 @@ requires('go-modules')('the Helm chart', () => {
 
   beforeAll(async () => {
     helm = await Helm.find();
-  }, helmBuildTimeoutMs);
+  }, goBuildTimeoutMs);
 
   test('passes lint, with its own values and with all of them changed', async () => {
     for (const words of [[], ['--values', await valuesFile(everything)]]) {

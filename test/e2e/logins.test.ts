@@ -10,6 +10,7 @@ import { writeLayout } from '../support/push-command.ts';
 import { clientEnvironment, prepareFolder } from '../support/real/client.ts';
 import { Containerd } from '../support/real/containerd.ts';
 import { Dockerd } from '../support/real/dockerd.ts';
+import { findGoProgram } from '../support/real/go-program.ts';
 import { host, runIn } from '../support/real/place.ts';
 import { requires } from '../support/requires.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -192,7 +193,8 @@ requires('containerd')('containerd', () => {
 requires('oras')('oras', () => {
   test('logs in, pushes and pulls; a wrong password fails', async () => {
     const { address, run, folder } = await start();
-    const login = ['oras', 'login', '--plain-http', '-u', 'alice', '-p'];
+    const oras = await findGoProgram('oras');
+    const login = [oras, 'login', '--plain-http', '-u', 'alice', '-p'];
     const config = ['--registry-config', join(folder, 'oras.json')];
     const wrong = await run(...login, 'wrong', ...config, address);
     expect([wrong.code, wrong.text]).toEqual([1, expect.stringMatching(/wrong user name or password|401/)]);
@@ -200,20 +202,13 @@ requires('oras')('oras', () => {
     expect(right.code, right.text).toBe(0);
     await writeFile(join(folder, 'note.txt'), 'a note');
     const note = `${join(folder, 'note.txt')}:text/plain`;
-    const push = [
-      'oras',
-      'push',
-      '--plain-http',
-      '--disable-path-validation',
-      `${address}/team/note:1`,
-      note,
-    ];
+    const push = [oras, 'push', '--plain-http', '--disable-path-validation', `${address}/team/note:1`, note];
     expect((await run(...push)).code).toBe(1);
     const pushed = await run(...push, ...config);
     expect(pushed.code, pushed.text).toBe(0);
     const output = ['--output', join(folder, 'pulled')];
     const pulled = await run(
-      'oras',
+      oras,
       'pull',
       '--plain-http',
       '--allow-path-traversal',
@@ -228,18 +223,19 @@ requires('oras')('oras', () => {
 requires('regctl')('regctl', () => {
   test('logs in, pushes and pulls; a wrong password fails', async () => {
     const { address, run, mirror } = await start();
-    const set = await run('regctl', 'registry', 'set', '--tls', 'disabled', '--skip-check', address);
+    const regctl = await findGoProgram('regctl');
+    const set = await run(regctl, 'registry', 'set', '--tls', 'disabled', '--skip-check', address);
     expect(set.code, set.text).toBe(0);
     await pushPrivate(mirror.url);
-    const login = ['regctl', 'registry', 'login', '-u', 'alice', '-p'];
+    const login = [regctl, 'registry', 'login', '-u', 'alice', '-p'];
     const wrong = await run(...login, 'wrong', address);
     expect([wrong.code, wrong.text]).toEqual([1, expect.stringMatching(/unauthorized|401/i)]);
-    expect((await run('regctl', 'manifest', 'get', `${address}/team/app:1`)).code).toBe(1);
+    expect((await run(regctl, 'manifest', 'get', `${address}/team/app:1`)).code).toBe(1);
     const right = await run(...login, "alice's", address);
     expect(right.code, right.text).toBe(0);
-    const copied = await run('regctl', 'image', 'copy', `${address}/team/app:1`, `${address}/team/copy:1`);
+    const copied = await run(regctl, 'image', 'copy', `${address}/team/app:1`, `${address}/team/copy:1`);
     expect(copied.code, copied.text).toBe(0);
-    const read = await run('regctl', 'manifest', 'get', '--format', 'raw-body', `${address}/team/copy:1`);
+    const read = await run(regctl, 'manifest', 'get', '--format', 'raw-body', `${address}/team/copy:1`);
     expect(read.code, read.text).toBe(0);
   }, 60_000);
 });

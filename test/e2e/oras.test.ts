@@ -5,13 +5,14 @@
  */
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { bytesBlob } from '../support/content.ts';
 import { type BuiltImage, buildImage } from '../support/images.ts';
 import { clientEnvironment, prepareFolder } from '../support/real/client.ts';
 import type { Finished } from '../support/real/command.ts';
 import { Distribution } from '../support/real/distribution.ts';
+import { findGoProgram, goBuildTimeoutMs } from '../support/real/go-program.ts';
 import { Mirror } from '../support/real/mirror.ts';
 import { host, runIn } from '../support/real/place.ts';
 import { blobLine, manifestLine, shortDigest } from '../support/request-log.ts';
@@ -26,6 +27,8 @@ const signatureType = 'application/vnd.example.signature';
 const prefixes = ['', 'docker.io/'];
 
 requires('oras')('oras and a registry with pages and the referrers API', () => {
+  beforeAll(() => findGoProgram('oras'), goBuildTimeoutMs);
+
   test('prints and pulls the same as directly; the registry is asked once for each list and content', async () => {
     const image = buildImage();
     const bill = buildFile('bill', billType, image);
@@ -51,7 +54,6 @@ requires('oras')('oras and a registry with pages and the referrers API', () => {
     for (const prefix of prefixes) {
       expect(await look(`${mirror.url}/${prefix}`, bill.digest)).toEqual(expected);
     }
-    const ofUnknown = ['GET tags/list?n=1000', manifestLine('unknown')];
     expect(upstream.lines().sort()).toEqual(
       [
         ...['', '&last=v1048', '&last=v1098'].map(rest => `GET tags/list?n=1000${rest}`),
@@ -63,13 +65,16 @@ requires('oras')('oras and a registry with pages and the referrers API', () => {
         ...[image, bill, signature, countersignature].map(
           ({ digest }) => `GET referrers/${shortDigest(digest)}`,
         ),
-        ...prefixes.flatMap(() => ofUnknown),
+        manifestLine('unknown'), // remembered for tags.negative_ttl
+        ...prefixes.map(() => 'GET tags/list?n=1000'),
       ].sort(),
     );
   });
 });
 
 requires('oras', 'docker-registry')('oras and Debian’s docker-registry', () => {
+  beforeAll(() => findGoProgram('oras'), goBuildTimeoutMs);
+
   test('prints and pulls the same as directly, with tags sorted, after oras attached artifacts', async () => {
     const folder = await tempDir();
     const upstream = await Distribution.start({ folder, storage: join(folder, 'storage'), place: host });
@@ -121,7 +126,8 @@ requires('oras', 'docker-registry')('oras and Debian’s docker-registry', () =>
           `${base}/referrers/${digest}`,
           `${base}/manifests/${digest.replace(':', '-')}`,
         ]),
-        ...prefixes.flatMap(() => [`${base}-unknown/tags/list?n=1000`, `${base}/manifests/unknown`]),
+        `${base}/manifests/unknown`,
+        ...prefixes.map(() => `${base}-unknown/tags/list?n=1000`),
       ].sort(),
     );
   });
@@ -146,7 +152,7 @@ function expectArtifacts(
       printed[title]?.lines.some(line => line.includes(digest)),
     );
   expect(seen('discover')).toEqual([bill, signature, countersignature]);
-  expect(seen('discover, JSON')).toEqual([bill, signature]);
+  expect(seen('discover, JSON').slice(0, 2)).toEqual([bill, signature]); // from oras 1.3 on with what refers to them
   expect(seen('discover, one type')).toEqual([bill]);
   expect(seen('discover, unknown type')).toEqual([]);
 }
@@ -158,8 +164,9 @@ async function startWith(upstreamUrl: string) {
   onTestFinished(() => mirror.stop());
   const client = { folder: join(folder, 'client'), place: host, mirror: mirror.url };
   await prepareFolder(client);
+  const program = await findGoProgram('oras');
   const oras = async (argv: readonly string[], cwd: string): Promise<Finished> =>
-    await runIn(host, ['oras', ...argv], { env: clientEnvironment(client), cwd });
+    await runIn(host, [program, ...argv], { env: clientEnvironment(client), cwd });
   let looks = 0;
 
   /** What oras prints at `url`, which stands as HOST in it, and the files that the bill gives. */

@@ -1,21 +1,17 @@
 /** deploy/nginx.conf and deploy/apache-ldap.conf as they are, but for ports, names and files, in front of a mirror. */
-import { chmod, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, onTestFinished, test, vi } from 'vitest';
-import { CertificateAuthority } from '../support/certificates.ts';
+import { expect, onTestFinished, test } from 'vitest';
 import { type CallOptions, get, request } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';
 import { buildImage } from '../support/images.ts';
-import { startTestMirror } from '../support/mirror.ts';
-import { deployFolder } from '../support/monitoring.ts';
-import { unusedPort } from '../support/ports.ts';
 import { spawnProcess } from '../support/process.ts';
 import { writeLayout } from '../support/push-command.ts';
 import { commandOutput, runCommand } from '../support/real/command.ts';
+import { answers, type Front, readShipped, startBehind, startNginx } from '../support/real/front-server.ts';
 import { Directory } from '../support/real/slapd.ts';
 import { requires } from '../support/requires.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { startFakeUpstream } from '../support/upstream.ts';
 
 const repository = '/v2/library/alpine';
 
@@ -105,53 +101,8 @@ requires(
   });
 });
 
-/** A mirror with trust in 127.0.0.1, and a certificate for a server in front of it. */
-async function startBehind() {
-  const upstream = await startFakeUpstream();
-  const mirror = await startTestMirror({
-    upstream,
-    config: { http: { trusted_proxies: ['127.0.0.1'] }, hosted: { repositories: ['team/**'] } },
-  });
-  const folder = await tempDir();
-  await chmod(folder, 0o755); // servers that give up root read their files
-  const authority = new CertificateAuthority(folder);
-  const { cert, key } = authority.issue();
-  const certificate = join(folder, 'server.pem');
-  await writeFile(certificate, cert);
-  await writeFile(join(folder, 'server.key'), key);
-  const port = await unusedPort();
-  const replace: Readonly<Record<string, string>> = {
-    '127.0.0.1:5000': new URL(mirror.url).host,
-    '/etc/ssl/certs/mirror.example.com.pem': certificate,
-    '/etc/ssl/private/mirror.example.com.key': join(folder, 'server.key'),
-    'mirror.example.com': 'localhost',
-  };
-  const { caPem: ca, caFile } = authority;
-  return { upstream, mirror, folder, authority, ca, caFile, port, url: `https://localhost:${port}`, replace };
-}
-
-async function startNginx() {
-  const front = await startBehind();
-  const { folder, port, replace } = front;
-  const site = await readShipped('nginx.conf', { ...replace, 'listen 443': `listen 127.0.0.1:${port}` });
-  const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
-    .map(kind => `${kind}_temp_path ${join(folder, 'temporary')};`)
-    .join(' ');
-  const config = join(folder, 'nginx.conf');
-  await writeFile(
-    config,
-    `daemon off; master_process off; pid ${join(folder, 'nginx.pid')}; error_log stderr;
-events {}
-http { access_log off; ${temporary}
-${site} }\n`,
-  );
-  spawnProcess('nginx', ['-c', config, '-p', folder, '-e', 'stderr']);
-  await answers(front);
-  return front;
-}
-
 async function startApache() {
-  const front = await startBehind();
+  const front = await startBehind({ config: { hosted: { repositories: ['team/**'] } } });
   const { folder, port, replace, authority, caFile } = front;
   const directory = await Directory.start(await tempDir(), authority);
   const passwordFile = join(folder, 'ldap.password');
@@ -183,26 +134,9 @@ async function startApache() {
   return front;
 }
 
-/** As it is in deploy/, with these in place of others; each of them has to be there. */
-async function readShipped(name: string, replace: Readonly<Record<string, string>>): Promise<string> {
-  let text = await readFile(join(deployFolder, name), 'utf8');
-  for (const [from, to] of Object.entries(replace)) {
-    expect(text).toContain(from);
-    text = text.replaceAll(from, to);
-  }
-  return text;
-}
-
-async function answers({ url, ca }: { url: string; ca: string }): Promise<void> {
-  await vi.waitFor(async () => expect((await get(url, '/healthz', { ca })).status).toBe(200), {
-    timeout: 30_000,
-    interval: 100,
-  });
-}
-
 /** Manifest, a cold layer that the upstream holds back half-way, and the same one held. */
 async function expectPulls(
-  { url, ca, upstream }: Awaited<ReturnType<typeof startBehind>>,
+  { url, ca, upstream }: Front,
   headers: CallOptions['headers'] = {},
 ): Promise<void> {
   const layer = patternBlob('layer', 3_000_000);
@@ -226,7 +160,7 @@ async function expectPulls(
  * the mirror see the request, and refuse it. Apache tells the client only at the end.
  */
 async function expectOpenBody(
-  { url, ca, mirror }: Awaited<ReturnType<typeof startBehind>>,
+  { url, ca, mirror }: Front,
   headers: Readonly<Record<string, string>> = {},
 ): Promise<void> {
   const path = `${repository}/blobs/uploads/`;

@@ -22,7 +22,14 @@ const service = z.strictObject({
   ports: z.array(z.string().regex(/^(?:\d+(?:\.\d+){3}:)?\d+:\d+$/)).default([]),
   volumes: z.array(z.string().regex(/^[^:]+:\/[^:]+(?::ro)?$/)).default([]),
   secrets: z.array(word).default([]),
-  networks: z.strictObject({ default: z.strictObject({ aliases: z.array(word) }) }).optional(),
+  networks: z
+    .strictObject({
+      default: z.strictObject({ aliases: z.array(word) }).optional(),
+      front: z
+        .strictObject({ aliases: z.array(word).optional(), ipv4_address: z.ipv4().optional() })
+        .optional(),
+    })
+    .optional(),
   depends_on: z
     .union([
       z.array(word).transform(names => new Map(names.map(name => [name, 'service_started']))),
@@ -65,6 +72,12 @@ const composeFile = z.strictObject({
   'x-logging': z.unknown(),
   services: z.record(word, service),
   secrets: z.record(word, z.strictObject({ file: z.string().startsWith('./') })).default({}),
+  networks: z.record(
+    word,
+    z.strictObject({
+      ipam: z.strictObject({ config: z.array(z.strictObject({ subnet: z.cidrv4() })) }),
+    }),
+  ),
   volumes: z.record(word, z.null()),
 });
 

@@ -12,6 +12,7 @@ import { onTestFinished } from 'vitest';
 import { stringify } from 'yaml';
 import { startMirror } from '../../src/app/mirror.ts';
 import { loadConfig } from '../../src/config/load.ts';
+import type { Timers } from '../../src/lib/wait.ts';
 import { createLogger } from '../../src/log.ts';
 import { get } from './client.ts';
 import { type SpawnedProcess, spawnProcess } from './process.ts';
@@ -27,6 +28,8 @@ export interface TestMirrorOptions {
   /** To start again on a store that is there already. */
   readonly storePath?: string;
   readonly now?: () => number;
+  /** With `now`: a clock that the test moves (test-clock.ts). */
+  readonly timers?: Timers;
   /** Of a child: it kills itself after so many operations on files of the private registry (kill-at-disk-step.mjs). */
   readonly killAfterStep?: number;
 }
@@ -71,8 +74,8 @@ export async function startTestMirror(options: TestMirrorOptions = {}): Promise<
   const { config } = await loadConfig({ file, env: {}, cwd: '/' });
   const log: Record<string, unknown>[] = [];
   const logger = createLogger({ level: 'debug', format: 'json', write: line => log.push(JSON.parse(line)) });
-  const { now } = options;
-  const mirror = await startMirror(config, { logger, ...(now && { now }) });
+  const { now, timers } = options;
+  const mirror = await startMirror(config, { logger, ...(now && { now }), ...(timers && { timers }) });
   let closed: Promise<void> | undefined;
   const close = (drainMs = 0) => {
     closed ??= mirror.close({ drainMs });

@@ -5,9 +5,10 @@
  *     requires('root', 'dockerd')('dockerd pulls through the mirror', () => { test(…) });
  */
 import { execFileSync } from 'node:child_process';
-import { accessSync, constants, readFileSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { describe } from 'vitest';
+import { onPath } from './real/command.ts';
+import { type GoProgram, moduleOf } from './real/go-program.ts';
 
 const requirements = {
   root: () => process.getuid?.() === 0,
@@ -41,21 +42,14 @@ const requirements = {
   'docker compose': () => succeeds('docker', ['compose', 'version']),
   tmpfs: () =>
     process.getuid?.() === 0 && succeeds('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'none', '/mnt']),
-  /** Optional everywhere: Debian has no package of it. */
-  oras: () => onPath('oras'),
-  regctl: () => onPath('regctl'),
+  /** Optional everywhere: Debian has no packages of them. */
+  oras: () => onPath('oras') || canBuild('oras'),
+  regctl: () => onPath('regctl') || canBuild('regctl'),
   /** Optional everywhere. */
   go: () => onPath('go'),
   /** Go, and modules for it: from its proxy, or from the cache. Optional everywhere. */
-  'go-modules': () => onPath('go') && succeeds('go', ['list', '-m', 'helm.sh/helm/v3@v3.21.4']),
-  /** Go, and the OCI conformance program: from the module proxy, or from the cache. Optional everywhere. */
-  conformance: () =>
-    onPath('go') &&
-    succeeds('go', [
-      'list',
-      '-m',
-      'github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111',
-    ]),
+  'go-modules': () => canBuild('helm'),
+  conformance: () => canBuild('conformance'),
 } as const satisfies Record<string, () => boolean>;
 
 export type Requirement = keyof typeof requirements;
@@ -84,18 +78,6 @@ export function parseNeeds(fullName: string): Requirement[] {
     .filter((name): name is Requirement => Object.hasOwn(requirements, name));
 }
 
-function onPath(command: string): boolean {
-  const { PATH = '' } = process.env;
-  return PATH.split(delimiter).some(folder => {
-    try {
-      accessSync(join(folder, command), constants.X_OK);
-      return true;
-    } catch {
-      return false;
-    }
-  });
-}
-
 /** By its number in linux/capability.h; 19 is CAP_SYS_PTRACE. */
 function hasCapability(number: number): boolean {
   try {
@@ -104,6 +86,10 @@ function hasCapability(number: number): boolean {
   } catch {
     return false;
   }
+}
+
+function canBuild(name: GoProgram): boolean {
+  return onPath('go') && succeeds('go', ['list', '-m', moduleOf(name)]);
 }
 
 function succeeds(command: string, args: readonly string[]): boolean {

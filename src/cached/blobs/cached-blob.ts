@@ -159,7 +159,9 @@ export class CachedBlob {
       if (isManifest) throw this.#isManifest(digest);
       const span = spanOf(range, held.size);
       this.#options.events.touch(digest);
-      const answer = { outcome: 'hit', size: held.size, ...span, partial: range !== undefined } as const;
+      const isVerifiedFile = check === undefined || check.known === 'good';
+      const found = { outcome: 'hit', size: held.size, isVerifiedFile } as const;
+      const answer = { ...found, ...span, partial: range !== undefined };
       const reader = new HeldReader({
         digest,
         held,

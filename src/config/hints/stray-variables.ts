@@ -11,11 +11,14 @@ const mostHints = 3;
 export function describeStray(variable: string, text: string, settings: readonly string[]): string {
   if (variable.endsWith('_PORT') && /^\d+$/.test(text))
     return `ignored, not a setting; did you mean CISTERN_HTTP_LISTEN=:${text}?`;
-  const nearest = nearestWord(variable, settings);
   const rest = variable.slice(prefix.length);
+  const nearest = nearestWord(
+    rest,
+    settings.map(name => name.slice(prefix.length)), // what all of them share would count as alike
+  );
   const hints =
     nearest !== undefined
-      ? [nearest]
+      ? [`${prefix}${nearest}`]
       : settings.filter(name => name.endsWith(`_${rest}`) || name.startsWith(`${variable}_`));
   if (hints.length === 0) return 'ignored, not a setting';
   return `ignored, not a setting; did you mean ${hints.slice(0, mostHints).join(' or ')}?`;

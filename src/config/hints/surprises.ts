@@ -40,6 +40,12 @@ export function findSurprises(tree: unknown): readonly Remark[] {
   }
   const storePath = valueAt(tree, ['store', 'path']);
   if (isHome(storePath)) remarks.push([['store', 'path'], `~ is not expanded here; ${homeHint}`]);
+  const proxies = valueAt(tree, ['http', 'trusted_proxies']);
+  if (isSection(valueAt(tree, ['http', 'accel'])) && (!Array.isArray(proxies) || proxies.length === 0))
+    remarks.push([
+      ['http', 'accel'],
+      'changes nothing without http.trusted_proxies; name the address of the proxy there',
+    ]);
   const upstreams = valueAt(tree, ['upstreams']);
   for (const [key, entry] of Object.entries(isSection(upstreams) ? upstreams : {})) {
     if (hubNames.has(key.toLowerCase()))

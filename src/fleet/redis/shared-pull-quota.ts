@@ -4,6 +4,7 @@
  * answer that names a source knows only its own readings.
  */
 import { isQuotaLow, type RateLimit } from '../../oci/rate-limit.ts';
+import type { QuotaReading } from '../../registry/origin.ts';
 import type { FleetCommands } from './fleet-redis.ts';
 
 export interface SharedPullQuotaOptions {
@@ -79,9 +80,18 @@ export class SharedPullQuota {
 
   /** Nearly used up, by the newest reading of this node or another one. */
   isLow(upstream: string): boolean {
+    const reading = this.reading(upstream);
+    return reading !== undefined && isQuotaLow(reading);
+  }
+
+  /** The newest reading of this node or another one. Undefined: none that still holds and says what is left. */
+  reading(upstream: string): QuotaReading | undefined {
     const reading = this.#readings.get(upstream);
-    if (reading === undefined || this.#options.now() - reading.at > windowMs(reading.limit)) return false;
-    return isQuotaLow(reading.limit);
+    if (reading === undefined || this.#options.now() - reading.at > windowMs(reading.limit)) return undefined;
+    const { limit = 0, remaining } = reading.limit;
+    return remaining === undefined
+      ? undefined
+      : { limit, remaining, untilMs: reading.at + windowMs(reading.limit) };
   }
 }
 

@@ -3,6 +3,7 @@
  * socket, so there is no login here, and none of this is ever on a TCP port.
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import { Readable } from 'node:stream';
 import { Router } from '@koa/router';
 import Koa from 'koa';
 import type { Admin } from '../../admin/admin.ts';
@@ -21,6 +22,15 @@ const bodyLimits: BodyLimits = {
   max: {
     bytes: 64 * 1024,
     error: () => new RegistryError('SIZE_INVALID', { message: 'the request body is larger than 64 KiB' }),
+  },
+  idleMs: 60_000,
+};
+
+/** Some ten thousand images. */
+const warmLimits: BodyLimits = {
+  max: {
+    bytes: 1024 * 1024,
+    error: () => new RegistryError('SIZE_INVALID', { message: 'the list of images is larger than 1 MiB' }),
   },
   idleMs: 60_000,
 };
@@ -113,6 +123,11 @@ export function createAdminApp({
     const wanted = typeof bytesPerSecond === 'number' ? { bytesPerSecond } : {};
     await answerLong(context, onProgress => admin.scrub(wanted, context.state.exchange.signal, onProgress));
   });
+  router.post('/api/v1/warm', async context => {
+    const { images, platforms = [] } = await readJsonObject(context.req, context.res, warmLimits);
+    if (!isTexts(images) || !isTexts(platforms)) throw badRequest('the request body names no images');
+    answerLines(context, admin.warm({ images, platforms }, context.state.exchange.signal));
+  });
   router.post('/api/v1/read-only', async context => {
     const { readOnly } = await readJsonObject(context.req, context.res);
     const state = typeof readOnly === 'string' || typeof readOnly === 'boolean' ? readOnly : undefined;
@@ -128,6 +143,22 @@ export function createAdminApp({
   return app.callback();
 }
 
+/** A JSON line as soon as there is one. An error after the first one cuts the answer. */
+function answerLines(context: AppContext, events: AsyncIterable<object>): void {
+  context.status = 200;
+  context.set('Content-Type', 'application/x-ndjson');
+  context.set('Cache-Control', 'no-store');
+  context.body = Readable.from(toLines(events));
+}
+
+async function* toLines(events: AsyncIterable<object>): AsyncGenerator<string, void, void> {
+  for await (const event of events) yield `${JSON.stringify(event)}\n`;
+}
+
+function isTexts(value: unknown): value is readonly string[] {
+  return Array.isArray(value) && value.every(item => typeof item === 'string');
+}
+
 /** The body of a command. What it is about (`image`, `target`, …: its first text) is noted for the audit. Errors: as `readJsonObject`. */
 async function readCommand({ req, res, state }: AppContext): Promise<Readonly<Record<string, unknown>>> {
   const body = await readJsonObject(req, res);
@@ -140,8 +171,9 @@ async function readCommand({ req, res, state }: AppContext): Promise<Readonly<Re
 async function readJsonObject(
   request: IncomingMessage,
   response: ServerResponse,
+  limits: BodyLimits = bodyLimits,
 ): Promise<Readonly<Record<string, unknown>>> {
-  const bytes = await readWholeBody(request, response, bodyLimits);
+  const bytes = await readWholeBody(request, response, limits);
   const body = parseJson(bytes.toString('utf8'));
   if (typeof body === 'object' && body !== null && !Array.isArray(body)) return { ...body };
   throw badRequest('the request body is not a JSON object');

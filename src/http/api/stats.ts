@@ -4,6 +4,7 @@
  */
 import type { Middleware } from 'koa';
 import type { StatsReport } from '../../admin/admin.ts';
+import type { WarmStats } from '../../admin/warm-admin.ts';
 import type { Access } from '../../auth/access.ts';
 import { RegistryError } from '../../oci/error.ts';
 import type { AppContext, AppState } from '../exchange.ts';
@@ -51,5 +52,10 @@ function withoutNames({ store, daemon, ...rest }: StatsReport): StatsReport {
   if (daemon === null) return { ...rest, store: figures, daemon };
   const uploads = daemon.uploads.map(({ repository: _repository, ...upload }) => ({ ...upload, user: null }));
   const { damaged: _damaged, ...scrub } = daemon.scrub;
-  return { ...rest, store: figures, daemon: { ...daemon, downloads, uploads, scrub } };
+  const warm = daemon.warm && withoutFailures(daemon.warm);
+  return { ...rest, store: figures, daemon: { ...daemon, downloads, uploads, scrub, ...(warm && { warm }) } };
+}
+
+function withoutFailures({ runs, ...schedule }: WarmStats): WarmStats {
+  return { ...schedule, runs: runs.map(({ failures: _failures, ...run }) => run) };
 }

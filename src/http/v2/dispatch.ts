@@ -11,6 +11,7 @@ import type { ReadOptions, RepositoryCatalog } from '../../registry/registry.ts'
 import type { Kind } from '../../telemetry/observer.ts';
 import type { AskedFor, RegistryEventListener } from '../../telemetry/registry-events.ts';
 import type { AppContext, Exchange, PullRequest, PushRequest } from '../exchange.ts';
+import type { Accel } from './accel.ts';
 import { apiVersion, apiVersionHeader, isFitForHeader, mustCheck } from './headers.ts';
 import { answerBlob } from './pull-blob.ts';
 import { answerForeign } from './pull-foreign.ts';
@@ -28,6 +29,8 @@ export interface DispatchOptions {
   readonly now: () => number;
   /** Absent: none wants to hear of what happens. */
   readonly events: RegistryEventListener | undefined;
+  /** Undefined: no proxy sends blobs by itself. */
+  readonly accel: Accel | undefined;
 }
 
 /** Metric labels. */
@@ -75,7 +78,11 @@ export async function dispatch(context: AppContext, options: DispatchOptions): P
     case 'manifest':
       return answerManifest(locate(context, options, caller, target, endpoint.name), endpoint.reference);
     case 'blob':
-      return answerBlob(locate(context, options, caller, target, endpoint.name), endpoint.digest);
+      return answerBlob(
+        locate(context, options, caller, target, endpoint.name),
+        endpoint.digest,
+        options.accel,
+      );
     case 'foreign':
       return answerForeign(locate(context, options, caller, target, endpoint.name), endpoint);
     case 'tags':

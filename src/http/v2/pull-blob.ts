@@ -14,6 +14,7 @@ import {
 } from '../../oci/range.ts';
 import type { BlobAnswer } from '../../registry/registry.ts';
 import type { AppContext, PullRequest } from '../exchange.ts';
+import type { Accel } from './accel.ts';
 import { isNotModified, isRangeCurrent, setContentNames, setFreshness } from './headers.ts';
 import { MultipartReader } from './multipart.ts';
 import { sendBlob } from './send-blob.ts';
@@ -24,7 +25,7 @@ import { sendBlob } from './send-blob.ts';
  */
 const headPatienceMs = 5000;
 
-export async function answerBlob(pull: PullRequest, digest: Digest): Promise<void> {
+export async function answerBlob(pull: PullRequest, digest: Digest, accel: Accel | undefined): Promise<void> {
   const { context, located, options, nowMs } = pull;
   const { headers, method } = context.req;
   const { registry, repository } = located;
@@ -51,6 +52,10 @@ export async function answerBlob(pull: PullRequest, digest: Digest): Promise<voi
   const range = only === undefined ? ranges?.[0] : { first: only.start, last: only.end - 1 };
   const isWhole = spans !== undefined && only === undefined;
   const answer = await registry.blob(repository, digest, isWhole ? undefined : range, options);
+  if (accel?.takes(context.req, answer) === true) {
+    await accel.answer(context, digest, answer, nowMs);
+    return;
+  }
   context.respond = false; // `sendBlob` writes the body and closes the reader
   await sendBlob(context.res, {
     ...answer,

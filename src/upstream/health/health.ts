@@ -3,7 +3,7 @@
  * pull quota. Operations ask here before they dial, and report here what came of it.
  */
 import type { Timers } from '../../lib/wait.ts';
-import type { OriginHealth } from '../../registry/origin.ts';
+import type { OriginHealth, QuotaReading } from '../../registry/origin.ts';
 import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { Kind, Observer } from '../../telemetry/observer.ts';
@@ -71,6 +71,10 @@ export class Health implements HostHealth, OriginHealth {
 
   get quotaLow(): boolean {
     return this.#quota.isLow;
+  }
+
+  get quota(): QuotaReading | undefined {
+    return this.#quota.current;
   }
 
   pausedUntil(kind: Kind): number | undefined {

@@ -4,6 +4,7 @@
  */
 import { ExpiringMap } from '../../lib/expiring-map.ts';
 import { isQuotaLow, parseRateLimit, parseRetryAfter, type RateLimit } from '../../oci/rate-limit.ts';
+import type { QuotaReading } from '../../registry/origin.ts';
 import type { Kind } from '../../telemetry/observer.ts';
 import type { Headers } from '../transport/transport.ts';
 
@@ -83,8 +84,17 @@ export class PullQuota {
 
   /** Nearly used up, as of the last reading. */
   get isLow(): boolean {
-    if (this.#reading === undefined || this.#reading.untilMs <= this.#now()) return false;
-    return isQuotaLow(this.#reading.limit);
+    const { current } = this;
+    return current !== undefined && isQuotaLow(current);
+  }
+
+  /** Undefined: there is none, it is older than its window, or it doesn't say what is left. */
+  get current(): QuotaReading | undefined {
+    if (this.#reading === undefined || this.#reading.untilMs <= this.#now()) return undefined;
+    const { limit, untilMs } = this.#reading;
+    return limit.remaining === undefined
+      ? undefined
+      : { limit: limit.limit ?? 0, remaining: limit.remaining, untilMs };
   }
 }
 

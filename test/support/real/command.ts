@@ -3,7 +3,9 @@
  * here, so that a failure always says which command it was and what it printed. No shell is involved.
  */
 import { spawn } from 'node:child_process';
+import { constants as access, accessSync } from 'node:fs';
 import { constants } from 'node:os';
+import { delimiter, join } from 'node:path';
 
 export interface CommandOptions {
   /** Added to the environment of this process; `undefined` takes a variable away. */
@@ -54,4 +56,16 @@ export async function commandOutput(argv: readonly string[], options: CommandOpt
   throw new Error(
     `expected exit code 0, got ${finished.code}: ${argv.join(' ')}\n${(finished.stderr + finished.stdout).slice(-3000)}`,
   );
+}
+
+export function onPath(command: string): boolean {
+  const { PATH = '' } = process.env;
+  return PATH.split(delimiter).some(folder => {
+    try {
+      accessSync(join(folder, command), access.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
 }

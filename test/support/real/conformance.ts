@@ -1,16 +1,11 @@
 /**
- * The OCI conformance program of one fixed version. `go install` builds it once per machine, into a cache folder outside the
- * repository. It writes no `<failure>` elements, so a run is judged by exit code, counts and the `status` of each case.
+ * The OCI conformance program, built with Go. It writes no `<failure>` elements, so a run is judged by exit code, counts and the
+ * `status` of each case.
  */
-import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { commandOutput, runCommand } from './command.ts';
-
-const version = 'v0.0.0-20260831232431-97274622c111';
-/** A build from nothing on a busy machine. */
-export const conformanceBuildTimeoutMs = 900_000;
+import { runCommand } from './command.ts';
+import { buildGoProgram } from './go-program.ts';
 
 export interface ConformanceReport {
   readonly code: number | null;
@@ -29,17 +24,7 @@ export class Conformance {
 
   /** Errors: a build that fails. */
   static async find(): Promise<Conformance> {
-    const { XDG_CACHE_HOME: cache = join(homedir(), '.cache') } = process.env;
-    const folder = join(cache, 'cistern-tests', `conformance-${version}`);
-    const path = join(folder, 'conformance');
-    if (!existsSync(path)) {
-      const module = `github.com/opencontainers/distribution-spec/conformance@${version}`;
-      await commandOutput(['go', 'install', module], {
-        env: { GOBIN: folder },
-        timeoutMs: conformanceBuildTimeoutMs,
-      });
-    }
-    return new Conformance(path);
+    return new Conformance(await buildGoProgram('conformance'));
   }
 
   /** `settings`: variables of the program, without `OCI_`. `folder`: for its results. */

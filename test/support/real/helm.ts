@@ -1,15 +1,6 @@
-/**
- * Helm of one fixed version. `go install` builds it once per machine, into a cache folder outside the repository; a helm
- * from elsewhere is not used.
- */
-import { existsSync } from 'node:fs';
-import { homedir } from 'node:os';
-import { join } from 'node:path';
+/** Helm, built with Go; a helm from elsewhere is not used. */
 import { commandOutput, type Finished, runCommand } from './command.ts';
-
-const version = 'v3.21.4';
-/** A build from nothing on a busy machine. */
-export const helmBuildTimeoutMs = 900_000;
+import { buildGoProgram } from './go-program.ts';
 
 export class Helm {
   readonly #path: string;
@@ -20,14 +11,7 @@ export class Helm {
 
   /** Errors: a build that fails. */
   static async find(): Promise<Helm> {
-    const { XDG_CACHE_HOME: cache = join(homedir(), '.cache') } = process.env;
-    const folder = join(cache, 'cistern-tests', `helm-${version}`);
-    const path = join(folder, 'helm');
-    if (!existsSync(path)) {
-      const install = ['go', 'install', `helm.sh/helm/v3/cmd/helm@${version}`];
-      await commandOutput(install, { env: { GOBIN: folder }, timeoutMs: helmBuildTimeoutMs });
-    }
-    return new Helm(path);
+    return new Helm(await buildGoProgram('helm'));
   }
 
   async run(...words: readonly string[]): Promise<Finished> {

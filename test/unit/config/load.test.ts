@@ -86,6 +86,7 @@ describe('without anything set', () => {
         untaggedTtlMs: 30 * 86_400_000,
         maxBytes: Number.POSITIVE_INFINITY,
       },
+      warm: [],
       notifications: [],
       access: { tokenTtlMs: 300_000 },
       log: { level: 'info', format: 'auto', access: true },
@@ -161,6 +162,7 @@ http:
   names: [Mirror.lan, "mirror:5000"]
   trusted_proxies: [10.0.0.0/8, "::1"]
   drain: 0
+  accel: { header: X-Send, prefix: /a/b.c/ }
 store: { path: /srv/x, max_size: 0, min_free: 0, low_watermark: 75%, partial_ttl: 12h, verify_after: 0, records_ttl: 90d, scrub: { every: 7d, rate: 1.5MB/s } }
 offline: true
 tags: { ttl: 0, check_timeout: 500ms, stale_if_error: 2d, on_404: honour, negative_ttl: 0, patterns: [{ tags: ['v*.*.*'], ttl: 1d }] }
@@ -171,6 +173,7 @@ tracing: { endpoint: 'http://otel:4318', sample: 0.25 }
     const { config } = await folder.load(text);
     expect(config).toMatchObject({
       http: {
+        accel: { header: 'X-Send', prefix: '/a/b.c/' },
         listen: [
           { host: '::', port: 5000 },
           { host: '127.0.0.1', port: 0 },

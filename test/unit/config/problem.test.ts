@@ -58,7 +58,7 @@ describe('an unknown key', () => {
     ],
     [
       '__proto__: { a: 1 }',
-      '1:1: __proto__: unknown key; known here: http, store, lru, upstreams, default_upstream, offline, tags, hosted, access, notifications, fleet, metrics, log, tracing',
+      '1:1: __proto__: unknown key; known here: http, store, lru, upstreams, default_upstream, offline, tags, hosted, access, warm, notifications, fleet, metrics, log, tracing',
     ],
   ])('in %j is told with what may be meant', async (text, problem) => {
     expect(await folder.problems(text)).toEqual([`mirror.yml:${problem}`]);
@@ -97,6 +97,14 @@ describe('a bad value', () => {
       'http: { trusted_proxies: [10.0.0.0/40] }',
       '1:27: http.trusted_proxies[0]: expected an IP address or a block such as 10.0.0.0/8, got "10.0.0.0/40"',
     ],
+    [
+      'http: { accel: { header: "X Y" } }',
+      '1:26: http.accel.header: expected the name of a header, such as X-Accel-Redirect, got "X Y"',
+    ],
+    ...['/_blobs', '_blobs/', '/', '/../', '/v2/', '/a b/'].map(prefix => [
+      `http: { accel: { prefix: "${prefix}" } }`,
+      `1:26: http.accel.prefix: expected a path of its own with a slash at both ends, such as /_blobs/, got "${prefix}"`,
+    ]),
     [
       'store: { low_watermark: 0.9 }',
       '1:25: store.low_watermark: expected a percentage from 1% to 100%, got the number 0.9',

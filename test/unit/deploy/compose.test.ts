@@ -1,4 +1,5 @@
 /** docker-compose.yml: what each choice of profiles starts, that it has all it needs, and that nothing is in its way. */
+import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -12,6 +13,7 @@ const file = readComposeFile();
 const read = (path: string) => readFileSync(join(composeFolder, path), 'utf8');
 const scraped = parse(read('deploy/prometheus.yml')).scrape_configs[0].dns_sd_configs[0];
 const inRedis = { CISTERN_LRU_REDIS: 'redis://redis:6379/0' };
+const inFront = { CISTERN_HTTP_TRUSTED_PROXIES: '10.213.77.2', CISTERN_HTTP_ACCEL_PREFIX: '/_blobs/' };
 const nodes = ['node1', 'node2', 'node3'];
 
 interface Way {
@@ -32,6 +34,12 @@ const ways: Readonly<Record<string, Way>> = {
     variables: inRedis,
     mirrors: ['mirror'],
     beside: ['grafana', 'prometheus', 'redis'],
+  },
+  nginx: {
+    profiles: ['nginx'],
+    variables: inFront,
+    mirrors: ['mirror'],
+    beside: ['nginx'],
   },
   fleet: { profiles: ['fleet'], names: nodes, mirrors: nodes, beside: ['redis'] },
   'fleet and monitoring': {
@@ -103,9 +111,16 @@ describe.each(Object.entries(ways))('%s', (_, { profiles, names: named, variable
     const ports = services.flatMap(([, service]) =>
       service.ports.map(port => port.split(':').slice(-2, -1)[0]),
     );
-    const names = services.flatMap(([name, { networks }]) => [name, ...(networks?.default.aliases ?? [])]);
+    const names = services.flatMap(([name, { networks }]) => [
+      name,
+      ...(networks?.default?.aliases ?? []),
+      ...(networks?.front?.aliases ?? []),
+    ]);
     const volumes = services.flatMap(([, service]) =>
-      service.volumes.map(mount => mount.split(':')[0] ?? '').filter(source => source in file.volumes),
+      service.volumes
+        .filter(mount => !mount.endsWith(':ro'))
+        .map(mount => mount.split(':')[0] ?? '')
+        .filter(source => source in file.volumes),
     );
     for (const list of [ports, names, volumes]) expect(list).toEqual([...new Set(list)]);
   });
@@ -164,13 +179,13 @@ describe.each([...mirrorsAmong(new Map(Object.entries(file.services)))])('%s', (
   });
 
   test('is scraped, under a name that it has', () => {
-    expect(service.networks?.default.aliases.filter(alias => scraped.names.includes(alias))).toHaveLength(1);
+    expect(service.networks?.default?.aliases.filter(alias => scraped.names.includes(alias))).toHaveLength(1);
     expect(scraped.port).toBe(5000);
   });
 });
 
 test('Prometheus looks for no other host', () => {
-  const aliases = Object.values(file.services).flatMap(({ networks }) => networks?.default.aliases ?? []);
+  const aliases = Object.values(file.services).flatMap(({ networks }) => networks?.default?.aliases ?? []);
   expect(scraped.names.toSorted()).toEqual([...new Set(aliases)].sort());
 });
 
@@ -180,7 +195,8 @@ test('mounts what is there, and uses every volume and secret that it defines', (
   );
   for (const source of sources)
     expect(
-      source.startsWith('./') ? existsSync(join(composeFolder, source)) : source in file.volumes,
+      source === './certs' || // the user's own
+        (source.startsWith('./') ? existsSync(join(composeFolder, source)) : source in file.volumes),
       source,
     ).toBe(true);
   for (const volume of Object.keys(file.volumes)) expect(sources).toContain(volume);
@@ -227,4 +243,36 @@ test('a process that hangs is noticed: compose asks each mirror, systemd waits f
   const unit = read('deploy/cistern.service');
   expect(unit).toMatch(/^WatchdogSec=60s$/m);
   expect(unit).toMatch(/^NotifyAccess=all$/m);
+});
+
+test('nginx has the address that the mirror is told to trust, and reads the store as its user', async () => {
+  const { nginx, mirror } = readComposeFile(inFront).services;
+  expect(nginx?.networks).toEqual({ front: { ipv4_address: inFront.CISTERN_HTTP_TRUSTED_PROXIES } });
+  expect(file.networks['front']?.ipam.config).toEqual([{ subnet: '10.213.77.0/29' }]);
+  expect(nginx?.user).toBe('1000:1000');
+  expect(nginx?.volumes).toContain('data:/data:ro');
+  const env = { ...mirror?.environment, CISTERN_STORE_PATH: '/data' };
+  const { config } = await loadConfig({ file: join(composeFolder, 'mirror.yml'), env, cwd: '/' });
+  expect(config.http.trustedProxies).toEqual([inFront.CISTERN_HTTP_TRUSTED_PROXIES]);
+  expect(config.http.accel).toEqual({ header: 'X-Accel-Redirect', prefix: '/_blobs/' });
+});
+
+test('what nginx starts with is deploy/nginx-accel.conf with the names that it has in a container', () => {
+  const { nginx, mirror } = file.services;
+  const script = nginx?.command?.[2] ?? '';
+  const site = join(composeFolder, 'deploy/nginx-accel.conf');
+  const edit = script.slice(0, script.indexOf('>')).replace('/etc/nginx/nginx-accel.conf', `'${site}'`);
+  const made = execFileSync('sh', ['-c', edit], { encoding: 'utf8' });
+  const lines = made.split('\n').filter(line => !line.trim().startsWith('#'));
+  const [server] = mirror?.networks?.front?.aliases ?? [];
+  expect(lines).toEqual(
+    expect.arrayContaining([
+      `  server ${server}:5000;`,
+      '  server_name _;',
+      '  ssl_certificate     /certs/tls.pem;',
+      '  ssl_certificate_key /certs/tls.key;',
+      '    alias /data/blobs-v1/;',
+    ]),
+  );
+  expect(lines.join('\n')).not.toMatch(/127\.0\.0\.1|example|\/var\/lib|\/etc/);
 });

@@ -16,6 +16,10 @@ it.each([
   ['', 'mirror.yml:1:1: warning: nothing is set in this file, so all defaults hold'],
   ['# offline: true\n', 'mirror.yml:1:1: warning: nothing is set in this file, so all defaults hold'],
   [
+    'http: { accel: {} }',
+    'mirror.yml:1:16: http.accel: warning: changes nothing without http.trusted_proxies; name the address of the proxy there',
+  ],
+  [
     'store: { max_size: 500 }',
     'mirror.yml:1:20: store.max_size: warning: 500 without a unit means 500 bytes; write a unit, such as 500GiB',
   ],
