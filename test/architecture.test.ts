@@ -76,6 +76,10 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'oci telemetry lib admin registry auth koa @koa/router',
     because: 'the server serves the contract and knows no implementation',
   },
+  tracing: {
+    may: 'oci telemetry lib registry @opentelemetry/api @opentelemetry/exporter-trace-otlp-http @opentelemetry/resources @opentelemetry/sdk-trace-node',
+    because: 'it watches requests from outside, and no room knows it',
+  },
   ui: { may: '', because: 'the page runs in a browser' },
   cli: {
     may: 'oci telemetry lib admin auth bundle config store commander undici cli-progress yaml app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/upstream-check.ts',
@@ -133,6 +137,10 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'app/app-context.ts app/storage.ts app/upstreams.ts app/hosted/hosted-log.ts cached content hosted lib metrics oci store telemetry',
     because: 'the scrub is the same in a daemon and without one, but for what only a daemon can fetch',
   },
+  'app/tracing.ts': {
+    may: 'app/app-context.ts metrics tracing version.ts',
+    because: 'a mirror without traces loads nothing of them',
+  },
   'app/fleet-setup.ts': {
     may: 'app/app-context.ts app/storage.ts fleet metrics redis',
     because: 'a mirror that stands alone loads nothing of it',
@@ -150,7 +158,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'users, keys and rules come from the configuration and the store, and are handed to listeners',
   },
   'app/listeners.ts': {
-    may: 'app/app-context.ts admin config http metrics oci registry store tls',
+    may: 'app/app-context.ts admin config http metrics oci registry store tls tracing',
     because: 'listeners serve what is composed already, to those whom the configuration allows',
   },
   'app/warm.ts': {

@@ -15,6 +15,7 @@ import type { Digest } from '../oci/digest.ts';
 import type { TlsFiles } from '../store/tls-files.ts';
 import { Certificates } from '../tls/certificates.ts';
 import { listOwnHosts } from '../tls/own-hosts.ts';
+import type { Tracing } from '../tracing/tracing.ts';
 import type { AppContext } from './app-context.ts';
 
 export interface Serving {
@@ -36,6 +37,8 @@ export interface Serving {
   readonly readStats: NonNullable<AppOptions['stats']>['read'];
   readonly clients: NonNullable<AppOptions['clients']>;
   readonly events: AppOptions['events'];
+  /** Absent: there are none. */
+  readonly traces?: Pick<Tracing, 'wrap' | 'began' | 'ended'> | undefined;
 }
 
 /** The main listener, and what of it can change while it listens. */
@@ -82,8 +85,9 @@ export async function listen(serving: Serving, context: AppContext): Promise<Lis
     const open = () => Listener.open({ addresses: [metricsAddress], handle, logger });
     await lifecycle.start('metrics listener', open, part => part.close({ drainMs: 0 }));
   }
-  const handle = createApp({
+  const app = createApp({
     ...ops,
+    traces: serving.traces,
     late,
     identities,
     authority: certificates?.authority,
@@ -98,6 +102,7 @@ export async function listen(serving: Serving, context: AppContext): Promise<Lis
     stats: metricsAddress === undefined ? stats : undefined,
     metricsPath: metricsAddress === undefined ? path : undefined,
   });
+  const handle = serving.traces?.wrap(app) ?? app;
   const refused = {
     upstream: 'none',
     kind: 'other',

@@ -29,6 +29,7 @@ import { Reload } from './reload.ts';
 import { startScrub } from './scrub.ts';
 import { openStorage, type Storage } from './storage.ts';
 import { StoreScan } from './store-scan.ts';
+import { startTracing } from './tracing.ts';
 import { openUpstreams } from './upstreams.ts';
 import { openWarm } from './warm.ts';
 
@@ -66,6 +67,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   );
   const metrics = new Metrics({ logger, upstreams: config.upstreams.keys() });
   const context: AppContext = { config, logger, lifecycle, metrics, now };
+  const traces = await startTracing(layout.id, context);
   const notifications = await lifecycle.start(
     'notifications',
     () => startNotifications({ layout, print: options.print ?? (() => {}) }, context),
@@ -188,6 +190,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       tlsFiles: new TlsFiles(layout, metrics),
       blobPath: digest => layout.blobName(digest),
       events: notifications,
+      traces,
       ...(redis !== undefined && { isLruInRedis: () => lruState().up }),
       ...(fleet !== undefined && {
         isFleetUp: () => fleet.redis.isUp,

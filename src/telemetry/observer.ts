@@ -110,6 +110,19 @@ export interface ScrubObserver {
   ended(atMs: number): void;
 }
 
+/** Follows requests, for traces. `request`: what tells one from others. */
+export interface RequestTraces {
+  began(request: object, requestId: string): void;
+  /** Its response has closed. */
+  ended(request: object, end: RequestEnd): void;
+}
+
+/** Events of traces. */
+export interface TraceObserver {
+  /** The receiver has taken so many spans, or not. */
+  spansExported(count: number, isSent: boolean): void;
+}
+
 /** Events of the private registry's uploads. */
 export interface UploadObserver {
   /** Body bytes of pushes, whether they are kept or not. */

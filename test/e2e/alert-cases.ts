@@ -298,8 +298,7 @@ export const alertCases: readonly AlertCase[] = [
     quietAt: '59m',
     firingAt: '1440m',
     labels: { instance: 'node1', severity: 'warning' },
-    summary:
-      'node1 found 4 damaged files in its cache within a day. They are fetched again; check the disk.',
+    summary: 'node1 found 4 damaged files in its cache within a day. They are fetched again; check the disk.',
   },
   {
     // Some attempts fail now and then; from minute 60 on all of them do.
@@ -328,5 +327,18 @@ export const alertCases: readonly AlertCase[] = [
     firingAt: '62m',
     labels: { ...mirror, target: 'ci', result: 'dropped', severity: 'warning' },
     summary: dropped,
+  },
+  {
+    // None is taken from minute 30 on.
+    alert: 'CisternTracesNotSent',
+    series: {
+      [of('cistern_trace_spans_total', ', result="failed"')]: '0x30 1+1x60',
+      [of('cistern_trace_spans_total', ', result="sent"')]: '0+9x30 270x60',
+    },
+    quietAt: '50m',
+    firingAt: '65m',
+    labels: { ...mirror, result: 'failed', severity: 'warning' },
+    summary:
+      "node1 can't send its traces: the receiver at tracing.endpoint is away or refuses them. Pulls go on.",
   },
 ];
