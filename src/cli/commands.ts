@@ -11,6 +11,7 @@ import type { LsOrder } from './ls.ts';
 import { definePush } from './push/define-push.ts';
 import { defineScrub } from './scrub/define-scrub.ts';
 import { defineTagCommands } from './tags/define-tags.ts';
+import { defineTop } from './top/define-top.ts';
 import { defineUser } from './user/define-user.ts';
 import { defineWarm } from './warm/define-warm.ts';
 
@@ -42,6 +43,7 @@ export function defineCommands(line: CommandLine): void {
   defineServe(line);
   defineCheck(line);
   defineStats(line);
+  defineTop(line);
   defineLs(line);
   defineImageCommand(line, 'refresh', 'check a tag with its upstream now');
   defineImageCommand(
