@@ -64,12 +64,16 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'oci tar-stream',
     because: 'it reads images from files that the user named, and sends nothing',
   },
+  report: {
+    may: 'lib telemetry',
+    because: 'it adds up what the metrics count, and is handed the file',
+  },
   warm: {
     may: 'oci telemetry lib registry admin',
     because: 'it pulls through the cache as a client does, and its reports are those of the command',
   },
   admin: {
-    may: 'oci telemetry registry store',
+    may: 'oci telemetry registry store report',
     because: 'commands work on the store alone too: what a daemon knows beside it is handed in',
   },
   http: {
@@ -133,11 +137,11 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'app/app-context.ts app/hosted/hosted.ts app/hosted/hosted-log.ts app/storage.ts admin cached config hosted oci registry telemetry',
     because: 'commands over tags are put together once, for a daemon and for a store without one',
   },
-  'app/scrub.ts': {
+  'app/ops/scrub.ts': {
     may: 'app/app-context.ts app/storage.ts app/upstreams.ts app/hosted/hosted-log.ts cached content hosted lib metrics oci store telemetry',
     because: 'the scrub is the same in a daemon and without one, but for what only a daemon can fetch',
   },
-  'app/tracing.ts': {
+  'app/ops/tracing.ts': {
     may: 'app/app-context.ts metrics tracing version.ts',
     because: 'a mirror without traces loads nothing of them',
   },
@@ -161,6 +165,10 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'app/app-context.ts admin config http metrics oci registry store tls tracing',
     because: 'listeners serve what is composed already, to those whom the configuration allows',
   },
+  'app/daily-report.ts': {
+    may: 'report store telemetry',
+    because: 'it only hands the daily report its file and its counters',
+  },
   'app/warm.ts': {
     may: 'app/app-context.ts app/storage.ts app/upstreams.ts admin lib oci warm',
     because: 'what is fetched ahead goes through the composed upstreams and their cache',
@@ -174,7 +182,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'it compares two configurations; what changes is handed to it as functions',
   },
   'app/daemon-admin.ts': {
-    may: 'app/app-context.ts app/storage.ts app/upstreams.ts metrics version.ts admin cached content hosted warm app/hosted.ts app/hosted/hosted.ts',
+    may: 'app/app-context.ts app/storage.ts app/upstreams.ts metrics version.ts admin cached content hosted report warm app/hosted.ts app/hosted/hosted.ts',
     because: 'commands are put together from what is composed already',
   },
   'app/hosted/folder-import.ts': {
@@ -182,7 +190,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'an import is the same in a daemon and without one',
   },
   'app/store-admin.ts': {
-    may: 'app/hosted/folder-import.ts app/hosted/hosted-log.ts app/hosted/tags.ts app/scrub.ts oci telemetry config admin capacity store version.ts',
+    may: 'app/daily-report.ts app/hosted/folder-import.ts app/hosted/hosted-log.ts app/hosted/tags.ts app/ops/scrub.ts oci telemetry config admin capacity store version.ts',
     because: 'the composition of a store without a daemon',
   },
   'app/upstream-check.ts': {
@@ -239,7 +247,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   store: {
     files:
-      'blobs/blob-store.ts blobs/blob-walk.ts blobs/held-blob.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts import/distribution-folder.ts import/file-adoption.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts line-file.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/tag-history.ts records/unused-records.ts scrub-file.ts secret-file.ts spool/spool.ts store-error.ts tls-files.ts uploads/upload-file.ts uploads/upload-files.ts',
+      'blobs/blob-store.ts blobs/blob-walk.ts blobs/held-blob.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts import/distribution-folder.ts import/file-adoption.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts line-file.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/tag-history.ts records/unused-records.ts report-file.ts scrub-file.ts secret-file.ts spool/spool.ts store-error.ts tls-files.ts uploads/upload-file.ts uploads/upload-files.ts',
     because: 'content, cache and commands stand on bytes and records; how they are written is private',
   },
   upstream: {

@@ -37,6 +37,7 @@ export default defineConfig({
           expect: { requireAssertions: true, poll },
           testTimeout: integrationTimeoutMs,
           hookTimeout: integrationTimeoutMs,
+          retry: 1, // real processes and disks on a busy machine; the reporter names whatever needed it
           sequence: { groupOrder: 0 },
         },
       },
@@ -48,7 +49,7 @@ export default defineConfig({
           testTimeout: e2eTimeoutMs,
           hookTimeout: e2eTimeoutMs,
           fileParallelism: false,
-          retry: 1, // real daemons on a busy machine; the reporter names whatever needed it
+          retry: 1, // as above
           maxWorkers: 1,
           sequence: { groupOrder: 1 },
         },

@@ -8,6 +8,7 @@ import type { OnProgress } from '../telemetry/progress.ts';
 import type { GcReport, GcWanted } from './gc-report.ts';
 import type { ScrubReport, ScrubRequest, ScrubStatus } from './scrub-report.ts';
 import type { TagAdmin } from './tag-admin.ts';
+import type { UsageReport } from './usage-report.ts';
 import type { WarmEvent, WarmRequest, WarmStats } from './warm-admin.ts';
 
 export interface Admin {
@@ -33,6 +34,8 @@ export interface Admin {
   scrub(wanted: ScrubRequest, signal: AbortSignal, onProgress?: OnProgress): Promise<ScrubReport>;
   /** Fetches images ahead; ends when nothing more can be done now. UNSUPPORTED without a daemon. Errors: the signal's reason. */
   warm(request: WarmRequest, signal: AbortSignal): AsyncIterable<WarmEvent>;
+  /** Was it worth it: since then (milliseconds since the epoch). */
+  report(sinceMs: number, signal: AbortSignal): Promise<UsageReport>;
   /** Whether the private registry refuses pushes and deletes from now on. Undefined: only says. UNSUPPORTED as for `gc`. */
   readOnly(state: boolean | string | undefined, signal: AbortSignal): Promise<ReadOnlyReport>;
 }

@@ -6,6 +6,7 @@ import { type Digest, isDigest } from '../oci/digest.ts';
 import { excerpt, RegistryError } from '../oci/error.ts';
 import { operatorCaller } from '../registry/caller.ts';
 import type { RegistryReader, StaleReason } from '../registry/registry.ts';
+import type { UsageSince } from '../report/daily-report.ts';
 import type { BlobStore } from '../store/blobs/blob-store.ts';
 import { readImageTree, readManifest, type TypedDigest } from '../store/records/image-tree.ts';
 import type { PinnedBlobs } from '../store/records/pinned-blobs.ts';
@@ -34,6 +35,7 @@ import { parseImagePattern } from './image-pattern.ts';
 import { listImages } from './inventory.ts';
 import type { ScrubReport, ScrubRequest } from './scrub-report.ts';
 import type { TagAdmin } from './tag-admin.ts';
+import { describeUsage, type UsageReport } from './usage-report.ts';
 import type { WarmEvent, WarmRequest } from './warm-admin.ts';
 
 export interface HostedCommands {
@@ -63,6 +65,8 @@ export interface LocalAdminOptions {
   readonly tags: TagAdmin;
   /** As `Admin.gc` and `Admin.readOnly`; absent: there is no daemon, or it hosts no repositories. */
   readonly hosted?: HostedCommands | undefined;
+  /** What the daily report has. Absent: there is none. */
+  readonly usage?: (sinceMs: number) => Promise<UsageSince>;
   /** As `Admin.warm`; absent: there is no daemon. */
   readonly warm?: Admin['warm'];
   /** As `Admin.repair`. */
@@ -180,6 +184,13 @@ export class LocalAdmin implements Admin {
     const { warm } = this.#options;
     if (warm !== undefined) return warm(request, signal);
     throw new RegistryError('UNSUPPORTED', { message: 'warm needs a running daemon, and none runs' });
+  }
+
+  async report(sinceMs: number, signal: AbortSignal): Promise<UsageReport> {
+    const { usage } = this.#options;
+    if (usage === undefined)
+      throw new RegistryError('UNSUPPORTED', { message: 'this store has no daily report' });
+    return describeUsage(await usage(sinceMs), this.#options, signal);
   }
 
   async readOnly(state: boolean | string | undefined): Promise<ReadOnlyReport> {

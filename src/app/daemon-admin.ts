@@ -16,6 +16,7 @@ import type { Scrub } from '../content/scrub.ts';
 import type { UploadProgress } from '../hosted/uploads/uploads.ts';
 import type { ClientUsage } from '../metrics/client-usage.ts';
 import type { ByOutcome, MetricTotals } from '../metrics/metric-totals.ts';
+import type { DailyReport } from '../report/daily-report.ts';
 import { readVersion } from '../version.ts';
 import type { Warm } from '../warm/warm.ts';
 import type { AppContext } from './app-context.ts';
@@ -37,6 +38,7 @@ export interface DaemonParts {
   replay(target: string): Promise<number> | undefined;
   readonly hosted: Pick<OpenedHosted, 'collector' | 'readOnly'> | undefined;
   readonly warm: Warm;
+  readonly report: DailyReport;
 }
 
 export function createAdmin(
@@ -51,6 +53,7 @@ export function createAdmin(
     replay,
     hosted: registry,
     warm,
+    report,
   }: DaemonParts,
   { config, logger }: Pick<AppContext, 'config' | 'logger'>,
 ): LocalAdmin {
@@ -75,6 +78,7 @@ export function createAdmin(
     isHosted: digest => hosted.mayLink(digest) || hosted.holds.isHeld(digest),
     scrub: (wanted, signal, onProgress) => scrub.run(signal, onProgress, wanted),
     repair: (name, signal) => hosted.repair(name, { store, records }, signal),
+    usage: sinceMs => report.read(sinceMs),
     warm: (request, signal) => warm.follow(request, signal),
     blobRemoved: () => {}, // `removeFree` has told everything that must forget it
     manifestRemoved: () => {},

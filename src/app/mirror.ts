@@ -17,6 +17,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import { openAccess } from './access/open-access.ts';
 import type { AppContext } from './app-context.ts';
 import { createAdmin, createStats } from './daemon-admin.ts';
+import { openDailyReport } from './daily-report.ts';
 import { setUpFleet } from './fleet-setup.ts';
 import { createFolderImport } from './hosted/folder-import.ts';
 import { openHosted } from './hosted/hosted.ts';
@@ -25,11 +26,11 @@ import { type CloseOptions, Lifecycle } from './lifecycle.ts';
 import { listen } from './listeners.ts';
 import { startNotifications } from './notifications.ts';
 import { openRedis } from './open-lru.ts';
+import { startScrub } from './ops/scrub.ts';
+import { startTracing } from './ops/tracing.ts';
 import { Reload } from './reload.ts';
-import { startScrub } from './scrub.ts';
 import { openStorage, type Storage } from './storage.ts';
 import { StoreScan } from './store-scan.ts';
-import { startTracing } from './tracing.ts';
 import { openUpstreams } from './upstreams.ts';
 import { openWarm } from './warm.ts';
 
@@ -68,6 +69,11 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   const metrics = new Metrics({ logger, upstreams: config.upstreams.keys() });
   const context: AppContext = { config, logger, lifecycle, metrics, now };
   const traces = await startTracing(layout.id, context);
+  const report = await lifecycle.start(
+    'daily report',
+    () => openDailyReport({ layout, source: metrics, observer: metrics, logger, now }),
+    part => part.close(),
+  );
   const notifications = await lifecycle.start(
     'notifications',
     () => startNotifications({ layout, print: options.print ?? (() => {}) }, context),
@@ -167,6 +173,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       replay: target => notifications.replay(target),
       hosted,
       warm,
+      report,
       importFolder:
         hosted &&
         createFolderImport({ ...hosted, layout, store: storage.store, observer: metrics, logger, now }),

@@ -22,10 +22,11 @@ import { Records } from '../store/records/records.ts';
 import { isMissing, StoreError } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { readVersion } from '../version.ts';
+import { openDailyReport } from './daily-report.ts';
 import { createFolderImport } from './hosted/folder-import.ts';
 import { HostedContent } from './hosted/hosted-log.ts';
 import { createHostedTags } from './hosted/tags.ts';
-import { openStoreScrub } from './scrub.ts';
+import { openStoreScrub } from './ops/scrub.ts';
 
 export interface StoreAdmin {
   readonly admin: LocalAdmin;
@@ -117,6 +118,10 @@ export async function openStoreAdmin(
       scrub: async (wanted, signal, onProgress) => {
         await hosted.log.complete;
         return await scrub.run(signal, onProgress, wanted);
+      },
+      usage: async sinceMs => {
+        const report = await openDailyReport({ layout, observer, logger, now: Date.now });
+        return report.read(sinceMs);
       },
       repair: (name, signal) => hosted.repair(name, { store, records }, signal),
       blobRemoved: () => {},

@@ -161,7 +161,7 @@ export class Evictor {
     this.#run.blobs += 1;
     this.#run.bytes += size;
     const ageSeconds = Math.max(0, (this.#options.now() - lastUseMs) / 1000);
-    observer.evicted(size, ageSeconds);
+    observer.evicted(size, ageSeconds, digest);
     logger.debug('blob evicted', { digest, bytes: size, ageSeconds });
     return true;
   }

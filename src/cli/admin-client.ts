@@ -20,6 +20,7 @@ import type { GcReport, GcWanted } from '../admin/gc-report.ts';
 import { type ImageHosts, imageHostsOf } from '../admin/image-name.ts';
 import type { ScrubReport, ScrubRequest } from '../admin/scrub-report.ts';
 import type { TagAdmin } from '../admin/tag-admin.ts';
+import type { UsageReport } from '../admin/usage-report.ts';
 import type { WarmEvent, WarmRequest } from '../admin/warm-admin.ts';
 import type { Config } from '../config/config.ts';
 import { type LoadOptions, loadConfig } from '../config/load.ts';
@@ -205,6 +206,10 @@ class DaemonClient implements Admin {
 
   scrub(wanted: ScrubRequest, signal: AbortSignal, onProgress?: OnProgress): Promise<ScrubReport> {
     return this.#ask('POST', '/api/v1/scrub', wanted, signal, onProgress);
+  }
+
+  report(sinceMs: number, signal: AbortSignal): Promise<UsageReport> {
+    return this.#ask('GET', `/api/v1/report?since=${sinceMs}`, undefined, signal);
   }
 
   warm(request: WarmRequest, signal: AbortSignal): AsyncIterable<WarmEvent> {

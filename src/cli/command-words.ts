@@ -74,6 +74,11 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   evict: ['cistern evict node:20', 'cistern evict ghcr.io/owner/app@sha256:DIGEST'],
   pin: ['cistern pin busybox', 'cistern pin alpine:3.20 ghcr.io/owner/app:v1'],
   unpin: ['cistern unpin busybox'],
+  report: [
+    'cistern report                       the last 30 days',
+    'cistern report --since 7d --price 0.09',
+    'cistern report --since 2026-11-01 --json',
+  ],
   warm: [
     'cistern warm alpine:3.20 ghcr.io/owner/app:v1',
     'cistern warm --file images.txt --platform linux/amd64 --platform linux/arm64',

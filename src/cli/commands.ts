@@ -9,6 +9,7 @@ import { defineImport } from './define-import.ts';
 import type { ImageCommand } from './image-commands.ts';
 import type { LsOrder } from './ls.ts';
 import { definePush } from './push/define-push.ts';
+import { defineReport } from './report/define-report.ts';
 import { defineScrub } from './scrub/define-scrub.ts';
 import { defineTagCommands } from './tags/define-tags.ts';
 import { defineTop } from './top/define-top.ts';
@@ -53,6 +54,7 @@ export function defineCommands(line: CommandLine): void {
   );
   defineImageCommand(line, 'pin', 'protect a held image from eviction');
   defineImageCommand(line, 'unpin', 'remove the pin of an image');
+  defineReport(line);
   defineWarm(line);
   definePush(line);
   defineImport(line);
@@ -76,8 +78,7 @@ function defineServe(line: CommandLine): void {
       line.run(async () => {
         const [word] = called.args;
         if (word !== undefined) refuseCommand(line, called, word);
-        const { commandName } = await import('./serve.ts');
-        const { serve } = await import('./serve.ts');
+        const { commandName, serve } = await import('./serve.ts');
         const command = commandName(process.argv[1] ?? '', process.cwd());
         const terminal = process.stdout.isTTY ? { terminal: { version: line.version, command } } : {};
         return serve({ ...line.loadOptions(flags), process, writeError, ...terminal });

@@ -47,7 +47,7 @@ function answerError(
 ): void {
   const { method, url } = context.req;
   const error = visibleError(cause);
-  context.state.exchange.fail(error.code, error.message);
+  context.state.exchange.fail(error.code, error.message, error.detail?.['reason']);
   if (error.status >= 500 && error !== cause) {
     logger.error('unexpected error', { method, url, error: cause });
   }

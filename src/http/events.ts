@@ -43,7 +43,7 @@ export function reportRefusal(events: RegistryEventListener, context: AppContext
   const origin = originOf(context.req, exchange);
   const { code: result } = error;
   if (error instanceof WrongCredentials)
-    events.happened({ type: 'login-failed', origin: { ...origin, ...triedUser(context.req) }, result });
+    events.happened({ type: 'login-failed', origin: { ...origin, ...triedUser(context) }, result });
   else events.happened({ type: 'denied', origin, result, ...(exchange.asked ?? { wanted: 'admin' }) });
 }
 
@@ -77,7 +77,8 @@ export function reportCommands(events: RegistryEventListener): Middleware<AppSta
 }
 
 /** The name that the client tried to log in with. */
-function triedUser({ headers }: IncomingMessage): Pick<EventOrigin, 'user'> {
-  const credentials = parseBasic(headers.authorization);
-  return typeof credentials === 'object' ? { user: credentials.name.slice(0, maxTextLength) } : {};
+function triedUser({ req, state }: AppContext): Pick<EventOrigin, 'user'> {
+  const credentials = parseBasic(req.headers.authorization);
+  const name = state.exchange.attempted ?? (typeof credentials === 'object' ? credentials.name : undefined);
+  return name === undefined ? {} : { user: name.slice(0, maxTextLength) };
 }

@@ -7,6 +7,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { isIP } from 'node:net';
 import type { Middleware, ParameterizedContext } from 'koa';
 import { AddressBlocks } from '../lib/address-blocks.ts';
+import type { Digest } from '../oci/digest.ts';
 import type { Repository } from '../oci/name.ts';
 import type { Located } from '../registry/directory.ts';
 import type { Answer, ReadOptions } from '../registry/registry.ts';
@@ -71,14 +72,19 @@ export class Exchange {
   connection: ConnectionIdentity | undefined;
   /** The login name; undefined: anonymous, or not asked for. */
   user: string | undefined;
+  /** The name of a login that isn't in the `Authorization` header. */
+  attempted: string | undefined;
   /** The client's `X-Request-Id` if it is one, else made here: in the answer, the log, and the upstream's requests. */
   readonly requestId: string;
   /** Undefined: a request to no registry API, or one that can't be read. */
   asked: AskedFor | undefined;
   /** Set when the answer is an error or was cut. */
-  failure: { readonly code: string; readonly message: string } | undefined;
+  failure: { readonly code: string; readonly message: string; readonly cause: unknown } | undefined;
+  /** The manifest that was given to a GET. */
+  manifest: Digest | undefined;
   /** Health and metrics are polled all day: logged at debug level. */
   isOps = false;
+  isByProxy = false;
 
   readonly #startedMs = performance.now();
   readonly #response: ServerResponse;
@@ -86,7 +92,6 @@ export class Exchange {
   #hasLeft = false;
   #streamedBytes: number | undefined;
   #firstByteMs: number | undefined;
-  #isByProxy = false;
 
   constructor(response: ServerResponse) {
     this.#response = response;
@@ -116,9 +121,10 @@ export class Exchange {
     this.outcome = answer.stale === undefined ? answer.outcome : 'stale';
   }
 
-  fail(code: string, message: string): void {
+  /** `cause`: why an upstream could not be asked. */
+  fail(code: string, message: string, cause?: unknown): void {
     this.outcome = 'error';
-    this.failure = { code, message };
+    this.failure = { code, message, cause };
   }
 
   /** A streamed body counts itself; every other body is counted by its length. */
@@ -129,12 +135,8 @@ export class Exchange {
 
   /** The proxy in front sends so many bytes of a body that the answer itself hasn't. */
   sentByProxy(bytes: number): void {
-    this.#isByProxy = true;
+    this.isByProxy = true;
     this.sent(bytes);
-  }
-
-  get isByProxy(): boolean {
-    return this.#isByProxy;
   }
 
   /** To be called once, when the response has closed. */
@@ -145,6 +147,9 @@ export class Exchange {
       upstream: this.upstream,
       kind: this.kind,
       outcome: this.outcome,
+      asked: this.asked,
+      manifest: this.manifest,
+      failure: this.failure?.cause,
       method: methods.has(request.method ?? '') ? (request.method ?? '') : 'OTHER',
       status: response.headersSent ? response.statusCode : clientLeftStatus,
       bytes: this.#streamedBytes ?? wholeBodyBytes(request, response),
@@ -170,9 +175,7 @@ function wholeBodyBytes(request: IncomingMessage, response: ServerResponse): num
   return Number.isFinite(length) ? length : 0;
 }
 
-function left(): Error {
-  return new Error('the client left');
-}
+const left = (): Error => new Error('the client left');
 
 export type ClientAddress = (request: IncomingMessage) => string | undefined;
 
@@ -293,6 +296,5 @@ function writeLine(
     requestId: exchange.requestId,
     userAgent: request.headers['user-agent']?.slice(0, maxTextLength),
   };
-  if (exchange.isOps) logger.debug('request', line);
-  else logger.info('request', line);
+  logger[exchange.isOps ? 'debug' : 'info']('request', line);
 }

@@ -12,8 +12,10 @@ import type {
   ResumeCause,
   StoreOperation,
 } from '../telemetry/observer.ts';
+import type { BlobNote, FailedPull, PulledManifest, UsageReading, UsageSource } from '../telemetry/usage.ts';
 import { MetricFamilies } from './metric-families.ts';
 import { type MetricTotals, readTotals } from './metric-totals.ts';
+import { readUsageSums } from './usage-totals.ts';
 
 /** The state at the moment of a scrape, in bytes; an absent field is unknown. */
 export interface StoreSample {
@@ -38,12 +40,50 @@ interface RequestSeries {
   readonly firstByteSeconds: Histogram.Internal<string>;
 }
 
-export class Metrics implements Observer {
+/** Of each kind, between two readings. */
+const maxNotes = 10_000;
+const awayFailures: ReadonlySet<unknown> = new Set(['offline', 'unreachable', 'timeout', 'breaker']);
+
+/** What counters can't tell. In this file, because each request passes here. */
+class CollectedNotes {
+  /** By digest. */
+  readonly pulled = new Map<string, { -readonly [Key in keyof PulledManifest]: PulledManifest[Key] }>();
+  readonly blobs: BlobNote[] = [];
+  readonly failed = new Map<string, FailedPull>();
+
+  requestEnded({ asked, manifest, outcome, kind, failure }: RequestEnd): void {
+    const { repository, reference } = asked ?? {};
+    if (repository === undefined) return;
+    if (manifest !== undefined) this.#pulled(manifest, repository, outcome === 'miss');
+    else if (kind === 'manifest' && reference !== undefined && awayFailures.has(failure)) {
+      const key = `${repository} ${reference}`;
+      const times = (this.failed.get(key)?.times ?? 0) + 1;
+      if (times > 1 || this.failed.size < maxNotes) this.failed.set(key, { repository, reference, times });
+    }
+  }
+
+  blob(note: BlobNote): void {
+    if (this.blobs.length < maxNotes) this.blobs.push(note);
+  }
+
+  #pulled(digest: string, repository: string, isFetched: boolean): void {
+    const known = this.pulled.get(digest);
+    if (known === undefined) {
+      if (this.pulled.size >= maxNotes) return;
+      this.pulled.set(digest, { digest, repository, isFetched, isPulledAgain: !isFetched });
+    } else if (isFetched) known.isFetched = true;
+    else known.isPulledAgain = true;
+  }
+}
+
+export class Metrics implements Observer, UsageSource {
   readonly #logger: Logger;
   readonly #families = new MetricFamilies();
   /** By label set. Label values come from closed tables and the configuration, so both maps are bounded. */
   readonly #requestSeries = new Map<string, RequestSeries>();
   readonly #upstreamBytes = new Map<string, Counter.Internal>();
+  /** For the daily report, since it last read them. */
+  #notes = new CollectedNotes();
   #sample: () => Promise<StoreSample> | StoreSample = () => ({});
 
   constructor({ logger, upstreams = [] }: MetricsOptions) {
@@ -74,6 +114,7 @@ export class Metrics implements Observer {
     if (end.bytes > 0) series.servedBytes.inc(end.bytes);
     series.seconds.observe(end.seconds);
     series.firstByteSeconds.observe(end.firstByteSeconds);
+    this.#notes.requestEnded(end);
   }
 
   upstreamAnswered(upstream: string, kind: Kind, method: string, status: number | undefined): void {
@@ -111,8 +152,9 @@ export class Metrics implements Observer {
     this.#families.upstreamCredentials.set({ upstream }, areAccepted ? 1 : 0);
   }
 
-  downloadStarted(upstream: string): void {
+  downloadStarted(upstream: string, digest: string): void {
     this.#families.downloads.inc({ upstream });
+    this.#notes.blob({ digest, upstream });
   }
 
   downloadEnded(upstream: string): void {
@@ -135,7 +177,8 @@ export class Metrics implements Observer {
     this.#families.mismatches.inc({ upstream });
   }
 
-  evicted(bytes: number, ageSeconds: number): void {
+  evicted(bytes: number, ageSeconds: number, digest: string): void {
+    this.#notes.blob({ digest, evictedBytes: bytes });
     this.#families.evictions.inc();
     this.#families.evictedBytes.inc(bytes);
     this.#families.evictionAge.observe(ageSeconds);
@@ -153,6 +196,13 @@ export class Metrics implements Observer {
   /** The counts since the start, for `stats`. */
   totals(): Promise<MetricTotals> {
     return readTotals(this.#families);
+  }
+
+  async readUsage(): Promise<UsageReading> {
+    const sums = await readUsageSums(this.#families);
+    const { pulled, blobs, failed } = this.#notes;
+    this.#notes = new CollectedNotes();
+    return { sums, notes: { pulled: [...pulled.values()], blobs, failed: [...failed.values()] } };
   }
 
   /** The text of one scrape. A sample that fails is logged, and the gauges keep their last values. */

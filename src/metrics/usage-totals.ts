@@ -27,8 +27,10 @@ export async function readUsageSums(families: MetricFamilies): Promise<ReadonlyM
     add(upstream, 'requests', value);
     if (hitOutcomes.has(outcome)) add(upstream, 'hits', value);
   }
-  for (const { labels, value } of await valuesOf(families.servedBytes))
-    add(labels['upstream'], 'servedBytes', value);
+  for (const { labels, value } of await valuesOf(families.servedBytes)) {
+    const { upstream, kind, outcome } = labels;
+    if (kind === 'blob' && outcome !== 'error') add(upstream, 'servedBytes', value);
+  }
   for (const { labels, value } of await valuesOf(families.upstreamRequests)) {
     const { upstream, kind, method, status } = labels;
     if (kind === 'manifest' && method === 'GET' && /^2/.test(String(status))) add(upstream, 'counted', value);

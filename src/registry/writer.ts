@@ -50,6 +50,12 @@ export interface Mounted {
   readonly size: number;
 }
 
+export interface AppendOptions {
+  readonly signal: AbortSignal;
+  readonly bytes?: number;
+  readonly digest?: Digest;
+}
+
 /** One upload, which ends with `commit` or `cancel`. It survives a lost connection and a restart of the process. */
 export interface UploadSession {
   readonly kind: 'session';
@@ -62,14 +68,11 @@ export interface UploadSession {
    * Writes a chunk at `at` (undefined: at `offset`). An append or commit of this session that is still running is ended
    * first, because its client is mostly dead; that call rejects with BLOB_UPLOAD_INVALID. What came of a body counts,
    * even if the body fails. `bytes`: the announced length; a shorter body is no error.
+   * `digest`: what a `commit` after it will name, so that a quota can refuse it before the body is read.
    * Errors: RANGE_INVALID (detail `offset`) when `at` is not `offset`, and SIZE_INVALID for a body longer than `bytes`:
    * the session goes on after both. BLOB_UPLOAD_UNKNOWN when the session has ended. Those of the body.
    */
-  append(
-    at: number | undefined,
-    body: AsyncIterable<Buffer>,
-    options: { readonly signal: AbortSignal; readonly bytes?: number },
-  ): Promise<void>;
+  append(at: number | undefined, body: AsyncIterable<Buffer>, options: AppendOptions): Promise<void>;
   /**
    * Ends the session: the bytes become a blob, linked to the repository. The algorithm is that of `digest`.
    * Errors: DIGEST_INVALID when the bytes or `expected` differ from `digest`, and the session is gone;

@@ -11,6 +11,7 @@
  *     DATA/records-v1/HOST/REPOSITORY…/_record  one record per repository
  *     DATA/hosted-v1/REPOSITORY…/_repository    the log of a hosted repository; beside it `_length`, `_copy`, and `_damaged-TIME` after a repair
  *     DATA/spool-v1/TARGET/                     see spool/spool.ts
+ *     DATA/report-v1/usage.log                  the daily report: see report-file.ts
  *     DATA/uploads-v1/ID.part .json             upload sessions and their journals
  *     DATA/scrub                                see scrub-file.ts
  *     DATA/tls-v1/ca.pem .key server.pem .key   see tls-files.ts
@@ -87,6 +88,11 @@ export class StoreLayout {
   /** One folder per target of notifications below it. */
   get spoolFolder(): string {
     return join(this.path, 'spool-v1');
+  }
+
+  /** Of the daily report. */
+  get reportPath(): string {
+    return join(this.path, 'report-v1', 'usage.log');
   }
 
   get uploadsFolder(): string {

@@ -3,6 +3,7 @@
  * An event does no I/O and never throws.
  */
 import type { RateLimit } from '../oci/rate-limit.ts';
+import type { AskedFor } from './registry-events.ts';
 
 export type { RateLimit };
 
@@ -47,6 +48,12 @@ export interface RequestEnd {
   readonly seconds: number;
   /** Until the first body byte (or the headers, when there is no body). */
   readonly firstByteSeconds: number;
+  /** Names are no metric labels: they are for the daily report. Absent: no registry API. */
+  readonly asked?: AskedFor | undefined;
+  /** Digest of the manifest that was given to a GET. */
+  readonly manifest?: string | undefined;
+  /** Why an upstream gave no answer: `unreachable`, `offline` and the like. */
+  readonly failure?: unknown;
 }
 
 export interface Observer {
@@ -59,13 +66,14 @@ export interface Observer {
   breakerOpen(upstream: string, open: boolean): void;
   /** Whether the upstream takes the configured credentials. */
   upstreamCredentials(upstream: string, areAccepted: boolean): void;
-  downloadStarted(upstream: string): void;
+  /** `digest`: what is downloaded. */
+  downloadStarted(upstream: string, digest: string): void;
   downloadEnded(upstream: string): void;
   downloadResumed(upstream: string, cause: ResumeCause): void;
   followerJoined(upstream: string): void;
   followerLeft(upstream: string): void;
   digestMismatch(upstream: string): void;
-  evicted(bytes: number, ageSeconds: number): void;
+  evicted(bytes: number, ageSeconds: number, digest: string): void;
   storeError(operation: StoreOperation): void;
 }
 

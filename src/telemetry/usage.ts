@@ -12,6 +12,7 @@ export interface UsageSums {
   /** GETs of manifests and blobs that were answered, and those of them that needed no transfer of their own. */
   readonly requests: number;
   readonly hits: number;
+  /** Of blobs: manifests are some kilobytes. */
   readonly servedBytes: number;
   readonly fetchedBytes: number;
 }
@@ -36,11 +37,16 @@ export interface FailedPull {
   readonly times: number;
 }
 
+/** It was evicted and had so many bytes, or its download from that upstream began. */
+export type BlobNote =
+  | { readonly digest: string; readonly evictedBytes: number }
+  | { readonly digest: string; readonly upstream: string };
+
 /** Since the last reading. Each list has a bound; what is beyond it is not noted. */
 export interface UsageNotes {
   readonly pulled: readonly PulledManifest[];
-  readonly evicted: readonly { readonly digest: string; readonly bytes: number }[];
-  readonly downloads: readonly { readonly digest: string; readonly upstream: string }[];
+  /** In their order. */
+  readonly blobs: readonly BlobNote[];
   /** The upstream could not be asked, and nothing that is held could go out. */
   readonly failed: readonly FailedPull[];
 }

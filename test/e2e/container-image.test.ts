@@ -4,7 +4,7 @@
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { stringify } from 'yaml';
 import { SpawnedProcess } from '../support/process.ts';
 import { commandOutput } from '../support/real/command.ts';
@@ -14,7 +14,7 @@ import { Distribution } from '../support/real/distribution.ts';
 import { imageId } from '../support/real/image-set.ts';
 import { projectFolder } from '../support/real/mirror.ts';
 import { openNodeImage } from '../support/real/node-image.ts';
-import { Namespace } from '../support/real/place.ts';
+import { Namespace, outputIn } from '../support/real/place.ts';
 import { Skopeo } from '../support/real/skopeo.ts';
 import { requires } from '../support/requires.ts';
 import { openSuiteParts, type SuiteParts } from './suite-parts.ts';
@@ -133,6 +133,29 @@ requires(
     expect(container.lines.at(-1)).toContain('"msg":"stopped"');
     client.signal('SIGKILL');
     await client.exited;
+  });
+
+  test('in place of registry:2, by the lines of the README: the images of its folder are there, and pull', async () => {
+    const readme = await readFile(join(projectFolder, 'README.md'), 'utf8');
+    const [, run = ''] = /^docker run (.* --name registry .*) cistern$/m.exec(readme) ?? [];
+    const [, ...words] = /^docker exec registry (.*)$/m.exec(readme)?.[1]?.split(' ') ?? [];
+    // Its port is that of the machine here; the disk may be nearly full.
+    const given = [...run.matchAll(/(-[ev]) '?([^' ]+)'?/g)].flatMap(([, flag = '', value = '']) => [
+      flag,
+      value.replace('/srv/registry:', `${parts.storage}:`),
+    ]);
+    expect(given).toHaveLength(6);
+    const flags = [...given, '-e', 'CISTERN_STORE_MIN_FREE=0'];
+    const registry = await engine.start({ name: 'registry', image, flags, ready: '"msg":"listening"' });
+    onTestFinished(() => endDaemon(registry));
+    const imported = await engine.output('exec', 'registry', 'cistern', ...words);
+    expect(imported).toMatch(/^manifests: [1-9]\d* imported, 0 here already$/m);
+    expect(await engine.output('exec', 'registry', 'cistern', ...words)).toMatch(/^manifests: 0 imported/m);
+    const { tiny } = parts.images;
+    const manifest = `${mirror}/v2/${tiny.repository}/manifests/${tiny.top.digest}`;
+    expect(await outputIn(place, ['curl', '-s', '-o', '/dev/null', '-w', '%{http_code}', manifest])).toBe(
+      '200',
+    );
   });
 
   async function inspectImage() {

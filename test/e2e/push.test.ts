@@ -5,15 +5,17 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { beforeAll, expect, onTestFinished, test } from 'vitest';
 import { digestOf } from '../../src/oci/digest.ts';
 import { get } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';
 import { startTestMirror, type TestMirror } from '../support/mirror.ts';
 import { Buildah } from '../support/real/buildah.ts';
 import type { ClientOptions, PushingClient } from '../support/real/client.ts';
+import { Crane } from '../support/real/crane.ts';
 import { Distribution } from '../support/real/distribution.ts';
 import { Dockerd } from '../support/real/dockerd.ts';
+import { findGoProgram, goBuildTimeoutMs } from '../support/real/go-program.ts';
 import type { RealImage } from '../support/real/image-set.ts';
 import { host } from '../support/real/place.ts';
 import { Podman } from '../support/real/podman.ts';
@@ -32,6 +34,7 @@ const starts: Partial<Record<Requirement, (options: ClientOptions) => Promise<Pu
   podman: options => Podman.create(options),
   skopeo: options => Skopeo.create(options),
   buildah: options => Buildah.create(options),
+  crane: options => Crane.create(options),
 };
 
 for (const [name, start] of Object.entries(starts)) {
@@ -41,6 +44,8 @@ for (const [name, start] of Object.entries(starts)) {
     'docker-registry',
     name as Requirement,
   )(name, () => {
+    if (name === 'crane') beforeAll(() => findGoProgram('crane'), goBuildTimeoutMs);
+
     test('pushes what it built on a mirrored image: its own layer alone goes up, once, and the same comes back', async () => {
       const { parts, mirror, client } = await startWith(start);
       const address = new URL(mirror.url).host;

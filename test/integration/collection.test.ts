@@ -1,4 +1,6 @@
 /** Collection of the private registry over HTTP and by its command, the read-only switch, and pushes, deletes and pulls against collections. */
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import type { GcReport } from '../../src/admin/gc-report.ts';
 import { ociManifest } from '../../src/oci/media-type.ts';
@@ -88,8 +90,22 @@ test('an index keeps its images, a BuildKit cache index its layers, and an overw
   const index = buildIndex();
   const cache = buildImage({ layers: ['cached layer'] });
   const layers = cache.blobs.map(({ descriptor }) => descriptor);
+  // As BuildKit 0.34 writes it: layers, and last its own config.
+  const entries = layers.map(({ mediaType, digest, size }) =>
+    digest === cache.config?.descriptor.digest
+      ? { mediaType: 'application/vnd.buildkit.cacheconfig.v0', digest, size }
+      : {
+          mediaType,
+          digest,
+          size,
+          annotations: {
+            'buildkit/createdat': '2026-11-27T14:13:58.91402423Z',
+            'containerd.io/uncompressed': digest,
+          },
+        },
+  );
   const cacheIndex = Buffer.from(
-    JSON.stringify({ schemaVersion: 2, mediaType: index.mediaType, manifests: layers }),
+    JSON.stringify({ schemaVersion: 2, mediaType: index.mediaType, manifests: entries.toReversed() }),
   );
   const [old, stale, next] = ['old', 'stale', 'next'].map(layer => buildImage({ layers: [layer] }));
   if (old === undefined || stale === undefined || next === undefined) throw new Error('expected images');
@@ -161,6 +177,29 @@ test('a manifest that is refused whatever it says is refused before its body, wa
       expect([answer.status, answer.body]).toEqual([status, expect.stringContaining(code)]);
       expect(put.interim).toEqual([]);
     }
+});
+
+test('while one log is damaged nothing is collected in any repository, and gc says what to run; afterwards it goes', async () => {
+  const { mirror } = await startRegistry({ gc_grace: 0 });
+  const loose = patternBlob('loose', 1000);
+  expect(await pushBlob(mirror.url, 'team/fine', loose)).toBe(201);
+  expect(await pushImage(mirror, 'team/app', buildImage(), 'v1')).toBe(201);
+  await mirror.close();
+  const path = join(mirror.storePath, 'hosted-v1/team/app/_repository');
+  await writeFile(path, (await readFile(path, 'utf8')).replace('"how":"push"', '"how":"puzh"'));
+
+  const config = hostedConfig({ gc_grace: 0 });
+  const again = await startTestMirror({ storePath: mirror.storePath, config });
+  await again.settled();
+  const refused = await runCistern(again.file, 'gc');
+  expect(refused).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('cistern repair team/app'),
+  });
+  expect((await heldIn(again)).has(loose.digest)).toBe(true);
+  await runCistern(again.file, 'repair');
+  expect((await askForGc(again)).freedBytes).toBe(1000);
+  expect((await heldIn(again)).has(loose.digest)).toBe(false);
 });
 
 test('hosted.read_only refuses from the start, and gc of a mirror that hosts nothing says so', async () => {

@@ -4,7 +4,7 @@ import { get, head } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';
 import { type BuiltImage, buildImage } from '../support/images.ts';
 import { startTestMirror, type TestMirror } from '../support/mirror.ts';
-import { pushBlob, send } from '../support/upload-client.ts';
+import { open, pushBlob, send, startUpload } from '../support/upload-client.ts';
 import { startFakeUpstream } from '../support/upstream.ts';
 import { isOnDisk } from './commands-rig.ts';
 
@@ -54,6 +54,15 @@ test('an upload, a mount and an adoption that do not fit link nothing, and what 
     403,
     { code: 'DENIED', detail: { of: 'bytes', limit: 100_000, used: 90_000, wanted: 60_000 } },
   ]);
+  const { location } = await startUpload(url, 'team/app');
+  const headers = { 'Content-Length': '60000', Expect: '100-continue' };
+  for (const [method, path] of [
+    ['POST', `/v2/team/app/blobs/uploads/?digest=${base.digest}`],
+    ['PUT', `${location}?digest=${base.digest}`],
+  ] as const) {
+    const uninvited = open(url, method, path, headers);
+    expect([(await uninvited.done).status, uninvited.interim]).toEqual([403, []]);
+  }
   expect(await pushBlob(url, 'lab/app', base)).toBe(201); // no quota there
   const mount = await send(url, 'POST', `/v2/team/app/blobs/uploads/?mount=${base.digest}&from=lab/app`);
   expect([mount.status, errorOf(mount.body).code]).toEqual([403, 'DENIED']);

@@ -9,6 +9,7 @@ import { get } from '../support/client.ts';
 import { buildImage } from '../support/images.ts';
 import { spawnTestMirror } from '../support/mirror.ts';
 import { tempDir } from '../support/temp-dir.ts';
+import { send } from '../support/upload-client.ts';
 import { startFakeUpstream } from '../support/upstream.ts';
 
 const path = '/v2/library/alpine/manifests/latest';
@@ -56,6 +57,22 @@ test('SIGHUP takes rules, users, limits, and an upstream password over, and name
   await mirror.process.waitForMessage('configuration not reloaded, the running one stays');
   expect((await get(mirror.url, '/healthz')).status).toBe(200);
   expect((await get(mirror.url, path, basic('alice', 'a'))).status).toBe(200);
+});
+
+test('SIGHUP takes hosted.read_only over, in both directions', async () => {
+  const mirror = await spawnTestMirror({ config: { upstreams: {}, hosted: { repositories: ['team/**'] } } });
+  const statusOfPush = async () => (await send(mirror.url, 'POST', '/v2/team/app/blobs/uploads/')).status;
+  expect(await statusOfPush()).toBe(202);
+  const config = parse(await readFile(mirror.file, 'utf8'));
+  for (const [message, status] of [
+    ['moving', 503],
+    [false, 202],
+  ] as const) {
+    config.hosted.read_only = message;
+    await writeFile(mirror.file, stringify(config));
+    mirror.process.signal('SIGHUP');
+    await expect.poll(statusOfPush).toBe(status);
+  }
 });
 
 test('stats --clients says who pulled what and what it cost, stats --next what goes next', async () => {

@@ -45,6 +45,7 @@ const requirements = {
   tmpfs: () =>
     process.getuid?.() === 0 && succeeds('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'none', '/mnt']),
   /** Optional everywhere: Debian has no packages of them. */
+  crane: () => onPath('crane') || canBuild('crane'),
   oras: () => onPath('oras') || canBuild('oras'),
   regctl: () => onPath('regctl') || canBuild('regctl'),
   /** Optional everywhere. */

@@ -142,7 +142,7 @@ export class Download {
   async run(): Promise<void> {
     const { observer, logger, digest } = this.#options;
     const { upstream } = this.sources.current();
-    observer.downloadStarted(upstream);
+    observer.downloadStarted(upstream, digest);
     try {
       await this.#run();
     } catch (error) {

@@ -6,7 +6,7 @@ import type { UploadReservation } from '../../capacity/upload-room.ts';
 import { waitFor } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';
-import type { BlobStored, UploadSession } from '../../registry/writer.ts';
+import type { AppendOptions, BlobStored, UploadSession } from '../../registry/writer.ts';
 import type { BlobStore } from '../../store/blobs/blob-store.ts';
 import { StoreError } from '../../store/store-error.ts';
 import type { UploadFile } from '../../store/uploads/upload-file.ts';
@@ -85,16 +85,16 @@ export class HostedUpload implements UploadSession {
     await this.#file.drained();
   }
 
-  append(
-    at: number | undefined,
-    body: AsyncIterable<Buffer>,
-    options: { readonly signal: AbortSignal; readonly bytes?: number },
-  ): Promise<void> {
+  append(at: number | undefined, body: AsyncIterable<Buffer>, options: AppendOptions): Promise<void> {
     return this.#inTurn(options.signal, async signal => {
       if (at !== undefined && at !== this.offset) throw outOfOrder(this.offset, at);
       const whole = options.bytes === undefined ? undefined : this.offset + options.bytes;
       const { repository } = this.#file.record;
-      await this.#options.links.requireQuota(repository, this.expected, whole ?? this.offset);
+      await this.#options.links.requireQuota(
+        repository,
+        options.digest ?? this.expected,
+        whole ?? this.offset,
+      );
       const chunks = body[Symbol.asyncIterator]();
       try {
         await this.#take(chunks, whole, signal);

@@ -123,6 +123,11 @@ export function createAdminApp({
     const wanted = typeof bytesPerSecond === 'number' ? { bytesPerSecond } : {};
     await answerLong(context, onProgress => admin.scrub(wanted, context.state.exchange.signal, onProgress));
   });
+  router.get('/api/v1/report', async context => {
+    const since = Number(context.URL.searchParams.get('since') ?? Number.NaN);
+    if (Number.isNaN(since)) throw badRequest('the query names no time');
+    answerJson(context, await admin.report(since, context.state.exchange.signal));
+  });
   router.post('/api/v1/warm', async context => {
     const { images, platforms = [] } = await readJsonObject(context.req, context.res, warmLimits);
     if (!isTexts(images) || !isTexts(platforms)) throw badRequest('the request body names no images');

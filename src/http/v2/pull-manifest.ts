@@ -11,7 +11,7 @@ import { fitMediaType } from '../../oci/media-type.ts';
 import type { Reference } from '../../oci/name.ts';
 import { canonicalNameOf, type Directory, type Located } from '../../registry/directory.ts';
 import type { ManifestAnswer } from '../../registry/registry.ts';
-import type { RegistryEventListener } from '../../telemetry/registry-events.ts';
+import type { AskedFor, RegistryEventListener } from '../../telemetry/registry-events.ts';
 import { originOf } from '../events.ts';
 import {
   type AccessLog,
@@ -47,6 +47,7 @@ export async function answerManifest(pull: PullRequest, reference: Reference): P
   setFreshness(context, answer, nowMs);
   if (!setHead(context, answer.descriptor)) return;
   context.body = answer.bytes;
+  context.state.exchange.manifest = answer.descriptor.digest;
   if (pull.events?.wantsPulls !== true) return;
   const origin = originOf(context.req, context.state.exchange);
   const canonicalName = canonicalNameOf(located);
@@ -81,6 +82,7 @@ interface Target extends Located {
   readonly canonicalName: string;
   /** Of a token that is for this. */
   readonly scope: Scope;
+  readonly asked: AskedFor;
 }
 
 interface Found {
@@ -119,6 +121,7 @@ export class HotManifests {
     exchange.user = user;
     exchange.ns = target.ns?.slice(0, 255);
     exchange.upstream = target.upstream;
+    exchange.asked = target.asked;
     exchange.record(answer);
     const { digest, mediaType, size } = answer.descriptor;
     const fields = [apiVersionHeader, apiVersion, digestHeader, digest, 'ETag', formatEntityTag(digest)];
@@ -134,6 +137,7 @@ export class HotManifests {
     response.writeHead(200, fields);
     if (request.method === 'GET') {
       exchange.sent(size);
+      exchange.manifest = digest;
       response.end(answer.bytes);
       this.#tell(request, exchange, found);
     } else {
@@ -187,7 +191,9 @@ export class HotManifests {
     const located = this.#options.directory.find(endpoint.name, ns, host);
     const canonicalName = canonicalNameOf(located);
     const scope = scopeOf(endpoint.name, 'pull');
-    return { ...located, reference: endpoint.reference, ns, canonicalName, scope };
+    const { reference } = endpoint;
+    const asked: AskedFor = { wanted: 'pull', repository: canonicalName, reference };
+    return { ...located, reference, ns, canonicalName, scope, asked };
   }
 
   #remember(key: string, target: Target): void {

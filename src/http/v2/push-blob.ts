@@ -71,7 +71,7 @@ async function answerCommit(push: PushRequest, session: UploadSession): Promise<
     throw new RegistryError('DIGEST_INVALID', { message: 'the digest of the upload is missing (?digest=)' });
   }
   const digest = parseDigest(given);
-  if (hasBody(push)) await append(push, session, chunkOf(push, session));
+  if (hasBody(push)) await append(push, session, chunkOf(push, session), digest);
   uploaded(push, await session.commit(digest, push.options));
 }
 
@@ -80,13 +80,22 @@ interface Chunk {
   readonly bytes: number | undefined;
 }
 
-async function append(push: PushRequest, session: UploadSession, chunk: Chunk | undefined): Promise<void> {
+async function append(
+  push: PushRequest,
+  session: UploadSession,
+  chunk: Chunk | undefined,
+  digest?: Digest,
+): Promise<void> {
   const { context, options } = push;
   const { at, bytes = contentLengthOf(push) } = chunk ?? {};
   const reading = new AbortController(); // an upload that is taken over reads no further
   const body = readBody(context.req, context.res, { idleMs, signal: reading.signal });
   try {
-    await session.append(at, body, { signal: options.signal, ...(bytes !== undefined && { bytes }) });
+    await session.append(at, body, {
+      signal: options.signal,
+      ...(bytes !== undefined && { bytes }),
+      ...(digest && { digest }),
+    });
   } finally {
     reading.abort(new Error('the upload reads no further'));
     setSession(push, session);

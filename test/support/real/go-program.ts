@@ -12,6 +12,7 @@ const programs = {
     module: 'github.com/opencontainers/distribution-spec/conformance',
     version: 'v0.0.0-20260831232431-97274622c111',
   },
+  crane: { module: 'github.com/google/go-containerregistry', folder: '/cmd/crane', version: 'v0.22.1' },
   helm: { module: 'helm.sh/helm/v3', folder: '/cmd/helm', version: 'v3.21.4' },
   oras: { module: 'oras.land/oras', folder: '/cmd/oras', version: 'v1.3.6' },
   regctl: { module: 'github.com/regclient/regclient', folder: '/cmd/regctl', version: 'v0.11.7' },

@@ -48,15 +48,15 @@ async function everything(sample: () => StoreSample = () => ({})): Promise<Metri
   metrics.upstreamUp('docker.io', true);
   metrics.upstreamCredentials('docker.io', true);
   metrics.breakerOpen('docker.io', false);
-  metrics.downloadStarted('docker.io');
-  metrics.downloadStarted('docker.io');
+  metrics.downloadStarted('docker.io', 'sha256:aa');
+  metrics.downloadStarted('docker.io', 'sha256:aa');
   metrics.downloadEnded('docker.io');
   metrics.downloadResumed('docker.io', 'stall');
   metrics.followerJoined('docker.io');
   metrics.followerJoined('docker.io');
   metrics.followerLeft('docker.io');
   metrics.digestMismatch('docker.io');
-  metrics.evicted(500, 3600);
+  metrics.evicted(500, 3600, 'sha256:bb');
   metrics.storeError('write');
   metrics.notified('ci.lan', 'delivered');
   return metrics;

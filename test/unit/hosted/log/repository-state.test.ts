@@ -1,11 +1,23 @@
 /** A hosted repository in memory: the same changes give the same state, also by way of a compaction, and the history is bounded. */
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import type { HostedChange } from '../../../../src/hosted/log/hosted-log.ts';
 import { formatLogLine, parseLogLine } from '../../../../src/hosted/log/log-line.ts';
 import { RepositoryState } from '../../../../src/hosted/log/repository-state.ts';
 import { RepositoryView } from '../../../../src/hosted/log/repository-view.ts';
-import { app, digestNo, everythingOf, link, manifest, tag, unlink } from '../../../support/hosted-log.ts';
+import { formatChecksummedLine } from '../../../../src/store/disk-files.ts';
+import {
+  app,
+  digestNo,
+  everythingOf,
+  HostedLogRig,
+  link,
+  manifest,
+  tag,
+  unlink,
+} from '../../../support/hosted-log.ts';
 
 const dayMs = 24 * 3_600_000;
 const latest = tag('latest');
@@ -78,6 +90,40 @@ test('any history goes on after a compaction as without one', () => {
       for (const changes of after) compacted.apply(changes);
       expect(read(compacted)).toEqual(read(straight));
     }),
+  );
+});
+
+test('a log cut at any byte is the history up to there, compacts to the same, and goes on', async () => {
+  await fc.assert(
+    fc.asyncProperty(commits, fc.double({ min: 0, max: 1, noNaN: true }), async (history, share) => {
+      const lines = [{ type: 'log', id: '0123456789abcdef' }, ...history.map(formatLogLine)].map(line =>
+        Buffer.from(formatChecksummedLine(line)),
+      );
+      const whole = Buffer.concat(lines);
+      const cut = Math.round(whole.length * share);
+      let end = 0; // a line is whole without its line feed
+      const known = lines.filter(line => {
+        end += line.length;
+        return end - 1 <= cut;
+      }).length;
+      const rig = await HostedLogRig.create();
+      await mkdir(dirname(rig.path()), { recursive: true });
+      await writeFile(rig.path(), whole.subarray(0, cut));
+      const { log } = await rig.start();
+      const prefix = stateOf(history.slice(0, Math.max(0, known - 1)));
+      expect(log.closed().size).toBe(0);
+      const found = await log.commit(app, [link(39, 7)]);
+      prefix.apply([link(39, 7)]);
+      expect(everythingOf(found)).toEqual(read(prefix));
+      const compacted = new RepositoryState();
+      for (const change of prefix.toChanges()) compacted.apply([change]);
+      expect(read(compacted)).toEqual(read(prefix));
+      await log.close();
+      const again = await rig.start();
+      expect(everythingOf(await again.log.commit(app, []))).toEqual(read(prefix));
+      await again.log.close();
+    }),
+    { numRuns: 60 },
   );
 });
 

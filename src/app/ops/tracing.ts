@@ -1,7 +1,7 @@
 /** Traces, where `tracing` is configured. Without it nothing of OpenTelemetry is loaded. */
-import type { Tracing } from '../tracing/tracing.ts';
-import { readVersion } from '../version.ts';
-import type { AppContext } from './app-context.ts';
+import type { Tracing } from '../../tracing/tracing.ts';
+import { readVersion } from '../../version.ts';
+import type { AppContext } from '../app-context.ts';
 
 /**
  * `instance`: what tells this process from others, in each of its spans.
@@ -14,8 +14,8 @@ export async function startTracing(
   const { tracing: settings } = config;
   if (settings === undefined) return undefined;
   const [{ Tracing }, { TraceMetrics }, version] = await Promise.all([
-    import('../tracing/tracing.ts'),
-    import('../metrics/trace-metrics.ts'),
+    import('../../tracing/tracing.ts'),
+    import('../../metrics/trace-metrics.ts'),
     readVersion(),
   ]);
   const observer = new TraceMetrics(metrics.registry);

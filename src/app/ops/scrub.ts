@@ -2,24 +2,24 @@
  * The scrub, put together over the store: in the daemon, where it fetches again what is bad, runs by itself and counts, and for a store
  * without a daemon, where it only looks and sets aside.
  */
-import { FetchAgain } from '../cached/fetch-again.ts';
-import type { PullThroughCache } from '../cached/pull-through-cache.ts';
-import { HeldFiles } from '../content/held-files.ts';
-import { Scrub } from '../content/scrub.ts';
-import type { ScrubSource } from '../content/scrub-pass.ts';
-import { HourlyJob } from '../hosted/hourly-job.ts';
-import type { Timers } from '../lib/wait.ts';
-import { ScrubMetrics } from '../metrics/scrub-metrics.ts';
-import type { Digest } from '../oci/digest.ts';
-import { walkBlobs } from '../store/blobs/blob-walk.ts';
-import { Quarantine } from '../store/blobs/quarantine.ts';
-import { ScrubFile } from '../store/scrub-file.ts';
-import type { StoreObserver } from '../store/store-error.ts';
-import type { Logger } from '../telemetry/logger.ts';
-import type { AppContext } from './app-context.ts';
-import type { HostedContent } from './hosted/hosted-log.ts';
-import type { Storage } from './storage.ts';
-import type { OpenedUpstream } from './upstreams.ts';
+import { FetchAgain } from '../../cached/fetch-again.ts';
+import type { PullThroughCache } from '../../cached/pull-through-cache.ts';
+import { HeldFiles } from '../../content/held-files.ts';
+import { Scrub } from '../../content/scrub.ts';
+import type { ScrubSource } from '../../content/scrub-pass.ts';
+import { HourlyJob } from '../../hosted/hourly-job.ts';
+import type { Timers } from '../../lib/wait.ts';
+import { ScrubMetrics } from '../../metrics/scrub-metrics.ts';
+import type { Digest } from '../../oci/digest.ts';
+import { walkBlobs } from '../../store/blobs/blob-walk.ts';
+import { Quarantine } from '../../store/blobs/quarantine.ts';
+import { ScrubFile } from '../../store/scrub-file.ts';
+import type { StoreObserver } from '../../store/store-error.ts';
+import type { Logger } from '../../telemetry/logger.ts';
+import type { AppContext } from '../app-context.ts';
+import type { HostedContent } from '../hosted/hosted-log.ts';
+import type { Storage } from '../storage.ts';
+import type { OpenedUpstream } from '../upstreams.ts';
 
 /** The start has better to do. */
 const firstAfterMs = 15 * 60_000;
