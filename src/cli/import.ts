@@ -27,7 +27,7 @@ export function runImport(options: ImportCommand): Promise<number> {
     isChange: true,
     makesStore: true,
     run: async admin => {
-      const report = await withProgress(options.progressTo, 'import', onProgress =>
+      const report = await withProgress(options, 'import', onProgress =>
         admin.importFolder(request, signal, onProgress),
       );
       if (options.json !== true)

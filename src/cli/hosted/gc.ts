@@ -12,7 +12,7 @@ export function runGc(options: AdminOptions, dryRun: boolean): Promise<number> {
   return withAdmin(options, {
     isChange: !dryRun,
     run: async (admin, signal) => {
-      const report = await withProgress(options.progressTo, 'gc', onProgress =>
+      const report = await withProgress(options, 'gc', onProgress =>
         admin.gc({ dryRun }, signal, onProgress),
       );
       writeReport(options, report, describeGc);

@@ -19,7 +19,7 @@ export function runScrub(options: ScrubCommand): Promise<number> {
   const done = withAdmin(options, {
     isChange: true,
     run: async admin => {
-      const report = await withProgress(options.progressTo, 'scrub', onProgress =>
+      const report = await withProgress(options, 'scrub', onProgress =>
         admin.scrub(wanted, signal, onProgress),
       );
       writeReport(options, report, describeScrub);
