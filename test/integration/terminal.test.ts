@@ -63,6 +63,21 @@ requires('script')('on a terminal', () => {
     expect(top.drawn.endsWith(`${csi}?7h${csi}?25h${csi}?1049l`)).toBe(true);
   });
 
+  test('warm: a bar below its lines while images are fetched', async () => {
+    const upstream = await startFakeUpstream();
+    upstream.put('library/app', image, 'latest');
+    const mirror = await startTestMirror({ upstream });
+    await mirror.settled();
+    const gate = upstream.holdAfter({ digest: layer.digest }, 1_000_000);
+    const warm = new PseudoTerminal(`${program} warm app --config ${mirror.file}`);
+    await expect.poll(() => warm.text).toContain('warm [------------------------] 0 %, 0 of 1 images');
+    gate.release();
+    expect(await warm.ended).toBe(0);
+    const last = warm.drawn.slice(warm.drawn.lastIndexOf(`${csi}2K`) + `${csi}2K`.length);
+    expect(warm.text).toContain('docker.io/library/app:latest: fetched, ');
+    expect(last).toMatch(/^1 image: 1 fetched; /);
+  });
+
   test('a bar while a command works, and only its result afterwards', async () => {
     const { mirror, finish } = await startBusy();
     await finish();

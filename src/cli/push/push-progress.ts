@@ -1,5 +1,6 @@
 /** What a user sees of a push: on a terminal a bar, elsewhere one line for each blob. Whatever went wrong on the way stays to be read. */
 import { formatBytes } from '../../lib/format.ts';
+import type { Timers } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Descriptor } from '../../oci/manifest.ts';
 import { ProgressReporter, type ProgressStream } from '../terminal/progress-reporter.ts';
@@ -10,6 +11,9 @@ export interface PushProgressOptions {
   readonly blobs: readonly Descriptor[];
   /** Standard error. */
   readonly stream: ProgressStream;
+  /** As `ProgressReporterOptions` has them. */
+  readonly now?: () => number;
+  readonly timers?: Timers;
 }
 
 const shownHex = 12;
@@ -23,11 +27,16 @@ export class PushProgress implements PushObserver {
   #totalBytes: number;
   #done = 0;
 
-  constructor({ blobs, stream }: PushProgressOptions) {
+  constructor({ blobs, stream, now, timers }: PushProgressOptions) {
     this.#blobCount = blobs.length;
     this.#isTerminal = stream.isTTY === true;
     this.#totalBytes = blobs.reduce((sum, { size }) => sum + size, 0);
-    this.#reporter = new ProgressReporter({ label: 'push', stream });
+    this.#reporter = new ProgressReporter({
+      label: 'push',
+      stream,
+      ...(now && { now }),
+      ...(timers && { timers }),
+    });
   }
 
   blobAt(digest: Digest, offset: number): void {
