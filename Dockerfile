@@ -6,7 +6,7 @@ FROM ${BASE} AS build
 WORKDIR /build
 COPY package.json package-lock.json tsconfig.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
-COPY deploy/build.sh ./deploy/
+COPY deploy/build.sh deploy/build-page.js ./deploy/
 COPY src ./src
 # For `cistern --version`: --build-arg COMMIT=$(git rev-parse --short HEAD)
 ARG COMMIT

@@ -1,10 +1,11 @@
 #!/bin/sh
-# Builds dist from src and writes the commit that it was built from into dist/build.json. With --if-needed (npm's `prepare`,
+# Builds dist from src, with the page in dist/ui, and writes the commit that it was built from into dist/build.json. With --if-needed (npm's `prepare`,
 # and before a start) only where dist is missing or older than src. An installed package has no src: its dist is complete.
 # COMMIT names the commit where there is no checkout, as in a container.
 set -eu
 cd "$(dirname "$0")/.."
 compiler=node_modules/typescript/bin/tsc
+bundler=node_modules/vite/package.json
 
 # Why dist can't be run as it is; empty: it can.
 find_fault() {
@@ -29,6 +30,7 @@ find_commit() {
 build() {
   rm -f dist/build.json
   node "$1/$compiler" -p "$1/src" --outDir "$PWD/dist" >&2 || exit 1
+  node "$1/deploy/build-page.js" "$PWD/dist/ui" >&2 || exit 1
   printf '{"commit":%s}\n' "$(find_commit)" > dist/build.json
 }
 
@@ -37,7 +39,7 @@ build() {
 build_for_global() {
   folder=$(mktemp -d)
   trap 'rm -rf "$folder"' EXIT
-  cp -r package.json package-lock.json tsconfig.json src "$folder/"
+  cp -r package.json package-lock.json tsconfig.json src deploy "$folder/"
   (cd "$folder" && unset npm_config_global npm_config_prefix \
     && node "$npm_execpath" ci --global=false --include=dev --ignore-scripts --no-audit --no-fund >&2)
   build "$folder"
@@ -46,7 +48,7 @@ build_for_global() {
 fault=$(find_fault)
 if [ "${1:-}" = --if-needed ] && [ -z "$fault" ]; then
   exit 0
-elif [ -e "$compiler" ]; then
+elif [ -e "$compiler" ] && [ -e "$bundler" ]; then
   build .
 elif [ "${npm_config_global:-}" = true ] && [ -n "${npm_execpath:-}" ]; then
   build_for_global

@@ -60,9 +60,13 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'oci lib bcrypt jose ldapts lru-cache',
     because: 'it decides over names, before anything is looked up',
   },
+  clients: {
+    may: '',
+    because: 'it writes the files of clients as text, for the command line, the server and browsers',
+  },
   bundle: {
-    may: 'oci tar-stream',
-    because: 'it reads images from files that the user named, and sends nothing',
+    may: 'oci registry tar-stream',
+    because: 'it reads and writes images as files, by the contracts of what holds them, and sends nothing',
   },
   report: {
     may: 'lib telemetry',
@@ -73,20 +77,28 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'it pulls through the cache as a client does, and its reports are those of the command',
   },
   admin: {
-    may: 'oci telemetry registry store report',
+    may: 'oci telemetry lib registry store report',
     because: 'commands work on the store alone too: what a daemon knows beside it is handed in',
   },
+  overview: {
+    may: 'oci telemetry lib registry store hosted capacity admin http',
+    because:
+      'it answers the questions of the page in the shapes of its API, over records and logs alike; who may know what comes with each question',
+  },
   http: {
-    may: 'oci telemetry lib admin registry auth koa @koa/router',
-    because: 'the server serves the contract and knows no implementation',
+    may: 'oci telemetry lib admin registry auth koa @koa/router zod',
+    because: 'the server serves the contract and knows no implementation; schemas check what it is asked',
+  },
+  ui: {
+    may: 'clients lib http preact @preact/signals uplot',
+    because: 'the page runs in a browser, and sees the server only by its API (of http: types of api/schema)',
   },
   tracing: {
     may: 'oci telemetry lib registry @opentelemetry/api @opentelemetry/exporter-trace-otlp-http @opentelemetry/resources @opentelemetry/sdk-trace-node',
     because: 'it watches requests from outside, and no room knows it',
   },
-  ui: { may: '', because: 'the page runs in a browser' },
   cli: {
-    may: 'oci telemetry lib admin auth bundle config store commander undici cli-progress yaml app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/upstream-check.ts',
+    may: 'oci telemetry lib admin auth bundle clients config registry store commander undici cli-progress yaml app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/upstream-check.ts',
     because: 'commands call the daemon, not its rooms; without one, what app/store-admin.ts puts together',
   },
   'log.ts': { may: 'telemetry pino log-sink.ts', because: 'a logger knows no room' },
@@ -162,7 +174,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'users, keys and rules come from the configuration and the store, and are handed to listeners',
   },
   'app/listeners.ts': {
-    may: 'app/app-context.ts admin config http metrics oci registry store tls tracing',
+    may: 'app/app-context.ts app/page/overview.ts app/page/page-files.ts admin config http metrics oci registry store tls tracing',
     because: 'listeners serve what is composed already, to those whom the configuration allows',
   },
   'app/daily-report.ts': {
@@ -181,6 +193,14 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'config telemetry',
     because: 'it compares two configurations; what changes is handed to it as functions',
   },
+  'app/page/overview.ts': {
+    may: 'app/app-context.ts app/daemon-admin.ts app/hosted/hosted.ts app/storage.ts admin cached http lib oci overview telemetry',
+    because: 'what the page shows is put together from what is composed already, once for all pages',
+  },
+  'app/page/page-files.ts': {
+    may: 'http',
+    because: 'it reads the files of the built page; http serves them and touches no disk',
+  },
   'app/daemon-admin.ts': {
     may: 'app/app-context.ts app/storage.ts app/upstreams.ts metrics version.ts admin cached content hosted report warm app/hosted.ts app/hosted/hosted.ts',
     because: 'commands are put together from what is composed already',
@@ -189,8 +209,20 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'app/upstream-check.ts admin content hosted oci registry store telemetry upstream',
     because: 'an import is the same in a daemon and without one',
   },
+  'app/bundle/bundles.ts': {
+    may: 'admin bundle content lib oci registry store telemetry',
+    because: 'an import of a bundle is the same in a daemon and without one',
+  },
+  'app/bundle/importers.ts': {
+    may: 'app/hosted/hosted-log.ts cached config hosted registry store',
+    because: 'mirrored and hosted images are taken over the same way in a daemon and without one',
+  },
+  'app/bundle/daemon-bundles.ts': {
+    may: 'app/app-context.ts app/bundle/bundles.ts app/bundle/importers.ts app/hosted/hosted.ts app/storage.ts admin cached oci registry store',
+    because: 'bundles of a daemon are put together from what is composed already',
+  },
   'app/store-admin.ts': {
-    may: 'app/daily-report.ts app/hosted/folder-import.ts app/hosted/hosted-log.ts app/hosted/tags.ts app/ops/scrub.ts oci telemetry config admin capacity store version.ts',
+    may: 'app/bundle/bundles.ts app/bundle/importers.ts app/daily-report.ts app/hosted/folder-import.ts app/hosted/hosted-log.ts app/hosted/tags.ts app/ops/scrub.ts cached oci telemetry config admin capacity store version.ts',
     because: 'the composition of a store without a daemon',
   },
   'app/upstream-check.ts': {
@@ -211,12 +243,13 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
 const fronts: Readonly<Record<string, { readonly files: string; readonly because: string }>> = {
   auth: {
     files:
-      'access.ts identity/credentials.ts identity/htpasswd.ts identity/identity-provider.ts identity/logins.ts identity/open-ldap.ts identity/password-hash.ts refusals.ts rules.ts tokens/scope.ts tokens/token-keys.ts tokens/tokens.ts',
+      'access.ts identity/credentials.ts identity/htpasswd.ts identity/identity-provider.ts identity/logins.ts identity/open-ldap.ts identity/password-hash.ts refusals.ts rules.ts sessions.ts tokens/scope.ts tokens/token-keys.ts tokens/tokens.ts',
     because:
       'callers are known and their rights decided in one place; where users come from is its own business',
   },
   cached: {
-    files: 'access/links.ts download/downloads.ts fetch-again.ts pull-through-cache.ts',
+    files:
+      'access/links.ts download/downloads.ts fetch-again.ts imported-images.ts manifests/freshness.ts pull-through-cache.ts',
     because: 'the cache is one RegistryReader per upstream; what runs inside it is its own business',
   },
   cli: {
@@ -234,22 +267,31 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   hosted: {
     files:
-      'adoption.ts blob-links.ts gc/collector.ts hosted-blobs.ts hosted-catalog.ts hosted-deletes.ts hosted-lists.ts hosted-manifests.ts hosted-registry.ts hourly-job.ts immutable-tags.ts import/import-report.ts import/import.ts log/hosted-log.ts log/logged-repositories.ts log/reference-counts.ts log/repair.ts promotion.ts pull-times.ts put-manifest.ts quotas.ts read-only.ts retention.ts tags/apply-retention.ts tags/restore.ts tags/tag-history.ts uploads/mounts.ts uploads/uploads.ts',
+      'adoption.ts blob-links.ts gc/collector.ts hosted-blobs.ts hosted-catalog.ts hosted-deletes.ts hosted-lists.ts hosted-manifests.ts hosted-registry.ts hourly-job.ts immutable-tags.ts import/import-report.ts import/import.ts import/imported-images.ts log/hosted-log.ts log/logged-repositories.ts log/reference-counts.ts log/repair.ts promotion.ts pull-times.ts put-manifest.ts quotas.ts read-only.ts retention.ts tags/apply-retention.ts tags/restore.ts tags/tag-history.ts uploads/mounts.ts uploads/uploads.ts',
     because: 'the private registry is one reader and writer; its log and its collection are its own business',
   },
   http: {
-    files: 'api/admin.ts app.ts server/connections.ts server/listener.ts server/tls-contexts.ts',
-    because: 'the composition starts listeners over apps; handlers are not called from outside',
+    files:
+      'api/admin.ts api/schema/actions.ts api/schema/images.ts api/schema/report.ts api/schema/session.ts api/schema/setup.ts api/schema/stats.ts api/schema/transfers.ts api/sources.ts app.ts server/connections.ts server/listener.ts server/tls-contexts.ts ui/serve-page.ts',
+    because:
+      'the composition starts listeners over apps; handlers are not called from outside; the schema is the words of the API',
   },
   lru: {
     files: 'index/embedded-lru.ts index/rebuild.ts lru.ts redis/redis-entries.ts redis/redis-lru.ts',
     because: 'the index is used through its contract; only the composition chooses an implementation',
+  },
+  overview: {
+    files:
+      'actions/action-runs.ts actions/jobs.ts actions/page-actions.ts figures/cold-list.ts figures/figure-history.ts figures/live-samples.ts figures/usage-figures.ts figures/warnings.ts held/blob-uses.ts held/held-content.ts held/held-repositories.ts images/image-details.ts images/image-list.ts images/image-row.ts images/offline-list.ts images/repository-list.ts',
+    because:
+      'the composition puts the questions of the page together; what a row is made of is its own business',
   },
   store: {
     files:
       'blobs/blob-store.ts blobs/blob-walk.ts blobs/held-blob.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts import/distribution-folder.ts import/file-adoption.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts layout.ts line-file.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/tag-history.ts records/unused-records.ts report-file.ts scrub-file.ts secret-file.ts spool/spool.ts store-error.ts tls-files.ts uploads/upload-file.ts uploads/upload-files.ts',
     because: 'content, cache and commands stand on bytes and records; how they are written is private',
   },
+  ui: { files: '', because: 'the page is built by itself, from its index.html' },
   upstream: {
     files:
       'auth/credential-command.ts auth/credential-provider.ts health/health.ts prefixed-origin.ts upstream-urls.ts',
@@ -263,7 +305,7 @@ const fileRooms = /^(?:store|bundle|config|cli|.*\.ts)$/;
 const root = join(import.meta.dirname, '..', 'src');
 const sources = new Map(
   readdirSync(root, { recursive: true, encoding: 'utf8' })
-    .filter(path => path.endsWith('.ts'))
+    .filter(path => /\.tsx?$/.test(path))
     .sort()
     .map(path => [path, readFileSync(join(root, path), 'utf8')]),
 );
@@ -282,7 +324,7 @@ function importsOf(path: string, text: string): string[] {
 }
 
 function isOwn(name: string): boolean {
-  return name.endsWith('.ts');
+  return /\.tsx?$/.test(name);
 }
 
 function roomOf(path: string): string {
@@ -380,7 +422,8 @@ test('no file imports itself by way of others', () => {
 
 test('only oci/endpoint.ts spells API paths: server and client must not disagree about them', () => {
   const spelled = filesWhere(text => /(?<!\.)\\?\/v2(?:\\?\/|['"`?])/.test(withoutComments(text)));
-  expect(spelled).toEqual(['oci/endpoint.ts']);
+  // A browser can't load oci/endpoint.ts: what it stands on computes digests. The page asks one manifest, as a check.
+  expect(spelled).toEqual(['oci/endpoint.ts', 'ui/state/registry-check.ts']);
 });
 
 test('exports have one name everywhere: none is default', () => {
@@ -389,18 +432,21 @@ test('exports have one name everywhere: none is default', () => {
 
 test('a file has one job: at most 300 lines, and a name that says it', () => {
   expect(filesWhere(text => text.trimEnd().split('\n').length > 300)).toEqual([]);
-  expect(filesWhere((_text, path) => !/^(?:[a-z0-9-]+\/)*[a-z0-9-]+\.ts$/.test(path))).toEqual([]);
+  expect(filesWhere((_text, path) => !/^(?:[a-z0-9-]+\/)*[a-z0-9-]+\.tsx?$/.test(path))).toEqual([]);
   expect(
-    filesWhere((_text, path) => /\b(?:index|utils?|helpers?|common|misc|types)\.ts$/.test(path)),
+    filesWhere((_text, path) => /\b(?:index|utils?|helpers?|common|misc|types)\.tsx?$/.test(path)),
   ).toEqual([]);
 });
 
-test('a folder holds at most 18 files, and src at most 480, of a median of at least 90 lines', () => {
+test('a folder holds at most 18 files, the server at most 540, the page at most 64, of a median of 90 lines or more', () => {
   const folders = new Map<string, string[]>();
   for (const path of sources.keys())
     folders.set(dirname(path), [...(folders.get(dirname(path)) ?? []), path]);
   expect(Array.from(folders).filter(([, paths]) => paths.length > 18)).toEqual([]);
-  expect(sources.size).toBeLessThanOrEqual(480);
+  // Components of a page are many and small beside the use cases of a server: each has its own bound.
+  const ofPage = Array.from(sources.keys()).filter(path => path.startsWith('ui/')).length;
+  expect(ofPage).toBeLessThanOrEqual(64);
+  expect(sources.size - ofPage).toBeLessThanOrEqual(540);
   const lines = Array.from(sources.values(), text => text.trimEnd().split('\n').length).sort((a, b) => a - b);
   expect(lines[Math.floor(lines.length / 2)]).toBeGreaterThanOrEqual(90);
 });
@@ -415,6 +461,22 @@ test('a file under 25 lines holds types only, or is the entry or the version', (
 
 test('every file opens with a comment that says what it is', () => {
   expect(filesWhere(text => !/^(?:#!.*\n)?\/\*\*[\s\S]{20,}?\*\//.test(text))).toEqual([]);
+});
+
+test('the page imports of the server the shapes of its API alone, and only as types', () => {
+  const imported = Array.from(sources)
+    .filter(([path]) => path.startsWith('ui/'))
+    .flatMap(([path, text]) =>
+      Array.from(
+        withoutComments(text).matchAll(/^import\s+(type\s)?[^;]*?\sfrom\s+'(\.[^'\n]+)'/gm),
+        ([, isType, name = '']) =>
+          `${isType === undefined ? '' : 'type '}${normalize(join(dirname(path), name))}`,
+      ),
+    );
+  const ofHttp = imported.filter(name => /\bhttp\//.test(name));
+  expect(ofHttp).toContain('type http/api/schema/session.ts');
+  expect(ofHttp.filter(name => !name.startsWith('type http/api/schema/'))).toEqual([]);
+  expect(imported.filter(name => /^(?:type )?lib\//.test(name) && name !== 'lib/format.ts')).toEqual([]);
 });
 
 test('a mirror without Redis and LDAP loads nothing for them', () => {

@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 # package:command; whoever has the command from elsewhere (docker-ce, another nginx) keeps that.
 needed=(docker.io:dockerd containerd:containerd podman:podman skopeo:skopeo buildah:buildah docker-registry:docker-registry
   nginx-light:nginx redis-server:redis-server zstd:zstd openssl:openssl curl:curl iproute2:ip util-linux:nsenter git:git
-  apache2-bin:apache2 apache2-utils:htpasswd slapd:slapd systemd:systemd-analyze prometheus:prometheus docker-compose:docker-compose strace:strace)
+  apache2-bin:apache2 apache2-utils:htpasswd slapd:slapd systemd:systemd-analyze prometheus:prometheus chromium:chromium docker-compose:docker-compose strace:strace)
 missing=()
 for one in "${needed[@]}"; do
   command -v "${one#*:}" >/dev/null || missing+=("${one%:*}")

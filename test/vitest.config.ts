@@ -9,6 +9,7 @@ import { ClosingLineReporter } from './support/closing-line-reporter.ts';
 const unitTimeoutMs = 30_000;
 const integrationTimeoutMs = 180_000;
 const e2eTimeoutMs = 240_000;
+const pageTimeoutMs = 120_000;
 /** For `expect.poll`: what is waited for comes soon on a free machine, and late on a busy one. */
 const poll = { timeout: 30_000 };
 
@@ -52,6 +53,18 @@ export default defineConfig({
           retry: 1, // as above
           maxWorkers: 1,
           sequence: { groupOrder: 1 },
+        },
+      },
+      {
+        test: {
+          name: 'page',
+          include: ['test/page/**/*.test.ts'],
+          expect: { requireAssertions: true, poll },
+          testTimeout: pageTimeoutMs,
+          hookTimeout: pageTimeoutMs,
+          fileParallelism: false,
+          maxWorkers: 1,
+          sequence: { groupOrder: 2 },
         },
       },
     ],

@@ -5,6 +5,7 @@
  */
 import type { Outcome } from '../telemetry/observer.ts';
 import type { OnProgress } from '../telemetry/progress.ts';
+import type { BundleAdmin } from './bundle-admin.ts';
 import type { GcReport, GcWanted } from './gc-report.ts';
 import type { ScrubReport, ScrubRequest, ScrubStatus } from './scrub-report.ts';
 import type { TagAdmin } from './tag-admin.ts';
@@ -17,11 +18,14 @@ export interface Admin {
   list(pattern: string | undefined, signal: AbortSignal): Promise<ListReport>;
   /** Checks a tag now. UNSUPPORTED where no upstream can be asked. */
   refresh(image: string, signal: AbortSignal): Promise<RefreshReport>;
-  evict(image: string, signal: AbortSignal): Promise<EvictReport>;
+  /** With `dryRun` nothing changes, and the report says what would. */
+  evict(image: string, signal: AbortSignal, wanted?: { readonly dryRun?: boolean }): Promise<EvictReport>;
   pin(image: string, signal: AbortSignal): Promise<PinReport>;
   unpin(image: string, signal: AbortSignal): Promise<PinReport>;
   /** `history`, `restore`, `promote` and `retention`. */
   readonly tags: TagAdmin;
+  /** `export`, `import FILE` and `digests`. */
+  readonly bundles: BundleAdmin;
   /** NAME_UNKNOWN for a folder without repositories; UNSUPPORTED where nothing is hosted. */
   importFolder: ImportFolder;
   /** Rebuilds the damaged log of a hosted repository, or of all whose log is damaged. UNSUPPORTED for one that is in order. */

@@ -22,7 +22,7 @@ import { formatImage, type ImageName } from './image-name.ts';
 
 export interface EvictionOptions {
   readonly records: Pick<Records, 'allNames' | 'look' | 'open'>;
-  readonly store: Pick<BlobStore, 'open' | 'remove'>;
+  readonly store: Pick<BlobStore, 'open' | 'remove' | 'sizeOf'>;
   readonly pins: Pick<PinnedBlobs, 'isPinned'>;
   /** That digest is being filled. */
   isActive(digest: Digest): boolean;
@@ -35,6 +35,11 @@ export interface EvictionOptions {
 
 type Removed = Pick<EvictReport, 'freedBytes' | 'manifests' | 'blobs' | 'kept'>;
 
+/** True: nothing changes, and the report says what would. */
+export interface EvictWanted {
+  readonly dryRun?: boolean;
+}
+
 export class ImageEviction {
   readonly #options: EvictionOptions;
 
@@ -43,7 +48,11 @@ export class ImageEviction {
   }
 
   /** A blob of any repository; images that need it fetch it again. Errors: BLOB_UNKNOWN, DENIED. */
-  async evictBlob(digest: Digest, signal: AbortSignal): Promise<EvictReport> {
+  async evictBlob(
+    digest: Digest,
+    signal: AbortSignal,
+    { dryRun = false }: EvictWanted = {},
+  ): Promise<EvictReport> {
     const { pins, records, isActive, isHosted } = this.#options;
     for (const name of await records.allNames()) {
       signal.throwIfAborted();
@@ -56,13 +65,17 @@ export class ImageEviction {
       throw new RegistryError('DENIED', { message: `${digest} is being downloaded, it stays` });
     if (isHosted(digest))
       throw new RegistryError('DENIED', { message: `a hosted repository needs ${digest}, it stays` });
-    const removed = await this.#remove({ manifests: [], blobs: [digest] }, signal);
+    const removed = await this.#remove({ manifests: [], blobs: [digest] }, signal, dryRun);
     if (removed.blobs === 0) throw notHeld('BLOB_UNKNOWN', digest);
     return { image: digest, tags: [], ...removed };
   }
 
   /** Errors: MANIFEST_UNKNOWN, DENIED, UNAVAILABLE. */
-  async evictImage(image: ImageName, signal: AbortSignal): Promise<EvictReport> {
+  async evictImage(
+    image: ImageName,
+    signal: AbortSignal,
+    { dryRun = false }: EvictWanted = {},
+  ): Promise<EvictReport> {
     const { reference } = image;
     const record = await this.#options.records.open(image.name);
     const root = record.named(reference);
@@ -74,14 +87,20 @@ export class ImageEviction {
     const tree = await this.#tree(root);
     const others = await this.#otherManifests(record, tree, new Set(tags), root);
     const forgotten = [...(tree?.manifests ?? [])].filter(([digest]) => !others.has(digest));
-    for (const tag of tags) record.removeTag(tag);
-    for (const [digest] of forgotten) record.removeManifest(digest);
     const manifests = forgotten.map(([digest]) => digest);
+    if (!dryRun) {
+      for (const tag of tags) record.removeTag(tag);
+      for (const digest of manifests) record.removeManifest(digest);
+    }
     const blobs = new Set(forgotten.flatMap(([, { parsed }]) => blobsOf(parsed).map(blob => blob.digest)));
-    const removed = await this.#removeUnneeded(new Set(manifests), blobs, signal);
-    await requireWritten(record);
+    const isForgotten = (name: string, digest: Digest) =>
+      dryRun && name === record.name && manifests.includes(digest);
+    const unneeded = await this.#unneeded(new Set(manifests), blobs, isForgotten, signal);
+    const kept = manifests.length + blobs.size - unneeded.manifests.size - unneeded.blobs.size;
+    const removed = await this.#remove(unneeded, signal, dryRun);
+    if (!dryRun) await requireWritten(record);
     const held = (tree?.manifests.size ?? 0) - manifests.length;
-    return { image: formatImage(image), tags, ...removed, kept: removed.kept + held };
+    return { image: formatImage(image), tags, ...removed, kept: removed.kept + kept + held };
   }
 
   /** Manifests of the image that the repository still needs: for other tags, pins, and other manifests that were pulled. */
@@ -107,30 +126,35 @@ export class ImageEviction {
     return others;
   }
 
-  /** Keeps those that a manifest of any repository names. */
-  async #removeUnneeded(manifests: Set<Digest>, blobs: Set<Digest>, signal: AbortSignal): Promise<Removed> {
+  /** Without those that a manifest of any repository names, except the manifests that go. */
+  async #unneeded(
+    manifests: Set<Digest>,
+    blobs: Set<Digest>,
+    isForgotten: (name: string, digest: Digest) => boolean,
+    signal: AbortSignal,
+  ): Promise<{ readonly manifests: ReadonlySet<Digest>; readonly blobs: ReadonlySet<Digest> }> {
     const { records, store } = this.#options;
-    const asked = manifests.size + blobs.size;
+    const left = { manifests: new Set(manifests), blobs: new Set(blobs) };
     for (const name of await records.allNames()) {
-      if (manifests.size + blobs.size === 0) break;
+      if (left.manifests.size + left.blobs.size === 0) break;
       for (const manifest of (await records.look(name)).manifests()) {
         signal.throwIfAborted();
-        manifests.delete(manifest.digest);
-        blobs.delete(manifest.digest);
+        if (isForgotten(name, manifest.digest)) continue;
+        left.manifests.delete(manifest.digest);
+        left.blobs.delete(manifest.digest);
         const parsed = (await readManifest(store, manifest))?.parsed;
         if (parsed === undefined) continue;
-        for (const { digest } of blobsOf(parsed)) blobs.delete(digest);
-        for (const { digest } of parsed.manifests) manifests.delete(digest);
+        for (const { digest } of blobsOf(parsed)) left.blobs.delete(digest);
+        for (const { digest } of parsed.manifests) left.manifests.delete(digest);
       }
     }
-    const needed = asked - manifests.size - blobs.size;
-    const removed = await this.#remove({ manifests, blobs }, signal);
-    return { ...removed, kept: removed.kept + needed };
+    return left;
   }
 
   async #remove(
     candidates: { readonly manifests: Iterable<Digest>; readonly blobs: Iterable<Digest> },
     signal: AbortSignal,
+    dryRun: boolean,
   ): Promise<Removed> {
     const { store, pins, isActive, isHosted, blobRemoved, manifestRemoved } = this.#options;
     const sum = { freedBytes: 0, manifests: 0, blobs: 0, kept: 0 };
@@ -141,8 +165,10 @@ export class ImageEviction {
           sum.kept += 1;
           continue;
         }
-        const bytes = await store.remove(digest);
-        if (kind === 'blobs') blobRemoved(digest, bytes);
+        const bytes = dryRun ? ((await store.sizeOf(digest)) ?? 0) : await store.remove(digest);
+        if (dryRun) {
+          // nothing has to forget it
+        } else if (kind === 'blobs') blobRemoved(digest, bytes);
         else manifestRemoved(digest, bytes);
         if (bytes > 0) sum[kind] += 1;
         sum.freedBytes += bytes;

@@ -1,9 +1,7 @@
 /** `ls`: the images that the records and the store hold. Each manifest of a matching repository is read once; no upstream is asked. */
 import type { Digest } from '../oci/digest.ts';
-import { isDistributable } from '../oci/media-type.ts';
 import type { BlobStore } from '../store/blobs/blob-store.ts';
 import {
-  findMissing,
   type ReadManifest,
   readImageTree,
   readManifest,
@@ -14,6 +12,7 @@ import type { Records } from '../store/records/records.ts';
 import type { RepositoryRecord } from '../store/records/repository-record.ts';
 import { ifReadable } from '../store/store-error.ts';
 import type { ListedImage } from './admin.ts';
+import { type HeldFile, type HeldFiles, summarizeImage } from './image-summary.ts';
 
 export interface InventoryOptions {
   readonly records: Pick<Records, 'allNames' | 'look'>;
@@ -87,34 +86,15 @@ async function describe(
     const nothing = { complete: false, heldBytes: 0, neededBytes: 0, lastUsedAt: null };
     return { content: { digest, mediaType, ...nothing }, isHeld: false };
   }
-  let manifestBytes = 0;
-  for (const { size } of tree.manifests.values()) manifestBytes += size;
-  let [heldBytes, neededBytes, lastUseMs] = [manifestBytes, manifestBytes, 0];
-  for (const blob of tree.blobs.values()) {
-    const held = await sizes.of(blob.digest);
-    heldBytes += held?.size ?? 0;
-    if (held !== undefined || isDistributable(blob.mediaType)) neededBytes += held?.size ?? blob.size;
-    lastUseMs = Math.max(lastUseMs, held?.mtimeMs ?? 0);
-  }
+  const summary = await summarizeImage(tree, sizes, blob => record.isLinked(blob));
+  const { heldBytes, neededBytes, lastUseMs, missing } = summary;
   const lastUsedAt = lastUseMs === 0 ? null : isoOf(lastUseMs);
-  const missing = await findMissing(tree.root, {
-    manifest: async child => tree.manifests.get(child)?.parsed,
-    hasBlob: async blob => (await sizes.of(blob)) !== undefined,
-    wasAsked: blob => record.isLinked(blob),
-  });
   const complete = missing === undefined;
   return { content: { digest, mediaType, complete, heldBytes, neededBytes, lastUsedAt }, isHeld: true };
 }
 
-interface HeldFile {
-  /** Bytes. */
-  readonly size: number;
-  /** Last use: milliseconds since the epoch. */
-  readonly mtimeMs: number;
-}
-
 /** The blobs that a listing names: one look at the disk per digest, however many images share it. */
-class HeldSizes {
+class HeldSizes implements HeldFiles {
   readonly #store: Pick<BlobStore, 'open'>;
   readonly #known = new Map<Digest, Promise<HeldFile | undefined>>();
 
@@ -136,7 +116,7 @@ class HeldSizes {
     const held = await this.#store.open(digest);
     if (held === undefined) return undefined;
     await held.close();
-    return { size: held.size, mtimeMs: held.mtimeMs };
+    return { size: held.size, lastUseMs: held.mtimeMs };
   }
 }
 

@@ -8,7 +8,6 @@ import { operatorCaller } from '../registry/caller.ts';
 import type { RegistryReader, StaleReason } from '../registry/registry.ts';
 import type { UsageSince } from '../report/daily-report.ts';
 import type { BlobStore } from '../store/blobs/blob-store.ts';
-import { readImageTree, readManifest, type TypedDigest } from '../store/records/image-tree.ts';
 import type { PinnedBlobs } from '../store/records/pinned-blobs.ts';
 import type { Records } from '../store/records/records.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -28,11 +27,13 @@ import type {
   StatsReport,
   StatsWanted,
 } from './admin.ts';
+import type { BundleAdmin } from './bundle-admin.ts';
 import type { GcReport, GcWanted } from './gc-report.ts';
-import { ImageEviction, notHeld, requireWritten } from './image-eviction.ts';
+import { type EvictWanted, ImageEviction, notHeld, requireWritten } from './image-eviction.ts';
 import { formatImage, type ImageHosts, type ImageName, parseImage, parseImageOrBlob } from './image-name.ts';
 import { parseImagePattern } from './image-pattern.ts';
 import { listImages } from './inventory.ts';
+import { describePin, keepsNothing } from './pin-report.ts';
 import type { ScrubReport, ScrubRequest } from './scrub-report.ts';
 import type { TagAdmin } from './tag-admin.ts';
 import { describeUsage, type UsageReport } from './usage-report.ts';
@@ -63,6 +64,7 @@ export interface LocalAdminOptions {
   blobRemoved(digest: Digest, bytes: number): void;
   manifestRemoved(digest: Digest, bytes: number): void;
   readonly tags: TagAdmin;
+  readonly bundles: BundleAdmin;
   /** As `Admin.gc` and `Admin.readOnly`; absent: there is no daemon, or it hosts no repositories. */
   readonly hosted?: HostedCommands | undefined;
   /** What the daily report has. Absent: there is none. */
@@ -119,6 +121,10 @@ export class LocalAdmin implements Admin {
     return this.#options.tags;
   }
 
+  get bundles(): BundleAdmin {
+    return this.#options.bundles;
+  }
+
   stats(wanted?: StatsWanted): Promise<StatsReport> {
     return this.#options.stats(wanted);
   }
@@ -135,14 +141,14 @@ export class LocalAdmin implements Admin {
     return this.#log('refresh', await this.#refresh(parseImage(text, this.#options.hosts), signal));
   }
 
-  async evict(text: string, signal: AbortSignal): Promise<EvictReport> {
+  async evict(text: string, signal: AbortSignal, wanted: EvictWanted = {}): Promise<EvictReport> {
     const image = parseImageOrBlob(text, this.#options.hosts);
     await this.#options.ready();
     const evicted =
       typeof image === 'string'
-        ? await this.#eviction.evictBlob(image, signal)
-        : await this.#eviction.evictImage(image, signal);
-    return this.#log('evict', evicted);
+        ? await this.#eviction.evictBlob(image, signal, wanted)
+        : await this.#eviction.evictImage(image, signal, wanted);
+    return wanted.dryRun === true ? evicted : this.#log('evict', evicted);
   }
 
   async pin(text: string): Promise<PinReport> {
@@ -265,8 +271,7 @@ export class LocalAdmin implements Admin {
     const changed = record.pins.has(image.reference);
     const root = record.named(image.reference);
     if (root === undefined && !changed) throw notHeld('MANIFEST_UNKNOWN', formatImage(image));
-    const nothing = { digest: root?.digest ?? null, blobs: 0, missingBlobs: 0, heldBytes: 0 };
-    const meaning = (root && (await describePin(store, root))) ?? nothing;
+    const meaning = (root && (await describePin(store, root))) ?? keepsNothing(root?.digest);
     record.unpin(image.reference);
     await requireWritten(record);
     await pins.settled();
@@ -278,20 +283,4 @@ export class LocalAdmin implements Admin {
     this.#options.logger.info('command', { command, ...report });
     return report;
   }
-}
-
-/** Undefined: the image isn't held. */
-async function describePin(
-  store: Pick<BlobStore, 'open' | 'sizeOf'>,
-  root: TypedDigest,
-): Promise<Omit<PinReport, 'image' | 'changed'> | undefined> {
-  const tree = await readImageTree(manifest => readManifest(store, manifest), root);
-  if (tree === undefined) return undefined;
-  let [heldBytes, missingBlobs] = [0, 0];
-  for (const digest of tree.blobs.keys()) {
-    const size = await store.sizeOf(digest);
-    heldBytes += size ?? 0;
-    if (size === undefined) missingBlobs += 1;
-  }
-  return { digest: root.digest, blobs: tree.blobs.size, missingBlobs, heldBytes };
 }

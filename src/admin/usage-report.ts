@@ -2,6 +2,7 @@
  * `cistern report`: was it worth it. The contract of what is printed as JSON (docs/operation.md), so its field names are public, and the part
  * that needs the records: which manifests that were fetched once are images, and what they are called.
  */
+import { TimeSlice } from '../lib/time-slice.ts';
 import type { UsageSince } from '../report/daily-report.ts';
 import { type HistoryPoint, noSums, plus } from '../report/usage-history.ts';
 import type { BlobStore } from '../store/blobs/blob-store.ts';
@@ -121,8 +122,10 @@ async function findImages(
     { readonly tags: ReadonlyMap<string, string[]>; readonly children: Set<string> }
   >();
   const images: PulledOnce[] = [];
+  const slice = new TimeSlice();
   for (const { repository, digest, atMs } of fetchedOnce) {
     signal.throwIfAborted();
+    await slice.pause();
     const known = found.get(repository) ?? (await readRepository(repository, { records, store }, signal));
     found.set(repository, known);
     if (known.children.has(digest)) continue;

@@ -8,6 +8,7 @@ import type {
   UploadReport,
   UpstreamReport,
 } from '../admin/admin.ts';
+import type { BundleAdmin } from '../admin/bundle-admin.ts';
 import { imageHostsOf } from '../admin/image-name.ts';
 import { LocalAdmin } from '../admin/local-admin.ts';
 import type { TagAdmin } from '../admin/tag-admin.ts';
@@ -30,6 +31,7 @@ export interface DaemonParts {
   /** Resolves when the store is scanned. */
   readonly scanned: Promise<void>;
   readonly tags: TagAdmin;
+  readonly bundles: BundleAdmin;
   /** Absent: nothing is hosted. */
   readonly importFolder: ImportFolder | undefined;
   readonly scrub: Scrub;
@@ -49,6 +51,7 @@ export function createAdmin(
     scrub,
     stats,
     tags,
+    bundles,
     importFolder,
     replay,
     hosted: registry,
@@ -72,6 +75,7 @@ export function createAdmin(
     replay,
     hosts: imageHostsOf(config),
     tags,
+    bundles,
     importFolder,
     registry: host => registries.get(host),
     isActive: digest => downloads.isActive(digest),
@@ -135,7 +139,9 @@ export function createStats(
         lru: lruState(),
         upstreams: upstreams.map(upstream => reportUpstream(upstream, totals)),
         downloads: Array.from(downloads.progress(), reportDownload),
-        uploads: Array.from(uploads(), reportUpload),
+        uploads: Array.from(uploads()).flatMap(upload =>
+          upload.isActive ? [reportUpload(upload, now())] : [],
+        ),
         scrub: await scrub.status(),
         requests: totals.requests,
         servedBytes: sum(totals.servedBytes),
@@ -177,12 +183,24 @@ function reportUpstream({ key, health }: OpenedUpstream, totals: MetricTotals): 
   };
 }
 
-function reportDownload({ upstream, repository, sizeBytes, ...progress }: DownloadProgress): DownloadReport {
+export function reportDownload({
+  upstream,
+  repository,
+  sizeBytes,
+  ...progress
+}: DownloadProgress): DownloadReport {
   return { ...progress, upstream, repository: `${upstream}/${repository}`, sizeBytes: sizeBytes ?? null };
 }
 
-function reportUpload({ startedMs, user, ...upload }: UploadProgress): UploadReport {
-  return { ...upload, user: user ?? null, startedAt: new Date(startedMs).toISOString() };
+function reportUpload({ repository, user, beganMs, bytes }: UploadProgress, nowMs: number): UploadReport {
+  const seconds = Math.max(0.001, (nowMs - beganMs) / 1000);
+  return {
+    repository,
+    user: user ?? null,
+    startedAt: new Date(beganMs).toISOString(),
+    bytes,
+    bytesPerSecond: Math.round(bytes / seconds),
+  };
 }
 
 function ratioOf(by: ByOutcome): number | null {

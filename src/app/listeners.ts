@@ -6,17 +6,21 @@ import { readFile } from 'node:fs/promises';
 import type { IncomingMessage } from 'node:http';
 import { hostname, networkInterfaces } from 'node:os';
 import type { TlsConfig } from '../config/certificate.ts';
+import type { ApiSources } from '../http/api/sources.ts';
 import { type AppOptions, createApp, createOpsApp } from '../http/app.ts';
 import { ConnectionIdentities } from '../http/server/connections.ts';
 import { Listener, type ListenerAddress } from '../http/server/listener.ts';
 import { TlsContexts } from '../http/server/tls-contexts.ts';
 import { CertificateMetrics } from '../metrics/certificate-metrics.ts';
 import type { Digest } from '../oci/digest.ts';
+import { HUB } from '../oci/name.ts';
 import type { TlsFiles } from '../store/tls-files.ts';
 import { Certificates } from '../tls/certificates.ts';
 import { listOwnHosts } from '../tls/own-hosts.ts';
 import type { Tracing } from '../tracing/tracing.ts';
 import type { AppContext } from './app-context.ts';
+import type { ServedCertificates } from './page/overview.ts';
+import { BuiltPage } from './page/page-files.ts';
 
 export interface Serving {
   readonly access: AppOptions['access'];
@@ -39,6 +43,8 @@ export interface Serving {
   readonly events: AppOptions['events'];
   /** Absent: there are none. */
   readonly traces?: Pick<Tracing, 'wrap' | 'began' | 'ended'> | undefined;
+  /** What the page and its API are served from. */
+  openSources(certificates: ServedCertificates): ApiSources;
 }
 
 /** The main listener, and what of it can change while it listens. */
@@ -62,7 +68,7 @@ export async function listen(serving: Serving, context: AppContext): Promise<Lis
     config.http.tls?.clients === undefined && config.http.listen.every(({ login }) => login !== false);
   const identities = isPlain ? undefined : new ConnectionIdentities();
   const late = new WeakSet<IncomingMessage>();
-  const stats = { access, read: serving.readStats }; // served on the listener of the metrics
+  const stats = { access, read: serving.readStats };
   const ops = {
     observer: metrics,
     logger,
@@ -99,7 +105,14 @@ export async function listen(serving: Serving, context: AppContext): Promise<Lis
     accel: config.http.accel && { ...config.http.accel, pathOf: serving.blobPath },
     access,
     now,
-    stats: metricsAddress === undefined ? stats : undefined,
+    page: {
+      sources: serving.openSources({
+        expiries: () => certificates?.expiries() ?? new Map(),
+        hasAuthority: certificates?.authority !== undefined,
+      }),
+      files: new BuiltPage(),
+      mirrorsHub: config.defaultUpstream === HUB,
+    },
     metricsPath: metricsAddress === undefined ? path : undefined,
   });
   const handle = serving.traces?.wrap(app) ?? app;

@@ -16,6 +16,7 @@ import { TlsFiles } from '../store/tls-files.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { openAccess } from './access/open-access.ts';
 import type { AppContext } from './app-context.ts';
+import { createDaemonBundles } from './bundle/daemon-bundles.ts';
 import { createAdmin, createStats } from './daemon-admin.ts';
 import { openDailyReport } from './daily-report.ts';
 import { setUpFleet } from './fleet-setup.ts';
@@ -28,6 +29,7 @@ import { startNotifications } from './notifications.ts';
 import { openRedis } from './open-lru.ts';
 import { startScrub } from './ops/scrub.ts';
 import { startTracing } from './ops/tracing.ts';
+import { openOverview } from './page/overview.ts';
 import { Reload } from './reload.ts';
 import { openStorage, type Storage } from './storage.ts';
 import { StoreScan } from './store-scan.ts';
@@ -168,6 +170,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       upstreams,
       tags,
       scrub,
+      bundles: createDaemonBundles({ cache, storage, upstreams, hosted }, context),
       stats: readStats,
       scanned: scan.done,
       replay: target => notifications.replay(target),
@@ -186,6 +189,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     () => owner.stopServing(),
   );
   const { access, set: setAccess } = await openAccess(layout, context);
+  const overview = await openOverview({ storage, cache, admin, hosted, events: notifications }, context);
   const listening = await listen(
     {
       access,
@@ -194,6 +198,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       isScanned: () => capacity.usage().known,
       readStats,
       clients,
+      openSources: certificates => overview.sources(certificates),
       tlsFiles: new TlsFiles(layout, metrics),
       blobPath: digest => layout.blobName(digest),
       events: notifications,
@@ -205,6 +210,11 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       }),
     },
     context,
+  );
+  await lifecycle.start(
+    'open pages',
+    () => overview,
+    part => part.endStreams(),
   );
   const reload = new Reload(
     config,

@@ -5,6 +5,7 @@
 import { Links } from '../cached/access/links.ts';
 import { Downloads } from '../cached/download/downloads.ts';
 import { Capacity } from '../capacity/capacity.ts';
+import { RecentEvictions } from '../capacity/recent-evictions.ts';
 import { ContentOwners } from '../content/content-owners.ts';
 import { TokenBucket } from '../lib/token-bucket.ts';
 import { systemTimers, wait } from '../lib/wait.ts';
@@ -37,6 +38,7 @@ export interface Storage {
   readonly hosted: HostedContent;
   /** Whether the cache or the private registry counts a file. */
   readonly owners: ContentOwners;
+  readonly evictions: RecentEvictions;
 }
 
 /** Bad files kept for inspection may take so much of the limit. */
@@ -83,7 +85,8 @@ export async function openStorage(
     () => new LastUseWriter({ store, lru: index.lru, logger, now }),
     part => part.close(),
   );
-  const downloads = new Downloads();
+  const evictions = new RecentEvictions(now);
+  const downloads = new Downloads({ started: digest => evictions.fetched(digest) });
   const links = new Links();
   const unlinks = new TokenBucket(unlinkRate);
   const owners: ContentOwners = new ContentOwners({
@@ -102,7 +105,7 @@ export async function openStorage(
     'capacity',
     () =>
       openCapacity(
-        { layout, store, lru: index.lru, downloads, pins, records, links, hosted, owners },
+        { layout, store, lru: index.lru, downloads, pins, records, links, hosted, owners, evictions },
         context,
       ),
     part => part.close(),
@@ -137,17 +140,27 @@ export async function openStorage(
     capacity,
     hosted,
     owners,
+    evictions,
   };
 }
 
 async function openCapacity(
   parts: Pick<
     Storage,
-    'layout' | 'store' | 'lru' | 'downloads' | 'pins' | 'records' | 'links' | 'hosted' | 'owners'
+    | 'layout'
+    | 'store'
+    | 'lru'
+    | 'downloads'
+    | 'pins'
+    | 'records'
+    | 'links'
+    | 'hosted'
+    | 'owners'
+    | 'evictions'
   >,
   { config, logger, metrics, now }: AppContext,
 ): Promise<Capacity> {
-  const { layout, store, lru, downloads, pins, records, links, hosted, owners } = parts;
+  const { layout, store, lru, downloads, pins, records, links, hosted, owners, evictions } = parts;
   const unused = new UnusedRecords({
     records,
     store: { remove: async digest => (await owners.removeFree(digest)) ?? 0 },
@@ -168,7 +181,11 @@ async function openCapacity(
       mayEvict: async digest => !(await pins.isPinned(digest)),
       findPartial: digest => findPartial({ layout, observer: metrics }, digest),
       isEvictionStopped: () => !hosted.isKnown,
-      unlinkBlob: digest => owners.removeFree(digest),
+      unlinkBlob: async digest => {
+        const bytes = await owners.removeFree(digest);
+        if (bytes !== undefined) evictions.evicted(digest, bytes);
+        return bytes;
+      },
       recordBytes: () => records.bytes,
       unusedRecords: () => unused.begin(),
       unlinkPartial: digest =>

@@ -7,12 +7,15 @@ import { join } from 'node:path';
 import type { StatsReport } from '../admin/admin.ts';
 import { imageHostsOf } from '../admin/image-name.ts';
 import { LocalAdmin } from '../admin/local-admin.ts';
+import { StoreContent } from '../admin/store-content.ts';
 import { TagCommands } from '../admin/tag-commands.ts';
+import { Links } from '../cached/access/links.ts';
 import { computeLimit } from '../capacity/ledger.ts';
 import type { Config } from '../config/config.ts';
 import type { Digest } from '../oci/digest.ts';
 import { hostRepositories } from '../oci/name.ts';
 import { BlobStore } from '../store/blobs/blob-store.ts';
+import { FileAdoption } from '../store/import/file-adoption.ts';
 import { sumPartials } from '../store/ingest/sweep.ts';
 import { StoreLayout } from '../store/layout.ts';
 import { StoreOwner } from '../store/owner.ts';
@@ -22,6 +25,8 @@ import { Records } from '../store/records/records.ts';
 import { isMissing, StoreError } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { readVersion } from '../version.ts';
+import { createBundles } from './bundle/bundles.ts';
+import { createImporters } from './bundle/importers.ts';
 import { openDailyReport } from './daily-report.ts';
 import { createFolderImport } from './hosted/folder-import.ts';
 import { HostedContent } from './hosted/hosted-log.ts';
@@ -96,6 +101,22 @@ export async function openStoreAdmin(
       bytesPerSecond: config.store.scrub.bytesPerSecond,
       now: Date.now,
     });
+    const hosts = imageHostsOf(config);
+    const content = new StoreContent({
+      hosts,
+      records,
+      store,
+      hosted: name => hosted.log.readRepository(name),
+    });
+    const bundles = createBundles({
+      hosts,
+      content,
+      store,
+      adoption: new FileAdoption({ layout, store, observer }),
+      holds: hosted.holds,
+      ...createImporters({ records, links: new Links(), hosted, store }, config),
+      logger,
+    });
     const admin = new LocalAdmin({
       records,
       store,
@@ -104,6 +125,7 @@ export async function openStoreAdmin(
       hosts: imageHostsOf(config),
       importFolder: repositories.length === 0 ? undefined : importFolder,
       registry: undefined,
+      bundles,
       tags: new TagCommands({
         hosts: imageHostsOf(config),
         records,

@@ -19,7 +19,7 @@ export interface WarmParts {
 export function openWarm(
   { storage, upstreams }: WarmParts,
   timers: Timers,
-  { config, logger, now }: AppContext,
+  { config, logger, metrics, now }: AppContext,
 ): Warm {
   const { records, store, downloads } = storage;
   const hosts = imageHostsOf(config);
@@ -49,6 +49,7 @@ export function openWarm(
     },
     platform: ownPlatform(process.arch),
     logger,
+    observer: metrics,
     timers,
     now,
   });

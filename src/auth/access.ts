@@ -2,7 +2,7 @@
  * Who sends a request and what they may do. Both are decided by HTTP before anything is looked up, anew for each request: by rules over
  * canonical names, and by the scopes of the token that came with it, which only narrow.
  */
-import { parseBasic, parseBearer } from './identity/credentials.ts';
+import { type Credentials, parseBasic, parseBearer } from './identity/credentials.ts';
 import type { Identity } from './identity/identity-provider.ts';
 import type { CheckOptions, Logins } from './identity/logins.ts';
 import { LoginRequired, WrongCredentials } from './refusals.ts';
@@ -20,7 +20,9 @@ export interface Connection {
 
 export interface AccessOptions {
   /** Undefined: there are no users, and credentials and tokens are ignored. */
-  readonly users: { readonly logins: Pick<Logins, 'check'>; readonly tokens: Tokens } | undefined;
+  readonly users:
+    | { readonly logins: Pick<Logins, 'check' | 'versionOf'>; readonly tokens: Tokens }
+    | undefined;
   /** Made with `hasUsers` where there are users. */
   readonly rules: Rules;
 }
@@ -34,6 +36,12 @@ export interface Authenticated {
   readonly isExpired: boolean;
   /** The token's; undefined: nothing narrows the rights. */
   readonly scopes: readonly Scope[] | undefined;
+}
+
+/** A login as a session keeps it. */
+export interface SessionIdentity extends Identity {
+  /** Changes with the user's entry and password. */
+  readonly version: string;
 }
 
 export interface AuthenticateOptions {
@@ -140,6 +148,25 @@ export class Access {
     if (authorization !== 'malformed') return this.#users.logins.check(authorization, address, options);
     if (options.isLenient === true) return undefined;
     throw new WrongCredentials();
+  }
+
+  /** What a session keeps of a login. Errors: as `authenticate`. */
+  async beginSession(credentials: Credentials, address: string | undefined): Promise<SessionIdentity> {
+    if (this.#users === undefined) throw new WrongCredentials();
+    const { logins } = this.#users;
+    const version = await logins.versionOf(credentials.name);
+    const identity = await logins.check(credentials, address);
+    if (identity === undefined) throw new WrongCredentials();
+    return { ...identity, version };
+  }
+
+  /** Undefined: its user is gone or has another password since. */
+  async resumeSession(
+    { user, groups, version }: SessionIdentity,
+    address: string | undefined,
+  ): Promise<Authenticated | undefined> {
+    const isSame = this.#users !== undefined && (await this.#users.logins.versionOf(user)) === version;
+    return isSame ? this.#known({ user, groups, address }) : undefined;
   }
 
   /** Undefined: there are no users. */

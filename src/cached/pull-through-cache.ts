@@ -117,6 +117,11 @@ export class PullThroughCache {
     return this.#served;
   }
 
+  /** Which repositories are held, and who may know of them. */
+  get served(): Pick<ServedRepositories, 'names' | 'mayPull' | 'visibilityOf'> {
+    return this.#served;
+  }
+
   /** For the private registry over the same store: held files and hot manifests, pushed or mirrored. */
   get content(): { readonly files: HeldFiles; readonly manifests: HotManifests } {
     return { files: this.#files, manifests: this.#manifests };
@@ -178,6 +183,11 @@ export class PullThroughCache {
       referrers: new CachedReferrers(origin, shared),
       foreign: new ForeignContent(upstream, isGuarded),
     });
+  }
+
+  /** The list on disk has changed. */
+  forgetReferrers(recordName: string, digest: Digest): void {
+    this.#referrerLists.delete(`${recordName}@${digest}`);
   }
 
   /** The file of a manifest is gone, so it leaves the memory too. */

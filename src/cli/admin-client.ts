@@ -29,6 +29,7 @@ import { type OwnerAddress, openOwnerAddress } from '../store/owner.ts';
 import { isMissing, systemCodeOf } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { OnProgress } from '../telemetry/progress.ts';
+import { DaemonBundles } from './bundle/daemon-bundles.ts';
 import { asCommandError, CommandError } from './command-line.ts';
 import { askDaemon } from './socket/ask-daemon.ts';
 import type { ProgressStream } from './terminal/progress-reporter.ts';
@@ -131,10 +132,12 @@ class DaemonClient implements Admin {
       this.#ask('POST', '/api/v1/promote', { to, from, platforms }, stop),
     explainRetention: () => this.#ask('GET', '/api/v1/retention'),
   };
+  readonly bundles: DaemonBundles;
   readonly #address: OwnerAddress;
 
   private constructor(address: OwnerAddress) {
     this.#address = address;
+    this.bundles = new DaemonBundles(address.path);
   }
 
   /** Undefined: no daemon has the store at `path`. Errors: `CommandError` for a daemon that can't be asked. */

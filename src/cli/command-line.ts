@@ -67,8 +67,8 @@ export class CommandError extends Error {
   /** Of the registry's table of errors, of a `StoreError`, or `FAILED`. */
   readonly code: string;
 
-  constructor(message: string, code = 'FAILED') {
-    super(message);
+  constructor(message: string, code = 'FAILED', cause?: unknown) {
+    super(message, cause === undefined ? {} : { cause });
     this.name = 'CommandError';
     this.code = code;
   }
@@ -78,11 +78,13 @@ export class CommandError extends Error {
   }
 }
 
-/** Documented errors of other rooms, and those of the system. Undefined: a defect. */
+/** Documented errors of other rooms, and those of the system. Undefined: a defect, or an abort, which the caller has asked for. */
 export function asCommandError(error: unknown): CommandError | undefined {
   if (error instanceof CommandError) return error;
   if (error instanceof RegistryError || error instanceof StoreError)
     return new CommandError(error.message, error.code);
-  if (error instanceof Error && systemCodeOf(error) !== undefined) return new CommandError(error.message);
+  const code = systemCodeOf(error);
+  if (error instanceof Error && code !== undefined && code !== 'ABORT_ERR')
+    return new CommandError(error.message);
   return undefined;
 }

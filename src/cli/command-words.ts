@@ -74,6 +74,12 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   evict: ['cistern evict node:20', 'cistern evict ghcr.io/owner/app@sha256:DIGEST'],
   pin: ['cistern pin busybox', 'cistern pin alpine:3.20 ghcr.io/owner/app:v1'],
   unpin: ['cistern unpin busybox'],
+  export: [
+    'cistern export alpine:3.20 ghcr.io/owner/app:v1 --output bundle.tar',
+    'cistern export node:20 --platform linux/amd64 --platform linux/arm64 --output node.tar',
+    'cistern export node:20 --have digests.txt --output - | ssh ship cistern import -',
+  ],
+  digests: ['cistern digests > digests.txt       for export --have on the other side'],
   report: [
     'cistern report                       the last 30 days',
     'cistern report --since 7d --price 0.09',
@@ -88,6 +94,8 @@ const examples: Readonly<Record<string, readonly string[]>> = {
     'cistern warm --compose compose.yml',
   ],
   import: [
+    'cistern import bundle.tar           what cistern export, skopeo or docker save wrote',
+    'ssh shore cistern export alpine --output - | cistern import -',
     'cistern import --from /var/lib/registry',
     'cistern import --from /var/lib/registry --into old --from-url http://registry.lan:5000',
   ],

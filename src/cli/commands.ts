@@ -1,10 +1,10 @@
 /** The table of commands: one function each, which defines its words on the command line. */
 import { Argument, type Command, Option } from 'commander';
-import { clientNames } from './client/client-setup.ts';
+import { clientNames } from '../clients/client-setup.ts';
+import { defineBundles } from './bundle/define-bundles.ts';
 import type { CommandLine, ConfigFlags } from './command-line.ts';
 import { suggestCommand } from './command-words.ts';
 import { formatCompletion, type Shell, shells } from './completion.ts';
-import { defineImport } from './define-import.ts';
 import { defineHosted } from './hosted/define-hosted.ts';
 import type { ImageCommand } from './image-commands.ts';
 import type { LsOrder } from './ls.ts';
@@ -60,7 +60,7 @@ export function defineCommands(line: CommandLine): void {
   defineReport(line);
   defineWarm(line);
   definePush(line);
-  defineImport(line);
+  defineBundles(line);
   defineTagCommands(line);
   defineHosted(line);
   defineScrub(line);

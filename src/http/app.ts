@@ -6,6 +6,7 @@
 import type { IncomingMessage, RequestListener } from 'node:http';
 import Koa, { type Middleware } from 'koa';
 import type { Access } from '../auth/access.ts';
+import { Sessions } from '../auth/sessions.ts';
 import { isApiTarget, parseEndpoint } from '../oci/endpoint.ts';
 import { RegistryError } from '../oci/error.ts';
 import type { Directory } from '../registry/directory.ts';
@@ -14,6 +15,8 @@ import type { RepositoryCatalog } from '../registry/registry.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { Observer } from '../telemetry/observer.ts';
 import type { RegistryEventListener } from '../telemetry/registry-events.ts';
+import { answerPageApi } from './api/page-api.ts';
+import type { ApiSources } from './api/sources.ts';
 import { answerStats, type StatsOptions } from './api/stats.ts';
 import { answerAuthority } from './authority.ts';
 import { answerErrors } from './errors.ts';
@@ -23,6 +26,8 @@ import { type OpsOptions, opsRouter, refuseOther } from './ops.ts';
 import { answerPeer, type PeerService } from './peers.ts';
 import { answerTokens } from './token.ts';
 import { TokenRealm } from './token-realm.ts';
+import { type PageFiles, servePage } from './ui/serve-page.ts';
+import { answerSetupScript } from './ui/setup-script.ts';
 import { Accel, type AccelOptions } from './v2/accel.ts';
 import { dispatch } from './v2/dispatch.ts';
 import { HotManifests } from './v2/pull-manifest.ts';
@@ -61,6 +66,15 @@ export interface AppOptions extends OpsAppOptions {
   readonly accel?: Omit<AccelOptions, 'trustedProxies'> | undefined;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
+  /** `/api/v1/` and the page over it. Absent: they aren't served. */
+  readonly page?: PageOptions | undefined;
+}
+
+export interface PageOptions {
+  readonly sources: ApiSources;
+  readonly files: PageFiles;
+  /** Plain names mean images of Docker Hub here. */
+  readonly mirrorsHub: boolean;
 }
 
 /** Errors: TypeError or RangeError for a trusted proxy that is no address. */
@@ -78,12 +92,24 @@ export function createApp(options: AppOptions): RequestListener {
   if (authority !== undefined) app.use(answerAuthority(authority));
   if (peers !== undefined)
     app.use((context, next) => (isPeerTarget(context.req.url ?? '') ? answerPeer(context, peers) : next()));
+  if (options.page !== undefined) addPage(app, options.page, options);
   const handle = addOps(app, options);
   const hot = new HotManifests({ directory, access, log, events });
   return (request, response) => {
     const mayBeHot = request.url?.includes('/manifests/') === true && hasOneHost(request);
     if (!mayBeHot || !hot.answer(request, response)) handle(request, response);
   };
+}
+
+function addPage(
+  app: Koa<AppState>,
+  { sources, files, mirrorsHub }: PageOptions,
+  { access, authority, publicUrl, trustedProxies = [], now }: AppOptions,
+): void {
+  const realm = new TokenRealm({ publicUrl, trustedProxies });
+  app.use(answerPageApi({ access, sessions: new Sessions({ access, now }), sources, realm }));
+  app.use(servePage(files));
+  app.use(answerSetupScript({ realm, publicUrl, authority, mirrorsHub }));
 }
 
 /** For `metrics.listen`: the ops routes without `/v2/`. */

@@ -1,10 +1,11 @@
 /**
- * `GET /`: what listens here and where to go, for a person with a browser (HTML) or curl (text). It names no repository
- * and no setting.
+ * `GET /`: what listens here and where to go, for a person with curl; a browser is sent to the page. It names no repository and no
+ * setting.
  */
 import type { Middleware } from 'koa';
 import { buildEndpoint } from '../oci/endpoint.ts';
 import type { AppContext, AppState } from './exchange.ts';
+import { redirect } from './ui/serve-page.ts';
 
 interface Pointer {
   readonly path: string;
@@ -27,39 +28,25 @@ export function answerFrontPage(metricsPath: string | undefined): Middleware<App
 
 function answer(context: AppContext, metricsPath: string | undefined): void {
   const pointers: readonly Pointer[] = [
+    { path: '/ui/', what: 'the page: images, transfers, how to set up clients' },
     { path: buildEndpoint({ kind: 'ping' }), what: 'the registry API' },
+    { path: '/api/v1/openapi.json', what: 'the API of the page' },
     { path: '/healthz', what: 'the process lives' },
     { path: '/readyz', what: 'it takes requests' },
     ...(metricsPath === undefined ? [] : [{ path: metricsPath, what: 'metrics for Prometheus' }]),
   ];
-  const isBrowser = /\btext\/html\b/i.test(context.req.headers.accept ?? '');
+  context.set('Vary', 'Accept');
+  if (/\btext\/html\b/i.test(context.req.headers.accept ?? '')) {
+    redirect(context, '/ui/');
+    return;
+  }
   context.status = 200;
   context.set('Cache-Control', 'no-store');
-  context.set('Vary', 'Accept');
-  context.set('Content-Type', `${isBrowser ? 'text/html' : 'text/plain'}; charset=utf-8`);
-  if (isBrowser) context.set('Content-Security-Policy', "default-src 'none'; style-src 'unsafe-inline'");
-  context.body = isBrowser ? renderHtml(pointers) : renderText(pointers);
+  context.set('Content-Type', 'text/plain; charset=utf-8');
+  context.body = renderText(pointers);
 }
 
 function renderText(pointers: readonly Pointer[]): string {
-  const rows = pointers.map(({ path, what }) => `  ${path.padEnd(12)} ${what}`);
+  const rows = pointers.map(({ path, what }) => `  ${path.padEnd(20)} ${what}`);
   return `${[title, '', ...howTo, '', ...rows].join('\n')}\n`;
-}
-
-function renderHtml(pointers: readonly Pointer[]): string {
-  const rows = pointers.map(
-    ({ path, what }) => `<li><a href="${escapeHtml(path)}">${escapeHtml(path)}</a> ${escapeHtml(what)}</li>`,
-  );
-  return `<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Cistern</title>
-<style>body { font: 1rem/1.5 sans-serif; margin: 3rem auto; max-width: 40rem; padding: 0 1rem }</style></head>
-<body><h1>Cistern</h1><p>${escapeHtml(title)}.</p><p>${escapeHtml(howTo.join(' '))}</p>
-<ul>
-${rows.join('\n')}
-</ul></body></html>
-`;
-}
-
-function escapeHtml(text: string): string {
-  return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
 }

@@ -42,7 +42,7 @@ export class TokenRealm {
   ): string {
     const query = ns !== undefined && isFitForHeader(ns) ? `?${new URLSearchParams({ ns })}` : '';
     const parameters = new Map([
-      ['realm', `${this.#baseOf(request)}${tokenPath}${query}`],
+      ['realm', `${this.baseOf(request)}${tokenPath}${query}`],
       ['service', service],
     ]);
     if (scope !== undefined) parameters.set('scope', scope);
@@ -50,7 +50,8 @@ export class TokenRealm {
     return formatChallenge({ scheme: 'bearer', parameters });
   }
 
-  #baseOf(request: IncomingMessage): string {
+  /** How the client reaches this registry: `https://mirror.lan`, without a trailing slash. */
+  baseOf(request: IncomingMessage): string {
     if (this.#publicUrl !== undefined) return this.#publicUrl;
     const peer = plainAddress(request.socket.remoteAddress);
     const isTrusted = peer !== undefined && this.#proxies.has(peer);

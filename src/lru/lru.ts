@@ -23,6 +23,8 @@ export interface Lru {
   coldest(count: number): Promise<readonly LruEntry[]>;
   /** Bytes, from this process's memory; undefined: unknown. Synchronous, does not count as a use. */
   sizeOf(digest: Digest): number | undefined;
+  /** Milliseconds since the epoch, as `sizeOf`. */
+  lastUseOf(digest: Digest): number | undefined;
   /** Sum of all sizes, in bytes. */
   readonly bytes: number;
   readonly count: number;

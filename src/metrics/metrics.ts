@@ -47,14 +47,14 @@ const awayFailures: ReadonlySet<unknown> = new Set(['offline', 'unreachable', 't
 /** What counters can't tell. In this file, because each request passes here. */
 class CollectedNotes {
   /** By digest. */
-  readonly pulled = new Map<string, { -readonly [Key in keyof PulledManifest]: PulledManifest[Key] }>();
+  readonly manifests = new Map<string, { -readonly [Key in keyof PulledManifest]: PulledManifest[Key] }>();
   readonly blobs: BlobNote[] = [];
   readonly failed = new Map<string, FailedPull>();
 
   requestEnded({ asked, manifest, outcome, kind, failure }: RequestEnd): void {
     const { repository, reference } = asked ?? {};
     if (repository === undefined) return;
-    if (manifest !== undefined) this.#pulled(manifest, repository, outcome === 'miss');
+    if (manifest !== undefined) this.pulled(manifest, repository, outcome === 'miss');
     else if (kind === 'manifest' && reference !== undefined && awayFailures.has(failure)) {
       const key = `${repository} ${reference}`;
       const times = (this.failed.get(key)?.times ?? 0) + 1;
@@ -66,11 +66,11 @@ class CollectedNotes {
     if (this.blobs.length < maxNotes) this.blobs.push(note);
   }
 
-  #pulled(digest: string, repository: string, isFetched: boolean): void {
-    const known = this.pulled.get(digest);
+  pulled(digest: string, repository: string, isFetched: boolean): void {
+    const known = this.manifests.get(digest);
     if (known === undefined) {
-      if (this.pulled.size >= maxNotes) return;
-      this.pulled.set(digest, { digest, repository, isFetched, isPulledAgain: !isFetched });
+      if (this.manifests.size >= maxNotes) return;
+      this.manifests.set(digest, { digest, repository, isFetched, isPulledAgain: !isFetched });
     } else if (isFetched) known.isFetched = true;
     else known.isPulledAgain = true;
   }
@@ -198,11 +198,16 @@ export class Metrics implements Observer, UsageSource {
     return readTotals(this.#families);
   }
 
+  /** A manifest that no client has asked for yet. `repository`: canonical. */
+  fetchedAhead(repository: string, digest: string): void {
+    this.#notes.pulled(digest, repository, true);
+  }
+
   async readUsage(): Promise<UsageReading> {
     const sums = await readUsageSums(this.#families);
-    const { pulled, blobs, failed } = this.#notes;
+    const { manifests, blobs, failed } = this.#notes;
     this.#notes = new CollectedNotes();
-    return { sums, notes: { pulled: [...pulled.values()], blobs, failed: [...failed.values()] } };
+    return { sums, notes: { pulled: [...manifests.values()], blobs, failed: [...failed.values()] } };
   }
 
   /** The text of one scrape. A sample that fails is logged, and the gauges keep their last values. */

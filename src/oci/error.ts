@@ -25,6 +25,10 @@ const table = {
 
 export type ErrorCode = keyof typeof table;
 
+export function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === 'string' && Object.hasOwn(table, code);
+}
+
 export interface RegistryErrorOptions {
   /** What was expected and what came. Never a secret, a credential or a signed URL. */
   readonly message?: string;

@@ -55,6 +55,11 @@ export function blobChildren({ manifests }: ParsedManifest): readonly Descriptor
   });
 }
 
+/** `{}`, which needs no fetching. */
+export function isEmptyContent(digest: Digest): boolean {
+  return digest === emptyDigest;
+}
+
 function isEmpty({ mediaType, digest }: Descriptor): boolean {
-  return digest === emptyDigest || bareMediaType(mediaType) === emptyConfigType;
+  return isEmptyContent(digest) || bareMediaType(mediaType) === emptyConfigType;
 }

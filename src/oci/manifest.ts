@@ -43,6 +43,8 @@ export interface ChildDescriptor {
   /** Bytes. */
   readonly size?: number;
   readonly platform?: Platform;
+  /** It is BuildKit's attestation of that child. */
+  readonly attestationOf?: Digest;
 }
 
 export interface ParsedManifest {
@@ -270,7 +272,15 @@ function parseChild(value: unknown, where: string): ChildDescriptor | 'foreign' 
   if (size !== undefined && size !== null && !isSize(size))
     throw invalid(`a size in bytes under ${where}`, String(size));
   const platform = isObject(value) ? parsePlatform(value.platform) : undefined;
-  return { mediaType, digest, ...(isSize(size) && { size }), ...(platform && { platform }) };
+  const annotations = isObject(value) ? parseAnnotations(value.annotations) : undefined;
+  const attested = annotations?.['vnd.docker.reference.digest'] ?? '';
+  return {
+    mediaType,
+    digest,
+    ...(isSize(size) && { size }),
+    ...(platform && { platform }),
+    ...(isDigest(attested) && { attestationOf: attested }),
+  };
 }
 
 function parseAnnotations(value: unknown): Record<string, string> | undefined {

@@ -32,6 +32,11 @@ export function parsePlatformText(text: string): Platform | undefined {
   return { os, architecture, ...(variant !== undefined && { variant }) };
 }
 
+/** As `parsePlatformText` reads it. */
+export function formatPlatform({ os, architecture, variant }: Platform): string {
+  return [os, architecture, ...(variant === undefined ? [] : [variant])].join('/');
+}
+
 /** What is left out in `wanted` may be anything; `arm64` and `arm64/v8` are the same machine. */
 export function fitsPlatform(platform: Platform, wanted: Platform): boolean {
   if (platform.os !== wanted.os || platform.architecture !== wanted.architecture) return false;

@@ -150,7 +150,10 @@ function askOwner(path: string): Promise<string | undefined> {
 
 /** Only this user can connect from the moment that `acquire` resolves. */
 async function listen(address: string, handler: SocketHandler): Promise<Server> {
-  const server = createServer((request, response) => handler.answer(request, response));
+  // a bundle may take hours to come
+  const server = createServer({ requestTimeout: 0 }, (request, response) =>
+    handler.answer(request, response),
+  );
   server.unref();
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);

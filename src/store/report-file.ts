@@ -72,22 +72,15 @@ export class ReportFile {
 
   /** Errors: `StoreError` record. */
   async append(values: Iterable<unknown>): Promise<void> {
-    let text = this.#isTorn ? '\n' : '';
-    for (const value of values) text += formatChecksummedLine(value);
+    const text = (this.#isTorn ? '\n' : '') + (await formatLines(values));
     await guardDisk(this.#options.observer, 'record', () => this.#append(text));
     this.#isTorn = false;
     this.#bytes += Buffer.byteLength(text);
   }
 
-  /** These lines instead of all. Other requests run in between. Errors: `StoreError` record: then it is as it was. */
+  /** These lines instead of all. Errors: `StoreError` record: then it is as it was. */
   async rewrite(values: Iterable<unknown>): Promise<void> {
-    const lines: string[] = [];
-    const slice = new TimeSlice();
-    for (const value of values) {
-      await slice.pause();
-      lines.push(formatChecksummedLine(value));
-    }
-    const text = lines.join('');
+    const text = await formatLines(values);
     const temp = this.#options.tempPath();
     await guardDisk(this.#options.observer, 'record', async () => {
       try {
@@ -115,4 +108,15 @@ export class ReportFile {
     });
     await handle.appendFile(text).finally(() => handle.close());
   }
+}
+
+/** Other requests run in between. */
+async function formatLines(values: Iterable<unknown>): Promise<string> {
+  const lines: string[] = [];
+  const slice = new TimeSlice();
+  for (const value of values) {
+    await slice.pause();
+    lines.push(formatChecksummedLine(value));
+  }
+  return lines.join('');
 }

@@ -30,8 +30,14 @@ export interface WarmRunOptions {
   /** Rung when a gate closes or opens. */
   readonly changes: Notifier;
   readonly logger: Logger;
+  readonly observer: WarmObserver;
   /** Milliseconds since the epoch. */
   now(): number;
+}
+
+export interface WarmObserver {
+  /** No client has asked for it yet. `repository`: canonical. */
+  fetchedAhead(repository: string, digest: string): void;
 }
 
 export class WarmRun {
@@ -157,6 +163,7 @@ export class WarmRun {
       signal.throwIfAborted();
       const { fetchedManifests, ...warmed } = await this.#options.warmer.warm(target, gate, signal);
       this.#fetchedManifests += fetchedManifests;
+      if (fetchedManifests > 0) this.#options.observer.fetchedAhead(target.name, warmed.digest);
       return warmed;
     } catch (error) {
       if (!(error instanceof RegistryError))

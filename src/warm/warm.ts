@@ -10,7 +10,7 @@ import { parsePlatformText } from '../oci/platform.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { type HeldContent, ImageWarmer } from './image-warmer.ts';
 import { type WarmClock, WarmGate, type WarmUpstream } from './warm-gate.ts';
-import { type WarmItem, WarmRun } from './warm-run.ts';
+import { type WarmItem, type WarmObserver, WarmRun } from './warm-run.ts';
 import { type WarmEntry, WarmSchedule } from './warm-schedule.ts';
 
 export interface WarmOptions extends WarmClock {
@@ -21,6 +21,7 @@ export interface WarmOptions extends WarmClock {
   /** Of this machine: `linux/amd64`. */
   readonly platform: Platform;
   readonly logger: Logger;
+  readonly observer: WarmObserver;
 }
 
 /** Of commands; those of the schedule come on top. */
@@ -51,7 +52,7 @@ export class Warm {
 
   /** It runs at once, by itself. */
   start(request: WarmRequest, source: string, window?: DayWindow): WarmRun {
-    const { logger, now } = this.#options;
+    const { logger, observer, now } = this.#options;
     const platforms =
       request.platforms.length === 0 ? [formatPlatform(this.#options.platform)] : request.platforms;
     const items = request.images.map(image => this.#read(image, platforms));
@@ -62,7 +63,17 @@ export class Warm {
       if (found !== undefined && !gates.has(found.key))
         gates.set(found.key, new WarmGate(found, window, this.#options, () => changes.ring()));
     }
-    const run = new WarmRun({ source, platforms, items, warmer: this.#warmer, gates, changes, logger, now });
+    const run = new WarmRun({
+      source,
+      platforms,
+      items,
+      warmer: this.#warmer,
+      gates,
+      changes,
+      logger,
+      observer,
+      now,
+    });
     this.#keep(run);
     if (this.#isClosed) void run.stop();
     return run;

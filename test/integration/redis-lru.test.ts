@@ -240,6 +240,7 @@ function told(lru: Lru & LruUnderTest, tell: () => Promise<void>): LruUnderTest 
       return lru.coldest(count);
     },
     sizeOf: digest => lru.sizeOf(digest),
+    lastUseOf: digest => lru.lastUseOf(digest),
     get bytes() {
       return lru.bytes;
     },

@@ -1,7 +1,8 @@
 /** Long commands and `cistern top`, on a terminal and into pipes: bars that go away, plain lines, JSON, and a screen that is redrawn until q. */
 import { execFile, spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
+import type { StatsReport } from '../../src/admin/admin.ts';
 import { askDaemon } from '../../src/cli/socket/ask-daemon.ts';
 import type { Progress } from '../../src/telemetry/progress.ts';
 import { runCistern } from '../support/cistern-command.ts';
@@ -13,7 +14,7 @@ import { startTestMirror } from '../support/mirror.ts';
 import { PseudoTerminal } from '../support/pseudo-terminal.ts';
 import { writeLayout } from '../support/push-command.ts';
 import { requires } from '../support/requires.ts';
-import { send, startUpload } from '../support/upload-client.ts';
+import { open, startUpload } from '../support/upload-client.ts';
 import { startFakeUpstream } from '../support/upstream.ts';
 
 const csi = '\u001b[';
@@ -21,6 +22,11 @@ const layer = patternBlob('terminal', 4_000_000);
 const image = buildImage({ layers: [layer] });
 const program = `${process.execPath} dist/main.js`;
 const hosted = { repositories: ['team/**'] };
+
+async function stats({ storePath }: { readonly storePath: string }): Promise<StatsReport> {
+  const { body } = await askDaemon(join(storePath, 'owner.sock'), 'GET', '/api/v1/stats');
+  return JSON.parse(String(body));
+}
 
 /** A download that stands still, an upload that does, and a client that has pulled. */
 async function startBusy() {
@@ -33,9 +39,10 @@ async function startBusy() {
   await gate.reached;
   await pulling.atLeast(500_000);
   const { location } = await startUpload(mirror.url, 'team/app');
-  const body = Buffer.alloc(100_000);
-  const patched = await send(mirror.url, 'PATCH', location, { body });
-  expect(patched.status).toBe(202);
+  const uploading = open(mirror.url, 'PATCH', location, { 'Content-Length': '200000' });
+  uploading.socket.write(Buffer.alloc(100_000));
+  onTestFinished(() => void uploading.socket.destroy());
+  await expect.poll(async () => (await stats(mirror)).daemon?.uploads[0]?.bytes).toBe(100_000);
   return {
     mirror,
     finish: async () => {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { runCistern, runForJson } from '../support/cistern-command.ts';
 import { get } from '../support/client.ts';
+import { patternBlob } from '../support/content.ts';
 import { answer } from '../support/faults.ts';
 import { type BuiltImage, buildImage, buildIndex } from '../support/images.ts';
 import { startTestMirror } from '../support/mirror.ts';
@@ -97,6 +98,8 @@ test('a second run costs HEADs alone; a digest costs nothing; without a daemon i
   expect(upstream.lines().sort()).toEqual(
     [manifestLine('latest', 'HEAD'), manifestLine('v1', 'HEAD')].sort(),
   );
+  const { pulledOnce } = await runForJson(mirror.file, 'report', '--since', '1h');
+  expect(pulledOnce).toMatchObject({ images: 2 }); // no client has pulled them
   await mirror.close();
   const { code, stderr } = await runCistern(mirror.file, 'warm', 'plain');
   expect({ code, stderr }).toEqual({
@@ -114,8 +117,10 @@ test('what can not be had is told image by image, and the others are warmed all 
   upstream.put('library/broken', broken, 'latest');
   const [layer] = broken.layers;
   upstream.fault({ digest: layer?.descriptor.digest ?? '' }, answer(404), { times: 'always' });
-  const mirror = await startTestMirror({ upstream, config: { hosted: { repositories: ['team/**'] } } });
-  const named = ['nosuch', 'broken', 'other', 'good', 'team/app', 'ghcr.io/owner/app'];
+  upstream.put('library/huge', buildImage({ layers: [patternBlob('huge', 3_000_000)] }), 'latest');
+  const config = { hosted: { repositories: ['team/**'] }, store: { max_size: '2MB', min_free: 0 } };
+  const mirror = await startTestMirror({ upstream, config });
+  const named = ['nosuch', 'broken', 'other', 'huge', 'good', 'team/app', 'ghcr.io/owner/app'];
   const { code, stdout, stderr } = await runCistern(
     mirror.file,
     'warm',
@@ -128,6 +133,9 @@ test('what can not be had is told image by image, and the others are warmed all 
     expect.stringContaining('error: docker.io/library/nosuch:latest: '),
     expect.stringContaining('error: docker.io/library/broken:latest: '),
     `error: docker.io/library/other:latest: docker.io/library/other@${other.digest} has no image for linux/s390x`,
+    expect.stringMatching(
+      /^error: docker\.io\/library\/huge:latest: sha256:\S+ was not kept: the store has no room for it$/,
+    ),
   ]);
   expect(stdout).toContain('docker.io/library/good:latest: fetched, ');
   expect(stdout).toContain('team/app:latest: skipped, it is hosted here\n');
@@ -180,36 +188,4 @@ test('images of files, Kubernetes manifests, a Compose file and a Docker host, e
     done.map(name => expect.stringContaining(`docker.io/library/${name}: fetched, `)),
   );
   expect(code).toBe(0);
-});
-
-test('the schedule: first at the start, then every so often, only within the window, and stats tell of it', async () => {
-  const upstream = await startFakeUpstream();
-  upstream.put('library/app', buildImage({ layers: ['first'] }), 'latest');
-  const clock = new TestClock(new Date(2026, 10, 27, 21, 0).getTime()); // local time
-  const entry = { images: ['app'], every: '2h', window: '22:00-01:00' };
-  const config = { warm: [entry] };
-  const mirror = await startTestMirror({ upstream, now: clock.now, timers: clock, config });
-  await mirror.settled();
-  await expect.poll(() => clock.waiting).toBeGreaterThan(0);
-  expect(upstream.lines()).toEqual([]);
-  const waiting = await runForJson(mirror.file, 'stats');
-  const at = (hours: number) => new Date(2026, 10, 27, hours, 0).toISOString();
-  expect(waiting['daemon']).toMatchObject({
-    warm: {
-      schedule: [{ source: 'warm[0]', nextAt: null }],
-      runs: [{ source: 'warm[0]', waiting: [{ why: 'window', until: at(22) }], results: { waiting: 1 } }],
-    },
-  });
-  const heads = () => upstream.lines().filter(line => line === manifestLine('latest', 'HEAD')).length;
-  await clock.advance(hourMs);
-  await expect.poll(() => mirror.log.filter(({ msg }) => msg === 'images warmed').length).toBe(1);
-  expect(heads()).toBe(1);
-  expect(countedGets(upstream)).toBe(1);
-  await clock.advance(2 * hourMs); // midnight: each other hour from 21:00 on would be 23:00, and it counts from its start
-  await expect.poll(heads).toBe(2);
-  await clock.advance(10 * hourMs); // 10:00 of the next day: outside
-  expect(heads()).toBe(2);
-  const { body } = await get(mirror.url, '/api/v1/stats');
-  expect(body.toString()).toContain('"source":"warm[0]"');
-  expect(body.toString()).not.toContain('failures');
 });

@@ -98,6 +98,11 @@ export class Call {
     return this.#bytes;
   }
 
+  /** The body so far. */
+  get text(): string {
+    return Buffer.concat(this.#kept).toString('utf8');
+  }
+
   /** Resolves when so many bytes of the body have come; rejects when it ends before. */
   atLeast(bytes: number): Promise<void> {
     if (this.#bytes >= bytes) return Promise.resolve();

@@ -60,6 +60,8 @@ export interface ImageOptions {
   readonly layers?: readonly (string | BlobContent)[];
   readonly type?: 'oci' | 'docker';
   readonly platform?: Platform;
+  /** Instead of a config that names the platform. */
+  readonly config?: BlobContent;
   readonly layerMediaType?: string;
   readonly subject?: BuiltImage;
   readonly annotations?: Readonly<Record<string, string>>;
@@ -78,7 +80,7 @@ export function buildImage(options: ImageOptions = {}): BuiltImage {
     config: {},
     rootfs: { type: 'layers', diff_ids: layers.map(layer => layer.descriptor.digest) },
   });
-  const config = buildBlob(bytesBlob(configText), mediaTypes.config);
+  const config = buildBlob(options.config ?? bytesBlob(configText), mediaTypes.config);
   return finish(
     {
       schemaVersion: 2,
@@ -95,7 +97,11 @@ export function buildImage(options: ImageOptions = {}): BuiltImage {
 
 export interface IndexOptions {
   /** Default: one image for amd64 and one for arm64, which share `layer shared`. */
-  readonly children?: readonly { readonly image: BuiltImage; readonly platform?: Platform }[];
+  readonly children?: readonly {
+    readonly image: BuiltImage;
+    readonly platform?: Platform;
+    readonly annotations?: Readonly<Record<string, string>>;
+  }[];
   readonly type?: 'oci' | 'docker';
   readonly subject?: BuiltImage;
   readonly annotations?: Readonly<Record<string, string>>;
@@ -109,10 +115,13 @@ export function buildIndex(options: IndexOptions = {}): BuiltImage {
     {
       schemaVersion: 2,
       mediaType: mediaTypes.index,
-      manifests: children.map(({ image, platform }) => ({
-        ...image.descriptor,
-        ...(platform && { platform }),
-      })),
+      manifests: children.map(
+        ({ image, platform, annotations }: NonNullable<typeof options.children>[number]) => ({
+          ...image.descriptor,
+          ...(platform && { platform }),
+          ...(annotations && { annotations }),
+        }),
+      ),
       ...subjectOf(options),
     },
     mediaTypes.index,

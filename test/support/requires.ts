@@ -44,6 +44,7 @@ const requirements = {
   script: () => onPath('script'),
   tmpfs: () =>
     process.getuid?.() === 0 && succeeds('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'none', '/mnt']),
+  chromium: () => onPath('chromium'),
   /** Optional everywhere: Debian has no packages of them. */
   crane: () => onPath('crane') || canBuild('crane'),
   oras: () => onPath('oras') || canBuild('oras'),

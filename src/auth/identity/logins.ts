@@ -86,7 +86,7 @@ export class Logins {
     address = '',
     { isLenient = false }: CheckOptions = {},
   ): Promise<Identity | undefined> {
-    const version = await this.#versionOf(credentials.name);
+    const version = await this.versionOf(credentials.name);
     const key = this.#keyOf(credentials, version);
     const remembered = this.#right.get(key);
     if (remembered !== undefined) return remembered;
@@ -171,7 +171,7 @@ export class Logins {
   }
 
   /** Changes with the user's entry, so that an old password is forgotten with it. */
-  async #versionOf(name: string): Promise<string> {
+  async versionOf(name: string): Promise<string> {
     return JSON.stringify(
       await Promise.all(this.#options.providers.map(provider => provider.versionOf(name))),
     );

@@ -5,7 +5,7 @@
 import { TimeSlice } from '../../lib/time-slice.ts';
 import { waitFor } from '../../lib/wait.ts';
 import { isRepository, type RepositoryPredicate } from '../../oci/name.ts';
-import { anonymousCaller, type Caller } from '../../registry/caller.ts';
+import { anonymousCaller, type Caller, type Visibility } from '../../registry/caller.ts';
 import { byText, firstAfter } from '../../registry/page.ts';
 import type { PageOptions, RepositoriesPage, RepositoryCatalog } from '../../registry/registry.ts';
 import type { Records } from '../../store/records/records.ts';
@@ -57,7 +57,7 @@ export class ServedRepositories implements RepositoryCatalog {
     for (let at = firstAfter(names, byText, options.last); at < names.length && n > 0; at += 1) {
       const name = names[at] ?? '';
       if (slice.isOver) await slice.next();
-      if (!(await this.#mayPull(name, caller))) continue;
+      if (!(await this.mayPull(name, caller))) continue;
       const last = repositories.at(-1);
       if (repositories.length === n && last !== undefined)
         return { outcome: 'hit', repositories, next: { last, n } };
@@ -66,12 +66,21 @@ export class ServedRepositories implements RepositoryCatalog {
     return { outcome: 'hit', repositories };
   }
 
-  async #mayPull(name: string, caller: Caller): Promise<boolean> {
+  /** The caller may pull it, and so may know that it is held. From memory once the store was read. */
+  async mayPull(name: string, caller: Caller): Promise<boolean> {
     const upstream = this.#servedBy(name);
     if (upstream === undefined) return false;
     if (!upstream.isGuarded) return caller.mayPull(name, 'public');
     if (caller.mayPull(name, 'private')) return true;
     return caller.mayPull(name, 'public') && (await this.#records.visibilityOf(name)) === 'public';
+  }
+
+  /** `unknown`: the upstream has credentials and was not asked without them yet. */
+  async visibilityOf(name: string): Promise<Visibility | 'unknown'> {
+    const upstream = this.#servedBy(name);
+    if (upstream === undefined) return 'unknown';
+    if (!upstream.isGuarded) return 'public';
+    return (await this.#records.visibilityOf(name)) ?? 'unknown';
   }
 
   #servedBy(name: string): ServedUpstream | undefined {

@@ -27,9 +27,19 @@ interface Running {
   earlierBytes: number;
 }
 
+export interface DownloadsOptions {
+  /** A download begins. */
+  started?(digest: Digest): void;
+}
+
 export class Downloads {
+  readonly #options: DownloadsOptions;
   readonly #running = new Map<Digest, Running>();
   readonly #removals = new Map<Digest, Promise<number>>();
+
+  constructor(options: DownloadsOptions = {}) {
+    this.#options = options;
+  }
 
   get(digest: Digest): Download | undefined {
     return this.#running.get(digest)?.download;
@@ -58,6 +68,7 @@ export class Downloads {
     const running = this.get(digest);
     if (running !== undefined) return running; // two downloads into one file would cut off each other's bytes
     const download = create();
+    this.#options.started?.(digest);
     const ended = download.run().finally(() => this.#running.delete(digest));
     const startedMs = performance.now();
     const entry: Running = { download, ended, startedMs, ingest: undefined, earlierBytes: 0 };

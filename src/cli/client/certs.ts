@@ -6,11 +6,12 @@ import { X509Certificate } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
+import { describeForClients } from '../../clients/mirror-description.ts';
 import { type LoadOptions, loadConfig } from '../../config/load.ts';
 import { ConfigError } from '../../config/problem.ts';
 import { describeReadError } from '../../config/referenced-file.ts';
 import { tlsFolderOf } from '../../store/layout.ts';
-import { describeForClients, findMirrorUrl, type NetworkInterfaces } from './mirror-url.ts';
+import { findMirrorUrl, type NetworkInterfaces } from './mirror-url.ts';
 
 export interface CertsOptions extends LoadOptions {
   /** `--url`. */

@@ -5,7 +5,7 @@
 import { mkdir, readFile, realpath, rename, rm, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import type { ClientFile, ClientSetup } from './client-setup.ts';
+import type { ClientFile, ClientSetup } from '../../clients/client-setup.ts';
 
 /** A file after `--write`. */
 export interface WrittenFile {

@@ -1,13 +1,12 @@
 /**
- * The mirror as its clients have to know it. Its URL is what the user says, else `http.public_url`, else what it listens on; where
+ * The URL by which clients know the mirror: what the user says, else `http.public_url`, else what it listens on; where
  * that is every address of the machine, the list of network interfaces gives a guess. Nothing is resolved or dialled.
  */
 import type { NetworkInterfaceInfo } from 'node:os';
+import { isLoopbackHost } from '../../clients/mirror-description.ts';
 import { formatListenAddress } from '../../config/address.ts';
-import type { Config, HttpConfig, ListenerConfig, UpstreamConfig } from '../../config/config.ts';
+import type { HttpConfig, ListenerConfig } from '../../config/config.ts';
 import { ConfigError } from '../../config/problem.ts';
-import { HUB, isRepository } from '../../oci/name.ts';
-import type { MirrorForClients, UpstreamForClients } from './client-setup.ts';
 
 export type NetworkInterfaces = Readonly<Record<string, readonly NetworkInterfaceInfo[] | undefined>>;
 
@@ -52,27 +51,6 @@ export function findMirrorUrl({ given, http, interfaces }: MirrorUrlOptions): Mi
   );
 }
 
-/** `url`: http or https, with nothing after the host. */
-export function describeForClients(
-  config: Pick<Config, 'upstreams' | 'defaultUpstream'>,
-  url: URL,
-): MirrorForClients {
-  return {
-    url: url.origin,
-    host: hostInNames(url),
-    isPlainHttp: url.protocol === 'http:',
-    isLoopback: isLoopbackHost(url.hostname),
-    isIpv6: url.hostname.startsWith('['),
-    upstreams: [...config.upstreams.values()].map(describeUpstream),
-    ...(config.defaultUpstream !== undefined && { defaultUpstream: config.defaultUpstream }),
-  };
-}
-
-/** IPv6 with or without brackets. */
-function isLoopbackHost(host: string): boolean {
-  return /^(?:127\.|localhost$|\[?::1\]?$)/.test(host);
-}
-
 /** The first address of the machine that other machines may reach, IPv4 before IPv6. */
 function guessAddress(interfaces: NetworkInterfaces, onlyIpv4: boolean): string | undefined {
   const outer = Object.entries(interfaces)
@@ -101,20 +79,4 @@ function urlOf(address: ListenerConfig): URL {
 
 function refuse(origin: string, message: string): ConfigError {
   return new ConfigError([{ origin, path: '', message }]);
-}
-
-/** A first segment without a dot or a port would be a repository of Docker Hub. */
-function hostInNames(url: URL): string {
-  if (url.port !== '') return url.host;
-  if (url.protocol === 'http:') return `${url.host}:80`;
-  return url.host.includes('.') || url.host === 'localhost' ? url.host : `${url.host}:443`;
-}
-
-function describeUpstream({ key, aliases, url }: UpstreamConfig): UpstreamForClients {
-  return { key, segment: [key, ...aliases].find(isRepository), directUrl: directUrl(key, url) };
-}
-
-function directUrl(key: string, url: URL): string {
-  if (key === HUB) return `https://registry-1.${HUB}`;
-  return url.host === key ? url.origin : `https://${key}`;
 }

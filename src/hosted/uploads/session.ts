@@ -41,14 +41,10 @@ export class HostedUpload implements UploadSession {
   #hasEnded = false;
   #verified: Digest | undefined;
   #lastUseMs: number;
-  /** On a monotonic clock: by this process. */
-  readonly #openedMs = performance.now();
-  readonly #openedBytes: number;
 
   constructor(options: HostedUploadOptions, lastUseMs: number) {
     this.#options = options;
     this.#file = options.file;
-    this.#openedBytes = options.file.written;
     this.#lastUseMs = lastUseMs;
   }
 
@@ -60,18 +56,17 @@ export class HostedUpload implements UploadSession {
     return this.#file.written;
   }
 
-  /** When it began: milliseconds since the epoch. */
-  get startedMs(): number {
+  get expected(): Digest | undefined {
+    return this.#file.record.expected;
+  }
+
+  /** Milliseconds since the epoch. */
+  get beganMs(): number {
     return this.#file.record.beganAt;
   }
 
-  get bytesPerSecond(): number {
-    const seconds = Math.max(0.001, (performance.now() - this.#openedMs) / 1000);
-    return Math.max(0, Math.round((this.offset - this.#openedBytes) / seconds));
-  }
-
-  get expected(): Digest | undefined {
-    return this.#file.record.expected;
+  get isActive(): boolean {
+    return this.#turn !== undefined;
   }
 
   /** For how long no request has used it. */

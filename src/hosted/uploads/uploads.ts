@@ -24,8 +24,6 @@ const maxOpenPerUser = 100;
 /** A session without a byte gives its place up after that when places are short: its client loses nothing. */
 const emptyIdleMs = 10 * 60_000;
 const expireEveryMs = 60_000;
-/** Between two chunks of one client there is a moment without a request. */
-const shownIdleMs = 10_000;
 
 export interface UploadsOptions {
   readonly files: Pick<UploadFiles, 'create' | 'sweep'>;
@@ -44,23 +42,23 @@ export interface UploadsOptions {
   now(): number;
 }
 
-/** How far an upload is. Bytes. */
-export interface UploadProgress {
-  readonly repository: Repository;
-  /** Undefined: anonymous. */
-  readonly user: string | undefined;
-  /** Milliseconds since the epoch. */
-  readonly startedMs: number;
-  readonly bytes: number;
-  /** On average since it began, or since this process did. */
-  readonly bytesPerSecond: number;
-}
-
 interface Place {
   readonly user: string | undefined;
   /** Undefined while its files are being made. */
   session: HostedUpload | undefined;
   readonly repository: Repository;
+}
+
+/** How far an upload is. */
+export interface UploadProgress {
+  readonly repository: Repository;
+  readonly user: string | undefined;
+  /** Milliseconds since the epoch. */
+  readonly beganMs: number;
+  /** Written so far. */
+  readonly bytes: number;
+  /** A request writes to it now. */
+  readonly isActive: boolean;
 }
 
 export class Uploads {
@@ -122,13 +120,12 @@ export class Uploads {
     return place.session;
   }
 
-  /** Those that a request uses now, or has used a short while ago. */
+  /** Of all open sessions. */
   *progress(): Iterable<UploadProgress> {
-    const nowMs = this.#options.now();
     for (const { session, repository, user } of this.#places.values()) {
-      if (session === undefined || session.idleMs(nowMs) > shownIdleMs) continue;
-      const { startedMs, offset: bytes, bytesPerSecond } = session;
-      yield { repository, user, startedMs, bytes, bytesPerSecond };
+      if (session === undefined) continue;
+      const { beganMs, offset, isActive } = session;
+      yield { repository, user, beganMs, bytes: offset, isActive };
     }
   }
 

@@ -14,6 +14,7 @@ import { answerErrors } from '../errors.ts';
 import { reportCommands } from '../events.ts';
 import { type AppContext, type AppState, Exchange } from '../exchange.ts';
 import { type BodyLimits, readWholeBody } from '../server/request-body.ts';
+import { addBundleRoutes } from './bundle-routes.ts';
 import { answerJson, answerLong } from './long-answer.ts';
 
 const commands = ['refresh', 'evict', 'pin', 'unpin'] as const;
@@ -138,6 +139,7 @@ export function createAdminApp({
     const state = typeof readOnly === 'string' || typeof readOnly === 'boolean' ? readOnly : undefined;
     answerJson(context, await admin.readOnly(state, context.state.exchange.signal));
   });
+  addBundleRoutes(router, admin.bundles, answerJson);
   app.use(router.routes());
   app.use(() => {
     throw new RegistryError('UNSUPPORTED', {

@@ -1,11 +1,12 @@
 /**
- * `GET /api/v1/stats` on a TCP port: figures without repository names and paths. It needs a login if users are configured.
- * Every other path below `/api/` is refused: changes are made over the admin socket.
+ * `GET /api/v1/stats` on the port of the metrics: figures without repository names and paths. It needs a login if users are configured.
+ * Every other path below `/api/` is refused there: the page and its API are on the ports of `http.listen`.
  */
 import type { Middleware } from 'koa';
 import type { StatsReport } from '../../admin/admin.ts';
 import type { WarmStats } from '../../admin/warm-admin.ts';
 import type { Access } from '../../auth/access.ts';
+import { LoginRequired } from '../../auth/refusals.ts';
 import { RegistryError } from '../../oci/error.ts';
 import type { AppContext, AppState } from '../exchange.ts';
 
@@ -25,7 +26,7 @@ async function answer(context: AppContext, { access, read }: StatsOptions): Prom
   if (context.path !== statsPath) {
     throw new RegistryError('DENIED', {
       message:
-        'this is served only over the admin socket (owner.sock in store.path), which the command line uses',
+        'this is served on the ports of http.listen, and over the admin socket, which the command line uses',
     });
   }
   if (method !== 'GET' && method !== 'HEAD') {
@@ -34,7 +35,7 @@ async function answer(context: AppContext, { access, read }: StatsOptions): Prom
   }
   const { client, connection } = context.state.exchange;
   if (!(await access.isLoggedIn(headers.authorization, client, connection))) {
-    throw new RegistryError('DENIED', { message: 'log in with a user of access.htpasswd (Basic)' });
+    throw new LoginRequired('log in with a user of this registry (Basic)');
   }
   context.state.exchange.isOps = true;
   context.status = 200;
@@ -44,7 +45,7 @@ async function answer(context: AppContext, { access, read }: StatsOptions): Prom
 }
 
 /** Without repositories, digests (which tell what a private repository pulls just now) and paths of this machine. */
-function withoutNames({ store, daemon, ...rest }: StatsReport): StatsReport {
+export function withoutNames<Report extends StatsReport>({ store, daemon, ...rest }: Report) {
   const { path: _path, ...figures } = store;
   const downloads = (daemon?.downloads ?? []).map(
     ({ repository: _repository, digest: _digest, ...progress }) => progress,

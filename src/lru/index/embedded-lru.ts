@@ -63,6 +63,10 @@ export class EmbeddedLru implements Lru, LoadableLru {
     return this.table.get(digest)?.size;
   }
 
+  lastUseOf(digest: Digest): number | undefined {
+    return this.table.get(digest)?.lastUseMs;
+  }
+
   coldest(count: number): Promise<readonly LruEntry[]> {
     return this.#queue.coldest(count);
   }

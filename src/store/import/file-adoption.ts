@@ -61,23 +61,25 @@ export class FileAdoption {
     );
   }
 
-  /** As `adopt`, of bytes that come over a network. Errors: those of `bytes` too. */
+  /**
+   * Of bytes that come from elsewhere, hashed as they are written. Undefined: they have another digest; all of `bytes` is read all the
+   * same. Errors: `StoreError`; those of `bytes`; the signal's reason.
+   */
   async store(
     digest: Digest,
     bytes: AsyncIterable<Buffer>,
     signal: AbortSignal,
   ): Promise<Adopted | undefined> {
-    const temp = this.#options.layout.tempPath();
-    return await this.#finish(digest, temp, signal, async () => {
-      const handle = await guardDisk(this.#options.observer, 'write', () => open(temp, 'wx', 0o640));
-      try {
-        for await (const chunk of bytes)
-          await guardDisk(this.#options.observer, 'write', () => handle.writeFile(chunk));
-      } finally {
-        await handle.close();
-      }
-      return 'fetched';
-    });
+    const { layout, observer } = this.#options;
+    const temp = layout.tempPath();
+    try {
+      const size = await writeHashed(observer, digest, bytes, { temp, signal });
+      if (size === undefined) return undefined;
+      await renameDurably(observer, temp, layout.blobPath(digest));
+      return { as: 'fetched', size };
+    } finally {
+      await unlink(temp).catch(() => undefined); // renamed, or swept after the next start
+    }
   }
 
   async #finish(
@@ -96,6 +98,31 @@ export class FileAdoption {
     } finally {
       await unlink(temp).catch(() => undefined); // renamed, or swept after the next start
     }
+  }
+}
+
+/** Bytes; undefined: they have another digest. They are on the disk afterwards. */
+async function writeHashed(
+  observer: StoreObserver,
+  digest: Digest,
+  bytes: AsyncIterable<Buffer>,
+  { temp, signal }: { readonly temp: string; readonly signal: AbortSignal },
+): Promise<number | undefined> {
+  const hash = createDigester(algorithmOf(digest));
+  const handle = await guardDisk(observer, 'write', () => open(temp, 'wx', 0o640));
+  let size = 0;
+  try {
+    for await (const chunk of bytes) {
+      signal.throwIfAborted();
+      hash.update(chunk);
+      size += chunk.length;
+      await guardDisk(observer, 'write', () => handle.writeFile(chunk));
+    }
+    if (finishDigest(algorithmOf(digest), hash) !== digest) return undefined;
+    await guardDisk(observer, 'sync', () => handle.datasync());
+    return size;
+  } finally {
+    await handle.close();
   }
 }
 

@@ -90,6 +90,16 @@ export class Dockerd implements PushingClient {
     return await runIn(this.#place, [...this.#command, ...args], { env: this.#env });
   }
 
+  /** `docker load` of a file. */
+  async load(file: string): Promise<Finished> {
+    return await runIn(this.#place, [...this.#command, 'load', '--input', file], { env: this.#env });
+  }
+
+  /** Of an image that was loaded: it has no digest. */
+  async imageIdOf(image: RealImage): Promise<string> {
+    return (await this.#output('image', 'inspect', '--format', '{{.Id}}', fullName(image))).trim();
+  }
+
   async wipe(): Promise<void> {
     await this.#output('image', 'prune', '--all', '--force');
     const left = await this.#output('image', 'ls', '--all', '--quiet');

@@ -69,6 +69,22 @@ export class Podman implements PushingClient {
     return await readFile(digest, 'utf8');
   }
 
+  /** `podman load` of a file. */
+  async load(file: string): Promise<Finished> {
+    const policy = ['--signature-policy', join(this.#folder, 'policy.json')];
+    return await runIn(this.#place, [...this.#command, 'load', ...policy, '--input', file], {
+      env: this.#env,
+    });
+  }
+
+  async save(image: RealImage, file: string): Promise<void> {
+    await this.#output('save', '--quiet', '--format', 'oci-archive', '--output', file, fullName(image));
+  }
+
+  async imageIdOf(image: RealImage): Promise<string> {
+    return `sha256:${(await this.#output('image', 'inspect', '--format', '{{.Id}}', fullName(image))).trim()}`;
+  }
+
   async wipe(): Promise<void> {
     await this.#output('image', 'rm', '--all', '--force');
     const left = await this.#output('images', '--all', '--quiet');

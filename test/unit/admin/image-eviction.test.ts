@@ -5,6 +5,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { LocalAdmin } from '../../../src/admin/local-admin.ts';
+import { StoreContent } from '../../../src/admin/store-content.ts';
 import { TagCommands } from '../../../src/admin/tag-commands.ts';
 import type { Digest } from '../../../src/oci/digest.ts';
 import { parseTag } from '../../../src/oci/name.ts';
@@ -57,6 +58,16 @@ class EvictionRig {
       hosts: { keys: new Map([['docker.io', 'docker.io']]), fallback: 'docker.io' },
       registry: undefined,
       importFolder: undefined,
+      bundles: {
+        content: new StoreContent({
+          hosts: { keys: new Map() },
+          records: this.records,
+          store: this.store,
+          hosted: () => Promise.resolve(undefined),
+        }),
+        async *digests() {},
+        importBundle: () => Promise.reject(new Error('no bundle is imported here')),
+      },
       tags: new TagCommands({
         hosts: { keys: new Map() },
         records: this.records,

@@ -1,7 +1,18 @@
 /** The npm package: what is in it, what it runs as, and what a build and a start do where something is missing. */
 import { execFileSync, spawnSync } from 'node:child_process';
-import { cpSync, mkdirSync, readFileSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
+import { brotliDecompressSync, gunzipSync } from 'node:zlib';
 import { beforeEach, describe, expect, test } from 'vitest';
 import { tempDir } from '../../support/temp-dir.ts';
 
@@ -13,9 +24,18 @@ describe('a checkout with a small source', () => {
 
   beforeEach(async () => {
     folder = await tempDir();
-    for (const name of ['package.json', 'tsconfig.json', 'deploy/build.sh', 'src/tsconfig.json'])
+    for (const name of [
+      'package.json',
+      'tsconfig.json',
+      'deploy/build.sh',
+      'deploy/build-page.js',
+      'src/tsconfig.json',
+    ])
       cpSync(join(root, name), join(folder, name), { recursive: true });
     writeFileSync(join(folder, 'src/main.ts'), "console.log('runs', process.argv.slice(2).join(' '));\n");
+    mkdirSync(join(folder, 'src/ui'));
+    writeFileSync(join(folder, 'src/ui/index.html'), '<script type="module" src="./page.ts"></script>\n');
+    writeFileSync(join(folder, 'src/ui/page.ts'), "document.title = 'page';\n");
     symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
   });
 
@@ -55,7 +75,25 @@ describe('a checkout with a small source', () => {
     expect(build().code).toBe(1);
     expect(start().code).toBe(1);
     writeFileSync(join(folder, 'src/main.ts'), "console.log('runs');\n");
+    writeFileSync(join(folder, 'src/ui/page.ts'), "import './nosuch.ts';\n");
+    expect(build().code).toBe(1);
+    expect(start().code).toBe(1);
+    writeFileSync(join(folder, 'src/ui/page.ts'), "document.title = 'page';\n");
     expect(start().stdout).toBe('runs\n');
+  });
+
+  test('a build of the page again gives the same bytes, and drops what is no longer part of it', () => {
+    build();
+    const page = readFolder(join(folder, 'dist/ui'));
+    expect(page.size).toBe(6);
+    writeFileSync(join(folder, 'dist/ui/assets/old.js'), '');
+    build();
+    expect(readFolder(join(folder, 'dist/ui'))).toEqual(page);
+    for (const name of ['index.html', ...[...page.keys()].filter(path => path.endsWith('.js'))]) {
+      const plain = page.get(name);
+      expect(brotliDecompressSync(page.get(`${name}.br`) ?? '')).toEqual(plain);
+      expect(gunzipSync(page.get(`${name}.gz`) ?? '')).toEqual(plain);
+    }
   });
 
   test('a build writes the commit down, from git or from COMMIT', () => {
@@ -99,13 +137,26 @@ describe('a checkout with a small source', () => {
       stdio: ['ignore', 'pipe', 'ignore'],
     });
     const [pack] = Object.values<{ files: { path: string }[] }>(JSON.parse(output));
-    expect(pack?.files.map(({ path }) => path).sort()).toEqual([
+    const hash = /-[\w-]{8}(?=\.js)/;
+    expect(pack?.files.map(({ path }) => path.replace(hash, '-HASH')).sort()).toEqual([
       'deploy/build.sh',
       'dist/build.json',
       'dist/main.js',
+      'dist/ui/assets/index-HASH.js',
+      'dist/ui/assets/index-HASH.js.br',
+      'dist/ui/assets/index-HASH.js.gz',
+      'dist/ui/index.html',
+      'dist/ui/index.html.br',
+      'dist/ui/index.html.gz',
       'package.json',
     ]);
   });
+
+  function readFolder(path: string): Map<string, Buffer> {
+    const names = readdirSync(path, { recursive: true, encoding: 'utf8' }).sort();
+    const files = names.filter(name => statSync(join(path, name)).isFile());
+    return new Map(files.map(name => [name, readFileSync(join(path, name))]));
+  }
 
   /** As npm runs it: options go to the end of the line. */
   function start(...options: readonly string[]) {

@@ -2,8 +2,8 @@
 import { mkdir, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { runIn, twoUpstreams } from '../../clients/client-rig.ts';
 import { ConfigFolder } from '../../config/config-folder.ts';
-import { runIn, twoUpstreams } from '../client-rig.ts';
 
 let folder: ConfigFolder;
 const url = 'http://mirror.lan:5000';
@@ -90,7 +90,7 @@ systemctl restart crio
   it.each([
     [
       { client: 'rkt', url },
-      'expected one of docker, containerd, podman, k3s, kind, crio, buildkit, nerdctl, talos, skopeo, crane, helm, oras, cosign, apptainer, got rkt\n',
+      'expected one of docker, containerd, podman, k3s, kind, crio, buildkit, nerdctl, talos, skopeo, crane, helm, oras, cosign, apptainer, gitlab-runner, github-runner, got rkt\n',
     ],
     [{ client: 'constructor', url }, /^expected one of .*, got constructor\n$/],
     [{ client: 'podman', url, forAll: true }, '--default: podman has no entry for all registries\n'],

@@ -1,11 +1,8 @@
 /** Which URL clients are told, and what is refused as one. */
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import {
-  describeForClients,
-  findMirrorUrl,
-  type NetworkInterfaces,
-} from '../../../../src/cli/client/mirror-url.ts';
+import { findMirrorUrl, type NetworkInterfaces } from '../../../../src/cli/client/mirror-url.ts';
+import { describeForClients } from '../../../../src/clients/mirror-description.ts';
 import { parseListenAddress } from '../../../../src/config/address.ts';
 import { ConfigError } from '../../../../src/config/problem.ts';
 

@@ -46,6 +46,7 @@ requires('redis-server')('a pull quota that nodes use up together', () => {
     await b.refresh();
     expect(told).toEqual([['a', hub, reading(5)]]);
     expect([a.isLow(hub), b.isLow(hub)]).toEqual([true, true]);
+    expect(a.reading(hub)).toEqual({ limit: 100, remaining: 5, untilMs: nowMs + 21_600_000 });
   });
 
   test('an older reading never takes the place of a newer one', async () => {

@@ -95,7 +95,7 @@ test('the report, without the path, and without names and digests of transfers a
 
 test('refused: without a login where one is needed, other methods, other paths', async () => {
   const url = await serve({ version: '1', store, daemon: null }, false);
-  expect((await get(url, '/api/v1/stats')).status).toBe(403);
+  expect((await get(url, '/api/v1/stats')).status).toBe(401);
   for (const method of ['POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']) {
     expect((await request(url, { path: '/api/v1/stats', method }).done).status).toBe(405);
     expect((await request(url, { path: '/api/v1/evict', method }).done).status).toBe(403);

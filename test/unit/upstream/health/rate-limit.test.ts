@@ -128,6 +128,21 @@ test.each([
   expect(quota.isLow).toBe(expected);
 });
 
+test('the reading for those who leave pulls to others holds until its window has passed', async () => {
+  let nowMs = 1000;
+  const quota = new PullQuota(
+    () => nowMs,
+    () => undefined,
+  );
+  expect(quota.current).toBeUndefined();
+  quota.read({ 'ratelimit-limit': '100;w=60', 'ratelimit-remaining': '42;w=60' });
+  expect(quota.current).toEqual({ limit: 100, remaining: 42, untilMs: 61_000 });
+  nowMs = 61_000;
+  expect(quota.current).toBeUndefined();
+  quota.read({ 'ratelimit-limit': '100' }); // it doesn't say what is left
+  expect(quota.current).toBeUndefined();
+});
+
 test('429 of a store that a redirect led to makes that store rest, and neither the registry nor another store', async () => {
   const busy = await serve((_request, response) => sendJson(response, {}, 429, { 'retry-after': '60' }));
   const well = await serve(sendBlob);

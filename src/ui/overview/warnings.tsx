@@ -1,0 +1,47 @@
+/** What needs a hand: certificates that end, credentials that are refused, upstreams that are away, limits that are near. */
+import type { Warning } from '../../http/api/schema/stats.ts';
+import type { Tone } from '../parts/notice.tsx';
+
+const titles: Readonly<Record<Warning['kind'], string>> = {
+  certificate: 'Certificate',
+  credentials: 'Credentials',
+  breaker: 'Upstream away',
+  'rate-limit': 'Pull limit',
+  disk: 'Disk',
+  lru: 'LRU index',
+  'read-only': 'Read-only',
+};
+
+const tones: Readonly<Record<Warning['kind'], Tone>> = {
+  certificate: 'bad',
+  credentials: 'bad',
+  breaker: 'bad',
+  'rate-limit': 'warn',
+  disk: 'warn',
+  lru: 'warn',
+  'read-only': 'note',
+};
+
+export function Warnings({ warnings }: { readonly warnings: readonly Warning[] }) {
+  if (warnings.length === 0) return null;
+  return (
+    <ul class="warnings" aria-label="Warnings">
+      {warnings.map(({ kind, subject, message }) => (
+        <li key={`${kind} ${subject}`} class={`warning warning-${tones[kind]}`}>
+          <span class="notice-sign" aria-hidden="true">
+            {tones[kind] === 'note' ? 'i' : '!'}
+          </span>
+          <p>
+            <strong>{titles[kind]}</strong> {sentence(message)}
+          </p>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+/** Messages of the daemon begin small and end without a stop, as log lines do. A name of a host stays as it is. */
+function sentence(message: string): string {
+  const text = message.replace(/^[a-z](?=[a-z]*\s)/, first => first.toUpperCase());
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}
