@@ -150,7 +150,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'commands over tags are put together once, for a daemon and for a store without one',
   },
   'app/ops/scrub.ts': {
-    may: 'app/app-context.ts app/storage.ts app/upstreams.ts app/hosted/hosted-log.ts cached content hosted lib metrics oci store telemetry',
+    may: 'app/app-context.ts app/storage.ts app/upstreams.ts app/hosted/hosted-log.ts cached content hosted lib metrics oci overview store telemetry',
     because: 'the scrub is the same in a daemon and without one, but for what only a daemon can fetch',
   },
   'app/ops/tracing.ts': {

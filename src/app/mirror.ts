@@ -27,7 +27,7 @@ import { type CloseOptions, Lifecycle } from './lifecycle.ts';
 import { listen } from './listeners.ts';
 import { startNotifications } from './notifications.ts';
 import { openRedis } from './open-lru.ts';
-import { startScrub } from './ops/scrub.ts';
+import { scrubJob, startScrub } from './ops/scrub.ts';
 import { startTracing } from './ops/tracing.ts';
 import { openOverview } from './page/overview.ts';
 import { Reload } from './reload.ts';
@@ -130,7 +130,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     part => part.close(),
   );
   const hosted = await openHosted(cache, storage, context);
-  const scrub = await startScrub({ storage, cache, upstreams }, context);
+  const scrub = await startScrub({ storage, cache, upstreams }, options.timers ?? systemTimers, context);
   owners.listen({
     removed: digest => {
       cache.forgetManifest(digest);
@@ -189,7 +189,10 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     () => owner.stopServing(),
   );
   const { access, set: setAccess } = await openAccess(layout, context);
-  const overview = await openOverview({ storage, cache, admin, hosted, events: notifications }, context);
+  const overview = await openOverview(
+    { storage, cache, admin, hosted, events: notifications, scrub: scrubJob(scrub) },
+    context,
+  );
   const listening = await listen(
     {
       access,

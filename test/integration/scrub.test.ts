@@ -17,6 +17,7 @@ import { type BuiltImage, buildImage } from '../support/images.ts';
 import { startTestMirror, type TestMirror } from '../support/mirror.ts';
 import { blobLine, manifestLine } from '../support/request-log.ts';
 import { filesUnder } from '../support/temp-dir.ts';
+import { TestClock } from '../support/test-clock.ts';
 import { startFakeUpstream } from '../support/upstream.ts';
 
 const large = patternBlob('scrub large', 3_000_000);
@@ -155,6 +156,7 @@ test('cached: while its upstream is away, a bad file is only set aside, and the 
   await expect
     .poll(async () => (await get(mirror.url, `/v2/library/app/blobs/${large.digest}`)).sha256)
     .toBe(large.digest);
+  await expect.poll(() => mirror.metric('cistern_downloads_active{upstream="docker.io"}')).toBe(0);
   await expectRight(mirror);
 });
 
@@ -244,6 +246,24 @@ test('ended in the middle, by a restart and by its client: the next run goes on 
   expect(rest.files + read).toBe(7);
   const all = await scrub(mirror, { body: { bytesPerSecond: 0 } });
   expect(all).toMatchObject({ resumed: false, files: 7, bytes: bytesOf(many) });
+});
+
+test('by itself: every so often, and once more after a restart that ended it', async () => {
+  const clock = new TestClock();
+  const upstream = await startFakeUpstream();
+  upstream.put('library/app', image, 'latest');
+  const config = { store: { scrub: { every: '2h', rate: 0 } } };
+  const mirror = await startTestMirror({ upstream, now: clock.now, timers: clock, config });
+  await pull(mirror);
+  const compared = () => mirror.metric('cistern_scrub_bytes_total');
+  await clock.advance(90 * 60_000); // 15 min, 75 min: not due yet
+  expect(await compared()).toBe(0);
+  await clock.advance(60 * 60_000);
+  await expect.poll(async () => (await stats(mirror)).daemon?.scrub.endedAt).not.toBeNull();
+  const once = await compared();
+  expect(once).toBe(bytesOf(image) + image.bytes.length);
+  await clock.advance(60 * 60_000);
+  expect(await compared()).toBe(once);
 });
 
 test('without a daemon: what is cached is set aside, what was pushed is told, with the exit code', async () => {

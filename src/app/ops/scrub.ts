@@ -8,9 +8,11 @@ import { HeldFiles } from '../../content/held-files.ts';
 import { Scrub } from '../../content/scrub.ts';
 import type { ScrubSource } from '../../content/scrub-pass.ts';
 import { HourlyJob } from '../../hosted/hourly-job.ts';
+import { formatBytes } from '../../lib/format.ts';
 import type { Timers } from '../../lib/wait.ts';
 import { ScrubMetrics } from '../../metrics/scrub-metrics.ts';
 import type { Digest } from '../../oci/digest.ts';
+import type { LongWork } from '../../overview/actions/action-runs.ts';
 import { walkBlobs } from '../../store/blobs/blob-walk.ts';
 import { Quarantine } from '../../store/blobs/quarantine.ts';
 import { ScrubFile } from '../../store/scrub-file.ts';
@@ -36,6 +38,7 @@ export async function startScrub(
     readonly cache: PullThroughCache;
     readonly upstreams: readonly OpenedUpstream[];
   },
+  timers: Timers,
   { config, logger, lifecycle, metrics, now }: AppContext,
 ): Promise<Scrub> {
   const { layout, store, records, downloads, hosted, capacity } = storage;
@@ -80,10 +83,25 @@ export async function startScrub(
           },
           failureMessage: 'held content was not compared with its digests',
           logger,
+          timers,
         }),
       part => part.close(),
     );
   return scrub;
+}
+
+/** As a job of the page. */
+export function scrubJob(scrub: Scrub): LongWork {
+  return {
+    run: async (_images, _platforms, progress, signal) => {
+      const { files, bytes, findings, damaged } = await scrub.run(signal, ({ done, total, unit }) =>
+        progress.at(done, total, unit),
+      );
+      const found = findings.length === 0 ? 'nothing found' : `${findings.length} found damaged`;
+      const kept = damaged.length === 0 ? '' : `, ${damaged.length} pushed files wait for a push`;
+      return { summary: `${files} files compared, ${formatBytes(bytes)}: ${found}${kept}` };
+    },
+  };
 }
 
 /** A command that waits for its pace has nothing else that keeps it alive. */
