@@ -64,6 +64,7 @@ export class RepositoryImport {
     for (const digest of this.#revisions) {
       signal.throwIfAborted();
       await this.#import(digest, 0);
+      tally.progressed(this.#source);
     }
   }
 
@@ -157,6 +158,7 @@ export class RepositoryImport {
         links.set(digest, adopted.size);
         tally.blobs[adopted.as] += 1;
         if (adopted.as !== 'present') tally.bytes += adopted.size;
+        tally.progressed(this.#source);
       } else if (pushed.needed.includes(digest)) missing.push(digest);
     }
     if (missing.length === 0) return links;
