@@ -2,7 +2,7 @@
  * One cold blob of 100 MB and 1, 8 or 50 clients who want it at the same moment: what the upstream is asked for. Every
  * round has a server with an empty store. The upstream is the fake one of the tests, which counts; it and the clients
  * share the machine with the server, so the seconds compare the servers and are no transfer rates. What is counted includes
- * what a server still does behind its clients.
+ * what a server still does afterwards.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { test } from 'vitest';
