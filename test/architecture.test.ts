@@ -182,7 +182,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'it compares two configurations; what changes is handed to it as functions',
   },
   'app/page/overview.ts': {
-    may: 'app/app-context.ts app/daemon-admin.ts app/hosted/hosted.ts app/storage.ts admin cached http lib oci overview telemetry',
+    may: 'app/app-context.ts app/daemon-admin.ts app/hosted/hosted.ts app/storage.ts admin auth cached http lib oci overview telemetry',
     because: 'what the page shows is put together from what is composed already, once for all pages',
   },
   'app/page/page-files.ts': {

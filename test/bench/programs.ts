@@ -6,7 +6,9 @@ import { fileURLToPath } from 'node:url';
 
 const compiled = new URL('../../.lab/bench/test/bench/programs/', import.meta.url);
 
+export type ProgramName = 'bare-server' | 'collected-memory' | 'longest-turn' | 'million-index';
+
 /** Absolute path of the compiled file. */
-export function programFile(name: 'bare-server' | 'longest-turn' | 'million-index'): string {
+export function programFile(name: ProgramName): string {
   return fileURLToPath(new URL(`${name}.js`, compiled));
 }
