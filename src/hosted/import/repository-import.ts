@@ -57,7 +57,7 @@ export class RepositoryImport {
     );
     for (const digest of await folder.revisions(this.#source)) this.#revisions.add(digest);
     for (const tag of tags) {
-      if (await this.#isMerged(tag)) continue;
+      if (await this.#mergeReferrerTag(tag)) continue;
       this.#tags.set(tag.digest, [...(this.#tags.get(tag.digest) ?? []), tag]);
       this.#revisions.add(tag.digest);
     }
@@ -68,8 +68,8 @@ export class RepositoryImport {
     }
   }
 
-  /** A tag of the referrers' fallback whose list is told by the subjects of what it lists: neither tag nor list is needed. */
-  async #isMerged({ tag, digest }: SourceTag): Promise<boolean> {
+  /** True: the subjects of what the tag lists say the same, so neither the tag nor its list is imported. */
+  async #mergeReferrerTag({ tag, digest }: SourceTag): Promise<boolean> {
     const { folder, tally } = this.#options;
     const { subject, suffix } = parseReferrersTag(tag) ?? {};
     if (subject === undefined || suffix !== '') return false; // cosign's tags stay
