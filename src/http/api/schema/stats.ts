@@ -65,6 +65,20 @@ const warmRun = z.object({
   ),
 });
 
+/** Without the user and the repository. */
+const uploadFigures = z.object({
+  user: z.null(),
+  startedAt: time,
+  bytes,
+  bytesPerSecond: z.number(),
+});
+
+const scrubFigures = z.object({
+  running: z.object({ startedAt: time, files: count, bytes, heldBytes: bytes }).nullable(),
+  endedAt: time.nullable().describe('of the last complete run'),
+  damagedFiles: count.describe('hosted files that wait for a push'),
+});
+
 export const warmFigures = z.object({
   schedule: list(z.object({ source: z.string(), nextAt: time.nullable() })),
   /** The last run of each entry, and the last commands; the newest first. */
@@ -99,6 +113,8 @@ export const statsAnswer = z.object({
       upstreamBytes: bytes,
       hitRatio: z.object({ requests: z.number().nullable(), bytes: z.number().nullable() }),
       evictions: z.object({ blobs: count, bytes }),
+      uploads: list(uploadFigures).optional(),
+      scrub: scrubFigures.optional(),
       warm: warmFigures.optional(),
     })
     .nullable(),
