@@ -190,7 +190,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   );
   const { access, set: setAccess } = await openAccess(layout, context);
   const overview = await openOverview(
-    { storage, cache, admin, hosted, events: notifications, scrub: scrubJob(scrub) },
+    { storage, cache, admin, access, hosted, events: notifications, scrub: scrubJob(scrub) },
     context,
   );
   const listening = await listen(

@@ -25,9 +25,9 @@ export const clientNames = [
 ] as const;
 export type ClientName = (typeof clientNames)[number];
 
-/** For clients that have a command for it: what they say is no proof of a right password. */
+/** For clients that have a command for it: what they say is no proof that there are users. */
 export const loginNote =
-  'A login at this mirror says "Login Succeeded" with any password, because this version checks no password at login.';
+  'A login at this mirror checks the password if the mirror has users; without users it says "Login Succeeded" with any.';
 
 export interface MirrorForClients {
   /** `http://mirror.lan:5000`: neither path nor trailing slash. */

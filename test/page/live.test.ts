@@ -56,6 +56,19 @@ requires('chromium')('the overview', () => {
     expect(problems).toEqual([]);
   });
 
+  test('shows what the schedule of warm has fetched, and when it runs next', async () => {
+    const { mirror } = await startPageRig({ warm: [{ images: ['grafana/grafana:11.2.0'], every: '6h' }] });
+    const { page, problems } = await browser.open(mirror.url);
+    await expect.poll(() => mirror.metric('cistern_store_blobs')).toBeGreaterThan(0);
+    await logIn(page, 'alice');
+    await page.getByRole('heading', { name: 'Warmed' }).waitFor();
+    await page.getByText('warm[0]').waitFor();
+    await page.getByText(/^1 fetched, \d+/).waitFor();
+    await page.getByText(/^next in 5 h/).waitFor();
+    expect(await findBarriers(page)).toEqual([]);
+    expect(problems).toEqual([]);
+  });
+
   test('opens one stream of events for all that follows it, and none on other views', async () => {
     const { mirror } = await startPageRig();
     const { page } = await browser.open(mirror.url);

@@ -2,9 +2,11 @@
  * The LRU order as a picture: each blob is a dot, further right the longer it was not used, higher the larger it is. What the
  * next eviction takes is right of the line. The table below it says the same in words.
  */
+import type { RefObject } from 'preact';
+import { useEffect, useRef, useState } from 'preact/hooks';
 import type { ColdBlob } from '../../http/api/schema/stats.ts';
 import { formatBytes } from '../../lib/format.ts';
-import { ageScale, sizeScale } from '../text/cold-scale.ts';
+import { ageScale, sizeScale, spacedTicks } from '../text/cold-scale.ts';
 import { formatCounted, formatLast } from '../text/figures.ts';
 
 interface ColdPictureProps {
@@ -12,15 +14,19 @@ interface ColdPictureProps {
   readonly nowMs: number;
 }
 
-/** In units of the picture, whose width is the page's. */
-const width = 920;
 const height = 300;
+/** Until the place is measured. */
+const usualWidth = 720;
+/** Between two marks of the age, so that their words don't touch. */
+const minGap = 64;
 const left = 64;
 const bottom = 28;
 const top = 12;
 const right = 14;
 
 export function ColdPicture({ blobs, nowMs }: ColdPictureProps) {
+  const place = useRef<HTMLElement>(null);
+  const width = useWidth(place);
   const ages = blobs.map(({ lastUsedAt }) => Math.max(1000, nowMs - Date.parse(lastUsedAt)));
   const byAge = ageScale(ages);
   const bySize = sizeScale(blobs.map(({ bytes }) => bytes));
@@ -32,7 +38,7 @@ export function ColdPicture({ blobs, nowMs }: ColdPictureProps) {
     going.length === 0 || going.length === blobs.length ? undefined : x(byAge.at(Math.min(...going)));
   const summary = `${formatCounted(blobs.length, 'blob')} by age and size; ${going.length === 0 ? 'the next eviction takes none of them' : `the next eviction takes ${formatCounted(going.length, 'blob')}`}`;
   return (
-    <figure class="cold">
+    <figure class="cold" ref={place}>
       <svg viewBox={`0 0 ${width} ${height}`} role="img" aria-label={summary}>
         {border !== undefined && (
           <rect
@@ -51,7 +57,7 @@ export function ColdPicture({ blobs, nowMs }: ColdPictureProps) {
             </text>
           </g>
         ))}
-        {byAge.ticks.map(({ at, label }) => (
+        {spacedTicks(byAge.ticks, minGap / (width - left - right)).map(({ at, label }) => (
           <text
             key={label}
             class={`cold-text ${at < 0.03 ? '' : at > 0.97 ? 'cold-text-end' : 'cold-text-middle'}`}
@@ -83,6 +89,19 @@ export function ColdPicture({ blobs, nowMs }: ColdPictureProps) {
       </figcaption>
     </figure>
   );
+}
+
+/** In pixels, so that the text of the picture has one size on every screen. */
+function useWidth(place: RefObject<HTMLElement | null>): number {
+  const [width, setWidth] = useState(usualWidth);
+  useEffect(() => {
+    const { current } = place;
+    if (current === null) return undefined;
+    const observer = new ResizeObserver(() => setWidth(Math.max(240, current.clientWidth)));
+    observer.observe(current);
+    return () => observer.disconnect();
+  }, [place]);
+  return width;
 }
 
 function describe(

@@ -109,7 +109,7 @@ function Coldest({ blobs }: { readonly blobs: readonly ColdBlob[] }) {
   const isTold = blobs.some(({ goesNext }) => !goesNext);
   return (
     <div class="table">
-      <table>
+      <table class="coldest">
         <thead>
           <tr>
             <th scope="col" class="right">
@@ -131,9 +131,7 @@ function Coldest({ blobs }: { readonly blobs: readonly ColdBlob[] }) {
             .slice(0, listed)
             .map(({ digest, bytes, lastUsedAt, pinned, repository, goesNext }, index) => (
               <tr key={digest ?? index}>
-                <td class="right quiet" data-label="Order">
-                  {index + 1}
-                </td>
+                <td class="right quiet cold-order">{index + 1}</td>
                 <th scope="row" class="name">
                   {digest === null ? (
                     <span class="quiet">not for you to see</span>

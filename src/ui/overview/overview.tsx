@@ -18,6 +18,7 @@ import { Jobs } from './jobs.tsx';
 import { Report } from './report.tsx';
 import { Transfers } from './transfers.tsx';
 import { Upstreams } from './upstreams.tsx';
+import { Warmed } from './warm.tsx';
 import { Warnings } from './warnings.tsx';
 
 export function Overview() {
@@ -48,6 +49,7 @@ function Figures() {
         <Transfers />
       </Section>
       <Jobs />
+      <Warmed warm={stats.state.value.value?.daemon?.warm} />
       <Section title="Upstreams" note="The registries that are mirrored.">
         <Loaded of={stats} lines={3}>
           {({ daemon }) => <Upstreams upstreams={daemon?.upstreams ?? []} />}

@@ -49,6 +49,16 @@ export function sizeScale(sizes: readonly number[]): Scale {
   return logarithmic(smallestBytes, largest * 1.5, marks);
 }
 
+/** The last one, and of the others those that are so far from the one that was kept before: narrow pictures have fewer. */
+export function spacedTicks(ticks: readonly Tick[], gap: number): readonly Tick[] {
+  const kept: Tick[] = [];
+  for (const tick of ticks.toReversed()) {
+    const before = kept[0];
+    if (before === undefined || before.at - tick.at >= gap) kept.unshift(tick);
+  }
+  return kept;
+}
+
 function logarithmic(from: number, to: number, marks: readonly (readonly [number, string])[]): Scale {
   const span = Math.log(to / from);
   const at = (value: number) => Math.min(1, Math.max(0, Math.log(Math.max(value, from) / from) / span));

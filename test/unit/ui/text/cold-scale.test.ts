@@ -1,7 +1,7 @@
 /** Where blobs stand in the picture of what is cold. */
 import fc from 'fast-check';
 import { expect, it, test } from 'vitest';
-import { ageScale, sizeScale } from '../../../../src/ui/text/cold-scale.ts';
+import { ageScale, sizeScale, spacedTicks } from '../../../../src/ui/text/cold-scale.ts';
 
 const hourMs = 3_600_000;
 
@@ -18,6 +18,12 @@ it('has marks for sizes that grow 32 times', () => {
     '1.0 MiB',
     '32.0 MiB',
   ]);
+});
+
+it('leaves out marks that would touch, and keeps the oldest', () => {
+  const ticks = [0, 0.5, 0.9, 1].map(at => ({ at, label: String(at) }));
+  expect(spacedTicks(ticks, 0.2).map(({ label }) => label)).toEqual(['0', '0.5', '1']);
+  expect(spacedTicks([], 0.2)).toEqual([]);
 });
 
 test('what is older stands further right, what is larger higher, and nothing outside', () => {
