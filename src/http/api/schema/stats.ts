@@ -85,15 +85,6 @@ export const warmFigures = z.object({
   runs: list(warmRun),
 });
 
-/** Over this API without repository and user. */
-export const uploadFigures = z.object({ user: z.null(), startedAt: time, bytes, bytesPerSecond: z.number() });
-
-export const scrubFigures = z.object({
-  running: z.object({ startedAt: time, files: count, bytes, heldBytes: bytes }).nullable(),
-  endedAt: time.nullable().describe('of the last complete run'),
-  damagedFiles: count.describe('hosted files that wait for a push'),
-});
-
 /** As `cistern stats --json`. */
 export const statsAnswer = z.object({
   version: z.string(),
@@ -113,8 +104,6 @@ export const statsAnswer = z.object({
       upstreamBytes: bytes,
       hitRatio: z.object({ requests: z.number().nullable(), bytes: z.number().nullable() }),
       evictions: z.object({ blobs: count, bytes }),
-      uploads: list(uploadFigures).optional(),
-      scrub: scrubFigures.optional(),
       warm: warmFigures.optional(),
     })
     .nullable(),
