@@ -40,6 +40,8 @@ const requirements = {
   'docker-compose': () => onPath('docker-compose') || succeeds('docker', ['compose', 'version']),
   /** Docker's client with the plugin. */
   'docker compose': () => succeeds('docker', ['compose', 'version']),
+  /** Makes a terminal for a command. */
+  script: () => onPath('script'),
   tmpfs: () =>
     process.getuid?.() === 0 && succeeds('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'none', '/mnt']),
   chromium: () => onPath('chromium'),
@@ -47,6 +49,8 @@ const requirements = {
   crane: () => onPath('crane') || canBuild('crane'),
   oras: () => onPath('oras') || canBuild('oras'),
   regctl: () => onPath('regctl') || canBuild('regctl'),
+  /** Optional everywhere. */
+  zot: () => onPath('zot'),
   /** Optional everywhere. */
   go: () => onPath('go'),
   /** Go, and modules for it: from its proxy, or from the cache. Optional everywhere. */

@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { FairQueue } from '../../lib/fair-queue.ts';
 import { TimeSlice } from '../../lib/time-slice.ts';
-import { RegistryError } from '../../oci/error.ts';
+import { tooManyLogins } from '../refusals.ts';
 import type { Credentials } from './credentials.ts';
 import type { IdentityCheck, IdentityProvider } from './identity-provider.ts';
 import { isPasswordOf, type PasswordHash, parsePasswordHash } from './password-hash.ts';
@@ -48,7 +48,7 @@ export interface HtpasswdUsersOptions {
 }
 
 /** So many wait per address, and in all. */
-const hashingLimit = { maxWaitingPerKey: 64, maxWaiting: 512 };
+const hashingLimit = { maxWaitingPerKey: 64, maxWaiting: 512, full: tooManyLogins };
 const maxHashing = 2;
 /** Matches no password, and costs as much as the hashes that `cistern user add` writes. */
 const unmatched: PasswordHash = { text: `$2b$10$${'.'.repeat(53)}`, kind: 'bcrypt' };
@@ -91,8 +91,6 @@ export class HtpasswdUsers implements IdentityProvider {
 
   async #verify(hash: PasswordHash, password: string, address: string): Promise<boolean> {
     const verify = this.#options.isPasswordOf ?? isPasswordOf;
-    const isRight = this.#hashing.run(address, () => verify(hash, password));
-    if (isRight !== undefined) return isRight;
-    throw new RegistryError('UNAVAILABLE', { message: 'too many logins at once, try again in a moment' });
+    return this.#hashing.run(address, () => verify(hash, password));
   }
 }
