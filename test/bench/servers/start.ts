@@ -45,9 +45,9 @@ async function isOk(url: string): Promise<boolean> {
 }
 
 /** Something listens there. */
-export function accepts(port: number): Promise<boolean> {
+export function accepts(port: number, host = '127.0.0.1'): Promise<boolean> {
   return new Promise(resolve => {
-    const socket = connect({ port, host: '127.0.0.1' });
+    const socket = connect({ port, host });
     socket.on('connect', () => {
       socket.destroy();
       resolve(true);
