@@ -27,6 +27,7 @@ export async function start({ folder, port, argv, readyPath }: Launch): Promise<
   const output = join(folder, 'output.log');
   const server = spawnProcess('sh', ['-c', 'exec "$@" > "$0" 2>&1', output, ...argv], {
     env: { ...process.env, OTEL_TRACES_EXPORTER: 'none' },
+    group: true, // workers of nginx outlive their master when that is killed
   });
   const url = readyPath === undefined ? `https://localhost:${port}` : `http://127.0.0.1:${port}`;
   const deadlineMs = performance.now() + 20_000;
