@@ -43,7 +43,7 @@ requires(
       const startedMs = performance.now();
       const { code, stderr } = await skopeo.pull(image);
       table.add(row, { seconds: (performance.now() - startedMs) / 1000 });
-      expect(code, stderr).toBe(0);
+      expect(code, `${row}: ${stderr}`).toBe(0);
       await skopeo.close();
     };
     try {

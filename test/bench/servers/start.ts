@@ -27,6 +27,7 @@ export async function start({ folder, port, argv, readyPath }: Launch): Promise<
   const output = join(folder, 'output.log');
   const server = spawnProcess('sh', ['-c', 'exec "$@" > "$0" 2>&1', output, ...argv], {
     env: { ...process.env, OTEL_TRACES_EXPORTER: 'none' },
+    group: true, // workers of nginx outlive their master when that is killed
   });
   const url = readyPath === undefined ? `https://localhost:${port}` : `http://127.0.0.1:${port}`;
   const deadlineMs = performance.now() + 20_000;
@@ -45,9 +46,9 @@ async function isOk(url: string): Promise<boolean> {
 }
 
 /** Something listens there. */
-export function accepts(port: number): Promise<boolean> {
+export function accepts(port: number, host = '127.0.0.1'): Promise<boolean> {
   return new Promise(resolve => {
-    const socket = connect({ port, host: '127.0.0.1' });
+    const socket = connect({ port, host });
     socket.on('connect', () => {
       socket.destroy();
       resolve(true);
