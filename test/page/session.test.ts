@@ -81,6 +81,20 @@ requires('chromium')('the page', () => {
     expect(problems).toEqual([]);
   });
 
+  test('is that of a visitor once the session has ended', async () => {
+    const rig = await startPageRig();
+    await fill(rig);
+    const { page } = await browser.open(rig.mirror.url);
+    await logIn(page, 'alice');
+    await page.getByText('Log out').waitFor();
+    await page.context().clearCookies();
+    await page.getByRole('link', { name: 'Cold' }).click();
+    await page.getByText('Users of this mirror see here').waitFor();
+    await page.getByRole('link', { name: 'Log in' }).first().click();
+    await page.getByLabel('Name').waitFor();
+    expect(await page.getByText('Log out').count()).toBe(0);
+  });
+
   test('says that the mirror is gone, keeps what was read, and tries again', async () => {
     const rig = await startPageRig();
     await fill(rig);
