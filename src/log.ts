@@ -1,10 +1,11 @@
 /**
- * The implementation of `telemetry/logger.ts` with pino: one JSON object or one line of text per entry. Every message and
- * field is redacted here. Lines are written in order, by turns of the event loop, and never block a request; call `flush`
- * before the process exits. It is bounded, so that a process whose log has no reader, or one that does not read, still ends.
+ * The implementation of `telemetry/logger.ts` with pino: one JSON object or one line of text per entry. Every message and field is redacted
+ * here. Lines are written in order, by turns of the event loop, and never block a request; call `flush` before the process exits. It is
+ * bounded, so that a process whose log has no reader, or one that does not read, still ends.
  */
 import { constants, openSync, writeSync } from 'node:fs';
 import { type DestinationStream, type Logger as Pino, pino, stdTimeFunctions } from 'pino';
+import { formatTextLine } from './log-text.ts';
 import type { LogFields, Logger } from './telemetry/logger.ts';
 
 export interface LogOptions {
@@ -35,17 +36,18 @@ export function createLogger(options: LogOptions): RootLogger {
     },
     stream,
   );
-  return Object.assign(new PinoLogger(root), {
-    flush: () => sink.flush(),
-    print: (text: string) => sink.write(text),
-  });
+  const logger = new PinoLogger(root, new FlatLines(line => stream.write(line)));
+  return Object.assign(logger, { flush: () => sink.flush(), print: (text: string) => sink.write(text) });
 }
 
 class PinoLogger implements Logger {
   readonly #pino: Pino;
+  /** Absent: each line has fields of its own beside those that are given. */
+  readonly #flat: FlatLines | undefined;
 
-  constructor(inner: Pino) {
+  constructor(inner: Pino, flat?: FlatLines) {
     this.#pino = inner;
+    this.#flat = flat;
   }
 
   debug(message: string, fields?: LogFields): void {
@@ -53,7 +55,8 @@ class PinoLogger implements Logger {
   }
 
   info(message: string, fields?: LogFields): void {
-    if (this.#pino.isLevelEnabled('info')) this.#pino.info(redactFields(fields ?? {}), redact(message));
+    if (!this.#pino.isLevelEnabled('info') || this.#flat?.write('info', message, fields) === true) return;
+    this.#pino.info(redactFields(fields ?? {}), redact(message));
   }
 
   warn(message: string, fields?: LogFields): void {
@@ -69,64 +72,66 @@ class PinoLogger implements Logger {
   }
 }
 
-const colours: ReadonlyMap<string, number> = new Map([
-  ['debug', 90],
-  ['info', 32],
-  ['warn', 33],
-  ['error', 31],
-]);
-/** Bright black, for times and names of fields. */
-const quiet = 90;
+/** Printable ASCII without quote and backslash: JSON as it is. */
+const plainText = /^[ !#-[\]-~]*$/;
+const plainName = /^(?!(?:level|time|msg)$)[A-Za-z]\w{0,63}$/;
+const maxNames = 500;
 
-/**
- * `2026-01-31T12:00:00.000Z INFO  message key=value key="two words"`: one physical line whatever the values hold. It is made
- * from pino's JSON line, so both formats say the same.
- */
-function formatTextLine(jsonLine: string, colour = false): string {
-  const paint = (code: number | undefined, text: string): string =>
-    colour && code !== undefined ? `\u001b[${code}m${text}\u001b[0m` : text;
-  const { time, level, msg, ...fields } = parseObject(jsonLine);
-  const name = paint(colours.get(String(level)), String(level).toUpperCase().padEnd(5));
-  const head = `${paint(quiet, String(time))} ${name} ${oneLine(String(msg))}`;
-  const pairs = Object.entries(fields).map(
-    ([key, value]) => `${paint(quiet, `${key}=`)}${formatValue(value)}`,
-  );
-  return `${[head, ...pairs].join(' ')}\n`;
+/** `quoted`: its last text as JSON. Most fields of a line say what they said in the line before. */
+interface Field {
+  readonly isSecret: boolean;
+  text?: string;
+  quoted: string;
 }
 
-function parseObject(jsonLine: string): Record<string, unknown> {
-  const value: unknown = JSON.parse(jsonLine);
-  return typeof value === 'object' && value !== null ? { ...value } : { msg: value };
+/** Lines whose fields are text and numbers, as those of the access log: the same as pino's, made by hand in less time. */
+class FlatLines {
+  readonly #write: (line: string) => void;
+  readonly #fields = new Map<string, Field>();
+
+  constructor(write: (line: string) => void) {
+    this.#write = write;
+  }
+
+  /** False: it has other fields too, and was not written. */
+  write(level: string, message: string, fields: LogFields = {}): boolean {
+    let line = `{"level":"${level}","time":"${new Date().toISOString()}"`;
+    for (const [name, value] of Object.entries(fields)) {
+      if (value === undefined) continue;
+      const field = this.#fields.get(name) ?? this.#learn(name);
+      const isText = typeof value === 'string';
+      const isFlat = isText || typeof value === 'boolean' || Number.isFinite(value);
+      if (field === undefined || !isFlat) return false;
+      if (isText && field.text !== value) {
+        field.quoted = field.isSecret ? `"${hidden}"` : quote(value);
+        field.text = value;
+      }
+      line += `,"${name}":${isText ? field.quoted : value}`;
+    }
+    this.#write(`${line},"msg":${quote(message)}}\n`);
+    return true;
+  }
+
+  #learn(name: string): Field | undefined {
+    if (!plainName.test(name)) return undefined;
+    const field: Field = { isSecret: secretField.test(name), quoted: '' };
+    if (this.#fields.size < maxNames) this.#fields.set(name, field);
+    return field;
+  }
 }
 
-function formatValue(value: unknown): string {
-  if (typeof value === 'string' && /^[^\s"'=\\\p{C}]+$/u.test(value)) return value;
-  return oneLine(JSON.stringify(value) ?? 'undefined');
-}
-
-/** Control characters could forge a line or control the reader's terminal. */
-function oneLine(text: string): string {
-  return text.replace(/[\p{Cc}\u2028\u2029]/gu, character => {
-    const code = character.charCodeAt(0).toString(16).padStart(4, '0');
-    return `\\u${code}`;
-  });
+function quote(text: string): string {
+  const redacted = redact(text);
+  return plainText.test(redacted) ? `"${redacted}"` : JSON.stringify(redacted);
 }
 
 /** Replaces a secret. */
 export const hidden = '***';
 
 /** Query names whose values are part of the distribution protocol and never secret. */
-const openQueryNames: ReadonlySet<string> = new Set([
-  'ns',
-  'n',
-  'last',
-  'artifacttype',
-  'digest',
-  'mount',
-  'from',
-  'scope',
-  'service',
-]);
+const openQueryNames: ReadonlySet<string> = new Set(
+  'ns n last artifacttype digest mount from scope service'.split(' '),
+);
 
 const headerName = '(?:proxy-)?authorization|(?:set-)?cookie';
 const secretWord = '(?:password|passwd|secret|token|credential)s?';

@@ -62,7 +62,6 @@ export interface GcReport {
 
 export interface RepositoryGc {
   readonly repository: string;
-  readonly tags: number;
   readonly manifests: number;
   /** Links of blobs. */
   readonly links: number;
@@ -70,8 +69,8 @@ export interface RepositoryGc {
   readonly bytes: number;
   /** At most 1,000. */
   readonly removed: readonly {
-    readonly kind: 'tag' | 'manifest' | 'link';
-    /** A tag or a digest. */
+    readonly kind: 'manifest' | 'link';
+    /** Its digest. */
     readonly name: string;
     readonly bytes: number;
     readonly why: string;

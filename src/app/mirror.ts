@@ -183,7 +183,10 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     () => owner.stopServing(),
   );
   const { access, set: setAccess } = await openAccess(layout, context);
-  const overview = await openOverview({ storage, cache, admin, hosted, events: notifications }, context);
+  const overview = await openOverview(
+    { storage, cache, admin, access, hosted, events: notifications },
+    context,
+  );
   const listening = await listen(
     {
       access,

@@ -21,7 +21,7 @@ export interface Connection {
 export interface AccessOptions {
   /** Undefined: there are no users, and credentials and tokens are ignored. */
   readonly users:
-    | { readonly logins: Pick<Logins, 'check' | 'versionOf'>; readonly tokens: Tokens }
+    | { readonly logins: Pick<Logins, 'check' | 'mayBeUser' | 'versionOf'>; readonly tokens: Tokens }
     | undefined;
   /** Made with `hasUsers` where there are users. */
   readonly rules: Rules;
@@ -98,7 +98,10 @@ export class Access {
     const bearer = parseBearer(authorization);
     if (bearer === undefined) return this.#withoutCredentials(connection, address);
     const token = bearer === 'malformed' ? undefined : await this.#users.tokens.verify(bearer.token);
-    if (token === undefined || (token.isExpired && !acceptsExpired)) {
+    const { logins } = this.#users;
+    const isOver =
+      token?.isExpired === true && !(acceptsExpired && (await logins.mayBeUser(token.user ?? '')));
+    if (token === undefined || isOver) {
       const message = token === undefined ? 'the token is not of this registry' : 'the token has expired';
       throw new LoginRequired(message, { reason: 'invalid_token' });
     }
@@ -127,13 +130,13 @@ export class Access {
     return { caller, isKnown: false, isExpired: false, scopes: undefined };
   }
 
-  /** The client is logged in, or this registry has no users. Errors: as `authenticate`. */
+  /** The client is logged in, by whatever means, or this registry has no users. Errors: as `authenticate`. */
   async isLoggedIn(
     authorization: string | undefined,
     address: string | undefined,
     connection?: Connection,
   ): Promise<boolean> {
-    if (this.#users === undefined) return true;
+    if (this.#users === undefined && !this.#rules.hasUsers) return true;
     const { caller } = await this.authenticate(authorization, address, { connection });
     return caller.user !== undefined;
   }

@@ -34,3 +34,8 @@ export class LoginRequired extends RegistryError {
     this.reason = reason;
   }
 }
+
+/** More wait for a check of their login than the lines hold. */
+export function tooManyLogins(): RegistryError {
+  return new RegistryError('UNAVAILABLE', { message: 'too many logins at once, try again in a moment' });
+}

@@ -58,6 +58,11 @@ export class Rules {
     return !needsLogin || this.#decide(asking, false);
   }
 
+  /** Clients can log in, or show a certificate. */
+  get hasUsers(): boolean {
+    return this.#hasUsers;
+  }
+
   get areGiven(): boolean {
     return this.#rules !== undefined;
   }
@@ -91,5 +96,6 @@ function includesCaller(
 ): boolean {
   if (entry === 'anonymous') return withAnonymous;
   if (user === undefined) return false;
-  return entry === '*' || entry === user || (entry.startsWith('@') && groups.includes(entry.slice(1)));
+  if (entry.startsWith('@')) return groups.includes(entry.slice(1)); // no user of that name, wherever users come from
+  return entry === '*' || entry === user;
 }

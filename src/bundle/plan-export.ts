@@ -34,8 +34,10 @@ export interface ExportPlan {
   readonly manifests: ReadonlyMap<Digest, PlannedManifest>;
   readonly blobs: ReadonlyMap<Digest, PlannedBlob>;
   readonly lacks: readonly Lack[];
-  /** Images whose referrers could not be asked for. */
-  readonly unknownReferrers: readonly string[];
+  /** Images whose referrers could not be asked for, all or some. */
+  readonly unknownReferrers: ReadonlySet<string>;
+  /** What refers to an image, and can't be had: the bundle is whole without it. */
+  readonly leftBehind: readonly Lack[];
 }
 
 export interface PlanRequest {
@@ -63,7 +65,8 @@ class Planner implements ExportPlan {
   readonly manifests = new Map<Digest, PlannedManifest>();
   readonly blobs = new Map<Digest, PlannedBlob>();
   readonly lacks: Lack[] = [];
-  readonly unknownReferrers: string[] = [];
+  readonly unknownReferrers = new Set<string>();
+  readonly leftBehind: Lack[] = [];
   readonly #platforms: readonly Platform[] | 'all';
   readonly #content: BundleContent;
   readonly #signal: AbortSignal;
@@ -99,7 +102,7 @@ class Planner implements ExportPlan {
       throw new RegistryError('MANIFEST_UNKNOWN', {
         message: `${nameOf(root)} has no image for ${this.#platforms.map(formatPlatform).join(', ')}`,
       });
-    await this.#addReferrers(root.repository, graph, 0);
+    await this.#addReferrers(root, graph, 0);
   }
 
   /** Undefined: it is in the plan already. */
@@ -129,7 +132,7 @@ class Planner implements ExportPlan {
       const found = await this.#readOrNote(repository, digest);
       return found && { bytes: found.bytes, mediaType: found.descriptor.mediaType };
     });
-    for (const [digest, what] of graph.missing) this.#explain(digest, what, root);
+    for (const [digest, what] of graph.missing) this.lacks.push(this.#lackOf(digest, what, root));
     for (const [digest, manifest] of graph.manifests) this.manifests.set(digest, { ...manifest, repository });
     for (const [digest, blob] of graph.blobs)
       if (this.blobs.get(digest)?.isNeeded !== true) this.blobs.set(digest, { ...blob, repository });
@@ -137,13 +140,18 @@ class Planner implements ExportPlan {
   }
 
   /** Of each manifest of an image, and of what refers to it. */
-  async #addReferrers(repository: string, { manifests }: ImageGraph, depth: number): Promise<void> {
+  async #addReferrers(
+    of: Pick<ContentManifest, 'repository' | 'reference'>,
+    { manifests }: ImageGraph,
+    depth: number,
+  ): Promise<void> {
+    const { repository } = of;
     for (const { descriptor, parsed } of manifests.values()) {
       const key = `${repository}@${descriptor.digest}`;
       if (this.#referring.has(key) || isAttestation(parsed)) continue;
       this.#referring.add(key);
       const { descriptors, tags, isUnknown } = await this.#content.referrers(key, this.#signal);
-      if (isUnknown && depth === 0) this.unknownReferrers.push(key);
+      if (isUnknown && depth === 0) this.unknownReferrers.add(nameOf(of));
       for (const tag of tags) {
         const root = await this.#content.manifest(`${repository}:${tag}`, this.#signal);
         await this.#addNamed(root, 'all');
@@ -160,13 +168,16 @@ class Planner implements ExportPlan {
     depth: number,
   ): Promise<void> {
     if (this.#names.has(descriptor.digest) || this.#names.size > maxReferrers) return;
-    const place = { repository, reference: descriptor.digest, descriptor };
+    const place = { repository, reference: descriptor.digest };
     const root = await this.#readOrNote(repository, descriptor.digest);
-    if (root === undefined) return this.#explain(descriptor.digest, 'referrer', place);
+    if (root === undefined) {
+      this.leftBehind.push(this.#lackOf(descriptor.digest, 'referrer', place));
+      return;
+    }
     this.#names.add(descriptor.digest);
     this.entries.push({ descriptor: root.descriptor, ...(artifactType !== undefined && { artifactType }) });
     const graph = await this.#addGraph(root, 'all');
-    if (depth + 1 < maxReferrerDepth) await this.#addReferrers(repository, graph, depth + 1);
+    if (depth + 1 < maxReferrerDepth) await this.#addReferrers(place, graph, depth + 1);
   }
 
   /** Undefined: it can't be had, and why is noted. */
@@ -181,9 +192,9 @@ class Planner implements ExportPlan {
     }
   }
 
-  #explain(digest: Digest, what: string, of: Pick<ContentManifest, 'repository' | 'reference'>): void {
+  #lackOf(digest: Digest, what: string, of: Pick<ContentManifest, 'repository' | 'reference'>): Lack {
     const reason = this.#reasons.get(digest) ?? 'the image is larger than an export takes';
-    this.lacks.push({ image: nameOf(of), digest, what, reason });
+    return { image: nameOf(of), digest, what, reason };
   }
 }
 

@@ -16,6 +16,7 @@ import type { RegistryReader, RepositoryCatalog } from '../registry/registry.ts'
 import type { BlobStore } from '../store/blobs/blob-store.ts';
 import type { Quarantine } from '../store/blobs/quarantine.ts';
 import { Ingest } from '../store/ingest/ingest.ts';
+import { WindowBudget } from '../store/ingest/window.ts';
 import type { StoreLayout } from '../store/layout.ts';
 import type { Records } from '../store/records/records.ts';
 import type { RepositoryRecord } from '../store/records/repository-record.ts';
@@ -77,6 +78,7 @@ export class PullThroughCache {
   readonly #files: HeldFiles;
   readonly #manifests: HotManifests;
   readonly #served: ServedRepositories;
+  readonly #windows = new WindowBudget({ bytesOfOne: 1024 * 1024, bytesOfAll: 64 * 1024 * 1024 });
   readonly #tagLists = createTagListMemory();
   readonly #referrerLists = createReferrersMemory();
   /** For other nodes of a fleet. */
@@ -269,6 +271,7 @@ export class PullThroughCache {
       bootId,
       observer,
       commit: handle => store.commit(digest, handle),
+      windows: this.#windows,
       hashesLater: true,
       onFollowers,
     });

@@ -56,7 +56,7 @@ export async function findTroubles(
 /** Lines of the file that no user can log in with. */
 async function checkHtpasswd(path: string | undefined): Promise<Remark[]> {
   if (path === undefined) return [];
-  const { flaws } = parseHtpasswd(await readFile(path, 'utf8'));
+  const { flaws } = await parseHtpasswd(await readFile(path, 'utf8'));
   return flaws.map(({ line, message }) => [['access', 'htpasswd'], `${path}:${line}: not used: ${message}`]);
 }
 

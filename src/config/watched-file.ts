@@ -8,7 +8,7 @@ export interface WatchedFileOptions<T> {
   readonly path: string;
   /** Counts until the file has been read. */
   readonly initial?: T;
-  parse(text: string): T;
+  parse(text: string): T | Promise<T>;
   /** It can't be read, or not parsed. Called once until it can be read again. */
   onTrouble(error: unknown): void;
   /** Milliseconds. */
@@ -51,7 +51,7 @@ export class WatchedFile<T> {
       const { mtimeMs, ctimeMs, size, ino } = await stat(path);
       const version = [mtimeMs, ctimeMs, size, ino].join(' ');
       if (version !== this.#version) {
-        this.#value = parse(await readFile(path, 'utf8'));
+        this.#value = await parse(await readFile(path, 'utf8'));
         this.#version = version;
       }
       this.#isTroubled = false;

@@ -17,7 +17,7 @@ export interface BlobLinksOptions {
   };
   /** Bytes; undefined: not held, or known to be bad. */
   readonly sizeOf: (digest: Digest) => Promise<number | undefined>;
-  readonly quotas?: Quotas;
+  readonly quotas: Quotas;
   /** Milliseconds since the epoch. */
   readonly now: () => number;
 }
@@ -76,14 +76,12 @@ export class BlobLinks {
    * up refuses it. Errors: DENIED.
    */
   async requireQuota(repository: Repository, digest: Digest | undefined, size: number): Promise<void> {
-    if (this.#options.quotas === undefined) return;
     const unbook = await this.#book(repository, digest ?? noBlob, digest === undefined ? 1 : size);
     unbook?.();
   }
 
   async #book(repository: Repository, digest: Digest, size: number): Promise<(() => void) | undefined> {
     const { quotas, log } = this.#options;
-    if (quotas === undefined) return undefined;
     if ((await log.readRepository(repository))?.link(digest) !== undefined) return undefined;
     return quotas.book(repository, { links: new Map([[digest, size]]), tags: [] });
   }

@@ -20,7 +20,7 @@ import type { BlobStore } from '../store/blobs/blob-store.ts';
 import { commitDecided } from './commit.ts';
 import type { ImmutableTags } from './immutable-tags.ts';
 import type { Cause, HostedChange, HostedLog, HostedRepository } from './log/hosted-log.ts';
-import { type PushedManifest, readPushedManifest } from './pushed-manifest.ts';
+import { type PushedManifest, readPushedManifest, toManifestChange } from './pushed-manifest.ts';
 import type { Quotas } from './put-manifest.ts';
 
 export interface PromotionOptions {
@@ -94,7 +94,7 @@ export class Promotion {
       const { descriptor } = root.pushed;
       const { digest } = descriptor;
       const before = await log.readRepository(name);
-      this.#requireMutable(before, name, tag, digest);
+      this.#options.immutable.requireMovable(before, tag, digest);
       const blobs = [...new Set(taken.flatMap(manifest => manifest.blobs))];
       for (const held of [...blobs, ...taken.map(({ pushed }) => pushed.descriptor.digest)])
         releases.push(await holds.hold(held));
@@ -198,39 +198,24 @@ export class Promotion {
     sizes: ReadonlyMap<Digest, number>,
     signal: AbortSignal,
   ): Promise<Digest | undefined> {
-    const { log, store, manifests, now } = this.#options;
-    const { descriptor, artifactType, annotations, subject, names } = pushed;
+    const { log, store, manifests, immutable, now } = this.#options;
+    const { descriptor, names } = pushed;
     await store.put(descriptor.digest, bytes);
     const cause: Cause = { at: now(), user: 'operator', how: 'promote' };
     const [first] = tags;
     let from: Digest | undefined;
     const decide: Parameters<typeof commitDecided>[2] = repository => {
       from = first && repository?.tag(first)?.to; // the view shows the newest state, so not after the commit
-      for (const tag of tags) this.#requireMutable(repository, name, tag, descriptor.digest);
+      for (const tag of tags) immutable.requireMovable(repository, tag, descriptor.digest);
       const links = names.flatMap((digest): HostedChange[] => {
         const size = sizes.get(digest);
         return size === undefined ? [] : [{ type: 'link', digest, size, ...cause }];
       });
-      const manifest: HostedChange = {
-        type: 'manifest',
-        descriptor,
-        tags,
-        names,
-        ...(artifactType !== undefined && { artifactType }),
-        ...(annotations && { annotations }),
-        ...(subject && { subject: subject.digest }),
-        ...cause,
-      };
-      return [...links, manifest];
+      return [...links, toManifestChange(pushed, tags, cause)];
     };
     await commitDecided(log, name, decide, signal);
     manifests.keep(descriptor, bytes);
     return from;
-  }
-
-  #requireMutable(repository: HostedRepository | undefined, name: Repository, tag: Tag, to: Digest): void {
-    const now = repository?.tag(tag)?.to;
-    if (now !== undefined && now !== to) this.#options.immutable.requireMutable(name, tag);
   }
 }
 

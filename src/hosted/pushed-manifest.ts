@@ -21,19 +21,24 @@ import {
   isSchema1Type,
   ociManifest,
 } from '../oci/media-type.ts';
-import type { Reference } from '../oci/name.ts';
+import type { Reference, Tag } from '../oci/name.ts';
+import type { Cause, HostedChange } from './log/hosted-log.ts';
 
-export const maxDescriptors = { image: 1000, index: 10_000 } as const;
+const maxDescriptors = { image: 1000, index: 10_000 } as const;
 
-export interface PushedManifest {
+/** What the log keeps of a manifest. */
+export interface LoggedManifest {
   readonly descriptor: Descriptor;
   readonly artifactType?: string;
   readonly annotations?: Readonly<Record<string, string>>;
   readonly subject?: Descriptor;
-  /** What it names with a size, blobs and manifests, as often as it does. */
-  readonly named: readonly Pick<Descriptor, 'digest' | 'size'>[];
   /** Config, layers and children, each once. */
   readonly names: readonly Digest[];
+}
+
+export interface PushedManifest extends LoggedManifest {
+  /** What it names with a size, blobs and manifests, as often as it does. */
+  readonly named: readonly Pick<Descriptor, 'digest' | 'size'>[];
   /** The blobs that the repository must have, each once. */
   readonly needed: readonly Digest[];
 }
@@ -54,24 +59,46 @@ export function readPushedManifest(bytes: Buffer, contentType: string, reference
     ? parseOther(bytes, contentType || String(body['mediaType']))
     : parseManifest(bytes, contentType);
   requireParts(parsed);
-  const { config, layers, manifests, subject, annotations, mediaType } = parsed;
-  const blobs = config === undefined ? layers : [config, ...layers];
-  const artifactType = parsed.artifactType ?? config?.mediaType;
   return {
-    descriptor: { mediaType, digest, size: bytes.length },
-    ...(artifactType !== undefined && { artifactType }),
-    ...(annotations && { annotations }),
-    ...(subject && { subject }),
-    named: [...blobs, ...manifests].flatMap(({ digest, size }) =>
-      size === undefined ? [] : [{ digest, size }],
-    ),
-    names: [...new Set([...blobs, ...manifests].map(named => named.digest))],
-    needed: neededBlobs(parsed),
+    ...describeManifest({ mediaType: parsed.mediaType, digest, size: bytes.length }, parsed),
+    named: listNamed(parsed).flatMap(({ digest, size }) => (size === undefined ? [] : [{ digest, size }])),
+    needed: listNeededBlobs(parsed),
   };
 }
 
+export function describeManifest(descriptor: Descriptor, parsed: ParsedManifest): LoggedManifest {
+  const { config, subject, annotations } = parsed;
+  const artifactType = parsed.artifactType ?? config?.mediaType;
+  return {
+    descriptor,
+    ...(artifactType !== undefined && { artifactType }),
+    ...(annotations && { annotations }),
+    ...(subject && { subject }),
+    names: [...new Set(listNamed(parsed).map(({ digest }) => digest))],
+  };
+}
+
+/** The change by which a repository gets it. */
+export function toManifestChange(manifest: LoggedManifest, tags: readonly Tag[], cause: Cause): HostedChange {
+  const { descriptor, artifactType, annotations, subject, names } = manifest;
+  return {
+    type: 'manifest',
+    descriptor,
+    tags,
+    names,
+    ...(artifactType !== undefined && { artifactType }),
+    ...(annotations && { annotations }),
+    ...(subject && { subject: subject.digest }),
+    ...cause,
+  };
+}
+
+function listNamed({ config, layers, manifests }: ParsedManifest): ParsedManifest['manifests'] {
+  return [...(config === undefined ? [] : [config]), ...layers, ...manifests];
+}
+
 /** The blobs that a repository must have before it can have the manifest, each once. */
-export function neededBlobs({ config, layers }: ParsedManifest): readonly Digest[] {
+export function listNeededBlobs({ config, layers }: ParsedManifest): readonly Digest[] {
   const own = layers.filter(({ mediaType, hasUrls }) => isDistributable(mediaType) && hasUrls !== true);
   return [...new Set((config === undefined ? own : [config, ...own]).map(({ digest }) => digest))];
 }

@@ -15,7 +15,7 @@ import { StoreError } from '../store/store-error.ts';
 import { commitDecided } from './commit.ts';
 import type { ImmutableTags } from './immutable-tags.ts';
 import type { Cause, HostedChange, HostedLog, HostedRepository } from './log/hosted-log.ts';
-import { type PushedManifest, readPushedManifest } from './pushed-manifest.ts';
+import { type PushedManifest, readPushedManifest, toManifestChange } from './pushed-manifest.ts';
 
 export interface ManifestPutsOptions {
   readonly log: HostedLog;
@@ -24,11 +24,11 @@ export interface ManifestPutsOptions {
   readonly manifests: Pick<HotManifests, 'keep'>;
   readonly holds: BlobHolds;
   readonly immutable: ImmutableTags;
-  readonly quotas?: Quotas;
+  readonly quotas: Quotas;
   /** Of a blob that is held and public on the mirror's side, in bytes: it may be linked instead of uploaded. */
-  publicSize?(digest: Digest): Promise<number | undefined>;
+  publicSize(digest: Digest): Promise<number | undefined>;
   /** The bytes are in the store, and the link that they were written for did not come. */
-  orphaned?(digest: Digest, bytes: number): void;
+  orphaned(digest: Digest, bytes: number): void;
   /** Milliseconds since the epoch. */
   now(): number;
 }
@@ -93,7 +93,7 @@ export class ManifestPuts {
       isLinked = true;
     } finally {
       for (const release of releases) release();
-      if (!isLinked) this.#options.orphaned?.(descriptor.digest, bytes.length);
+      if (!isLinked) this.#options.orphaned(descriptor.digest, bytes.length);
     }
     this.#options.manifests.keep(descriptor, bytes);
     return { descriptor, tags, moved, ...(subject && { subject: subject.digest }) };
@@ -106,7 +106,8 @@ export class ManifestPuts {
       release?.();
       release = undefined;
       const adopted = await this.#requireContent(repository, put);
-      this.#requireMutable(repository, put);
+      for (const tag of put.tags)
+        this.#options.immutable.requireMovable(repository, tag, put.pushed.descriptor.digest);
       moved = movesOf(repository, put);
       release = await this.#book(repository, put, adopted);
       await this.#store(put.pushed.descriptor.digest, bytes);
@@ -146,7 +147,7 @@ export class ManifestPuts {
       const linked = here.get(digest);
       if (linked !== undefined && linked === file) continue;
       here.delete(digest); // its file is bad or gone: the client has to push it again
-      const size = file === undefined ? undefined : await this.#options.publicSize?.(digest);
+      const size = file === undefined ? undefined : await this.#options.publicSize(digest);
       if (size !== undefined) adopted.set(digest, size);
     }
     for (const { digest, size } of pushed.subject ? [...pushed.named, pushed.subject] : pushed.named) {
@@ -165,25 +166,16 @@ export class ManifestPuts {
     });
   }
 
-  /** Errors: DENIED (409). */
-  #requireMutable(repository: HostedRepository | undefined, { name, pushed, tags }: Put): void {
-    for (const tag of tags) {
-      const now = repository?.tag(tag)?.to;
-      if (now !== undefined && now !== pushed.descriptor.digest)
-        this.#options.immutable.requireMutable(name, tag);
-    }
-  }
-
   async #book(
     repository: HostedRepository | undefined,
     { name, pushed, tags }: Put,
     adopted: ReadonlyMap<Digest, number>,
-  ): Promise<(() => void) | undefined> {
+  ): Promise<() => void> {
     const { digest, size } = pushed.descriptor;
     const links = new Map(adopted);
     if (repository?.link(digest) === undefined) links.set(digest, size);
     const newTags = tags.filter(tag => repository?.tag(tag)?.to === undefined);
-    return this.#options.quotas?.book(name, { links, tags: newTags });
+    return this.#options.quotas.book(name, { links, tags: newTags });
   }
 
   /** Errors: UNAVAILABLE. */
@@ -210,21 +202,8 @@ function changesOf(
   { pushed, tags, cause }: Put,
   adopted: ReadonlyMap<Digest, number>,
 ): readonly HostedChange[] {
-  const { descriptor, artifactType, annotations, subject, names } = pushed;
   const links = Array.from(adopted, ([digest, size]): HostedChange => {
     return { type: 'link', digest, size, ...cause, how: 'adopt' };
   });
-  return [
-    ...links,
-    {
-      type: 'manifest',
-      descriptor,
-      tags,
-      names,
-      ...(artifactType !== undefined && { artifactType }),
-      ...(annotations && { annotations }),
-      ...(subject && { subject: subject.digest }),
-      ...cause,
-    },
-  ];
+  return [...links, toManifestChange(pushed, tags, cause)];
 }

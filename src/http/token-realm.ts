@@ -11,7 +11,7 @@ import { isApiTarget } from '../oci/endpoint.ts';
 import { plainAddress } from './exchange.ts';
 import { isFitForHeader } from './v2/headers.ts';
 
-export const tokenPath = '/token';
+const tokenPath = '/token';
 /** Tokens are for this service, whatever its address. */
 const service = 'cistern';
 

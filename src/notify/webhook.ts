@@ -18,7 +18,7 @@ export interface WebhookOptions {
 }
 
 /** Why a target did not take it; never with the URL's query, which may be a secret. */
-export class WebhookError extends Error {
+class WebhookError extends Error {
   override readonly name = 'WebhookError';
 }
 

@@ -94,6 +94,11 @@ export interface BlobReader {
    * Errors: any error means the body must be cut; what was read before it was right as far as is known.
    */
   read(into: Buffer, at: number): Promise<number>;
+  /**
+   * Bytes at `at`, at most `maxBytes`, that are in memory and never change, so that they can be sent as they are. Undefined: `read` has
+   * them. Errors: as `read`.
+   */
+  peek?(at: number, maxBytes: number): Buffer | undefined;
   /** Idempotent. A pending read is rejected. */
   close(): Promise<void>;
 }

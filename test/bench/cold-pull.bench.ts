@@ -13,10 +13,13 @@ import { openSeededStorage } from '../support/real/seeded-storage.ts';
 import { Skopeo } from '../support/real/skopeo.ts';
 import { requires } from '../support/requires.ts';
 import { tempDir } from '../support/temp-dir.ts';
-import { Table } from './report.ts';
-import { mirrors } from './servers.ts';
+import { roundsOf, Table } from './report.ts';
+import { available, registries } from './servers/registries.ts';
+import { startRelay } from './servers/relay.ts';
 
-const rounds = 5;
+const rounds = roundsOf(5);
+/** 1 Gbit/s. */
+const slowBytesPerSecond = 125_000_000;
 
 requires(
   'root',
@@ -31,6 +34,9 @@ requires(
     const upstream = await Distribution.start({ folder: join(folder, 'upstream'), storage, place: host });
     const image = set.images.app;
     const table = new Table('A cold pull of eight layers by skopeo', { seconds: 2 });
+    const kinds = available(registries, why => table.note(why));
+    const slow = await startRelay(upstream.url, { bytesPerSecond: slowBytesPerSecond });
+    table.note('1 Gbit/s: of each connection to the upstream, through a relay of the bench.');
 
     const pull = async (name: string, url: string, row: string): Promise<void> => {
       const skopeo = await Skopeo.create({ folder: join(folder, name), place: host, mirror: url });
@@ -43,10 +49,16 @@ requires(
     try {
       for (let round = 0; round < rounds; round += 1) {
         await pull(`direct-${round}`, upstream.url, 'direct');
-        for (const [name, start] of Object.entries(mirrors)) {
+        for (const { name, start } of kinds) {
           const mirror = await start(upstream.url);
           await pull(`${name}-cold-${round}`, mirror.url, `${name}, cold`);
           await pull(`${name}-hot-${round}`, mirror.url, `${name}, hot`);
+          await mirror.stop();
+        }
+        await pull(`slow-direct-${round}`, slow, 'direct, 1 Gbit/s');
+        for (const { name, start } of kinds) {
+          const mirror = await start(slow);
+          await pull(`${name}-slow-${round}`, mirror.url, `${name}, cold, 1 Gbit/s`);
           await mirror.stop();
         }
       }

@@ -2,14 +2,19 @@
  * A held manifest, by tag and by digest, as often as one thread of wrk can ask for it over 32 connections. A bare
  * node:http and a bare Koa server that answer with the same bytes and headers say what the platform costs.
  */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { test } from 'vitest';
 import { buildImage } from '../support/images.ts';
+import { unusedPort } from '../support/ports.ts';
+import { tempDir } from '../support/temp-dir.ts';
 import { startFakeUpstream } from '../support/upstream.ts';
 import { requestRate } from './load.ts';
-import { Table } from './report.ts';
-import { startBareServer, startCistern, startDistributionProxy } from './servers.ts';
+import { roundsOf, Table } from './report.ts';
+import { available, debianRegistry, distributionV3, startCistern, zot } from './servers/registries.ts';
+import { type MeasuredServer, startBareServer } from './servers/start.ts';
 
-const rounds = 5;
+const rounds = roundsOf(9);
 const seconds = 2;
 
 test('a hot manifest', async () => {
@@ -18,35 +23,40 @@ test('a hot manifest', async () => {
   const digest = upstream.put('library/alpine', image, 'latest');
   const byTag = '/v2/library/alpine/manifests/latest';
   const byDigest = `/v2/library/alpine/manifests/${digest}`;
+  const table = new Table('A hot manifest', { 'requests/s': 0, 'CPU s/1000': 3, failed: 0 });
 
-  const silent = await startCistern(upstream.url, { access: false });
+  const silent = await startCistern(upstream.url, { log: { access: false } });
   const logging = await startCistern(upstream.url);
-  const distribution = await startDistributionProxy(upstream.url);
   const bytes = Buffer.from(await (await fetch(silent.url + byTag)).arrayBuffer());
-  const http = await startBareServer('node:http', bytes);
-  const koa = await startBareServer('Koa', bytes);
-  const rows = [
-    ['node:http, bare', http, byTag],
-    ['Koa, bare', koa, byTag],
+  table.note(`The manifest has ${bytes.length} bytes.`);
+  const rows: [name: string, server: MeasuredServer, path: string][] = [
+    ['node:http, bare', await bare('node:http', bytes), byTag],
+    ['Koa, bare', await bare('Koa', bytes), byTag],
     ['Cistern, no access log, by tag', silent, byTag],
     ['Cistern, no access log, by digest', silent, byDigest],
     ['Cistern, access log, by tag', logging, byTag],
     ['Cistern, access log, by digest', logging, byDigest],
-    ['docker-registry, access log, by tag', distribution, byTag],
-    ['docker-registry, access log, by digest', distribution, byDigest],
-  ] as const;
-  for (const [, { url, pid }, path] of rows) await requestRate(url + path, pid, 1);
-
-  const table = new Table(`A hot manifest of ${bytes.length} bytes`, {
-    'requests/s': 0,
-    'CPU s/1000': 3,
-    failed: 0,
-  });
+  ];
+  for (const kind of available([debianRegistry, distributionV3, zot], why => table.note(why))) {
+    const server = await kind.start(upstream.url);
+    rows.push(
+      [`${kind.name}, access log, by tag`, server, byTag],
+      [`${kind.name}, access log, by digest`, server, byDigest],
+    );
+  }
+  for (const [, server, path] of rows) await requestRate(server, path, 1);
   for (let round = 0; round < rounds; round += 1) {
-    for (const [name, { url, pid }, path] of rows) {
-      const { perSecond, cpuPerThousand, failed } = await requestRate(url + path, pid, seconds);
+    for (const [name, server, path] of rows) {
+      const { perSecond, cpuPerThousand, failed } = await requestRate(server, path, seconds);
       table.add(name, { 'requests/s': perSecond, 'CPU s/1000': cpuPerThousand, failed });
     }
   }
   table.print();
 });
+
+async function bare(kind: 'node:http' | 'Koa', bytes: Buffer): Promise<MeasuredServer> {
+  const folder = await tempDir();
+  const file = join(folder, 'body');
+  await writeFile(file, bytes);
+  return startBareServer(kind, { folder, port: await unusedPort(), file });
+}

@@ -133,8 +133,8 @@ test('the whole mirror', { timeout: timeoutMs }, async () => {
     await delay(1000);
     table.add(name, {
       'longest turn ms': Number(readFileSync(longestFile, 'utf8')),
-      'VmRSS MB': megabytes(mirror.pid, 'VmRSS'),
-      'VmHWM MB': megabytes(mirror.pid, 'VmHWM'),
+      'VmRSS MB': megabytes([mirror.pid], 'VmRSS'),
+      'VmHWM MB': megabytes([mirror.pid], 'VmHWM'),
     });
     await mirror.stop();
   }

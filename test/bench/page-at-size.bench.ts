@@ -19,9 +19,9 @@ import { openEvents } from '../support/event-stream.ts';
 import { spawnProcess } from '../support/process.ts';
 import { Recorder } from '../support/recorder.ts';
 import { makeTempDir } from '../support/temp-dir.ts';
-import { programFile } from './programs.ts';
+import { type ProgramName, programFile } from './programs.ts';
 import { Table } from './report.ts';
-import { cpuSeconds, megabytes } from './usage.ts';
+import { cpuSeconds } from './usage.ts';
 
 const repositories = Number(process.env['REPOSITORIES'] ?? 10_000);
 const blobsPerImage = 20;
@@ -78,23 +78,24 @@ test('the page at size', { timeout: timeoutMs }, async () => {
   await fillStore(path);
   const file = join(folder, 'mirror.yml');
   writeFileSync(file, stringify({ http: { listen: '127.0.0.1:0' }, store: { path, min_free: 0 } }));
-  const longestFile = join(folder, 'longest');
-  const mirror = spawnProcess(
-    process.execPath,
-    ['--import', programFile('longest-turn'), 'dist/main.js', 'serve', '--config', file],
-    { env: { ...process.env, LONGEST_TURN_FILE: longestFile } },
-  );
-  const { url: listening } = await mirror.waitForMessage('listening');
-  const url = String(listening);
-  while (JSON.parse((await get(url, '/readyz')).body.toString()).storeScanned !== true) await delay(100);
-  await delay(2000);
-  const longest = async (): Promise<number> => {
-    mirror.signal('SIGUSR2');
-    await delay(1200);
-    return Number(readFileSync(longestFile, 'utf8'));
+  const start = async (program: ProgramName) => {
+    const reportFile = join(folder, program);
+    const mirror = spawnProcess(
+      process.execPath,
+      ['--expose-gc', '--import', programFile(program), 'dist/main.js', 'serve', '--config', file],
+      { env: { ...process.env, LONGEST_TURN_FILE: reportFile, COLLECTED_MEMORY_FILE: reportFile } },
+    );
+    const url = String((await mirror.waitForMessage('listening'))['url']);
+    while (JSON.parse((await get(url, '/readyz')).body.toString()).storeScanned !== true) await delay(100);
+    await delay(2000);
+    const report = async (): Promise<number> => {
+      await delay(1000);
+      return Number(readFileSync(reportFile, 'utf8'));
+    };
+    return { mirror, url, report };
   };
-  await longest();
-  const before = megabytes(mirror.pid, 'VmRSS');
+  const isCounted = async (url: string): Promise<boolean> =>
+    JSON.parse((await get(url, '/api/v1/offline?n=1')).body.toString()).summary !== null;
   const times = new Table(
     `the page over ${repositories} repositories, ${repositories * blobsPerImage} blobs`,
     {
@@ -102,9 +103,11 @@ test('the page at size', { timeout: timeoutMs }, async () => {
       'again ms': 1,
     },
   );
+  const watched = await start('longest-turn');
+  watched.mirror.signal('SIGUSR2');
   const ask = async (path: string): Promise<number> => {
     const since = performance.now();
-    expect((await get(url, `/api/v1/${path}`)).status).toBe(200);
+    expect((await get(watched.url, `/api/v1/${path}`)).status).toBe(200);
     return performance.now() - since;
   };
   for (const [name, paths] of Object.entries({
@@ -126,26 +129,32 @@ test('the page at size', { timeout: timeoutMs }, async () => {
       times.add(name, round === 0 ? { 'first ms': sum } : { 'again ms': sum });
     }
   }
-  while (JSON.parse((await get(url, '/api/v1/offline?n=1')).body.toString()).summary === null)
-    await delay(200);
-  const after = megabytes(mirror.pid, 'VmRSS');
-  const costs = new Table('what it costs', {
-    'longest turn ms': 1,
-    'memory MB': 1,
-    'CPU %': 2,
-  });
+  while (!(await isCounted(watched.url))) await delay(200);
+  const costs = new Table('what it costs', { 'longest turn ms': 1, 'memory MB': 1, 'CPU %': 2 });
+  costs.add('views, searches and the first count', { 'longest turn ms': await watched.report() });
+  await watched.mirror.stop();
+
+  const measured = await start('collected-memory');
+  measured.mirror.signal('SIGPWR');
+  const before = await measured.report();
+  for (const path of ['stats', 'repositories', 'images', 'images?q=app-99', 'offline', 'cold?n=1000'])
+    expect((await get(measured.url, `/api/v1/${path}`)).status).toBe(200);
+  while (!(await isCounted(measured.url))) await delay(200);
+  measured.mirror.signal('SIGPWR');
   costs.add('views, searches and the first count', {
-    'longest turn ms': await longest(),
-    'memory MB': after - before,
+    'memory MB': ((await measured.report()) - before) / 1e6,
   });
-  const streams = Array.from({ length: pages }, () => openEvents(url, {}));
+  const cpuOver = async (): Promise<number> => {
+    const since = cpuSeconds([measured.mirror.pid]);
+    await delay(watchedSeconds * 1000);
+    return (100 * (cpuSeconds([measured.mirror.pid]) - since)) / watchedSeconds;
+  };
+  costs.add('no open page', { 'CPU %': await cpuOver() });
+  const streams = Array.from({ length: pages }, () => openEvents(measured.url, {}));
   await delay(2000);
-  const cpuBefore = cpuSeconds(mirror.pid);
-  await delay(watchedSeconds * 1000);
-  const cpu = (100 * (cpuSeconds(mirror.pid) - cpuBefore)) / watchedSeconds;
-  costs.add(`${pages} open pages`, { 'CPU %': cpu, 'longest turn ms': await longest() });
+  costs.add(`${pages} open pages`, { 'CPU %': await cpuOver() });
   for (const stream of streams) stream.abort();
+  await measured.mirror.stop();
   times.print();
   costs.print();
-  await mirror.stop();
 });

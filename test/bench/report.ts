@@ -1,8 +1,20 @@
 /**
- * What the benches print: the machine on one line, then an aligned table. A figure is the median of its rounds with the
- * lowest and highest in brackets. Nothing here judges a figure: machines and their load differ.
+ * What the benches print and keep for docs/performance.md: the machine on one line, then an aligned table. A figure is the median of its
+ * rounds with the lowest and highest in brackets. Nothing here judges a figure: machines and their load differ.
  */
+import { mkdirSync, writeFileSync } from 'node:fs';
 import { cpus, loadavg } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import type { SavedTable } from './programs/saved-table.ts';
+
+const resultsFolder = fileURLToPath(new URL('../../.lab/bench/results/', import.meta.url));
+
+/** `npm run bench -- --quick`: one round, to see that everything works. Its figures are no figures. */
+export const isQuick = process.env['BENCH_QUICK'] === '1';
+
+export function roundsOf(rounds: number): number {
+  return isQuick ? 1 : rounds;
+}
 
 /** Figures of one row and column, one per round. */
 export class Samples {
@@ -40,6 +52,7 @@ export class Table {
   readonly #title: string;
   readonly #digits: Readonly<Record<string, number>>;
   readonly #rows = new Map<string, Map<string, Samples>>();
+  readonly #notes: string[] = [];
 
   /** `columns`: the heading of each and how many digits it shows behind the point. */
   constructor(title: string, columns: Readonly<Record<string, number>>) {
@@ -59,6 +72,12 @@ export class Table {
     }
   }
 
+  /** A line below the table, such as which peer could not be had. */
+  note(text: string): void {
+    if (!this.#notes.includes(text)) this.#notes.push(text);
+  }
+
+  /** Prints it, and keeps it for docs/performance.md. */
   print(): void {
     const columns = Object.keys(this.#digits);
     const lines = [['', ...columns]];
@@ -68,15 +87,40 @@ export class Table {
         ...columns.map(column => cells.get(column)?.format(this.#digits[column] ?? 0) ?? '-'),
       ]);
     }
-    const widths = ['', ...columns].map((_, at) => Math.max(...lines.map(line => line[at]?.length ?? 0)));
-    const text = lines.map(line =>
-      line
-        .map((cell, at) => (at === 0 ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0)))
-        .join('  ')
-        .trimEnd(),
-    );
+    const text = [...align(lines), ...this.#notes];
     process.stdout.write(`\n${this.#title}\n${machine()}\n${text.join('\n')}\n`);
+    this.#save(text);
   }
+
+  #save(text: readonly string[]): void {
+    const medians = Object.fromEntries(
+      [...this.#rows].map(([row, cells]) => [
+        row,
+        Object.fromEntries([...cells].map(([column, samples]) => [column, samples.median])),
+      ]),
+    );
+    const saved: SavedTable = {
+      title: this.#title,
+      machine: machine(),
+      at: new Date().toISOString(),
+      isQuick,
+      text,
+      medians,
+    };
+    mkdirSync(resultsFolder, { recursive: true });
+    const name = this.#title.toLowerCase().replaceAll(/[^a-z0-9]+/g, '-');
+    writeFileSync(`${resultsFolder}${name}.json`, JSON.stringify(saved));
+  }
+}
+
+function align(lines: readonly (readonly string[])[]): string[] {
+  const widths = (lines[0] ?? []).map((_, at) => Math.max(...lines.map(line => line[at]?.length ?? 0)));
+  return lines.map(line =>
+    line
+      .map((cell, at) => (at === 0 ? cell.padEnd(widths[at] ?? 0) : cell.padStart(widths[at] ?? 0)))
+      .join('  ')
+      .trimEnd(),
+  );
 }
 
 function machine(): string {

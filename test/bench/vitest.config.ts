@@ -7,7 +7,8 @@ export default defineConfig({
   root: fileURLToPath(new URL('../..', import.meta.url)),
   test: {
     include: ['test/bench/**/*.bench.ts'],
-    testTimeout: 600_000,
+    testTimeout: 3_600_000,
+    hookTimeout: 60_000,
     fileParallelism: false,
     maxWorkers: 1,
   },

@@ -1,6 +1,7 @@
 /**
  * 200 wrong logins a second for 2 s, each with another name, from one address: how long a right login from another address takes, and a hot
- * manifest meanwhile. Passwords are hashed with bcrypt at cost 10, off the event loop, two at once. The bounds are 1 s and 10 ms at p99.
+ * manifest meanwhile. Passwords are hashed with bcrypt at cost 10, off the event loop, two at
+ * once, on two cores one. The bounds are 1 s and 10 ms at p99.
  */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

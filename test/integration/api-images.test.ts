@@ -47,7 +47,14 @@ test('repositories of both kinds in one order, searched in any case, with what t
       tags: 1,
       may: { push: false },
     },
-    { name: 'team/app', upstream: 'hosted', tags: 1, manifests: 1, may: { push: true, admin: false } },
+    {
+      name: 'team/app',
+      upstream: 'hosted',
+      visibility: 'private',
+      tags: 1,
+      manifests: 1,
+      may: { push: true, admin: false },
+    },
   ]);
   const found = await rig.read('repositories', '?q=LIBRARY%2FO', 'writer');
   expect(found.repositories.map(({ name }) => name)).toEqual(['docker.io/library/open']);

@@ -8,6 +8,7 @@ import { PassThrough } from 'node:stream';
 import { expect, test } from 'vitest';
 import { digestsIn, exportImages, filesOf, importBundle, listDigests } from '../support/bundles.ts';
 import { get } from '../support/client.ts';
+import { answer } from '../support/faults.ts';
 import { type BuiltImage, buildArtifact, buildImage, buildIndex } from '../support/images.ts';
 import { startTestMirror, type TestMirror } from '../support/mirror.ts';
 import { tempDir } from '../support/temp-dir.ts';
@@ -248,4 +249,29 @@ test('what can not be had is listed, and no file is written: by a daemon whose u
     code: 1,
     stderr: expect.stringContaining('docker.io/library/nosuch:1 is not held'),
   });
+});
+
+test('a referrer that can not be had is left out with a warning, and the import has the image and its other referrers', async () => {
+  const { upstream, mirror } = await startOnline();
+  const lost = buildArtifact({ subject: index, blobs: ['lost'] });
+  upstream.put('library/app', lost);
+  upstream.fault({ kind: 'manifest', reference: lost.digest }, answer(404), { times: 'always' });
+  const bundle = await bundlePath();
+  const done = await exportImages(mirror.file, ['app:1'], bundle);
+  expect(done).toMatchObject({
+    code: 0,
+    stderr: expect.stringContaining(`warning: left out: ${lost.digest}, which refers`),
+  });
+  const offline = await startOffline(upstream);
+  await importBundle(offline.file, bundle);
+  expect(await referrersOf(offline.url, 'library/app', index)).toMatchObject([{ digest: sbom.digest }]);
+
+  // an upstream that can't be asked for the list: what is held goes along, with one warning
+  const cut = await startTestMirror({
+    upstream: { url: 'http://127.0.0.1:9' },
+  });
+  expect((await importBundle(cut.file, bundle)).code).toBe(0);
+  const again = await exportImages(cut.file, ['app:1'], bundle);
+  expect(again.code).toBe(0);
+  expect(await digestsIn(bundle)).toHaveLength(13);
 });

@@ -59,7 +59,7 @@ test('gc says what goes, why and how many bytes, changes nothing with --dry-run,
     blobs: 4,
     freedBytes: bytes + 1000,
     repositories: [
-      { repository: 'team/app', tags: 0, manifests: 1, links: 2, bytes },
+      { repository: 'team/app', manifests: 1, links: 2, bytes },
       { repository: 'team/other', manifests: 0, links: 1, bytes: 1000 },
     ],
   });

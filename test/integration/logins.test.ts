@@ -200,6 +200,41 @@ test('an upload goes on with the expired token of its user as long as rules allo
     expect((await send(mirror.url, method, path, { headers })).status, method).toBe(401);
 });
 
+test('an upload ends with the token of a user who was removed; one with another password goes on', async () => {
+  let nowMs = Date.now();
+  const { mirror, htpasswd } = await startLoginRig({ now: () => nowMs });
+  const scopes = ['repository:team/app:pull,push'];
+  const uploads: { headers: Record<string, string>; location: string }[] = [];
+  for (const user of ['alice', 'bob']) {
+    const headers = bearer((await askToken(mirror.url, user, { scopes })).token);
+    uploads.push({ headers, location: (await startUpload(mirror.url, 'team/app', { headers })).location });
+  }
+  nowMs += 3_600_000;
+  const patch = () =>
+    Promise.all(
+      uploads.map(async ({ headers, location }) => {
+        const body = Buffer.from('x');
+        return (await send(mirror.url, 'PATCH', location, { headers, body })).status;
+      }),
+    );
+  expect(await patch()).toEqual([202, 202]);
+  await writeFile(htpasswd, htpasswdLine('bob', 'another'));
+  await expect.poll(patch, { timeout: 5000 }).toEqual([401, 202]);
+});
+
+test('a token of a user who was removed is good until it expires, and gets no other one', async () => {
+  let nowMs = Date.now();
+  const { mirror, htpasswd } = await startLoginRig({ now: () => nowMs });
+  const scopes = ['repository:team/app:pull'];
+  const headers = bearer((await askToken(mirror.url, 'alice', { scopes })).token);
+  await writeFile(htpasswd, htpasswdLine('bob'));
+  await expect.poll(async () => (await askToken(mirror.url, 'alice')).status, { timeout: 5000 }).toBe(401);
+  const status = async () => (await get(mirror.url, '/v2/team/app/tags/list', { headers })).status;
+  expect(await status()).toBe(404);
+  nowMs += 300_000;
+  expect(await status()).toBe(401);
+});
+
 test('a right that is taken away ends an upload with 403', async () => {
   const folder = await tempDir();
   await writeFile(join(folder, 'users'), htpasswdLine('alice'));

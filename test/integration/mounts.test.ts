@@ -10,6 +10,7 @@ import { hexOf } from '../../src/oci/digest.ts';
 import { get, head } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';
 import { buildImage } from '../support/images.ts';
+import { askToken } from '../support/login-rig.ts';
 import { startTestMirror, type TestMirror } from '../support/mirror.ts';
 import { blobLine } from '../support/request-log.ts';
 import { filesUnder, tempDir } from '../support/temp-dir.ts';
@@ -167,6 +168,25 @@ test('a repository that the caller may not read is an upload, whether it has the
   expect((await head(url, path, { headers: basic('bob') })).status).toBe(404);
   expect((await mount(url, 'team/app', `${base.digest}&from=secret/app`, basic('alice'))).status).toBe(201);
   expect((await mount(url, 'secret/app', base.digest, basic('bob'))).status).toBe(403);
+});
+
+test('a token mounts from those repositories alone that it is for, named or not', async () => {
+  const { mirror } = await start({
+    access: await accessOf({ repositories: ['**'], users: ['alice'], actions: ['pull', 'push'] }),
+  });
+  const { url } = mirror;
+  const path = `/v2/secret/app/blobs/uploads/?digest=${base.digest}`;
+  const body = base.slice(0, base.size);
+  expect((await send(url, 'POST', path, { headers: basic('alice'), body })).status).toBe(201);
+  const mounted = async (scopes: readonly string[], from = '') => {
+    const { token } = await askToken(url, 'alice', { scopes, password: 'password of alice' });
+    return (await mount(url, 'team/app', base.digest + from, { Authorization: `Bearer ${token}` })).status;
+  };
+  const own = 'repository:team/app:pull,push';
+  expect([await mounted([own]), await mounted([own], '&from=secret/app')]).toEqual([202, 202]);
+  const both = [own, 'repository:secret/app:pull'];
+  expect(await mounted(both)).toBe(201);
+  expect(await mounted(both, '&from=secret/app')).toBe(201);
 });
 
 test('adoption: a pusher’s HEAD links what came through the mirror, and only what is public there', async () => {

@@ -172,7 +172,7 @@ test('Basic and token logins; without one, and with a wrong one, a sentence and 
   const basic = await startPushRegistry({
     login: { challenge: 'Basic realm="r"', accepts: sent => sent === right },
   });
-  const user = { username: 'jo', readPassword: async () => 'secret\n' };
+  const user = { username: 'jo', readPassword: async () => 'secret' };
   expect((await push(source, `${basic.host}/team/app:1`, user)).code).toBe(0);
   const refused = basic.lines.filter(line => line.startsWith('401'));
   expect(refused.length).toBeLessThanOrEqual(2); // two blobs are looked for side by side

@@ -155,6 +155,18 @@ test('the CN of a client certificate is the user, by the rules; a foreign certif
   expect((await ask(required.secure, path, { ca, ...alice })).status).toBe(404);
 });
 
+test('figures are for those with a client certificate where that is the only login', async () => {
+  const { authority, start } = await rig();
+  const clients = new CertificateAuthority(await tempDir());
+  const alice = clients.issue(['DNS:a'], { commonName: 'alice' });
+  const mirror = await start({ client_ca: clients.caFile });
+  const ca = authority.caPem;
+  const path = '/api/v1/stats';
+  expect((await ask(mirror.secure, path, { ca })).status).toBe(403);
+  expect((await ask(mirror.secure, path, { ca, ...alice })).status).toBe(200);
+  expect((await get(mirror.url, path)).status).toBe(403); // login: off
+});
+
 test('a certificate replaced under load drops no connection, and the next handshake has the new one', async () => {
   const { authority, certificate, key, write, start } = await rig();
   const mirror = await start();

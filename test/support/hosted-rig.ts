@@ -174,6 +174,7 @@ export async function createHostedRig(options: HostedRigOptions = {}): Promise<H
       immutable: tags,
       quotas,
       publicSize,
+      orphaned: () => {},
       now,
     }),
     deletes: new HostedDeletes({ log, immutable: tags, now }),

@@ -48,6 +48,8 @@ const requirements = {
   oras: () => onPath('oras') || canBuild('oras'),
   regctl: () => onPath('regctl') || canBuild('regctl'),
   /** Optional everywhere. */
+  zot: () => onPath('zot'),
+  /** Optional everywhere. */
   go: () => onPath('go'),
   /** Go, and modules for it: from its proxy, or from the cache. Optional everywhere. */
   'go-modules': () => canBuild('helm'),

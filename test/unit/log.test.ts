@@ -22,6 +22,21 @@ describe('json', () => {
     });
   });
 
+  it('writes flat lines by hand as pino writes them, whatever they hold', () => {
+    const name = fc.constantFrom('path', 'status', 'token', 'userAgent', 'level', 'a b', 'é', 'time', 'msg');
+    const text = fc.oneof(fc.string(), fc.string({ unit: 'binary' }), fc.constant('/v2/?sig=abc'));
+    const value = fc.oneof(text, fc.double(), fc.integer(), fc.boolean(), fc.constant(undefined));
+    fc.assert(
+      fc.property(fc.dictionary(name, value), text, (fields, message) => {
+        const { lines, logger } = collect('json');
+        logger.info(message, fields);
+        logger.child({}).info(message, fields); // by pino
+        const [byHand, byPino] = lines.map(line => line.replace(/"time":"[^"]*Z"/, '"time":"now"'));
+        expect(byHand).toBe(byPino);
+      }),
+    );
+  });
+
   it('leaves out what is below the level', () => {
     const { lines, logger } = collect('json', 'warn');
     logger.debug('a');

@@ -68,15 +68,19 @@ async function openProviders(
   return file === undefined ? [directory] : [file, directory];
 }
 
+/** A file of another kind has thousands. `cistern check` names all. */
+const maxNamedLines = 20;
+
 async function openHtpasswd(path: string, { logger }: AppContext): Promise<IdentityProvider> {
   const file = new WatchedFile({
     path,
     now: () => performance.now(),
-    parse: text => {
-      const parsed = parseHtpasswd(text);
-      for (const flaw of parsed.flaws) logger.warn('ignoring a line of htpasswd', { file: path, ...flaw });
-      logger.info('htpasswd read', { file: path, users: parsed.hashes.size });
-      return parsed;
+    parse: async text => {
+      const { hashes, flaws } = await parseHtpasswd(text);
+      for (const flaw of flaws.slice(0, maxNamedLines))
+        logger.warn('ignoring a line of htpasswd', { file: path, ...flaw });
+      logger.info('htpasswd read', { file: path, users: hashes.size, ignoredLines: flaws.length });
+      return { hashes, flaws };
     },
     onTrouble: error => logger.warn('cannot read htpasswd, using its last content', { error }),
   });

@@ -5,6 +5,7 @@
 import { imageHostsOf } from '../../admin/image-name.ts';
 import type { LocalAdmin } from '../../admin/local-admin.ts';
 import type { WarmRequest } from '../../admin/warm-admin.ts';
+import type { Access } from '../../auth/access.ts';
 import { TagTtls } from '../../cached/manifests/freshness.ts';
 import type { PullThroughCache } from '../../cached/pull-through-cache.ts';
 import type { ApiSources } from '../../http/api/sources.ts';
@@ -38,6 +39,7 @@ export interface OverviewParts {
   readonly storage: Storage;
   readonly cache: Pick<PullThroughCache, 'served'>;
   readonly admin: LocalAdmin;
+  readonly access: Pick<Access, 'anonymous'>;
   /** Undefined: nothing is hosted. */
   readonly hosted: OpenedHosted | undefined;
   readonly events: Pick<RegistryEventListener, 'happened'>;
@@ -61,7 +63,7 @@ export interface OpenedOverview {
 }
 
 export async function openOverview(parts: OverviewParts, context: AppContext): Promise<OpenedOverview> {
-  const { storage, cache, admin, hosted, events } = parts;
+  const { storage, cache, admin, access, hosted, events } = parts;
   const { config, lifecycle, logger, metrics, now } = context;
   const { capacity, lru, pins, records, store } = storage;
   const { log, references } = storage.hosted;
@@ -69,7 +71,9 @@ export async function openOverview(parts: OverviewParts, context: AppContext): P
   const stopping = new AbortController();
   const isHosted = hostRepositories(config.hosted.repositories);
   const logsRead = log.complete;
-  const repositories = new HeldRepositories({ records, mirrored: cache.served, log, logsRead, isHosted });
+  const isOpen = (name: string) => access.anonymous(undefined).caller.mayPull(name, 'public');
+  const mirrored = cache.served;
+  const repositories = new HeldRepositories({ records, mirrored, log, logsRead, isHosted, isOpen });
   const isScanned = () => capacity.usage().known;
   const content = new HeldContent({ store, lru, references, isScanned });
   const uses = new BlobUses({ repositories, content, logger, signal: stopping.signal, now });

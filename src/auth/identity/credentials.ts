@@ -23,8 +23,8 @@ export function parseBasic(header: string | undefined): Credentials | 'malformed
   return { name: text.slice(0, colon), password: text.slice(colon + 1) };
 }
 
-/** Longer than any token of this mirror. */
-const maxTokenLength = 8192;
+/** Longer than any token of this mirror: with the scopes, groups and name that one may have. Node takes 16 KiB of headers. */
+const maxTokenLength = 14_000;
 
 /**
  * `Authorization: Bearer …` (RFC 6750). `malformed`: the scheme is Bearer, the rest is no token. Undefined: the header is absent or

@@ -39,6 +39,8 @@ export interface IdentityProvider {
    * a version or a hash.
    */
   versionOf(name: string): Promise<string>;
+  /** There is a user of that name. Absent: it can't say without the password. */
+  hasUser?(name: string): Promise<boolean>;
   /** It is not asked any more. Absent: it holds nothing. */
   close?(): void;
 }

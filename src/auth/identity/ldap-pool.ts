@@ -3,7 +3,7 @@
  * the server has closed in the meantime costs one new one, and no failed login.
  */
 import { FairQueue } from '../../lib/fair-queue.ts';
-import { RegistryError } from '../../oci/error.ts';
+import { tooManyLogins } from '../refusals.ts';
 import { LdapConnection, type LdapServer } from './ldap-connection.ts';
 
 export interface LdapPoolOptions {
@@ -15,7 +15,7 @@ export interface LdapPoolOptions {
 
 export type LdapWork<T> = (connection: LdapConnection, signal: AbortSignal) => Promise<T>;
 
-const queueLimit = { maxRunning: 4, maxWaitingPerKey: 64, maxWaiting: 512 };
+const queueLimit = { maxRunning: 4, maxWaitingPerKey: 64, maxWaiting: 512, full: tooManyLogins };
 const idleMs = 60_000;
 
 interface Idle {
@@ -36,7 +36,7 @@ export class LdapPool {
 
   /** Errors: those of `work` and of connections; UNAVAILABLE when too many wait; the signal's reason. */
   async use<T>(address: string, signal: AbortSignal, work: LdapWork<T>): Promise<T> {
-    const running = this.#queue.run(address, async () => {
+    return this.#queue.run(address, async () => {
       signal.throwIfAborted();
       const kept = this.#takeIdle();
       if (kept === undefined) return this.#onNew(signal, work);
@@ -47,8 +47,6 @@ export class LdapPool {
         return this.#onNew(signal, work);
       }
     });
-    if (running !== undefined) return running;
-    throw new RegistryError('UNAVAILABLE', { message: 'too many logins at once, try again in a moment' });
   }
 
   /** Connections in use are closed after their use. */

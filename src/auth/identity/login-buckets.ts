@@ -1,6 +1,6 @@
 /**
  * How many logins with one name may fail from one address: five, then one every ten seconds. A login takes its token before it is
- * checked, so that many at once count too, and gives it back when it was right.
+ * checked, so that many at once count too, and gives it back when it was right. All spellings of a name share a bucket.
  */
 import { ExpiringMap } from '../../lib/expiring-map.ts';
 
@@ -52,4 +52,15 @@ export class LoginBuckets {
     const gained = (this.#now() - bucket.atMs) / refillMs;
     return { ...bucket, tokens: Math.min(capacity, bucket.tokens + gained) };
   }
+}
+
+/**
+ * One text for all spellings that a directory may take for the same user (RFC 4518): case, blanks, accents, forms of characters, and
+ * characters that are not seen. Two users who share it share a bucket, which costs them little.
+ */
+export function bucketNameOf(name: string): string {
+  return name
+    .normalize('NFKD')
+    .replaceAll(/[\p{M}\p{C}\p{Z}\s\p{Default_Ignorable_Code_Point}]/gu, '')
+    .toLowerCase();
 }

@@ -10,7 +10,7 @@ import { RegistryError } from '../../oci/error.ts';
 import { WrongCredentials } from '../refusals.ts';
 import type { Credentials } from './credentials.ts';
 import type { CheckedIdentity, Identity, IdentityProvider } from './identity-provider.ts';
-import { LoginBuckets } from './login-buckets.ts';
+import { bucketNameOf, LoginBuckets } from './login-buckets.ts';
 
 /** One login that was checked, or refused unchecked. */
 export interface LoginEvent {
@@ -103,6 +103,12 @@ export class Logins {
     }
   }
 
+  /** False: no provider has the name any more. True also where one can't say without the password. */
+  async mayBeUser(name: string): Promise<boolean> {
+    const answers = this.#options.providers.map(provider => provider.hasUser?.(name) ?? true);
+    return (await Promise.all(answers)).includes(true);
+  }
+
   #decideOnce(key: string, credentials: Credentials, from: From): Promise<Outcome> {
     const runningKey = `${from.address} ${key}`; // the same credentials from a busy address would have to wait in its line
     const running = this.#running.get(runningKey);
@@ -113,7 +119,7 @@ export class Logins {
   }
 
   async #decide(key: string, credentials: Credentials, { address, version }: From): Promise<Outcome> {
-    const bucket = JSON.stringify([address, credentials.name, version]); // another password begins anew
+    const bucket = JSON.stringify([address, bucketNameOf(credentials.name), version]); // another password begins anew
     const taken = this.#buckets.take(bucket);
     if (!taken.isTaken) return { kind: 'throttled', ...taken };
     let isWrong = false;
@@ -139,12 +145,19 @@ export class Logins {
       const { source } = provider;
       const found = await provider.check(credentials, address);
       if (found === undefined) continue;
+      if (found === 'wrong') await this.#pretend(credentials, address, provider);
       if (typeof found === 'string') return { kind: found, source };
       onLogin({ source, result: 'right', user: found.user, address, isNews: false });
       return { kind: 'right', identity: found };
     }
-    for (const provider of providers) await provider.pretend?.(credentials.password, address);
+    await this.#pretend(credentials, address);
     return { kind: 'unknown' };
+  }
+
+  /** What `but` has done already is not done again: a wrong password costs the same, whichever provider knows the name, or none. */
+  async #pretend({ password }: Credentials, address: string, but?: IdentityProvider): Promise<void> {
+    for (const provider of this.#options.providers)
+      if (provider !== but) await provider.pretend?.(password, address);
   }
 
   #report(outcome: Refused, name: string, address: string, isLenient: boolean): void {

@@ -10,9 +10,7 @@ export interface Scope {
   readonly actions: readonly string[];
 }
 
-export type ScopeAction = 'pull' | 'push' | 'delete' | '*';
-
-/** A token goes into a header, whose size is limited everywhere. */
+/** A token goes into a header, whose size is limited everywhere; names of repositories are ASCII, so a character is a byte. */
 const maxScopes = 24;
 const maxCharacters = 4096;
 
@@ -25,7 +23,7 @@ export function parseScopes(texts: readonly string[]): readonly Scope[] {
   let characters = 0;
   for (const word of texts.flatMap(text => text.split(/\s+/))) {
     const [, type, name, actions = ''] =
-      /^(repository|registry)(?:\([a-z0-9]*\))?:(.+):([^:]*)$/.exec(word) ?? [];
+      /^(repository|registry)(?:\([a-z0-9]*\))?:([\w.:[\]/-]+):([\w*,-]*)$/.exec(word) ?? [];
     characters += word.length;
     if (name === undefined || actions === '') continue;
     if (scopes.length === maxScopes || characters > maxCharacters) break;

@@ -58,6 +58,15 @@ export class FollowerReader implements BlobReader {
     }
   }
 
+  peek(at: number, maxBytes: number): Buffer | undefined {
+    if (this.#passthrough !== undefined) return undefined;
+    try {
+      return this.#follower.peek(at, maxBytes);
+    } catch (error) {
+      throw this.#explain(error);
+    }
+  }
+
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;

@@ -208,6 +208,7 @@ export class Download {
       const isSeveral = isWorthSeveral(sources.current(), (ingest.size ?? 0) - ingest.heldBytes);
       const hasRoom = !isSeveral || (await new ParallelTransfer(fetcher, request, now).run());
       if (!hasRoom || !(await fetcher.fetch(request))) return ingest.overflow();
+      if (!(await this.#room.flush(ingest))) return ingest.overflow();
       const size = ingest.size ?? ingest.gapFrom(0).start;
       ingest.setSize(size);
       // a partial that was whole, and a blob without a byte, have taken no room yet

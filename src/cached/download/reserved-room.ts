@@ -45,10 +45,19 @@ export class ReservedRoom {
   }
 
   /** A full disk gets one more try after an eviction. False: the disk takes no more. */
-  async write(ingest: Ingest, chunk: Chunk): Promise<boolean> {
+  write(ingest: Ingest, chunk: Chunk): Promise<boolean> {
+    return this.#toDisk(() => ingest.write(chunk.at, chunk.bytes));
+  }
+
+  /** All of it is on disk. As `write`. */
+  flush(ingest: Ingest): Promise<boolean> {
+    return this.#toDisk(() => ingest.flush());
+  }
+
+  async #toDisk(write: () => Promise<void>): Promise<boolean> {
     for (let tries = 1; ; tries += 1) {
       try {
-        await ingest.write(chunk.at, chunk.bytes);
+        await write();
         return true;
       } catch (error) {
         if (!(error instanceof StoreError)) throw error;

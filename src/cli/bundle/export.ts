@@ -59,6 +59,10 @@ export function runExport(command: ExportCommand): Promise<number> {
       const plan = await planExport({ images, platforms: texts.map(requirePlatform) }, content, signal);
       for (const image of plan.unknownReferrers)
         writeError(`warning: what refers to ${image} is not known: its upstream cannot be asked now\n`);
+      for (const { digest, image, reason } of plan.leftBehind)
+        writeError(
+          `warning: left out: ${digest}, which refers to content of ${image.split('@')[0]}: ${reason}\n`,
+        );
       const have = await readHave(command, plan);
       const held = new Map(await content.held([...plan.blobs.keys()], signal));
       const lacks = [...plan.lacks, ...(await fetchMissing(command, plan, { content, have, held }))];

@@ -31,11 +31,10 @@ function describeGc({ dryRun, repositories, skipped, blobs, freedBytes }: GcRepo
 }
 
 function describeRepository(
-  { repository, tags, manifests, links, bytes, removed }: RepositoryGc,
+  { repository, manifests, links, bytes, removed }: RepositoryGc,
   dryRun: boolean,
 ): string[] {
   const counts = [
-    ...(tags > 0 ? [countOf(tags, 'tag')] : []),
     ...(manifests > 0 ? [countOf(manifests, 'manifest')] : []),
     ...(links > 0 ? [countOf(links, 'blob')] : []),
   ];
@@ -43,7 +42,7 @@ function describeRepository(
   const lines = [`${repository}: ${verb} ${counts.join(', ')}, ${formatBytes(bytes)}`];
   for (const { name, why, bytes: size } of removed.slice(0, shownItems))
     lines.push(`  ${name}  ${formatBytes(size)}  ${why}`);
-  const more = tags + manifests + links - Math.min(removed.length, shownItems);
+  const more = manifests + links - Math.min(removed.length, shownItems);
   if (more > 0) lines.push(`  and ${more} more`);
   return lines;
 }

@@ -7,7 +7,7 @@ import { type Timers, wait } from '../../lib/wait.ts';
 import { buildEndpoint } from '../../oci/endpoint.ts';
 import type { Descriptor } from '../../oci/manifest.ts';
 import type { Repository } from '../../oci/name.ts';
-import { PushError, refused } from './push-error.ts';
+import { PushError, pauseAfter, refused } from './push-error.ts';
 import type { PushAnswer, PushRequest, Send } from './push-transport.ts';
 
 export interface BlobUploadOptions {
@@ -34,7 +34,6 @@ export interface BlobToPush {
 /** Sent with the request that ends the upload: one trip less. */
 const smallBytes = 1024 * 1024;
 const smallestChunkBytes = 64 * 1024;
-const longestPauseMs = 15_000;
 const octets = { 'content-type': 'application/octet-stream' };
 
 export class BlobUpload {
@@ -168,8 +167,7 @@ export class BlobUpload {
     if (this.#failures > maxFailures) throw error;
     this.#wanted.onTrouble(error);
     if (status === 413 || isLost) return;
-    const pauseMs = Math.min(longestPauseMs, 500 * 2 ** this.#failures);
-    await wait(timers, Math.max(pauseMs, error.retryAfterMs), signal);
+    await wait(timers, pauseAfter(error, this.#failures), signal);
   }
 
   async *#counted(start: number, end: number): AsyncGenerator<Buffer> {

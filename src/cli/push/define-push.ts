@@ -40,6 +40,7 @@ export function definePush(line: CommandLine): void {
     .action((source: string, image: string, flags: PushFlags) =>
       line.run(async () => {
         const { runPush } = await import('./push.ts');
+        const { readPipedPassword } = await import('../user/ask-password.ts');
         const stopped = new AbortController();
         process.once('SIGINT', () => stopped.abort());
         process.once('SIGTERM', () => stopped.abort());
@@ -55,7 +56,7 @@ export function definePush(line: CommandLine): void {
           ...(artifactType !== undefined && { artifactType }),
           ...(caFile !== undefined && { caFile }),
           ...(username !== undefined && { username }),
-          ...(flags.passwordStdin && { readPassword: readStandardInput }),
+          ...(flags.passwordStdin && { readPassword: () => readPipedPassword({ input: process.stdin }) }),
           env: process.env,
           userAgent: `cistern/${line.version.split(' ')[0]}`,
           isTerminal: process.stderr.isTTY,
@@ -72,10 +73,4 @@ function parseChunk(text: string): number {
   const bytes = Math.floor(Number(digits) * (unit === '' ? 1 : (bytesPerUnit.get(unit) ?? Number.NaN)));
   if (digits !== '' && bytes >= smallestChunk) return bytes;
   throw new InvalidArgumentError('Give a size such as 50MB, 10MiB or 500KB, at least 64KiB.');
-}
-
-async function readStandardInput(): Promise<string> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of process.stdin) chunks.push(chunk);
-  return Buffer.concat(chunks).toString('utf8');
 }

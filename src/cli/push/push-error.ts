@@ -38,7 +38,14 @@ export interface RefusedAnswer {
   readonly body: Buffer;
 }
 
-const longestPauseSeconds = 300;
+/** That a registry can ask for. */
+const longestAskedSeconds = 300;
+const longestPauseMs = 15_000;
+
+/** How long to wait after so many failures in a row, and no shorter than the registry asked. */
+export function pauseAfter({ retryAfterMs }: PushError, failures: number): number {
+  return Math.max(retryAfterMs, Math.min(longestPauseMs, 500 * 2 ** failures));
+}
 
 /** `what`: what was asked, for the message: `the upload of sha256:…`. */
 export function refused(host: string, what: string, { status, headers, body }: RefusedAnswer): PushError {
@@ -47,6 +54,6 @@ export function refused(host: string, what: string, { status, headers, body }: R
   const seconds = Number(headers['retry-after']);
   return new PushError(`${host} refused ${what} (${status}${words})`, said?.code ?? 'FAILED', {
     status,
-    ...(seconds > 0 && { retryAfterMs: Math.min(seconds, longestPauseSeconds) * 1000 }),
+    ...(seconds > 0 && { retryAfterMs: Math.min(seconds, longestAskedSeconds) * 1000 }),
   });
 }

@@ -8,7 +8,7 @@ import type { Descriptor } from '../../oci/manifest.ts';
 import type { Reference } from '../../oci/name.ts';
 import { BlobUpload } from './blob-upload.ts';
 import type { ImageAddress } from './image-address.ts';
-import { PushError, refused } from './push-error.ts';
+import { PushError, pauseAfter, refused } from './push-error.ts';
 import type { Send } from './push-transport.ts';
 
 export interface PushObserver {
@@ -38,7 +38,6 @@ export interface PushReport {
 const uploadsAtOnce = 3;
 /** Some two minutes of a line that is away. */
 const maxFailures = 12;
-const longestPauseMs = 15_000;
 
 /** Errors: `PushError`; the signal's reason; those of the source. */
 export async function pushImage(source: ImageSource, options: PushOptions): Promise<PushReport> {
@@ -114,8 +113,7 @@ async function pushManifest(
       signal.throwIfAborted();
       if (!(error instanceof PushError) || !error.isPassing || failures > maxFailures) throw error;
       observer.trouble(error);
-      const pauseMs = Math.min(longestPauseMs, 500 * 2 ** failures);
-      await wait(timers, Math.max(pauseMs, error.retryAfterMs), signal);
+      await wait(timers, pauseAfter(error, failures), signal);
     }
   }
 }

@@ -118,5 +118,5 @@ async function readUser({ username, readPassword }: PushCommand): Promise<UserPa
   if (username === undefined && readPassword === undefined) return undefined;
   if (username === undefined || readPassword === undefined)
     throw new CommandError('--username and --password-stdin belong together', 'NAME_INVALID');
-  return { username, password: (await readPassword()).replace(/\r?\n$/, '') };
+  return { username, password: await readPassword() };
 }

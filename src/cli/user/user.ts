@@ -1,10 +1,11 @@
 /**
  * `cistern user add|remove|list`: edits the htpasswd file that the configuration names. The file is replaced as a whole, so a running daemon
- * reads the old or the new one, and other lines stay as they are. Passwords are hashed with bcrypt.
+ * reads the old or the new one, other lines stay as they are, and commands at the same time take turns. Passwords are hashed with bcrypt.
  */
 import { randomBytes } from 'node:crypto';
 import { chown, open, readFile, realpath, rename, stat, unlink } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { parseHtpasswd } from '../../auth/identity/htpasswd.ts';
 import { hashPassword } from '../../auth/identity/password-hash.ts';
 import { type LoadOptions, loadConfig } from '../../config/load.ts';
@@ -41,14 +42,9 @@ export async function runUserAdd({ name, readPassword, write, ...options }: AddU
       `the password is longer than ${maxPasswordBytes} bytes, which bcrypt does not read`,
     );
   const line = `${name}:${await hashPassword(password)}`;
-  const lines = await readLines(path);
-  const kept = lines.filter(one => nameOf(one) !== name);
-  await replace(path, [...kept, line]);
-  write(
-    kept.length === lines.length
-      ? `added ${name} to ${path}\n`
-      : `changed the password of ${name} in ${path}\n`,
-  );
+  const had = await edit(path, lines => [...lines.filter(one => nameOf(one) !== name), line]);
+  const isNew = !had.some(one => nameOf(one) === name);
+  write(isNew ? `added ${name} to ${path}\n` : `changed the password of ${name} in ${path}\n`);
   return 0;
 }
 
@@ -59,10 +55,11 @@ export async function runUserRemove({
   ...options
 }: UserCommand & { readonly name: string }): Promise<number> {
   const path = await htpasswdPath(options);
-  const lines = await readLines(path);
-  const kept = lines.filter(line => nameOf(line) !== name);
-  if (kept.length === lines.length) throw new CommandError(`${path} has no user of that name`);
-  await replace(path, kept);
+  await edit(path, lines => {
+    const kept = lines.filter(line => nameOf(line) !== name);
+    if (kept.length === lines.length) throw new CommandError(`${path} has no user of that name`);
+    return kept;
+  });
   write(`removed ${name} from ${path}; tokens of that user end within access.token_ttl\n`);
   return 0;
 }
@@ -70,7 +67,7 @@ export async function runUserRemove({
 /** Resolves with the exit code. Errors: `CommandError`, `ConfigError`. */
 export async function runUserList({ write, ...options }: UserCommand): Promise<number> {
   const path = await htpasswdPath(options);
-  const { hashes, flaws } = parseHtpasswd((await readLines(path)).join('\n'));
+  const { hashes, flaws } = await parseHtpasswd((await readLines(path)).join('\n'));
   for (const [name, { kind }] of hashes) write(`${name}\t${kind}\n`);
   for (const { line, message } of flaws) write(`${path}:${line}: not used: ${message}\n`);
   return 0;
@@ -94,6 +91,45 @@ async function readLines(path: string): Promise<readonly string[]> {
     if (isMissing(error)) return [];
     throw error;
   }
+}
+
+/** Resolves with the lines as they were. One command at a time: of two that edit at once none loses what the other did. */
+async function edit(
+  path: string,
+  change: (lines: readonly string[]) => readonly string[],
+): Promise<readonly string[]> {
+  const lock = join(dirname(path), `.${basename(path)}.lock`);
+  await take(lock);
+  try {
+    const lines = await readLines(path);
+    await replace(path, change(lines));
+    return lines;
+  } finally {
+    await unlink(lock).catch(() => undefined); // another command has taken it for a dead one's
+  }
+}
+
+/** An edit takes milliseconds: a lock that is older is left from a command that was killed. */
+const lockStaleMs = 5000;
+const lockRetryMs = 20;
+const lockPatienceMs = 15_000;
+
+/** Errors: `CommandError` while others edit all the time; those of the file system. */
+async function take(lock: string): Promise<void> {
+  const giveUpAt = performance.now() + lockPatienceMs;
+  while (performance.now() < giveUpAt) {
+    try {
+      const handle = await open(lock, 'wx', 0o600);
+      return await handle.close();
+    } catch (error) {
+      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
+    }
+    const held = await stat(lock).catch(() => undefined);
+    if (held !== undefined && Date.now() - held.mtimeMs > lockStaleMs)
+      await unlink(lock).catch(() => undefined);
+    else await delay(lockRetryMs);
+  }
+  throw new CommandError(`another command is changing the users: ${lock}`);
 }
 
 function nameOf(line: string): string | undefined {

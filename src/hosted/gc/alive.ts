@@ -3,7 +3,6 @@
  * Pure: the repository as it is in memory, the time and the policy say it all. Large repositories are decided in steps.
  */
 import type { Digest } from '../../oci/digest.ts';
-import type { Tag } from '../../oci/name.ts';
 import type { HostedManifest, HostedRepository } from '../log/hosted-log.ts';
 
 /** Milliseconds. */
@@ -29,16 +28,11 @@ export type DropReason =
 export interface Collection {
   /** Alive manifests, deleted ones that can be restored among them. */
   readonly kept: ReadonlyMap<Digest, Kept>;
-  /** Tags that go, and why. */
-  readonly tags: ReadonlyMap<Tag, string>;
   /** Manifests that go, with their links. */
   readonly manifests: ReadonlyMap<Digest, DropReason>;
   /** Links of blobs that no alive manifest needs. */
   readonly links: ReadonlySet<Digest>;
 }
-
-/** Tags that a retention takes away in the same commit, and why. */
-export type ExpiredTags = ReadonlyMap<Tag, string>;
 
 /** So many entries take less than a millisecond. */
 const entriesPerStep = 500;
@@ -48,9 +42,8 @@ export function decideCollection(
   repository: HostedRepository,
   now: number,
   policy: CollectionPolicy,
-  expired: ExpiredTags = new Map(),
 ): Collection {
-  const steps = collectionSteps(repository, now, policy, expired);
+  const steps = collectionSteps(repository, now, policy);
   for (;;) {
     const step = steps.next();
     if (step.done === true) return step.value;
@@ -62,9 +55,8 @@ export function* collectionSteps(
   repository: HostedRepository,
   now: number,
   policy: CollectionPolicy,
-  expired: ExpiredTags,
 ): Generator<void, Collection> {
-  const marking = new Marking(repository, now, policy, expired);
+  const marking = new Marking(repository, now, policy);
   yield* marking.readTags();
   yield* marking.readManifests();
   yield* marking.mark();
@@ -88,7 +80,6 @@ class Marking {
   readonly #repository: HostedRepository;
   readonly #now: number;
   readonly #policy: CollectionPolicy;
-  readonly #expired: ExpiredTags;
   readonly #entries = new Map<Digest, Entry>();
   readonly #untaggings = new Map<Digest, Untagging>();
   readonly #roots = new Map<Digest, Kept>();
@@ -100,11 +91,10 @@ class Marking {
   readonly #needed = new Set<Digest>();
   #count = 0;
 
-  constructor(repository: HostedRepository, now: number, policy: CollectionPolicy, expired: ExpiredTags) {
+  constructor(repository: HostedRepository, now: number, policy: CollectionPolicy) {
     this.#repository = repository;
     this.#now = now;
     this.#policy = policy;
-    this.#expired = expired;
   }
 
   *readTags(): Generator<void, void> {
@@ -113,10 +103,6 @@ class Marking {
         if (from !== undefined) this.#untagged(from, { at, isDelete: to === undefined });
         if (this.#isStepOver()) yield;
       }
-    }
-    for (const tag of this.#expired.keys()) {
-      const digest = this.#repository.tag(tag)?.to;
-      if (digest !== undefined) this.#untagged(digest, { at: this.#now, isDelete: true });
     }
   }
 
@@ -153,9 +139,7 @@ class Marking {
       if (!isNeeded && !this.#isYoung(at)) links.add(digest);
       if (this.#isStepOver()) yield;
     }
-    const tags = new Map<Tag, string>();
-    for (const [tag, why] of this.#expired) if (this.#repository.tag(tag) !== undefined) tags.set(tag, why);
-    return { kept: this.#alive, tags, manifests, links };
+    return { kept: this.#alive, manifests, links };
   }
 
   /** The last one counts; of two at the same time the one that keeps longer. */
@@ -174,7 +158,7 @@ class Marking {
     // A push after that is a new life.
     const lost = untagging !== undefined && untagging.at >= manifest.at ? untagging : undefined;
     const removedAt = deletedAt ?? (lost?.isDelete === true ? lost.at : undefined);
-    if (deletedAt === undefined && this.#isTagged(digest)) this.#roots.set(digest, 'tag');
+    if (deletedAt === undefined && this.#repository.tagsOf(digest).length > 0) this.#roots.set(digest, 'tag');
     else if (this.#isYoung(Math.max(manifest.at, linkedAt))) this.#roots.set(digest, 'pushed');
     else if (removedAt !== undefined) {
       if (this.#now - removedAt < undeleteMs) this.#roots.set(digest, 'deleted');
@@ -185,10 +169,6 @@ class Marking {
       if (lost === undefined) this.#looseRoots.add(digest);
       else this.#roots.set(digest, 'untagged');
     }
-  }
-
-  #isTagged(digest: Digest): boolean {
-    return this.#repository.tagsOf(digest).some(tag => !this.#expired.has(tag));
   }
 
   #isYoung(at: number): boolean {

@@ -14,7 +14,6 @@ export interface CollectionReport {
 
 export interface RepositoryCollection {
   readonly repository: string;
-  readonly tags: number;
   readonly manifests: number;
   /** Of blobs. */
   readonly links: number;
@@ -25,8 +24,8 @@ export interface RepositoryCollection {
 }
 
 export interface RemovedItem {
-  readonly kind: 'tag' | 'manifest' | 'link';
-  /** A tag or a digest. */
+  readonly kind: 'manifest' | 'link';
+  /** Its digest. */
   readonly name: string;
   readonly bytes: number;
   readonly why: string;
@@ -37,9 +36,9 @@ const maxItems = 1000;
 /** Undefined: nothing goes. The repository as it was when that was decided. */
 export function reportCollection(
   repository: HostedRepository,
-  { tags, manifests, links }: Collection,
+  { manifests, links }: Collection,
 ): RepositoryCollection | undefined {
-  const count = tags.size + manifests.size + links.size;
+  const count = manifests.size + links.size;
   if (count === 0) return undefined;
   let bytes = 0;
   const removed: RemovedItem[] = [];
@@ -47,11 +46,9 @@ export function reportCollection(
     bytes += item.bytes;
     if (removed.length < maxItems) removed.push(item);
   };
-  for (const [name, why] of tags) add({ kind: 'tag', name, bytes: 0, why });
   for (const [name, why] of manifests)
     add({ kind: 'manifest', name, bytes: repository.link(name)?.size ?? 0, why });
   for (const name of links)
     add({ kind: 'link', name, bytes: repository.link(name)?.size ?? 0, why: 'no manifest needs it' });
-  const counts = { tags: tags.size, manifests: manifests.size, links: links.size };
-  return { repository: repository.name, ...counts, bytes, removed };
+  return { repository: repository.name, manifests: manifests.size, links: links.size, bytes, removed };
 }

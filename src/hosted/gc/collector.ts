@@ -17,13 +17,7 @@ import {
   type HostedRepository,
 } from '../log/hosted-log.ts';
 import type { ReferenceCounts } from '../log/reference-counts.ts';
-import {
-  type Collection,
-  type CollectionPolicy,
-  collectionSteps,
-  decideCollection,
-  type ExpiredTags,
-} from './alive.ts';
+import { type Collection, type CollectionPolicy, collectionSteps, decideCollection } from './alive.ts';
 import { type CollectionReport, type RepositoryCollection, reportCollection } from './collection-report.ts';
 
 export interface CollectorOptions {
@@ -38,14 +32,10 @@ export interface CollectorOptions {
     notCached(digests: ReadonlyMap<Digest, number>): Promise<ReadonlyMap<Digest, number>>;
   };
   readonly policy: CollectionPolicy;
-  /** What a retention says now of the tags of a repository. Synchronous and pure. */
-  expiredTags?(repository: HostedRepository, now: number): ExpiredTags;
   /** Writes down which manifests were pulled lately. Never throws. */
   flushPulls(): Promise<void>;
   readonly observer: CollectionObserver;
   readonly logger: Logger;
-  /** More entries than that are decided in slices. */
-  readonly maxEntriesInOneTurn?: number;
   /** Milliseconds since the epoch. */
   now(): number;
 }
@@ -65,7 +55,10 @@ interface Run {
   freedBytes: number;
 }
 
+/** A repository that changes as often is left for the next run. */
 const maxTries = 5;
+/** More entries than that are decided in slices. */
+const maxEntriesInOneTurn = 50_000;
 
 export class Collector {
   readonly #options: CollectorOptions;
@@ -185,11 +178,10 @@ export class Collector {
 
   /** Undefined: the repository has changed in between. */
   async #decide(repository: HostedRepository, now: number): Promise<Collection | undefined> {
-    const { policy, log, expiredTags, maxEntriesInOneTurn = 50_000 } = this.#options;
-    const expired = expiredTags?.(repository, now) ?? new Map();
-    if (isSmall(repository, maxEntriesInOneTurn)) return decideCollection(repository, now, policy, expired);
+    const { policy, log } = this.#options;
+    if (isSmall(repository)) return decideCollection(repository, now, policy);
     const slice = new TimeSlice();
-    const steps = collectionSteps(repository, now, policy, expired);
+    const steps = collectionSteps(repository, now, policy);
     for (;;) {
       const step = steps.next();
       if (step.done === true) return step.value;
@@ -210,20 +202,19 @@ export class Collector {
     }
   }
 
-  #observe({ tags, manifests, links }: RepositoryCollection): void {
+  #observe({ manifests, links }: RepositoryCollection): void {
     const { observer } = this.#options;
-    observer.collected('tag', tags);
     observer.collected('manifest', manifests);
     observer.collected('link', links);
   }
 }
 
 /** Each link is an entry, which is most of them. */
-function isSmall(repository: HostedRepository, maxEntries: number): boolean {
+function isSmall(repository: HostedRepository): boolean {
   let count = 0;
   for (const _ of repository.links()) {
     count += 1;
-    if (count > maxEntries) return false;
+    if (count > maxEntriesInOneTurn) return false;
   }
   return true;
 }
@@ -251,9 +242,8 @@ function forget({ dropped }: Run, digest: Digest): void {
   if (known.count === 0) dropped.delete(digest);
 }
 
-function changesOf({ tags, manifests, links }: Collection, at: number): HostedChange[] {
+function changesOf({ manifests, links }: Collection, at: number): HostedChange[] {
   const changes: HostedChange[] = [];
-  for (const tag of tags.keys()) changes.push({ type: 'untag', tag, at, how: 'retention' });
   for (const digest of manifests.keys()) changes.push({ type: 'drop-manifest', digest, at, how: 'collect' });
   for (const digest of links) changes.push({ type: 'unlink', digest, at, how: 'collect' });
   return changes;

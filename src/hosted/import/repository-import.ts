@@ -14,7 +14,7 @@ import type { DistributionFolder, SourceTag } from '../../store/import/distribut
 import type { Adopted, FileAdoption } from '../../store/import/file-adoption.ts';
 import { commitDecided } from '../commit.ts';
 import type { Cause, HostedChange, HostedLog, HostedRepository } from '../log/hosted-log.ts';
-import { type PushedManifest, readPushedManifest } from '../pushed-manifest.ts';
+import { type PushedManifest, readPushedManifest, toManifestChange } from '../pushed-manifest.ts';
 import { isReferrerList } from './fallback-tags.ts';
 import type { ImportOrigin, ImportTally } from './import-report.ts';
 
@@ -121,7 +121,7 @@ export class RepositoryImport {
           ...Array.from(links)
             .filter(([blob]) => repository?.link(blob) === undefined)
             .map(([blob, size]): HostedChange => ({ type: 'link', digest: blob, size, ...this.#cause() })),
-          this.#manifestChange(pushed),
+          toManifestChange(pushed, [], this.#causeOf(pushed)),
           ...this.#tagChanges(digest, repository),
         ],
         signal,
@@ -198,18 +198,9 @@ export class RepositoryImport {
   }
 
   /** An image with a tag is as old as its newest one; one without counts as pushed now, so that it isn't collected at once. */
-  #manifestChange({ descriptor, artifactType, annotations, subject, names }: PushedManifest): HostedChange {
+  #causeOf({ descriptor }: PushedManifest): Cause {
     const moved = (this.#tags.get(descriptor.digest) ?? []).map(({ movedMs }) => movedMs);
-    return {
-      type: 'manifest',
-      descriptor,
-      tags: [],
-      names,
-      ...(artifactType !== undefined && { artifactType }),
-      ...(annotations && { annotations }),
-      ...(subject && { subject: subject.digest }),
-      ...this.#cause(moved.length === 0 ? undefined : Math.max(...moved)),
-    };
+    return this.#cause(moved.length === 0 ? undefined : Math.max(...moved));
   }
 
   #cause(atMs = Number.POSITIVE_INFINITY): Cause {

@@ -4,13 +4,14 @@
  */
 import type { Digest } from '../../oci/digest.ts';
 import { isDigest } from '../../oci/digest.ts';
-import type { Descriptor, ParsedManifest } from '../../oci/manifest.ts';
+import type { ParsedManifest } from '../../oci/manifest.ts';
 import { maxManifestBytes } from '../../oci/manifest.ts';
 import { isDistributable, octetStream } from '../../oci/media-type.ts';
 import type { Repository } from '../../oci/name.ts';
 import type { BlobStore } from '../../store/blobs/blob-store.ts';
 import type { HostedLogs } from '../../store/hosted/hosted-logs.ts';
 import { readManifest } from '../../store/records/image-tree.ts';
+import { describeManifest, type LoggedManifest, toManifestChange } from '../pushed-manifest.ts';
 import type { HostedChange } from './hosted-log.ts';
 import { formatLogLine, type LoggedChange, parseLogLine } from './log-line.ts';
 import { RepositoryState } from './repository-state.ts';
@@ -46,7 +47,7 @@ export interface LogRepair {
 
 /** What is read of a manifest in the store. */
 interface FoundManifest {
-  readonly descriptor: Descriptor;
+  readonly logged: LoggedManifest;
   readonly parsed: ParsedManifest;
 }
 
@@ -72,8 +73,9 @@ export async function repairLog(
     if (line?.foreign !== undefined) foreign.push(line.foreign);
   }
   const found = isWhole ? [] : await findManifests(state, damaged, dropped, options, signal);
-  for (const manifest of found) state.apply(manifestChanges(manifest, options.now()));
-  if (!isWhole) state.apply(await lostLinks(state, damaged, options, signal));
+  const cause = { at: now(), how: 'repair' } as const;
+  for (const { logged } of found) state.apply([toManifestChange(logged, [], cause)]);
+  if (!isWhole) state.apply(await findLostLinks(state, damaged, options, signal));
   const damagedLog = logs.damagedPath(name, now());
   const file = logs.open(name);
   await file.replace(
@@ -86,7 +88,7 @@ export async function repairLog(
     repository: name,
     manifests: state.manifests.size,
     tags: state.tags.length,
-    found: found.map(({ descriptor }) => descriptor.digest),
+    found: found.map(({ logged }) => logged.descriptor.digest),
     lostTags: [...named].filter(tag => !exists.has(tag)).sort(),
     doubtfulTags: [...named].filter(tag => exists.has(tag)).sort(),
     mayMissTags: !isWhole && (damaged.length === 0 || named.size === 0),
@@ -115,7 +117,7 @@ async function findManifests(
     if (size > maxManifestBytes || isKnown(digest) || isOfOthers(digest)) continue;
     const manifest = await readFound(store, digest);
     if (manifest === undefined) continue;
-    const isOurs = isOnlyClosed || namesOf(manifest.parsed).some(name => state.links.has(name));
+    const isOurs = isOnlyClosed || manifest.logged.names.some(name => state.links.has(name));
     if (isOurs) found.set(digest, manifest);
   }
   return [...found.values()];
@@ -126,32 +128,15 @@ async function readFound(store: RepairOptions['store'], digest: Digest): Promise
   const held = await readManifest(store, { digest, mediaType: octetStream });
   if (held === undefined || held.parsed.kind === 'other') return undefined;
   const { mediaType } = held.parsed;
-  return { descriptor: { digest, mediaType, size: held.size }, parsed: held.parsed };
-}
-
-function manifestChanges({ descriptor, parsed }: FoundManifest, at: number): HostedChange[] {
-  const { config, subject, annotations } = parsed;
-  const artifactType = parsed.artifactType ?? config?.mediaType;
-  return [
-    {
-      type: 'manifest',
-      descriptor,
-      names: namesOf(parsed),
-      tags: [],
-      ...(artifactType !== undefined && { artifactType }),
-      ...(annotations && { annotations }),
-      ...(subject && { subject: subject.digest }),
-      at,
-      how: 'repair',
-    },
-  ];
+  const logged = describeManifest({ digest, mediaType, size: held.size }, held.parsed);
+  return { logged, parsed: held.parsed };
 }
 
 /**
  * Blobs whose links were in damaged lines: those that these lines say, and those of images, which were taken only with their blobs. The
  * children of an index may never have been here, so they are not linked for it.
  */
-async function lostLinks(
+async function findLostLinks(
   state: RepositoryState,
   damaged: readonly string[],
   { store, now }: RepairOptions,
@@ -171,11 +156,6 @@ async function lostLinks(
     if (size !== undefined) links.push({ type: 'link', digest, size, at: now(), how: 'repair' });
   }
   return links;
-}
-
-function namesOf({ config, layers, manifests }: ParsedManifest): readonly Digest[] {
-  const all = [...(config === undefined ? [] : [config]), ...layers, ...manifests];
-  return [...new Set(all.map(({ digest }) => digest))];
 }
 
 /** A collection has decided that it goes. */

@@ -185,7 +185,7 @@ interface ReadState {
 }
 
 /** What the right lines of a log say. Errors: `StoreError` record. */
-export async function readState(file: LogFile): Promise<ReadState> {
+async function readState(file: LogFile): Promise<ReadState> {
   const { values, damage, tornBytes } = await file.read();
   const state = new RepositoryState();
   const foreign: unknown[] = [];

@@ -12,7 +12,7 @@ import type { Repository, Tag } from '../../oci/name.ts';
 import { commitDecided } from '../commit.ts';
 import type { ImmutableTags } from '../immutable-tags.ts';
 import type { Cause, HostedChange, HostedLog, HostedManifest, HostedRepository } from '../log/hosted-log.ts';
-import { neededBlobs } from '../pushed-manifest.ts';
+import { listNeededBlobs } from '../pushed-manifest.ts';
 import type { Quotas } from '../put-manifest.ts';
 import { type RestoreWanted, restoredDigest, tagsLostWith } from './restored-digest.ts';
 
@@ -128,7 +128,7 @@ export class TagRestore {
     const { digest, mediaType } = descriptor;
     const held = await this.#options.readManifest(digest, mediaType);
     if (held === undefined) throw lost(name, digest, digest);
-    return neededBlobs(held.parsed);
+    return listNeededBlobs(held.parsed);
   }
 
   /** Without a tag: those that went with it and don't exist now. Errors: DENIED (409). */
@@ -136,7 +136,7 @@ export class TagRestore {
     if (tag === undefined) return tagsLostWith(repository, digest).map(lostTag => ({ tag: lostTag }));
     const from = repository.tag(tag)?.to;
     if (from === digest) return [];
-    if (from !== undefined) this.#options.immutable.requireMutable(repository.name, tag);
+    this.#options.immutable.requireMovable(repository, tag, digest);
     return [{ tag, ...(from !== undefined && { from }) }];
   }
 

@@ -19,7 +19,15 @@ import { answerManifest } from './pull-manifest.ts';
 import { answerCatalog, answerReferrers, answerTags } from './pull-pages.ts';
 import { answerUpload } from './push-blob.ts';
 import { answerBlobDelete, answerManifestDelete, answerManifestPut } from './push-manifest.ts';
-import { authenticate, type Rights, requireCatalog, requireKnown, requireRight, scopeOf } from './rights.ts';
+import {
+  authenticate,
+  callerWithin,
+  type Rights,
+  requireCatalog,
+  requireKnown,
+  requireRight,
+  scopeOf,
+} from './rights.ts';
 
 export interface DispatchOptions {
   readonly directory: Pick<Directory, 'find' | 'hostedPatterns'>;
@@ -184,7 +192,12 @@ function locateWrite(
     });
   }
   requireRight(caller, { action: isDelete ? 'delete' : 'push', name, canonicalName });
-  const options = { caller: caller.authenticated.caller, signal: exchange.signal };
+  const { authenticated } = caller;
+  const isFromAnywhere = kind === 'upload-start' && !query.get('from'); // a mount from any repository, if it is one
+  const options = {
+    caller: isFromAnywhere ? callerWithin(authenticated) : authenticated.caller,
+    signal: exchange.signal,
+  };
   return { context, writer, deleter, repository, options, canonicalName, events, name, ns, query };
 }
 

@@ -5,8 +5,9 @@
 import { type Access, type Authenticated, requireScope } from '../../auth/access.ts';
 import { LoginRequired } from '../../auth/refusals.ts';
 import type { Action } from '../../auth/rules.ts';
-import { formatScope, type Scope } from '../../auth/tokens/scope.ts';
+import { doesInclude, formatScope, type Scope } from '../../auth/tokens/scope.ts';
 import { RegistryError } from '../../oci/error.ts';
+import type { Caller } from '../../registry/caller.ts';
 import type { AppContext } from '../exchange.ts';
 
 /** A request and the caller that its credentials name. */
@@ -85,6 +86,19 @@ export function may(
 /** As clients spell it: a push pulls too. */
 export function scopeOf(name: string, action: RepositoryAction): Scope {
   return { type: 'repository', name, actions: action === 'push' ? ['pull', 'push'] : [action] };
+}
+
+/** For what is looked for in all hosted repositories: a token opens those alone that it is for. */
+export function callerWithin({ caller, scopes }: Authenticated): Caller {
+  if (scopes === undefined) return caller;
+  return {
+    user: caller.user,
+    mayPull: (name, visibility) =>
+      doesInclude(scopes, scopeOf(name, 'pull')) && caller.mayPull(name, visibility),
+    mayPush: name => caller.mayPush(name),
+    mayDelete: name => caller.mayDelete(name),
+    mayAdminister: name => caller.mayAdminister(name),
+  };
 }
 
 function canLogIn({ state: { exchange } }: AppContext, access: Access): boolean {

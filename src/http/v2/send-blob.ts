@@ -1,6 +1,6 @@
 /**
- * Sends the bytes of one blob: one loop over `BlobReader.read` into one buffer, reused once the socket has taken it, so a
- * slow client holds one buffer. The headers go out with the first bytes, so a failure before is an ordinary error answer;
+ * Sends the bytes of one blob: one loop over `BlobReader.read` into one buffer, reused once the socket has taken it, or over
+ * what is in memory already: a slow client holds one buffer or one such piece. The headers go out with the first bytes, so a failure before is an ordinary error answer;
  * later failures throw, and `errors.ts` cuts the body. The reader is always closed.
  */
 import type { ServerResponse } from 'node:http';
@@ -41,19 +41,25 @@ export async function sendBlob(response: ServerResponse, body: BlobBody): Promis
 async function sendAll(response: ServerResponse, body: BlobBody): Promise<void> {
   const { reader, start, signal } = body;
   const end = body.end ?? Number.POSITIVE_INFINITY;
-  const buffer = Buffer.allocUnsafeSlow(Math.max(1, Math.min(reader.preferredBytes, end - start)));
+  const bufferBytes = Math.max(1, Math.min(reader.preferredBytes, end - start));
+  let buffer: Buffer | undefined;
   const head = openHead(response, body);
   try {
     let at = start;
     while (at < end) {
-      const room = end - at;
-      const count = await reader.read(room < buffer.length ? buffer.subarray(0, room) : buffer, at);
+      const room = Math.min(bufferBytes, end - at);
+      let chunk = reader.peek?.(at, room);
+      if (chunk === undefined) {
+        buffer ??= Buffer.allocUnsafeSlow(bufferBytes);
+        const count = await reader.read(room < buffer.length ? buffer.subarray(0, room) : buffer, at);
+        chunk = count === buffer.length ? buffer : buffer.subarray(0, count);
+      }
       signal.throwIfAborted();
-      if (count === 0) break;
+      if (chunk.length === 0) break;
       head.set();
-      at += count;
-      await write(response, count === buffer.length ? buffer : buffer.subarray(0, count));
-      body.onSent(count);
+      at += chunk.length;
+      await write(response, chunk);
+      body.onSent(chunk.length);
     }
     if (body.end !== undefined && at !== end) {
       throw new Error(`expected a body from ${start} to ${end}, the reader ended at ${at}`);

@@ -4,6 +4,7 @@
  */
 import type { HeldFiles } from '../../admin/image-summary.ts';
 import { TimeSlice } from '../../lib/time-slice.ts';
+import { systemTimers, type Timers, wait } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { ParsedManifest } from '../../oci/manifest.ts';
 import {
@@ -23,6 +24,7 @@ export interface BlobUsesOptions {
   readonly logger: Logger;
   /** Ends the counting. */
   readonly signal: AbortSignal;
+  readonly timers?: Timers;
   /** Milliseconds since the epoch. */
   now(): number;
 }
@@ -43,6 +45,9 @@ export interface CountedUses {
 }
 
 const maxAgeMs = 15 * 60_000;
+/** It works for so long, and then leaves the process to others. */
+const workMs = 5;
+const restMs = 20;
 
 export class BlobUses {
   readonly #options: BlobUsesOptions;
@@ -67,11 +72,16 @@ export class BlobUses {
   }
 
   async #count(): Promise<void> {
-    const { repositories, logger, signal, now } = this.#options;
+    const { repositories, logger, signal, timers = systemTimers, now } = this.#options;
     try {
       const count = new Count(now());
+      let restAtMs = performance.now() + workMs;
       for (const name of await repositories.names(signal)) {
         signal.throwIfAborted();
+        if (performance.now() >= restAtMs) {
+          await wait(timers, restMs, signal); // who waits for a page goes first
+          restAtMs = performance.now() + workMs;
+        }
         const repository = await repositories.open(name);
         if (repository === undefined) continue;
         await this.#add(count, repository, (await repositories.visibilityOf(name)) === 'public');

@@ -1,6 +1,7 @@
 /**
  * A count and a label per digest in flat arrays, for hundreds of thousands of them: open addressing with linear probing over 64 bits of
- * the digest. Two digests that agree in these bits count as one, which costs a figure on a page and nothing else.
+ * the digest, in 256 shards, so that no growth rebuilds all of it. Two digests that agree in these bits count as one, which costs a figure on
+ * a page and nothing else.
  */
 import { type Digest, hexOf } from '../../oci/digest.ts';
 
@@ -9,13 +10,34 @@ export interface DigestCount {
   readonly label: number;
 }
 
-const firstCapacity = 1024;
+const shardCount = 256;
+const firstCapacity = 16;
 const maxFill = 0.7;
 const maxCount = 0xffff;
 /** The label stays as it is. */
 const fixed = 0x80000000;
 
 export class DigestTable {
+  readonly #shards = Array.from({ length: shardCount }, () => new Shard());
+
+  get size(): number {
+    return this.#shards.reduce((sum, shard) => sum + shard.size, 0);
+  }
+
+  /** One more. The first label stays, unless a later one `isPreferred`; of these the first stays. */
+  add(digest: Digest, label: number, isPreferred: boolean): void {
+    const [high, low] = wordsOf(digest);
+    this.#shards[high >>> 24]?.add(high, low, label, isPreferred);
+  }
+
+  get(digest: Digest): DigestCount | undefined {
+    const [high, low] = wordsOf(digest);
+    return this.#shards[high >>> 24]?.get(high, low);
+  }
+}
+
+/** Digests that begin with the same byte. */
+class Shard {
   #capacity = firstCapacity;
   #size = 0;
   /** Two words per entry. */
@@ -27,10 +49,8 @@ export class DigestTable {
     return this.#size;
   }
 
-  /** One more. The first label stays, unless a later one `isPreferred`; of these the first stays. */
-  add(digest: Digest, label: number, isPreferred: boolean): void {
+  add(high: number, low: number, label: number, isPreferred: boolean): void {
     if (this.#size + 1 > this.#capacity * maxFill) this.#grow();
-    const [high, low] = wordsOf(digest);
     const at = this.#find(high, low);
     const count = this.#counts[at] ?? 0;
     if (count === 0) {
@@ -44,8 +64,7 @@ export class DigestTable {
     this.#counts[at] = Math.min(maxCount, count + 1);
   }
 
-  get(digest: Digest): DigestCount | undefined {
-    const [high, low] = wordsOf(digest);
+  get(high: number, low: number): DigestCount | undefined {
     const at = this.#find(high, low);
     const count = this.#counts[at] ?? 0;
     return count === 0 ? undefined : { count, label: (this.#labels[at] ?? 0) & ~fixed };

@@ -21,6 +21,8 @@ export interface HeldRepositoriesOptions {
     visibilityOf(name: string): Promise<'public' | 'private' | 'unknown'>;
   };
   readonly log: Pick<HostedLog, 'names' | 'readRepository'>;
+  /** A caller without a login may pull it. */
+  isOpen(hostedName: string): boolean;
   /** All logs have been read. */
   readonly logsRead: Promise<void>;
   /** A name that the configuration has given up is not served any more. */
@@ -78,7 +80,9 @@ export class HeldRepositories {
   }
 
   visibilityOf(name: string): Promise<'public' | 'private' | 'unknown'> {
-    return this.#isOfLog(name) ? Promise.resolve('public') : this.#options.mirrored.visibilityOf(name);
+    const { mirrored, isOpen } = this.#options;
+    if (!this.#isOfLog(name)) return mirrored.visibilityOf(name);
+    return Promise.resolve(isOpen(name) ? 'public' : 'private');
   }
 
   /** Undefined: nothing is held of it. Whether the caller may know of it was decided before. Errors: those of the log. */

@@ -4,6 +4,7 @@
  */
 import { type ImageHosts, parseImage } from '../../admin/image-name.ts';
 import type { ImageRow, ImagesQuery } from '../../http/api/schema/images.ts';
+import { Limit } from '../../lib/limit.ts';
 import { type Digest, isDigest } from '../../oci/digest.ts';
 import { isIndexType } from '../../oci/media-type.ts';
 import { isTag, type Tag } from '../../oci/name.ts';
@@ -13,7 +14,7 @@ import { sortTags } from '../../registry/sort-tags.ts';
 import type { HeldContent } from '../held/held-content.ts';
 import type { HeldRepositories } from '../held/held-repositories.ts';
 import type { HeldRepository } from '../held/held-repository.ts';
-import type { DescribedImage, ImageRows, NamedImage } from './image-row.ts';
+import type { ImageRows, NamedImage } from './image-row.ts';
 import type { ListPage } from './repository-list.ts';
 import { parseSearch, type Search } from './search.ts';
 
@@ -24,9 +25,8 @@ export interface ImageListOptions {
   readonly rows: Pick<ImageRows, 'describe'>;
 }
 
-export interface WalkedImage extends DescribedImage {
-  readonly repository: HeldRepository;
-}
+/** Rows of one page: their manifests are read from the disk. */
+const describedAtOnce = 8;
 
 export class ImageList {
   readonly #options: ImageListOptions;
@@ -37,12 +37,18 @@ export class ImageList {
 
   /** Errors: NAME_INVALID for a `repository` that is none; `StoreError` scan; the signal's reason; those of the hosted log. */
   async page(query: ImagesQuery, caller: Caller, signal: AbortSignal): Promise<ListPage<ImageRow>> {
-    const rows: ImageRow[] = [];
-    for await (const { repository, image } of this.walk(query, caller, signal)) {
-      if (rows.length === query.n) return { rows, next: rows.at(-1)?.image };
-      rows.push((await this.#options.rows.describe(repository, image)).row);
+    const walked: { readonly repository: HeldRepository; readonly image: NamedImage }[] = [];
+    let hasMore = false;
+    for await (const one of this.walk(query, caller, signal)) {
+      hasMore = walked.length === query.n;
+      if (hasMore) break;
+      walked.push(one);
     }
-    return { rows };
+    const limit = new Limit({ maxRunning: describedAtOnce });
+    const describe = async ({ repository, image }: (typeof walked)[number]): Promise<ImageRow> =>
+      (await this.#options.rows.describe(repository, image)).row;
+    const rows = await Promise.all(walked.map(one => limit.run(() => describe(one))));
+    return { rows, next: hasMore ? rows.at(-1)?.image : undefined };
   }
 
   /** Images after `last` that the caller may pull; none is read. Errors: as `page`. */

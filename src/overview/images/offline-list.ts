@@ -7,8 +7,9 @@ import { TimeSlice } from '../../lib/time-slice.ts';
 import type { Caller } from '../../registry/caller.ts';
 import type { BlobUses } from '../held/blob-uses.ts';
 import type { HeldRepositories } from '../held/held-repositories.ts';
+import type { HeldRepository } from '../held/held-repository.ts';
 import type { ImageList } from './image-list.ts';
-import type { DescribedImage, ImageRows } from './image-row.ts';
+import type { DescribedImage, ImageRows, NamedImage } from './image-row.ts';
 import { type ListPage, rightsIn } from './repository-list.ts';
 
 export interface OfflineListOptions {
@@ -18,7 +19,14 @@ export interface OfflineListOptions {
   readonly uses: Pick<BlobUses, 'current'>;
 }
 
+interface Walked {
+  readonly repository: HeldRepository;
+  readonly image: NamedImage;
+}
+
 const maxLookedAt = 200;
+/** Their manifests are read from the disk. */
+const describedAtOnce = 8;
 const shownParts = 20;
 
 export class OfflineList {
@@ -30,30 +38,31 @@ export class OfflineList {
 
   /** Errors: those of the list of images. */
   async page(query: OfflineQuery, caller: Caller, signal: AbortSignal): Promise<ListPage<OfflineRow>> {
-    const { images, rows: describer } = this.#options;
     const rows: OfflineRow[] = [];
+    let batch: Walked[] = [];
     let lookedAt = 0;
     let lastSeen: string | undefined;
-    for await (const { repository, image } of images.walk(query, caller, signal)) {
+    const take = async (): Promise<void> => {
+      for (const { repository, described } of await Promise.all(batch.map(one => this.#describe(one)))) {
+        lastSeen = described.row.image;
+        if (isShown(query, described)) rows.push(rowOf(repository, described, caller));
+      }
+      batch = [];
+    };
+    for await (const walked of this.#options.images.walk(query, caller, signal)) {
+      const isFull = rows.length + batch.length === query.n;
+      if (batch.length === describedAtOnce || isFull) await take();
       if (rows.length === query.n || lookedAt === maxLookedAt) return { rows, next: lastSeen };
       lookedAt += 1;
-      const described = await describer.describe(repository, image);
-      const { row } = described;
-      lastSeen = row.image;
-      if (query.show !== 'all' && row.complete !== (query.show === 'complete')) continue;
-      const missing = missingParts(described);
-      rows.push({
-        image: row.image,
-        repository: row.repository,
-        tag: row.tag,
-        complete: row.complete,
-        missing: missing.slice(0, shownParts),
-        missingParts: missing.length,
-        missingBytes: missing.reduce((sum, { bytes }) => sum + (bytes ?? 0), 0),
-        may: rightsIn(repository, caller),
-      });
+      batch.push(walked);
+      if (lookedAt === maxLookedAt) await take();
     }
+    await take();
     return { rows };
+  }
+
+  async #describe({ repository, image }: Walked) {
+    return { repository, described: await this.#options.rows.describe(repository, image) };
   }
 
   async summary(caller: Caller): Promise<OfflineAnswer['summary']> {
@@ -70,6 +79,25 @@ export class OfflineList {
     }
     return { ...sum, countedAt: new Date(counted.countedAtMs).toISOString() };
   }
+}
+
+function isShown({ show }: OfflineQuery, { row }: DescribedImage): boolean {
+  return show === 'all' || row.complete === (show === 'complete');
+}
+
+function rowOf(repository: HeldRepository, described: DescribedImage, caller: Caller): OfflineRow {
+  const { image, repository: name, tag, complete } = described.row;
+  const missing = missingParts(described);
+  return {
+    image,
+    repository: name,
+    tag,
+    complete,
+    missing: missing.slice(0, shownParts),
+    missingParts: missing.length,
+    missingBytes: missing.reduce((sum, { bytes }) => sum + (bytes ?? 0), 0),
+    may: rightsIn(repository, caller),
+  };
 }
 
 /** Of an incomplete image; of one whose manifest isn't held that manifest. */

@@ -135,7 +135,7 @@ export class LogFile {
       if (value === undefined && end + 1 >= bytes.length)
         return { values, damaged, tornBytes: bytes.length - at };
       if (value === undefined) damaged.push(count);
-      else if (count === 1 && isHeader(value)) this.#id = value.id;
+      else if (count === 1 && headerId(value) !== undefined) this.#id = headerId(value);
       else values.push(value);
       this.#lacksLineFeed = found === -1;
       at = end + 1;
@@ -259,9 +259,10 @@ interface Fields {
   readonly bytes?: unknown;
 }
 
-function isHeader(value: unknown): value is { readonly id: string } {
+/** Undefined: it isn't the first line of a log, which names its file. */
+export function headerId(value: unknown): string | undefined {
   const { type, id }: Fields = typeof value === 'object' && value !== null ? value : {};
-  return type === 'log' && typeof id === 'string';
+  return type === 'log' && typeof id === 'string' ? id : undefined;
 }
 
 function isNote(value: unknown): value is { readonly id: string; readonly bytes: number } {

@@ -5,6 +5,7 @@
 import { constants } from 'node:fs';
 import { openRegular, parseChecksummedLine } from '../disk-files.ts';
 import type { StoreLayout } from '../layout.ts';
+import { headerId } from './log-file.ts';
 
 export interface SalvagedLog {
   /** Of the right lines, in order. */
@@ -60,10 +61,4 @@ function valuesOf(lines: readonly Line[]): unknown[] {
 
 function idOf([first]: readonly Line[]): string | undefined {
   return headerId(first?.value);
-}
-
-function headerId(value: unknown): string | undefined {
-  const { type, id }: { readonly type?: unknown; readonly id?: unknown } =
-    typeof value === 'object' && value !== null ? value : {};
-  return type === 'log' && typeof id === 'string' ? id : undefined;
 }

@@ -18,6 +18,10 @@ export interface Followed {
   readonly failure: Error | undefined;
   /** Bytes from `at` up to this offset may be given out; `at` or less: none yet. */
   readableFrom(at: number): number;
+  /** Bytes at `at` that are in memory, and never change. */
+  inMemory(at: number): Buffer | undefined;
+  /** Bytes from `at` up to this offset are on disk: beyond it the file may have a hole. */
+  writtenFrom(at: number): number;
   nextChange(): Wait;
 }
 
@@ -67,14 +71,16 @@ export class Follower {
    */
   async read(into: Buffer, at: number): Promise<number> {
     for (;;) {
-      if (this.#closed) throw new Error('the follower is closed');
-      this.#checkGeneration();
+      const inMemory = this.peek(at, into.length);
+      if (inMemory !== undefined) return inMemory.copy(into);
       const ingest = this.#ingest;
-      const isPromised = this.#promised === undefined || this.#promised === ingest.size;
-      if (!isPromised && ingest.size !== undefined) throw new MismatchError(ingest.digest);
-      const limit = isPromised ? ingest.readableFrom(at) : 0;
+      const limit = this.#limitFrom(at);
       if (at < limit) {
-        const bytesRead = await this.#pread(into, Math.min(into.length, limit - at), at);
+        const bytesRead = await this.#pread(
+          into,
+          Math.min(into.length, Math.min(limit, ingest.writtenFrom(at)) - at),
+          at,
+        );
         if (!this.#closed && this.#generation === ingest.generation) {
           if (bytesRead === 0) throw truncated(at, limit);
           if (!this.#delivered) this.#events.touched();
@@ -93,10 +99,31 @@ export class Follower {
     }
   }
 
+  /** As `BlobReader.peek`. */
+  peek(at: number, maxBytes: number): Buffer | undefined {
+    const limit = this.#limitFrom(at);
+    const inMemory = at < limit ? this.#ingest.inMemory(at) : undefined;
+    if (inMemory === undefined) return undefined;
+    if (!this.#delivered) this.#events.touched();
+    this.#delivered = true;
+    const length = Math.min(maxBytes, limit - at);
+    return inMemory.length <= length ? inMemory : inMemory.subarray(0, length);
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     this.#cancel();
     if (!this.#reading) await this.#leaveOnce();
+  }
+
+  /** Bytes from `at` up to this offset may be given out. Errors: MismatchError; this follower was closed. */
+  #limitFrom(at: number): number {
+    if (this.#closed) throw new Error('the follower is closed');
+    this.#checkGeneration();
+    const { size } = this.#ingest;
+    if (this.#promised === undefined || this.#promised === size) return this.#ingest.readableFrom(at);
+    if (size !== undefined) throw new MismatchError(this.#ingest.digest);
+    return 0;
   }
 
   /** This follower stays a user while it reads, so that the shared descriptor isn't closed under it. */

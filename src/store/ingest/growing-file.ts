@@ -1,75 +1,20 @@
 /**
- * A file that fills up in any order and is hashed in the right one. The front moves over all contiguous bytes: from memory when they were
- * just written there, else by reading them back (after a restart, or over a segment that came early). Notifies at every change.
+ * A file that fills up in any order and is hashed in the right one. Bytes are here once they are in memory: followers get them from there,
+ * and they are written a moment later, gathered. The front moves over all contiguous bytes that are here: from memory when they came a moment
+ * ago, else by reading them back (after a restart, or over a segment that came early). Notifies at every change.
  */
 import type { Hash } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Notifier } from '../../lib/wait.ts';
 import { algorithmOf, createDigester, type Digest, finishDigest } from '../../oci/digest.ts';
 import { guardDisk, StoreError, type StoreObserver } from '../store-error.ts';
+import { Segments } from './journal.ts';
+import { type Piece, Window, type WindowBudget } from './window.ts';
 
 const rehashBlockBytes = 1024 * 1024;
-
-/** Half-open. */
-export type Segment = readonly [start: number, end: number];
-
-/** Which bytes of a file are on disk: sorted, disjoint spans. Neighbours that touch are merged. */
-export class Segments {
-  #list: Segment[];
-
-  /** Errors: RangeError when the list is not sorted, disjoint and within whole non-negative numbers. */
-  constructor(list: readonly Segment[] = []) {
-    let last = -1;
-    for (const [start, end] of list) {
-      if (!Number.isSafeInteger(start) || !Number.isSafeInteger(end) || start <= last || end <= start) {
-        throw new RangeError(`segments must be sorted and disjoint, [${start}, ${end}] comes after ${last}`);
-      }
-      last = end;
-    }
-    this.#list = [...list];
-  }
-
-  add(start: number, end: number): void {
-    if (end <= start) return;
-    const last = this.#list.at(-1);
-    if (last !== undefined && last[1] === start) {
-      this.#list[this.#list.length - 1] = [last[0], end]; // the common case: a transfer goes on
-      return;
-    }
-    const before = this.#list.filter(segment => segment[1] < start);
-    const after = this.#list.filter(segment => segment[0] > end);
-    const touched = this.#list.slice(before.length, this.#list.length - after.length);
-    const from = Math.min(start, touched[0]?.[0] ?? start);
-    const to = Math.max(end, touched.at(-1)?.[1] ?? end);
-    this.#list = [...before, [from, to], ...after];
-  }
-
-  /** Where the bytes that start at `offset` end: `offset` itself when it isn't held. */
-  endFrom(offset: number): number {
-    return this.#list.find(([start, end]) => start <= offset && offset < end)?.[1] ?? offset;
-  }
-
-  /** The first byte at or after `offset` that isn't held, and where the next held one begins (if any). */
-  nextGap(offset: number): { readonly start: number; readonly end: number | undefined } {
-    const start = this.endFrom(offset);
-    return { start, end: this.#list.find(segment => segment[0] > start)?.[0] };
-  }
-
-  /** Drops everything at or after `offset`. */
-  truncate(offset: number): void {
-    this.#list = this.#list
-      .filter(([start]) => start < offset)
-      .map(([start, end]): Segment => [start, Math.min(end, offset)]);
-  }
-
-  get bytes(): number {
-    return this.#list.reduce((sum, [start, end]) => sum + end - start, 0);
-  }
-
-  toJSON(): readonly Segment[] {
-    return [...this.#list];
-  }
-}
+/** Not on disk yet, at most: a disk that is slower than the network holds the network back. */
+const maxUnwrittenBytes = 2 * 1024 * 1024;
 
 /** The hash of the contiguous beginning of a file: of all bytes below `offset`. */
 export class RunningHash {
@@ -114,23 +59,35 @@ export interface GrowingFileOptions {
   readonly segments: Segments;
   readonly notifier: Notifier;
   readonly observer: StoreObserver;
+  readonly budget: WindowBudget;
+  /** So many bytes more are on disk; `written` is all of them. */
+  onWritten(bytes: number, written: Segments): void;
   /** Reading back failed: the front stays where it is. */
   onError(error: Error): void;
 }
 
 export class GrowingFile {
+  /** The bytes that are here, in memory or on disk. */
   readonly segments: Segments;
   readonly front: RunningHash;
+  /** Those of them that are on disk. */
+  readonly written: Segments;
   readonly #options: GrowingFileOptions;
+  readonly #window: Window;
   #generation = 0;
+  #writing: Promise<void> | undefined;
+  #writeError: unknown;
   #advancing: Promise<void> | undefined;
   #stopped = false;
   #isHashing = false;
+  #isFrozen = false;
 
   constructor(options: GrowingFileOptions) {
     this.#options = options;
     this.segments = options.segments;
+    this.written = new Segments(options.segments.toJSON());
     this.front = new RunningHash(options.digest);
+    this.#window = new Window(options.budget);
   }
 
   /** The front stays at 0 until this is called. Idempotent. */
@@ -144,31 +101,47 @@ export class GrowingFile {
     return this.#generation;
   }
 
-  /** The first byte that isn't on disk. */
+  /** The first byte that isn't here. */
   nextMissing(): number {
     return this.segments.endFrom(this.front.offset);
   }
 
-  /** False: a restart came in between, and the bytes don't count. Errors: StoreError write. */
+  /** Bytes at `at` that are in memory, and never change. Undefined: they are on disk, or not here. */
+  inMemory(at: number): Buffer | undefined {
+    return this.#window.find(at);
+  }
+
+  /**
+   * Takes the bytes, which are written soon; waits while too many are waiting for that. False: a restart came in between, and they don't
+   * count. Errors: StoreError write, of earlier bytes; these are not taken then, and the next call tries the earlier ones again.
+   */
   async write(at: number, bytes: Buffer): Promise<boolean> {
-    const { handle, observer, notifier } = this.#options;
     const generation = this.#generation;
-    await guardDisk(observer, 'write', async () => {
-      for (let done = 0; done < bytes.length; ) {
-        const { bytesWritten } = await handle.write(bytes, done, bytes.length - done, at + done);
-        done += bytesWritten;
-      }
-    });
-    if (generation !== this.#generation) return false;
-    const end = at + bytes.length;
-    this.segments.add(at, end);
+    if (this.#window.unwrittenBytes >= maxUnwrittenBytes || this.#writeError !== undefined) {
+      await this.#makeSpace();
+      if (generation !== this.#generation) return false;
+    }
+    this.#window.add({ at, bytes });
+    this.segments.add(at, at + bytes.length);
     const { offset } = this.front;
-    if (this.#isHashing && this.#advancing === undefined && at <= offset && end > offset) {
+    if (this.#isHashing && this.#advancing === undefined && at <= offset && at + bytes.length > offset) {
       this.front.advance(bytes.subarray(offset - at));
     }
-    notifier.ring();
+    this.#options.notifier.ring();
     this.#advance();
+    this.#writeOn();
     return true;
+  }
+
+  /** Resolves when all that was taken is on disk. Errors: StoreError write; the next call tries again. */
+  async flush(): Promise<void> {
+    const generation = this.#generation;
+    while (this.#window.unwrittenBytes > 0 && generation === this.#generation && !this.#isFrozen) {
+      this.#writeError = undefined;
+      this.#writeOn();
+      await this.#writing;
+      if (this.#writeError !== undefined) throw this.#writeError;
+    }
   }
 
   /** Resolves when all contiguous bytes are in the hash. */
@@ -181,13 +154,70 @@ export class GrowingFile {
     this.#generation += 1;
     this.front.restart();
     this.segments.truncate(0);
+    this.#window.clear();
     this.#options.notifier.ring();
-    await this.settle();
+    await this.#idle();
+    this.written.truncate(0);
+    this.#writeError = undefined;
   }
 
   /** No more reading back. */
   stop(): void {
     this.#stopped = true;
+  }
+
+  /** Nothing more is written; what wasn't stays in memory for followers. Resolves when the write that runs is over. */
+  async freeze(): Promise<void> {
+    this.#isFrozen = true;
+    await this.#writing;
+  }
+
+  /** Gives the memory back, and resolves when nothing is read or written any more. What was not written is lost. */
+  async close(): Promise<void> {
+    this.#stopped = true;
+    this.#generation += 1;
+    this.#window.clear();
+    await this.#idle();
+  }
+
+  /** Resolves when nothing is read or written any more. To be called with an empty window. */
+  async #idle(): Promise<void> {
+    await this.settle();
+    await this.#writing;
+  }
+
+  async #makeSpace(): Promise<void> {
+    if (this.#writeError !== undefined) return this.flush();
+    while (this.#window.unwrittenBytes >= maxUnwrittenBytes && this.#writing !== undefined) {
+      await this.#writing;
+      if (this.#writeError !== undefined) throw this.#writeError;
+    }
+  }
+
+  /** One write at a time; what comes meanwhile is gathered for the next. */
+  #writeOn(): void {
+    const mustWait = this.#writing !== undefined || this.#writeError !== undefined || this.#isFrozen;
+    if (mustWait || this.#window.unwrittenBytes === 0) return;
+    this.#writing = this.#writeRun(this.#window.nextRun())
+      .catch(error => {
+        this.#writeError = error;
+      })
+      .finally(() => {
+        this.#writing = undefined;
+        this.#writeOn();
+      });
+  }
+
+  async #writeRun(run: readonly Piece[]): Promise<void> {
+    const { handle, observer, onWritten } = this.#options;
+    const generation = this.#generation;
+    const [first] = run;
+    if (first === undefined) return;
+    const end = await guardDisk(observer, 'write', () => writeAll(handle, run, first.at));
+    if (generation !== this.#generation) return;
+    this.#window.wrote(run);
+    this.written.add(first.at, end);
+    onWritten(end - first.at, this.written);
   }
 
   #advance(): void {
@@ -211,8 +241,15 @@ export class GrowingFile {
     const generation = this.#generation;
     while (!this.#stopped && generation === this.#generation) {
       const { offset } = this.front;
-      const length = Math.min(block.length, this.nextMissing() - offset);
-      if (length === 0) return;
+      if (offset === this.nextMissing()) return;
+      const inMemory = this.#window.find(offset);
+      if (inMemory !== undefined) {
+        this.front.advance(inMemory);
+        await nextTurn();
+        notifier.ring();
+        continue;
+      }
+      const length = Math.min(block.length, this.written.endFrom(offset) - offset); // beyond it may be a hole
       const { bytesRead } = await handle.read(block, 0, length, offset);
       if (generation !== this.#generation || this.#stopped) return;
       if (bytesRead === 0)
@@ -221,4 +258,20 @@ export class GrowingFile {
       notifier.ring();
     }
   }
+}
+
+/** Resolves with the offset of their end. */
+async function writeAll(handle: FileHandle, run: readonly Piece[], from: number): Promise<number> {
+  let at = from;
+  let left = run.map(({ bytes }) => bytes);
+  while (left.length > 0) {
+    let { bytesWritten } = await handle.writev(left, at);
+    at += bytesWritten;
+    while (left[0] !== undefined && bytesWritten >= left[0].length) {
+      bytesWritten -= left[0].length;
+      left = left.slice(1);
+    }
+    if (left[0] !== undefined && bytesWritten > 0) left[0] = left[0].subarray(bytesWritten);
+  }
+  return at;
 }

@@ -13,6 +13,7 @@ import { guardDisk, NoRoomError } from '../store-error.ts';
 import { Follower, IngestUsers, readableEnd, readableFront } from './follower.ts';
 import { GrowingFile } from './growing-file.ts';
 import { IngestJournal, type OpenedJournal } from './journal.ts';
+import type { WindowBudget } from './window.ts';
 
 export interface IngestOptions {
   readonly digest: Digest;
@@ -25,6 +26,8 @@ export interface IngestOptions {
   readonly observer: Observer;
   /** fsync, rename to the blob's place, fsync of the folder, journal removed. Errors: StoreError. */
   commit(handle: FileHandle): Promise<void>;
+  /** Shared by all ingests. */
+  readonly windows: WindowBudget;
   /** Hashing starts with `hashFront`, so that a range of a partial doesn't read all bytes before it. */
   readonly hashesLater?: boolean;
   /** The number of followers, at each change. */
@@ -51,8 +54,16 @@ export class Ingest {
     this.#size = opened.size;
     const { digest, observer } = options;
     const { segments } = opened;
-    const [notifier, onError] = [this.#notifier, (error: Error) => this.#fail(error)];
-    this.#file = new GrowingFile({ digest, handle, segments, notifier, observer, onError });
+    this.#file = new GrowingFile({
+      digest,
+      handle,
+      segments,
+      notifier: this.#notifier,
+      observer,
+      budget: options.windows,
+      onWritten: (bytes, written) => this.#journal.progressed(handle, bytes, this.#size, written),
+      onError: error => this.#fail(error),
+    });
     if (options.hashesLater !== true) this.hashFront();
     this.#users = new IngestUsers(
       count => options.onFollowers(count),
@@ -76,7 +87,7 @@ export class Ingest {
     });
   }
 
-  /** Bytes below it are on disk and in the hash. */
+  /** Bytes below it are here, in memory or on disk, and in the hash. */
   get front(): number {
     return this.#file.front.offset;
   }
@@ -112,7 +123,7 @@ export class Ingest {
     return this.#file.generation;
   }
 
-  /** Bytes on disk, whether hashed yet or not. */
+  /** Bytes that are here, whether hashed yet or not. */
   get heldBytes(): number {
     return this.#file.segments.bytes;
   }
@@ -127,7 +138,17 @@ export class Ingest {
     return readableEnd(this, this.#file.segments.endFrom(at));
   }
 
-  /** The first byte at or after `offset` that isn't on disk, and where the next one begins that is (if any). */
+  /** Bytes at `at` that are in memory, and never change. Undefined: to be read from the file. */
+  inMemory(at: number): Buffer | undefined {
+    return this.#file.inMemory(at);
+  }
+
+  /** Bytes from `at` up to this offset are on disk. */
+  writtenFrom(at: number): number {
+    return this.#file.written.endFrom(at);
+  }
+
+  /** The first byte at or after `offset` that isn't here, and where the next one begins that is (if any). */
   gapFrom(offset: number): { readonly start: number; readonly end: number | undefined } {
     return this.#file.segments.nextGap(offset);
   }
@@ -148,13 +169,17 @@ export class Ingest {
     this.#file.startHashing();
   }
 
-  /** Errors: StoreError (`isFull` when the disk is); the bytes before it stay. */
+  /** They are here at once, and on disk a moment later. Errors: StoreError (`isFull` when the disk is); these bytes are not taken then. */
   async write(at: number, bytes: Buffer): Promise<void> {
-    if (!(await this.#file.write(at, bytes))) return;
-    this.#journal.progressed(this.#handle, bytes.length, this.#size, this.#file.segments);
+    await this.#file.write(at, bytes);
   }
 
-  /** Waits until all bytes on disk are in the hash, then compares. True: followers get the last byte. */
+  /** Resolves when all bytes are on disk. Errors: as `write`; it may be tried again. */
+  async flush(): Promise<void> {
+    await this.#file.flush();
+  }
+
+  /** Waits until all bytes are in the hash, then compares. True: followers get the last byte. */
   async verify(): Promise<boolean> {
     await this.#file.settle();
     if (this.#failure !== undefined) throw this.#failure;
@@ -173,7 +198,7 @@ export class Ingest {
 
   /** Called with the full length on disk, before the digest is compared: after a crash here no upstream is asked again. */
   async journalAll(): Promise<void> {
-    await this.#journal.write(this.#size, this.#file.segments);
+    await this.#journal.write(this.#size, this.#file.written);
   }
 
   /** After wrong bytes: from zero again. Followers that have given any out are cut; the others wait on. */
@@ -189,13 +214,15 @@ export class Ingest {
   /** Followers are cut; the partial is synced and stays for the next request. */
   async suspend(reason: Error): Promise<void> {
     this.#fail(reason);
-    await this.#journal.finish(this.#handle, this.#size, this.#file.segments);
+    await this.#flushQuietly();
+    await this.#journal.finish(this.#handle, this.#size, this.#file.written);
   }
 
   /** Without followers: the partial stays, but is not synced, so a power cut may cost its last bytes. */
   async pause(reason: Error): Promise<void> {
     this.#fail(reason);
-    await this.#journal.write(this.#size, this.#file.segments);
+    await this.#flushQuietly();
+    await this.#journal.write(this.#size, this.#file.written);
   }
 
   /** Followers are cut and the partial goes. */
@@ -204,7 +231,7 @@ export class Ingest {
     await this.#removeFiles();
   }
 
-  /** The disk is full: followers read the bytes on disk, then go on alone from `NoRoomError.front`. */
+  /** The disk is full: followers read the bytes that are here, then go on alone from `NoRoomError.front`. */
   async overflow(): Promise<void> {
     this.#fail(this.noRoom());
     await this.#removeFiles();
@@ -229,9 +256,13 @@ export class Ingest {
     return this.#users.release();
   }
 
+  /** The store has reported the error; the journal vouches for what is on disk. */
+  async #flushQuietly(): Promise<void> {
+    await this.#file.flush().catch(() => undefined);
+  }
+
   async #close(): Promise<void> {
-    this.#file.stop();
-    await this.#file.settle();
+    await this.#file.close();
     await this.#journal.settle();
     await this.#handle.close();
   }
@@ -243,6 +274,7 @@ export class Ingest {
   }
 
   async #removeFiles(): Promise<void> {
+    await this.#file.freeze();
     await this.#journal.settle();
     await rm(this.#options.partPath, { force: true });
     await rm(this.#options.journalPath, { force: true });

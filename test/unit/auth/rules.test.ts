@@ -82,6 +82,11 @@ test('the names anonymous and * give a user no other rights', () => {
   expect(may([rule(['alice'])], { user: '*' })).toEqual([false, false]);
 });
 
+test('a user who is called @admins is no member of that group', () => {
+  expect(may([rule(['@admins'])], { user: '@admins' })).toEqual([false, false]);
+  expect(may([rule(['@admins'])], { user: 'alice', groups: ['admins'] })).toEqual([true, true]);
+});
+
 describe('the first match', () => {
   test('wins, also when it forbids', () => {
     expect(may([rule(['alice'], { actions: [] }), rule(['*'])], { user: 'alice' })).toEqual([false, false]);

@@ -2,8 +2,10 @@ import { expect, test } from 'vitest';
 import { FairQueue } from '../../../src/lib/fair-queue.ts';
 import { deferred } from '../../support/gates.ts';
 
+const full = () => new Error('full');
+
 function rig(options = { maxRunning: 2, maxWaitingPerKey: 80, maxWaiting: 100 }) {
-  const queue = new FairQueue(options);
+  const queue = new FairQueue({ ...options, full });
   const started: string[] = [];
   const gates: ReturnType<typeof deferred<void>>[] = [];
   const run = (key: string) =>
@@ -29,14 +31,30 @@ test('a key that comes last has the next turn but one, although 80 of another wa
   await other;
 });
 
-test('a line has its bound, and all together have theirs', () => {
+test('a line has its bound, and all together have theirs; a full one gives its last place to a shorter line', async () => {
   const { run } = rig({ maxRunning: 1, maxWaitingPerKey: 2, maxWaiting: 3 });
-  const asked = ['a', 'a', 'a', 'a', 'b', 'b', 'c'].map(key => run(key) !== undefined);
-  expect(asked).toEqual([true, true, true, false, true, false, false]);
+  const refused: string[] = [];
+  for (const [at, key] of ['a', 'a', 'a', 'a', 'b', 'b', 'c', 'd'].entries())
+    run(key).catch(() => refused.push(`${key}${at}`));
+  await new Promise(resolve => setImmediate(resolve));
+  expect(refused.sort()).toEqual(['a2', 'a3', 'b5', 'd7']);
+});
+
+test('ten keys that fill every place with their lines do not keep another one out', async () => {
+  const { run, started, gates } = rig({ maxRunning: 1, maxWaitingPerKey: 80, maxWaiting: 500 });
+  for (let n = 0; n < 501; n += 1) run(`attacker ${n % 10}`).catch(() => undefined);
+  const right = run('right');
+  for (let n = 0; n < 11; n += 1) {
+    gates[n]?.resolve();
+    await new Promise(resolve => setImmediate(resolve));
+  }
+  expect(started).toContain('right');
+  gates[started.indexOf('right')]?.resolve();
+  await right;
 });
 
 test("a failure is its caller's alone, and the next one starts", async () => {
-  const queue = new FairQueue({ maxRunning: 1, maxWaitingPerKey: 1, maxWaiting: 1 });
+  const queue = new FairQueue({ maxRunning: 1, maxWaitingPerKey: 1, maxWaiting: 1, full });
   const failing = queue.run('a', () => Promise.reject(new Error('no')));
   const next = queue.run('a', async () => 7);
   await expect(failing).rejects.toThrow('no');

@@ -94,6 +94,7 @@ class CountedRepositories extends HeldRepositories {
       log: { names: () => [], readRepository: async () => undefined },
       logsRead: Promise.resolve(),
       isHosted: () => false,
+      isOpen: () => false,
     });
     this.#costs = costs;
   }

@@ -9,6 +9,7 @@ import type { Digest } from '../../../src/oci/digest.ts';
 import { BlobStore } from '../../../src/store/blobs/blob-store.ts';
 import type { Follower } from '../../../src/store/ingest/follower.ts';
 import { Ingest } from '../../../src/store/ingest/ingest.ts';
+import { WindowBudget } from '../../../src/store/ingest/window.ts';
 import { StoreLayout } from '../../../src/store/layout.ts';
 import { type BlobContent, patternBlob } from '../../support/content.ts';
 import { Recorder } from '../../support/recorder.ts';
@@ -21,6 +22,8 @@ export const small = patternBlob('small', 3000);
 export const large = patternBlob('large', 2 * mebibyte + 777);
 
 export class IngestRig {
+  /** May be replaced before `open`. */
+  windows = new WindowBudget({ bytesOfOne: 8 * mebibyte, bytesOfAll: 64 * mebibyte });
   readonly layout: StoreLayout;
   readonly store: BlobStore;
   readonly recorder = new Recorder();
@@ -50,6 +53,7 @@ export class IngestRig {
       journalPath: layout.journalPath(digest),
       tempPath: () => layout.tempPath(),
       bootId,
+      windows: this.windows,
       observer: this.recorder.observer,
       commit: handle => store.commit(digest, handle),
       onFollowers,
@@ -89,6 +93,7 @@ export async function fill(
   for (let at = start; at < end; at += mebibyte) {
     await ingest.write(at, content.slice(at, Math.min(at + mebibyte, end)));
   }
+  await ingest.flush();
 }
 
 export interface Drained {

@@ -140,3 +140,31 @@ test('providers are asked in order; one that cannot say is 503, and costs no tok
   expect(await logins.check(dave, 'a')).toEqual({ user: 'dave', groups: ['dev'] });
   expect(await logins.check(alice('right'), 'a')).toEqual({ user: 'alice', groups: [] });
 });
+
+test('a wrong password of a user of the directory costs the hash that an unknown name costs', async () => {
+  const ldap: IdentityProvider = {
+    source: 'ldap',
+    check: async ({ name }) => (name === 'dave' ? 'wrong' : undefined),
+    versionOf: async () => '',
+  };
+  const { logins, asked } = rig([ldap]);
+  for (const name of ['dave', 'unknown', 'alice'])
+    await logins.check({ name, password: 'x' }, 'a').catch(() => undefined);
+  expect(asked).toEqual(['pretended x', 'pretended x', 'alice x']);
+});
+
+test('all spellings that a directory takes for one name share a bucket', async () => {
+  const spellings = ['dave', 'DAVE', 'Dave ', ' dave', 'da\u00advé', 'ｄａｖｅ', 'd\u200bave', 'dA\u0000ve'];
+  const tried: string[] = [];
+  const ldap: IdentityProvider = {
+    source: 'ldap',
+    check: async ({ name }) => {
+      tried.push(name);
+      return 'wrong';
+    },
+    versionOf: async () => '',
+  };
+  const { logins } = rig([ldap]);
+  for (const name of spellings) await logins.check({ name, password: 'x' }, 'a').catch(() => undefined);
+  expect(tried).toEqual(spellings.slice(0, 5));
+});

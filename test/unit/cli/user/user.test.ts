@@ -1,5 +1,5 @@
 /** `cistern user`: what it writes, keeps and refuses. */
-import { chmod, readdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { chmod, readdir, readFile, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { HtpasswdUsers, parseHtpasswd } from '../../../../src/auth/identity/htpasswd.ts';
@@ -67,6 +67,19 @@ test('remove and list say what is there; lines that are not used are named by nu
   expect(take()).toContain('removed jo');
   expect((await readFile(file, 'utf8')).startsWith('ann:')).toBe(true);
   await expect(runUserRemove({ ...options, name: 'jo' })).rejects.toThrow('no user of that name');
+});
+
+test('commands at the same time lose no user, and the lock of one that was killed ends', async () => {
+  const { add, options, file, cwd } = await folder();
+  await add('gone', 'x');
+  const lock = join(cwd, '.users.lock');
+  await writeFile(lock, '');
+  await utimes(lock, 1, 1);
+  const names = Array.from({ length: 12 }, (_, n) => `user${n}`);
+  await Promise.all([...names.map(name => add(name, 'x')), runUserRemove({ ...options, name: 'gone' })]);
+  const { hashes } = await parseHtpasswd(await readFile(file, 'utf8'));
+  expect([...hashes.keys()].sort()).toEqual(names.sort());
+  expect((await readdir(cwd)).sort()).toEqual(['mirror.yml', 'users']);
 });
 
 test('a link stays a link, and its target is replaced', async () => {

@@ -151,15 +151,6 @@ test('a push or a HEAD by a pusher after the delete is a new life', () => {
   expect(collect([...deleted, link(1, 12 * day)], 12 * day + hour).kept).toEqual({ 1: 'pushed' });
 });
 
-test('tags that a retention takes go in the same commit, and their images can be restored as if they had been deleted', () => {
-  const repository = repositoryOf(image);
-  const expired = new Map([[tag('v1'), 'keep.newest of rule 1']]);
-  const kept = decideCollection(repository, 10 * day, policy, expired);
-  expect([kept.tags, kept.kept.get(digestNo(1))]).toEqual([expired, 'deleted']);
-  const gone = decideCollection(repository, 10 * day, { ...policy, undeleteMs: 0 }, expired);
-  expect(gone.manifests).toEqual(new Map([[digestNo(1), 'deleted']]));
-});
-
 /** Said anew, as sentences over the changes, without a graph walk that remembers anything. */
 function model(changes: readonly HostedChange[], now: number) {
   const repository = repositoryOf(changes);

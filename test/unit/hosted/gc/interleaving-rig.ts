@@ -215,7 +215,8 @@ export class InterleavingRig {
     const queue = new RoomQueue(ledger, () => 1);
     this.#evictor = new Evictor({ lru, files, observer, logger, now }, ledger, queue);
     const sizeOf = (digest: Digest) => store.sizeOf(digest);
-    this.#links = new BlobLinks({ log, holds, store, sizeOf, now });
+    const quotas = { book: async () => () => {} };
+    this.#links = new BlobLinks({ log, holds, store, sizeOf, quotas, now });
     this.#puts = new ManifestPuts({
       log,
       store,
@@ -229,6 +230,8 @@ export class InterleavingRig {
       },
       holds,
       immutable: new ImmutableTags([]),
+      quotas,
+      publicSize: async () => undefined,
       orphaned: (digest, bytes) => owners.lost(digest, bytes),
       now,
     });

@@ -86,6 +86,7 @@ export class UploadsRig {
       holds: this.holds,
       store: this.store,
       sizeOf: digest => this.store.sizeOf(digest),
+      quotas: { book: async () => () => {} },
       now: () => this.nowMs,
     });
     this.uploads = this.#open(options.bootId ?? 'boot-1');

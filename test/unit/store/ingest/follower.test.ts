@@ -16,7 +16,16 @@ class Growing implements Followed {
   verified = false;
   failure: Error | undefined;
   waits = 0;
+  memory: { readonly at: number; readonly bytes: Buffer } | undefined;
   readonly #wakes = new Set<() => void>();
+
+  inMemory(at: number): Buffer | undefined {
+    return this.memory?.at === at ? this.memory.bytes : undefined;
+  }
+
+  writtenFrom(): number {
+    return this.readable;
+  }
 
   readableFrom(): number {
     return this.readable;

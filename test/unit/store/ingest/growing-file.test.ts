@@ -1,7 +1,7 @@
 /** Segments against the simplest thing that can say the same: a set of the offsets that are held. */
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { type Segment, Segments } from '../../../../src/store/ingest/growing-file.ts';
+import { type Segment, Segments } from '../../../../src/store/ingest/journal.ts';
 
 const span = 40;
 const offsets = Array.from({ length: span }, (_, at) => at);

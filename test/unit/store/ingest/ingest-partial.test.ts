@@ -1,7 +1,7 @@
 /** What an earlier process left: the journal decides what of the file counts, and the digest has the last word. */
 import { readFile, stat, writeFile } from 'node:fs/promises';
 import { expect, test } from 'vitest';
-import type { Segment } from '../../../../src/store/ingest/growing-file.ts';
+import type { Segment } from '../../../../src/store/ingest/journal.ts';
 import { fill, IngestRig, large } from '../ingest-rig.ts';
 
 /** A partial with these bytes on disk, and a journal with this to say. */

@@ -1,10 +1,11 @@
 /** One growing blob over real files: what followers may see and when, and how it ends in each of the ways it can. */
-import { readFile, rm } from 'node:fs/promises';
+import { readFile, rm, truncate } from 'node:fs/promises';
 import { setImmediate as turn } from 'node:timers/promises';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { digestOf, finishDigest } from '../../../../src/oci/digest.ts';
 import { verifyFirstBytes } from '../../../../src/store/ingest/follower.ts';
+import { WindowBudget } from '../../../../src/store/ingest/window.ts';
 import { MismatchError, NoRoomError } from '../../../../src/store/store-error.ts';
 import { patternBlob } from '../../../support/content.ts';
 import { bytesOf, drain, fill, IngestRig, large, mebibyte, small } from '../ingest-rig.ts';
@@ -258,6 +259,7 @@ test('a follower that has not given out a byte is known through joining, reading
 
 test('a follower that leaves while it reads is not taken for one that has seen bytes', async () => {
   const rig = await IngestRig.create();
+  rig.windows = new WindowBudget({ bytesOfOne: 0, bytesOfAll: 0 }); // reads of the disk
   const ingest = await rig.open(large.digest);
   ingest.setSize(large.size);
   await fill(ingest, large);
@@ -366,6 +368,7 @@ test('the descriptor stays open for the last of many followers and is closed onc
 
 test('the descriptor outlives the opener for a read that runs, and closes with it', async () => {
   const rig = await IngestRig.create();
+  rig.windows = new WindowBudget({ bytesOfOne: 0, bytesOfAll: 0 }); // reads of the disk
   const ingest = await rig.open(large.digest);
   ingest.setSize(large.size);
   await fill(ingest, large);
@@ -414,4 +417,42 @@ test('what is written is synced every 32 MiB: from then on the journal vouches f
   await fill(ingest, content, 34 * mebibyte);
   await ingest.suspend(new Error('enough'));
   expect((await rig.journal(content.digest))['synced']).toEqual([[0, content.size]]);
+});
+
+test('followers near the front are given the bytes from memory, and the file is not read', async () => {
+  const rig = await IngestRig.create();
+  const ingest = await rig.open(large.digest);
+  ingest.setSize(large.size);
+  const followers = [ingest.follow(), ingest.follow()];
+  await fill(ingest, large);
+  await truncate(rig.layout.partPath(large.digest), 0); // a read of the file would end here
+  expect(await ingest.verify()).toBe(true);
+  for (const follower of followers) expect((await drain(follower)).bytes.equals(bytesOf(large))).toBe(true);
+});
+
+test.each([
+  ['of its own', { bytesOfOne: mebibyte, bytesOfAll: 64 * mebibyte }],
+  ['of all', { bytesOfOne: 8 * mebibyte, bytesOfAll: mebibyte }],
+])('a window keeps no more than the limit %s, and a late follower reads the file', async (_what, limits) => {
+  const rig = await IngestRig.create();
+  rig.windows = new WindowBudget(limits);
+  const ingest = await rig.open(large.digest);
+  ingest.setSize(large.size);
+  await fill(ingest, large);
+  expect([ingest.inMemory(0), ingest.inMemory(large.size - 1)?.length]).toEqual([undefined, 1]);
+  expect(await ingest.verify()).toBe(true);
+  expect((await drain(ingest.follow())).bytes.equals(bytesOf(large))).toBe(true);
+});
+
+test('bytes that came early and are not on disk yet are no hole for those who read the file before them', async () => {
+  const rig = await IngestRig.create();
+  rig.windows = new WindowBudget({ bytesOfOne: 0, bytesOfAll: 0 });
+  const ingest = await rig.open(large.digest);
+  ingest.setSize(large.size);
+  await fill(ingest, large, 0, mebibyte);
+  const follower = ingest.follow();
+  await ingest.write(2 * mebibyte, large.slice(2 * mebibyte, large.size));
+  await ingest.write(mebibyte, large.slice(mebibyte, 2 * mebibyte));
+  expect(await ingest.verify()).toBe(true);
+  expect((await drain(follower)).bytes.equals(bytesOf(large))).toBe(true);
 });

@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { digestOf } from '../../../../src/oci/digest.ts';
-import { Segments } from '../../../../src/store/ingest/growing-file.ts';
 import {
   type BelievedPartial,
   IngestJournal,
@@ -13,6 +12,7 @@ import {
   type JournalState,
   readBootId,
   readJournal,
+  Segments,
   writeJournal,
 } from '../../../../src/store/ingest/journal.ts';
 import { Recorder } from '../../../support/recorder.ts';
