@@ -42,7 +42,7 @@ requires('chromium')('the page', () => {
     await page.getByLabel('Name').fill('bob');
     await page.getByLabel('Password').fill('wrong');
     await page.getByRole('main').getByRole('button', { name: 'Log in' }).click();
-    await page.getByRole('alert').getByText('wrong user name or password').waitFor();
+    await page.getByRole('alert').getByText('Wrong user name or password.').waitFor();
     await keepScreenshot(page, 'login-wrong');
     expect(await findBarriers(page)).toEqual([]);
     await page.getByLabel('Password').fill("bob's");
@@ -103,11 +103,11 @@ requires('chromium')('the page', () => {
     await page.getByText('docker.io/library/alpine').waitFor();
     await rig.mirror.close();
     await page.getByLabel('Search repositories').fill('x');
-    await page.getByText('the mirror does not answer').waitFor();
+    await page.getByText('The mirror does not answer').waitFor();
     await keepScreenshot(page, 'no-answer');
     expect(await findBarriers(page)).toEqual([]);
     await page.getByRole('button', { name: 'Try again' }).click();
-    await page.getByText('the mirror does not answer').waitFor();
+    await page.getByText('The mirror does not answer').waitFor();
     expect(await page.getByText('docker.io/library/alpine').count()).toBe(0); // it doesn't fit what was typed
   });
 });
