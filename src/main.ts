@@ -21,7 +21,7 @@ async function main(words: readonly string[]): Promise<number> {
   const version = await readFullVersion();
   const program = new Command()
     .name('cistern')
-    .description('A pull-through caching mirror for container registries')
+    .description('A pull-through caching mirror for container registries and a private registry')
     .version(version)
     .exitOverride()
     .showHelpAfterError('Try: cistern --help');

@@ -93,6 +93,10 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'clients lib http preact @preact/signals uplot',
     because: 'the page runs in a browser, and sees the server only by its API (of http: types of api/schema)',
   },
+  tracing: {
+    may: 'oci telemetry lib registry @opentelemetry/api @opentelemetry/exporter-trace-otlp-http @opentelemetry/resources @opentelemetry/sdk-trace-node',
+    because: 'it watches requests from outside, and no room knows it',
+  },
   cli: {
     may: 'oci telemetry lib admin auth bundle clients config registry store commander undici cli-progress yaml app/lifecycle.ts log.ts app/mirror.ts app/store-admin.ts app/upstream-check.ts',
     because: 'commands call the daemon, not its rooms; without one, what app/store-admin.ts puts together',
@@ -146,6 +150,14 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'app/app-context.ts app/hosted/hosted.ts app/hosted/hosted-log.ts app/storage.ts admin cached config hosted oci registry telemetry',
     because: 'commands over tags are put together once, for a daemon and for a store without one',
   },
+  'app/ops/scrub.ts': {
+    may: 'app/app-context.ts app/storage.ts app/upstreams.ts app/hosted/hosted-log.ts cached content hosted lib metrics oci overview store telemetry',
+    because: 'the scrub is the same in a daemon and without one, but for what only a daemon can fetch',
+  },
+  'app/ops/tracing.ts': {
+    may: 'app/app-context.ts metrics tracing version.ts',
+    because: 'a mirror without traces loads nothing of them',
+  },
   'app/fleet-setup.ts': {
     may: 'app/app-context.ts app/storage.ts fleet metrics redis',
     because: 'a mirror that stands alone loads nothing of it',
@@ -163,7 +175,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'users, keys and rules come from the configuration and the store, and are handed to listeners',
   },
   'app/listeners.ts': {
-    may: 'app/app-context.ts app/page/overview.ts app/page/page-files.ts admin config http metrics oci registry store tls',
+    may: 'app/app-context.ts app/page/overview.ts app/page/page-files.ts admin config http metrics oci registry store tls tracing',
     because: 'listeners serve what is composed already, to those whom the configuration allows',
   },
   'app/daily-report.ts': {
@@ -191,7 +203,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'it reads the files of the built page; http serves them and touches no disk',
   },
   'app/daemon-admin.ts': {
-    may: 'app/app-context.ts app/storage.ts app/upstreams.ts metrics version.ts admin cached report warm app/hosted.ts app/hosted/hosted.ts',
+    may: 'app/app-context.ts app/storage.ts app/upstreams.ts metrics version.ts admin cached content hosted report warm app/hosted.ts app/hosted/hosted.ts',
     because: 'commands are put together from what is composed already',
   },
   'app/hosted/folder-import.ts': {
@@ -211,7 +223,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'bundles of a daemon are put together from what is composed already',
   },
   'app/store-admin.ts': {
-    may: 'app/bundle/bundles.ts app/bundle/importers.ts app/daily-report.ts app/hosted/folder-import.ts app/hosted/hosted-log.ts app/hosted/tags.ts cached oci telemetry config admin capacity store version.ts',
+    may: 'app/bundle/bundles.ts app/bundle/importers.ts app/daily-report.ts app/hosted/folder-import.ts app/hosted/hosted-log.ts app/hosted/tags.ts app/ops/scrub.ts cached oci telemetry config admin capacity store version.ts',
     because: 'the composition of a store without a daemon',
   },
   'app/upstream-check.ts': {
@@ -238,7 +250,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   cached: {
     files:
-      'access/links.ts download/downloads.ts imported-images.ts manifests/freshness.ts pull-through-cache.ts',
+      'access/links.ts download/downloads.ts fetch-again.ts imported-images.ts manifests/freshness.ts pull-through-cache.ts',
     because: 'the cache is one RegistryReader per upstream; what runs inside it is its own business',
   },
   cli: {
@@ -277,7 +289,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   store: {
     files:
-      'blobs/blob-store.ts blobs/held-blob.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts import/distribution-folder.ts import/file-adoption.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts ingest/window.ts layout.ts line-file.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/tag-history.ts records/unused-records.ts report-file.ts secret-file.ts spool/spool.ts store-error.ts tls-files.ts uploads/upload-file.ts uploads/upload-files.ts',
+      'blobs/blob-store.ts blobs/blob-walk.ts blobs/held-blob.ts blobs/quarantine.ts hosted/hosted-logs.ts hosted/log-file.ts import/distribution-folder.ts import/file-adoption.ts ingest/follower.ts ingest/ingest.ts ingest/journal.ts ingest/sweep.ts ingest/window.ts layout.ts line-file.ts owner.ts records/image-tree.ts records/list-files.ts records/pinned-blobs.ts records/records.ts records/repository-record.ts records/tag-history.ts records/unused-records.ts report-file.ts scrub-file.ts secret-file.ts spool/spool.ts store-error.ts tls-files.ts uploads/upload-file.ts uploads/upload-files.ts',
     because: 'content, cache and commands stand on bytes and records; how they are written is private',
   },
   ui: { files: '', because: 'the page is built by itself, from its index.html' },

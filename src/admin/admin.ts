@@ -4,7 +4,10 @@
  * MANIFEST_UNKNOWN, BLOB_UNKNOWN (not held); DENIED (pinned); UNAVAILABLE (the store can't be written).
  */
 import type { Outcome } from '../telemetry/observer.ts';
+import type { OnProgress } from '../telemetry/progress.ts';
 import type { BundleAdmin } from './bundle-admin.ts';
+import type { GcReport, GcWanted } from './gc-report.ts';
+import type { ScrubReport, ScrubRequest, ScrubStatus } from './scrub-report.ts';
 import type { TagAdmin } from './tag-admin.ts';
 import type { UsageReport } from './usage-report.ts';
 import type { WarmEvent, WarmRequest, WarmStats } from './warm-admin.ts';
@@ -30,7 +33,9 @@ export interface Admin {
   /** Sends a target of `notifications` all that its spool keeps, again. UNSUPPORTED without a daemon; NAME_UNKNOWN. */
   replay(target: string, signal: AbortSignal): Promise<ReplayReport>;
   /** Collects the hosted repositories now, or says what that would remove. UNSUPPORTED where no daemon hosts any. */
-  gc(wanted: GcWanted, signal: AbortSignal): Promise<GcReport>;
+  gc(wanted: GcWanted, signal: AbortSignal, onProgress?: OnProgress): Promise<GcReport>;
+  /** Compares all that is held with its digests: joins the run that is under way, or goes on with one that ended early. */
+  scrub(wanted: ScrubRequest, signal: AbortSignal, onProgress?: OnProgress): Promise<ScrubReport>;
   /** Fetches images ahead; ends when nothing more can be done now. UNSUPPORTED without a daemon. Errors: the signal's reason. */
   warm(request: WarmRequest, signal: AbortSignal): AsyncIterable<WarmEvent>;
   /** Was it worth it: since then (milliseconds since the epoch). */
@@ -43,38 +48,6 @@ export interface ReplayReport {
   readonly target: string;
   /** So many are to be sent now, with those that were not sent before. */
   readonly events: number;
-}
-
-export interface GcWanted {
-  readonly dryRun: boolean;
-}
-
-export interface GcReport {
-  readonly dryRun: boolean;
-  /** Those of which something goes. */
-  readonly repositories: readonly RepositoryGc[];
-  /** Those that could not be collected now, and why. */
-  readonly skipped: readonly { readonly repository: string; readonly reason: string }[];
-  /** Files that were removed, or would be, and their bytes. */
-  readonly blobs: number;
-  readonly freedBytes: number;
-}
-
-export interface RepositoryGc {
-  readonly repository: string;
-  readonly manifests: number;
-  /** Links of blobs. */
-  readonly links: number;
-  /** Of what it has no longer. Other repositories, or the cache, may still have the same content. */
-  readonly bytes: number;
-  /** At most 1,000. */
-  readonly removed: readonly {
-    readonly kind: 'manifest' | 'link';
-    /** Its digest. */
-    readonly name: string;
-    readonly bytes: number;
-    readonly why: string;
-  }[];
 }
 
 export interface ReadOnlyReport {
@@ -103,7 +76,11 @@ export interface RepositoryRepair {
   readonly damagedLog: string;
 }
 
-export type ImportFolder = (request: ImportRequest, signal: AbortSignal) => Promise<ImportReport>;
+export type ImportFolder = (
+  request: ImportRequest,
+  signal: AbortSignal,
+  onProgress?: OnProgress,
+) => Promise<ImportReport>;
 
 /** The storage folder of another registry. */
 export interface ImportRequest {
@@ -229,6 +206,8 @@ export interface DaemonReport {
   readonly lru: { readonly backend: string; readonly up: boolean };
   readonly upstreams: readonly UpstreamReport[];
   readonly downloads: readonly DownloadReport[];
+  readonly uploads: readonly UploadReport[];
+  readonly scrub: ScrubStatus;
   /** Of manifests and blobs, since the start. */
   readonly requests: Readonly<Record<Outcome, number>>;
   readonly servedBytes: number;
@@ -288,5 +267,18 @@ export interface DownloadReport {
   readonly sizeBytes: number | null;
   readonly followers: number;
   /** On average since this download began. */
+  readonly bytesPerSecond: number;
+}
+
+/** An upload session that a request uses now, or did a short while ago. */
+export interface UploadReport {
+  /** Only for clients on this machine, as of downloads. */
+  readonly repository?: string;
+  /** Null: anonymous. */
+  readonly user: string | null;
+  readonly startedAt: string;
+  /** Written so far: the whole size is known only at the end. */
+  readonly bytes: number;
+  /** On average since it began, or since the daemon did. */
   readonly bytesPerSecond: number;
 }

@@ -8,15 +8,13 @@ import { operatorCaller } from '../registry/caller.ts';
 import type { RegistryReader, StaleReason } from '../registry/registry.ts';
 import type { UsageSince } from '../report/daily-report.ts';
 import type { BlobStore } from '../store/blobs/blob-store.ts';
-import { readImageTree, readManifest, type TypedDigest } from '../store/records/image-tree.ts';
 import type { PinnedBlobs } from '../store/records/pinned-blobs.ts';
 import type { Records } from '../store/records/records.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import type { OnProgress } from '../telemetry/progress.ts';
 import type {
   Admin,
   EvictReport,
-  GcReport,
-  GcWanted,
   ImportFolder,
   ImportReport,
   ImportRequest,
@@ -30,16 +28,19 @@ import type {
   StatsWanted,
 } from './admin.ts';
 import type { BundleAdmin } from './bundle-admin.ts';
+import type { GcReport, GcWanted } from './gc-report.ts';
 import { type EvictWanted, ImageEviction, notHeld, requireWritten } from './image-eviction.ts';
 import { formatImage, type ImageHosts, type ImageName, parseImage, parseImageOrBlob } from './image-name.ts';
 import { parseImagePattern } from './image-pattern.ts';
 import { listImages } from './inventory.ts';
+import { describePin, keepsNothing } from './pin-report.ts';
+import type { ScrubReport, ScrubRequest } from './scrub-report.ts';
 import type { TagAdmin } from './tag-admin.ts';
 import { describeUsage, type UsageReport } from './usage-report.ts';
 import type { WarmEvent, WarmRequest } from './warm-admin.ts';
 
 export interface HostedCommands {
-  gc(wanted: GcWanted, signal: AbortSignal): Promise<GcReport>;
+  gc(wanted: GcWanted, signal: AbortSignal, onProgress?: OnProgress): Promise<GcReport>;
   readonly readOnly: { readonly state: boolean | string; set(state: boolean | string): void };
 }
 
@@ -72,6 +73,8 @@ export interface LocalAdminOptions {
   readonly warm?: Admin['warm'];
   /** As `Admin.repair`. */
   repair(repository: string | undefined, signal: AbortSignal): Promise<RepairReport>;
+  /** As `Admin.scrub`. */
+  scrub(wanted: ScrubRequest, signal: AbortSignal, onProgress?: OnProgress): Promise<ScrubReport>;
   stats(wanted?: StatsWanted): Promise<StatsReport>;
   /** Writes what a listing reads from disk and is in memory only. Never throws. */
   flush(): Promise<void>;
@@ -104,9 +107,13 @@ export class LocalAdmin implements Admin {
     this.#eviction = new ImageEviction(options);
   }
 
-  async importFolder(request: ImportRequest, signal: AbortSignal): Promise<ImportReport> {
+  async importFolder(
+    request: ImportRequest,
+    signal: AbortSignal,
+    onProgress?: OnProgress,
+  ): Promise<ImportReport> {
     const { importFolder } = this.#options;
-    if (importFolder !== undefined) return await importFolder(request, signal);
+    if (importFolder !== undefined) return await importFolder(request, signal, onProgress);
     throw nothingHosted();
   }
 
@@ -171,8 +178,12 @@ export class LocalAdmin implements Admin {
     return this.#log('notifications replay', { target, events: await events });
   }
 
-  async gc(wanted: GcWanted, signal: AbortSignal): Promise<GcReport> {
-    return this.#requireHosted().gc(wanted, signal);
+  async gc(wanted: GcWanted, signal: AbortSignal, onProgress?: OnProgress): Promise<GcReport> {
+    return this.#requireHosted().gc(wanted, signal, onProgress);
+  }
+
+  async scrub(wanted: ScrubRequest, signal: AbortSignal, onProgress?: OnProgress): Promise<ScrubReport> {
+    return this.#options.scrub(wanted, signal, onProgress);
   }
 
   warm(request: WarmRequest, signal: AbortSignal): AsyncIterable<WarmEvent> {
@@ -260,8 +271,7 @@ export class LocalAdmin implements Admin {
     const changed = record.pins.has(image.reference);
     const root = record.named(image.reference);
     if (root === undefined && !changed) throw notHeld('MANIFEST_UNKNOWN', formatImage(image));
-    const nothing = { digest: root?.digest ?? null, blobs: 0, missingBlobs: 0, heldBytes: 0 };
-    const meaning = (root && (await describePin(store, root))) ?? nothing;
+    const meaning = (root && (await describePin(store, root))) ?? keepsNothing(root?.digest);
     record.unpin(image.reference);
     await requireWritten(record);
     await pins.settled();
@@ -273,20 +283,4 @@ export class LocalAdmin implements Admin {
     this.#options.logger.info('command', { command, ...report });
     return report;
   }
-}
-
-/** Undefined: the image isn't held. */
-async function describePin(
-  store: Pick<BlobStore, 'open' | 'sizeOf'>,
-  root: TypedDigest,
-): Promise<Omit<PinReport, 'image' | 'changed'> | undefined> {
-  const tree = await readImageTree(manifest => readManifest(store, manifest), root);
-  if (tree === undefined) return undefined;
-  let [heldBytes, missingBlobs] = [0, 0];
-  for (const digest of tree.blobs.keys()) {
-    const size = await store.sizeOf(digest);
-    heldBytes += size ?? 0;
-    if (size === undefined) missingBlobs += 1;
-  }
-  return { digest: root.digest, blobs: tree.blobs.size, missingBlobs, heldBytes };
 }

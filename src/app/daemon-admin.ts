@@ -5,6 +5,7 @@ import type {
   NextReport,
   StatsReport,
   StatsWanted,
+  UploadReport,
   UpstreamReport,
 } from '../admin/admin.ts';
 import type { BundleAdmin } from '../admin/bundle-admin.ts';
@@ -12,6 +13,8 @@ import { imageHostsOf } from '../admin/image-name.ts';
 import { LocalAdmin } from '../admin/local-admin.ts';
 import type { TagAdmin } from '../admin/tag-admin.ts';
 import type { DownloadProgress } from '../cached/download/downloads.ts';
+import type { Scrub } from '../content/scrub.ts';
+import type { UploadProgress } from '../hosted/uploads/uploads.ts';
 import type { ClientUsage } from '../metrics/client-usage.ts';
 import type { ByOutcome, MetricTotals } from '../metrics/metric-totals.ts';
 import type { DailyReport } from '../report/daily-report.ts';
@@ -31,6 +34,7 @@ export interface DaemonParts {
   readonly bundles: BundleAdmin;
   /** Absent: nothing is hosted. */
   readonly importFolder: ImportFolder | undefined;
+  readonly scrub: Scrub;
   stats(wanted?: StatsWanted): Promise<StatsReport>;
   /** Undefined: `notifications` has no such target. */
   replay(target: string): Promise<number> | undefined;
@@ -44,6 +48,7 @@ export function createAdmin(
     storage,
     upstreams,
     scanned,
+    scrub,
     stats,
     tags,
     bundles,
@@ -75,13 +80,14 @@ export function createAdmin(
     registry: host => registries.get(host),
     isActive: digest => downloads.isActive(digest),
     isHosted: digest => hosted.mayLink(digest) || hosted.holds.isHeld(digest),
+    scrub: (wanted, signal, onProgress) => scrub.run(signal, onProgress, wanted),
     repair: (name, signal) => hosted.repair(name, { store, records }, signal),
     usage: sinceMs => report.read(sinceMs),
     warm: (request, signal) => warm.follow(request, signal),
     blobRemoved: () => {}, // `removeFree` has told everything that must forget it
     manifestRemoved: () => {},
     hosted: registry && {
-      gc: (wanted, signal) => registry.collector.collect(wanted, signal),
+      gc: (wanted, signal, onProgress) => registry.collector.collect(wanted, signal, onProgress),
       readOnly: registry.readOnly,
     },
     flush: async () => {
@@ -91,12 +97,19 @@ export function createAdmin(
   });
 }
 
+/** What runs by itself, and tells how far it is. */
+export interface LiveParts {
+  readonly scrub: Scrub;
+  readonly warm: Pick<Warm, 'stats' | 'isUsed'>;
+  uploads(): Iterable<UploadProgress>;
+}
+
 /** `stats` of the running daemon, with the counts of the metrics since its start, which is now. */
 export function createStats(
   storage: Storage,
   upstreams: readonly OpenedUpstream[],
   clients: Pick<ClientUsage, 'report'>,
-  warm: Pick<Warm, 'stats' | 'isUsed'>,
+  { scrub, uploads, warm }: LiveParts,
   { metrics, now }: Pick<AppContext, 'metrics' | 'now'>,
 ): (wanted?: StatsWanted) => Promise<StatsReport> {
   const { layout, capacity, downloads, pins, lruState } = storage;
@@ -126,6 +139,10 @@ export function createStats(
         lru: lruState(),
         upstreams: upstreams.map(upstream => reportUpstream(upstream, totals)),
         downloads: Array.from(downloads.progress(), reportDownload),
+        uploads: Array.from(uploads()).flatMap(upload =>
+          upload.isActive ? [reportUpload(upload, now())] : [],
+        ),
+        scrub: await scrub.status(),
         requests: totals.requests,
         servedBytes: sum(totals.servedBytes),
         upstreamBytes: totals.upstreamBytes,
@@ -173,6 +190,17 @@ export function reportDownload({
   ...progress
 }: DownloadProgress): DownloadReport {
   return { ...progress, upstream, repository: `${upstream}/${repository}`, sizeBytes: sizeBytes ?? null };
+}
+
+function reportUpload({ repository, user, beganMs, bytes }: UploadProgress, nowMs: number): UploadReport {
+  const seconds = Math.max(0.001, (nowMs - beganMs) / 1000);
+  return {
+    repository,
+    user: user ?? null,
+    startedAt: new Date(beganMs).toISOString(),
+    bytes,
+    bytesPerSecond: Math.round(bytes / seconds),
+  };
 }
 
 function ratioOf(by: ByOutcome): number | null {

@@ -17,6 +17,7 @@ import { HUB } from '../oci/name.ts';
 import type { TlsFiles } from '../store/tls-files.ts';
 import { Certificates } from '../tls/certificates.ts';
 import { listOwnHosts } from '../tls/own-hosts.ts';
+import type { Tracing } from '../tracing/tracing.ts';
 import type { AppContext } from './app-context.ts';
 import type { ServedCertificates } from './page/overview.ts';
 import { BuiltPage } from './page/page-files.ts';
@@ -40,6 +41,8 @@ export interface Serving {
   readonly readStats: NonNullable<AppOptions['stats']>['read'];
   readonly clients: NonNullable<AppOptions['clients']>;
   readonly events: AppOptions['events'];
+  /** Absent: there are none. */
+  readonly traces?: Pick<Tracing, 'wrap' | 'began' | 'ended'> | undefined;
   /** What the page and its API are served from. */
   openSources(certificates: ServedCertificates): ApiSources;
 }
@@ -88,8 +91,9 @@ export async function listen(serving: Serving, context: AppContext): Promise<Lis
     const open = () => Listener.open({ addresses: [metricsAddress], handle, logger });
     await lifecycle.start('metrics listener', open, part => part.close({ drainMs: 0 }));
   }
-  const handle = createApp({
+  const app = createApp({
     ...ops,
+    traces: serving.traces,
     late,
     identities,
     authority: certificates?.authority,
@@ -111,6 +115,7 @@ export async function listen(serving: Serving, context: AppContext): Promise<Lis
     },
     metricsPath: metricsAddress === undefined ? path : undefined,
   });
+  const handle = serving.traces?.wrap(app) ?? app;
   const refused = {
     upstream: 'none',
     kind: 'other',

@@ -27,6 +27,8 @@ import { type CloseOptions, Lifecycle } from './lifecycle.ts';
 import { listen } from './listeners.ts';
 import { startNotifications } from './notifications.ts';
 import { openRedis } from './open-lru.ts';
+import { scrubJob, startScrub } from './ops/scrub.ts';
+import { startTracing } from './ops/tracing.ts';
 import { openOverview } from './page/overview.ts';
 import { Reload } from './reload.ts';
 import { openStorage, type Storage } from './storage.ts';
@@ -68,6 +70,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   );
   const metrics = new Metrics({ logger, upstreams: config.upstreams.keys() });
   const context: AppContext = { config, logger, lifecycle, metrics, now };
+  const traces = await startTracing(layout.id, context);
   const report = await lifecycle.start(
     'daily report',
     () => openDailyReport({ layout, source: metrics, observer: metrics, logger, now }),
@@ -127,6 +130,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     part => part.close(),
   );
   const hosted = await openHosted(cache, storage, context);
+  const scrub = await startScrub({ storage, cache, upstreams }, options.timers ?? systemTimers, context);
   owners.listen({
     removed: digest => {
       cache.forgetManifest(digest);
@@ -154,7 +158,8 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     part => part.close(),
   );
   void scan.done.then(() => warm.apply(config.warm));
-  const readStats = createStats(storage, upstreams, clients, warm, context);
+  const live = { scrub, warm, uploads: () => hosted?.uploads.progress() ?? [] };
+  const readStats = createStats(storage, upstreams, clients, live, context);
   const tags = await openTags(
     { cache, storage, upstreams, hosted, events: notifications, scanned: scan.done },
     context,
@@ -164,6 +169,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       storage,
       upstreams,
       tags,
+      scrub,
       bundles: createDaemonBundles({ cache, storage, upstreams, hosted }, context),
       stats: readStats,
       scanned: scan.done,
@@ -184,7 +190,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
   );
   const { access, set: setAccess } = await openAccess(layout, context);
   const overview = await openOverview(
-    { storage, cache, admin, access, hosted, events: notifications },
+    { storage, cache, admin, access, hosted, events: notifications, scrub: scrubJob(scrub) },
     context,
   );
   const listening = await listen(
@@ -199,6 +205,7 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
       tlsFiles: new TlsFiles(layout, metrics),
       blobPath: digest => layout.blobName(digest),
       events: notifications,
+      traces,
       ...(redis !== undefined && { isLruInRedis: () => lruState().up }),
       ...(fleet !== undefined && {
         isFleetUp: () => fleet.redis.isUp,

@@ -72,7 +72,15 @@ export class Reload {
     const hosted = changes(running.hosted, next.hosted);
     note('hosted', hosted, hostedReloads);
     note('access', changes(running.access, next.access), accessReloads);
-    for (const section of ['lru', 'defaultUpstream', 'offline', 'tags', 'fleet', 'metrics'] as const)
+    for (const section of [
+      'lru',
+      'defaultUpstream',
+      'offline',
+      'tags',
+      'fleet',
+      'metrics',
+      'tracing',
+    ] as const)
       if (!isSame(running[section], next[section])) restart.push(settingName(section));
     const upstreams = this.#applyUpstreams(next, note, restart);
     if (http.includes('maxConnections')) await this.#targets.setMaxConnections(next.http.maxConnections);

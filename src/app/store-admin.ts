@@ -31,6 +31,7 @@ import { openDailyReport } from './daily-report.ts';
 import { createFolderImport } from './hosted/folder-import.ts';
 import { HostedContent } from './hosted/hosted-log.ts';
 import { createHostedTags } from './hosted/tags.ts';
+import { openStoreScrub } from './ops/scrub.ts';
 
 export interface StoreAdmin {
   readonly admin: LocalAdmin;
@@ -91,6 +92,15 @@ export async function openStoreAdmin(
       },
       config,
     );
+    const scrub = openStoreScrub({
+      layout,
+      store,
+      hosted,
+      observer,
+      logger,
+      bytesPerSecond: config.store.scrub.bytesPerSecond,
+      now: Date.now,
+    });
     const hosts = imageHostsOf(config);
     const content = new StoreContent({
       hosts,
@@ -127,6 +137,10 @@ export async function openStoreAdmin(
       }),
       isActive: () => false,
       isHosted: digest => hosted.mayLink(digest),
+      scrub: async (wanted, signal, onProgress) => {
+        await hosted.log.complete;
+        return await scrub.run(signal, onProgress, wanted);
+      },
       usage: async sinceMs => {
         const report = await openDailyReport({ layout, observer, logger, now: Date.now });
         return report.read(sinceMs);

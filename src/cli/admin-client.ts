@@ -2,12 +2,9 @@
  * How `stats`, `ls`, `refresh`, `evict`, `pin` and `unpin` reach the store of the configuration: through the daemon that has
  * it, over its owner.sock, or the store itself when no daemon runs. Errors become one line on standard error and an exit code.
  */
-import { request } from 'node:http';
 import type {
   Admin,
   EvictReport,
-  GcReport,
-  GcWanted,
   ImportReport,
   ImportRequest,
   ListReport,
@@ -19,7 +16,9 @@ import type {
   StatsReport,
   StatsWanted,
 } from '../admin/admin.ts';
+import type { GcReport, GcWanted } from '../admin/gc-report.ts';
 import { type ImageHosts, imageHostsOf } from '../admin/image-name.ts';
+import type { ScrubReport, ScrubRequest } from '../admin/scrub-report.ts';
 import type { TagAdmin } from '../admin/tag-admin.ts';
 import type { UsageReport } from '../admin/usage-report.ts';
 import type { WarmEvent, WarmRequest } from '../admin/warm-admin.ts';
@@ -29,8 +28,11 @@ import { ConfigError } from '../config/problem.ts';
 import { type OwnerAddress, openOwnerAddress } from '../store/owner.ts';
 import { isMissing, systemCodeOf } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
+import type { OnProgress } from '../telemetry/progress.ts';
 import { DaemonBundles } from './bundle/daemon-bundles.ts';
 import { asCommandError, CommandError } from './command-line.ts';
+import { askDaemon } from './socket/ask-daemon.ts';
+import type { ProgressStream } from './terminal/progress-reporter.ts';
 import { explainRefusal, readAnswerLines } from './warm/answer-lines.ts';
 
 export interface AdminOptions extends LoadOptions {
@@ -39,6 +41,8 @@ export interface AdminOptions extends LoadOptions {
   /** Both get whole lines. */
   readonly write: (text: string) => void;
   readonly writeError: (text: string) => void;
+  /** Where long work shows how far it is; absent: nowhere. */
+  readonly progressTo?: ProgressStream;
 }
 
 export interface AdminWork {
@@ -50,11 +54,6 @@ export interface AdminWork {
   check?(hosts: ImageHosts): void;
   /** Resolves with the exit code. */
   run(admin: Admin, signal: AbortSignal): Promise<number>;
-}
-
-interface Answer {
-  readonly status: number;
-  readonly body: Buffer;
 }
 
 /** No socket is there, or a crash has left one. */
@@ -113,7 +112,7 @@ export async function findOwnerPid(path: string): Promise<number | undefined> {
   try {
     const address = await openOwnerAddress(path);
     try {
-      const { body } = await send(address.path, 'GET', '/owner', { timeoutMs: findTimeoutMs });
+      const { body } = await askDaemon(address.path, 'GET', '/owner', { timeoutMs: findTimeoutMs });
       return Number(JSON.parse(body.toString()).pid) || undefined;
     } finally {
       await address.close();
@@ -151,7 +150,7 @@ class DaemonClient implements Admin {
       throw error;
     }
     try {
-      await send(address.path, 'GET', '/owner', { timeoutMs: findTimeoutMs });
+      await askDaemon(address.path, 'GET', '/owner', { timeoutMs: findTimeoutMs });
       return new DaemonClient(address);
     } catch (error) {
       await address.close();
@@ -188,8 +187,8 @@ class DaemonClient implements Admin {
     return this.#ask('POST', '/api/v1/unpin', { image });
   }
 
-  importFolder(request: ImportRequest, signal: AbortSignal): Promise<ImportReport> {
-    return this.#ask('POST', '/api/v1/import', request, signal);
+  importFolder(request: ImportRequest, signal: AbortSignal, onProgress?: OnProgress): Promise<ImportReport> {
+    return this.#ask('POST', '/api/v1/import', request, signal, onProgress);
   }
 
   repair(repository: string | undefined): Promise<RepairReport> {
@@ -200,12 +199,16 @@ class DaemonClient implements Admin {
     return this.#ask('POST', '/api/v1/notifications/replay', { target });
   }
 
-  gc({ dryRun }: GcWanted): Promise<GcReport> {
-    return this.#ask('POST', '/api/v1/gc', { dryRun });
+  gc({ dryRun }: GcWanted, signal: AbortSignal, onProgress?: OnProgress): Promise<GcReport> {
+    return this.#ask('POST', '/api/v1/gc', { dryRun }, signal, onProgress);
   }
 
   readOnly(readOnly: boolean | string | undefined): Promise<ReadOnlyReport> {
     return this.#ask('POST', '/api/v1/read-only', readOnly === undefined ? {} : { readOnly });
+  }
+
+  scrub(wanted: ScrubRequest, signal: AbortSignal, onProgress?: OnProgress): Promise<ScrubReport> {
+    return this.#ask('POST', '/api/v1/scrub', wanted, signal, onProgress);
   }
 
   report(sinceMs: number, signal: AbortSignal): Promise<UsageReport> {
@@ -221,8 +224,14 @@ class DaemonClient implements Admin {
   }
 
   /** A report isn't checked: its fields don't change within `v1`. */
-  async #ask<Report>(method: string, path: string, body?: object, stop?: AbortSignal): Promise<Report> {
-    const answer = await send(this.#address.path, method, path, { body, stop });
+  async #ask<Report>(
+    method: string,
+    path: string,
+    body?: object,
+    stop?: AbortSignal,
+    onProgress?: OnProgress,
+  ): Promise<Report> {
+    const answer = await askDaemon(this.#address.path, method, path, { body, stop, onProgress });
     if (answer.status === 200) return JSON.parse(answer.body.toString());
     throw explainRefusal(answer.body);
   }
@@ -239,36 +248,6 @@ function explain(error: unknown, path: string): Error {
   if (code.startsWith('HPE_')) return new CommandError('the running daemon has an older version: restart it');
   const reason = error instanceof Error ? error.message : String(error);
   return new CommandError(`the daemon at ${socket} does not answer: ${reason}`);
-}
-
-function send(
-  socketPath: string,
-  method: string,
-  path: string,
-  {
-    body,
-    timeoutMs,
-    stop,
-  }: {
-    readonly body?: object | undefined;
-    readonly timeoutMs?: number;
-    readonly stop?: AbortSignal | undefined;
-  } = {},
-): Promise<Answer> {
-  return new Promise((resolve, reject) => {
-    const payload = body === undefined ? undefined : JSON.stringify(body);
-    const headers = payload === undefined ? {} : { 'Content-Type': 'application/json' };
-    const limit = timeoutMs === undefined ? stop : AbortSignal.timeout(timeoutMs);
-    const signal = limit === undefined ? {} : { signal: limit };
-    const asked = request({ socketPath, method, path, headers, agent: false, ...signal }, response => {
-      const chunks: Buffer[] = [];
-      response.on('data', (chunk: Buffer) => chunks.push(chunk));
-      response.on('end', () => resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks) }));
-      response.on('error', reject);
-    });
-    asked.on('error', reject);
-    asked.end(payload);
-  });
 }
 
 /** Prints warnings and errors of a store that is read here, and nothing else. */

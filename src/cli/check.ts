@@ -15,45 +15,80 @@ import { findTroubles, type Surroundings } from './surroundings.ts';
 export interface CheckOptions extends LoadOptions {
   /** `--upstreams`: asks them. */
   readonly upstreams?: boolean;
+  /** One JSON document instead of text. */
+  readonly json?: boolean;
   /** Gets the report, line ends included. */
   readonly write: (text: string) => void;
   /** Left out: those of this machine. */
   readonly interfaces?: Surroundings['interfaces'];
 }
 
+/** Field names are public: `--json` prints it (docs/operation.md). */
+interface CheckReport {
+  readonly valid: boolean;
+  /** `FILE:LINE:COL: path: message`. */
+  readonly problems: readonly string[];
+  readonly warnings: readonly string[];
+  /** The file; `defaults`: there is none. */
+  readonly source?: string;
+  /** As the text has it. */
+  readonly summary?: Readonly<Record<string, string>>;
+  readonly offline?: boolean;
+  /** With `--upstreams`, where any is asked. */
+  readonly upstreams?: readonly UpstreamFinding[];
+}
+
 /** Resolves with the exit code: 0 usable, 1 an upstream that was asked can't be used, 2 the configuration can't. */
 export async function runCheck(options: CheckOptions): Promise<number> {
-  const { upstreams, write } = options;
+  const report = await check(options);
+  options.write(options.json === true ? `${JSON.stringify(report, null, 2)}\n` : render(report, options));
+  if (!report.valid) return 2;
+  const isUsable = ({ isReachable, areCredentialsRefused }: UpstreamFinding) =>
+    isReachable && !areCredentialsRefused;
+  return (report.upstreams ?? []).every(isUsable) ? 0 : 1;
+}
+
+async function check(options: CheckOptions): Promise<CheckReport> {
   try {
     const loaded = await loadConfig(options);
-    const { config, warnings, source, warn } = loaded;
-    for (const warning of warnings) write(`${warning}\n`);
-    const surroundings = { ...options, ownerPid: findOwnerPid };
-    for (const trouble of await findTroubles(loaded, surroundings)) write(`${warn(...trouble)}\n`);
-    write(
-      `the configuration is valid (${source === 'defaults' ? 'no mirror.yml found, all defaults' : source})\n`,
-    );
-    write(summarize(config));
-    return upstreams === true ? await reportUpstreams(config, write) : 0;
+    const { config, source, warn } = loaded;
+    const troubles = await findTroubles(loaded, { ...options, ownerPid: findOwnerPid });
+    return {
+      valid: true,
+      problems: [],
+      warnings: [...loaded.warnings, ...troubles.map(trouble => warn(...trouble))],
+      source,
+      summary: Object.fromEntries(summarize(config)),
+      offline: config.offline,
+      ...(options.upstreams === true && !config.offline && { upstreams: await askUpstreams(config) }),
+    };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    write(`${error.message}\n`);
-    return 2;
+    return { valid: false, problems: error.message.split('\n'), warnings: [] };
   }
 }
 
-async function reportUpstreams(config: Config, write: (text: string) => void): Promise<number> {
-  if (config.offline) {
-    write('\noffline: no upstream is asked\n');
-    return 0;
-  }
+async function askUpstreams(config: Config): Promise<readonly UpstreamFinding[]> {
   const { checkUpstreams } = await import('../app/upstream-check.ts');
-  const findings = await checkUpstreams(config, new AbortController().signal);
+  return checkUpstreams(config, new AbortController().signal);
+}
+
+function render(report: CheckReport, { upstreams: wanted = false }: CheckOptions): string {
+  const { problems, warnings, source, summary = {}, offline = false, upstreams } = report;
+  if (!report.valid) return `${problems.join('\n')}\n`;
+  const from = source === 'defaults' ? 'no mirror.yml found, all defaults' : source;
+  const rows = Object.entries(summary).map(row => ['', ...row]); // the empty column indents
+  return [
+    ...warnings.map(warning => `${warning}\n`),
+    `the configuration is valid (${from})\n${formatTable(rows)}`,
+    ...(wanted && offline ? ['\noffline: no upstream is asked\n'] : []),
+    ...(upstreams === undefined ? [] : [renderUpstreams(upstreams)]),
+  ].join('');
+}
+
+function renderUpstreams(findings: readonly UpstreamFinding[]): string {
   const rows = findings.map(finding => ['', finding.upstream, describeFinding(finding)]);
-  write(`\nthe upstreams answer:\n${formatTable(rows)}`);
-  return findings.every(({ isReachable, areCredentialsRefused }) => isReachable && !areCredentialsRefused)
-    ? 0
-    : 1;
+  return `\nthe upstreams answer:\n${formatTable(rows)}`;
 }
 
 function describeFinding(finding: UpstreamFinding): string {
@@ -75,7 +110,7 @@ function describeToken(status: number | undefined): string {
   return status === 200 ? 'token given' : `no token for an unknown image (${status})`;
 }
 
-function summarize(config: Config): string {
+function summarize(config: Config): readonly (readonly [string, string])[] {
   const { http, store, tags, metrics, log } = config;
   const rows = [
     ['listen', http.listen.map(describeListener).join(', ')],
@@ -104,7 +139,7 @@ function summarize(config: Config): string {
     ],
     ['log', `${log.level}, ${log.format}${log.access ? '' : ', no access log'}`],
   ];
-  return formatTable(rows.map(row => ['', ...row])); // the empty column indents
+  return rows.map(([key = '', text = '']) => [key, text]);
 }
 
 function describeListener(listener: ListenerConfig): string {

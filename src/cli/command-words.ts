@@ -19,7 +19,8 @@ const synonyms: Readonly<Record<string, string>> = {
   daemon: 'serve',
   status: 'stats',
   info: 'stats',
-  top: 'stats --watch',
+  htop: 'top',
+  watch: 'top',
   undo: 'restore',
   undelete: 'restore',
   rollback: 'restore',
@@ -27,6 +28,8 @@ const synonyms: Readonly<Record<string, string>> = {
   update: 'refresh',
   config: 'check',
   validate: 'check',
+  verify: 'scrub',
+  fsck: 'scrub',
   doctor: 'check',
   setup: 'client',
   configure: 'client',
@@ -50,7 +53,7 @@ const examples: Readonly<Record<string, readonly string[]>> = {
     'cistern check                    is the configuration right, and what does it mean',
     'cistern client docker            what Docker needs to pull through this mirror',
     'cistern ls                       what is held',
-    'cistern stats --watch            what is going on',
+    'cistern top                      what is going on',
   ],
   serve: [
     'cistern serve',
@@ -59,6 +62,7 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   ],
   check: ['cistern check', 'cistern check --upstreams', 'cistern check --config /etc/cistern/mirror.yml'],
   stats: ['cistern stats', 'cistern stats --watch', 'cistern stats --json'],
+  top: ['cistern top', 'cistern top --once', 'cistern top --json | jq .daemon.downloads'],
   ls: [
     'cistern ls',
     'cistern ls busybox               all that is held of one repository',
@@ -122,6 +126,7 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   repair: ['cistern repair', 'cistern repair team/app'],
   notifications: ['cistern notifications replay ci.lan'],
   gc: ['cistern gc --dry-run             what would go, and why', 'cistern gc'],
+  scrub: ['cistern scrub                    at the rate of store.scrub.rate', 'cistern scrub --rate 50MiB/s'],
   'read-only': ["cistern read-only on --message 'a backup runs, try again at six'", 'cistern read-only off'],
   client: [
     'cistern client docker',

@@ -1,22 +1,28 @@
 /** The table of commands: one function each, which defines its words on the command line. */
 import { Argument, type Command, Option } from 'commander';
 import { clientNames } from '../clients/client-setup.ts';
-import type { AdminOptions } from './admin-client.ts';
 import { defineBundles } from './bundle/define-bundles.ts';
 import type { CommandLine, ConfigFlags } from './command-line.ts';
 import { suggestCommand } from './command-words.ts';
 import { formatCompletion, type Shell, shells } from './completion.ts';
+import { defineHosted } from './hosted/define-hosted.ts';
 import type { ImageCommand } from './image-commands.ts';
 import type { LsOrder } from './ls.ts';
 import { definePush } from './push/define-push.ts';
 import { defineReport } from './report/define-report.ts';
+import { defineScrub } from './scrub/define-scrub.ts';
 import { defineTagCommands } from './tags/define-tags.ts';
+import {
+  type AdminFlags,
+  adminOptionsOf,
+  jsonFlag,
+  untilClosed,
+  write,
+  writeError,
+} from './terminal/admin-options.ts';
+import { defineTop } from './top/define-top.ts';
 import { defineUser } from './user/define-user.ts';
 import { defineWarm } from './warm/define-warm.ts';
-
-interface AdminFlags extends ConfigFlags {
-  readonly json?: true;
-}
 
 interface StatsFlags extends AdminFlags {
   readonly clients?: true;
@@ -36,12 +42,12 @@ interface ClientFlags extends AdminFlags {
 }
 
 const lsOrders: readonly LsOrder[] = ['name', 'used', 'size'];
-const jsonFlag = ['--json', 'print one JSON document'] as const;
 
 export function defineCommands(line: CommandLine): void {
   defineServe(line);
   defineCheck(line);
   defineStats(line);
+  defineTop(line);
   defineLs(line);
   defineImageCommand(line, 'refresh', 'check a tag with its upstream now');
   defineImageCommand(
@@ -56,10 +62,8 @@ export function defineCommands(line: CommandLine): void {
   definePush(line);
   defineBundles(line);
   defineTagCommands(line);
-  defineRepair(line);
-  defineNotifications(line);
-  defineGc(line);
-  defineReadOnly(line);
+  defineHosted(line);
+  defineScrub(line);
   defineUser(line);
   defineClient(line);
   defineCerts(line);
@@ -74,8 +78,7 @@ function defineServe(line: CommandLine): void {
       line.run(async () => {
         const [word] = called.args;
         if (word !== undefined) refuseCommand(line, called, word);
-        const { commandName } = await import('./serve.ts');
-        const { serve } = await import('./serve.ts');
+        const { commandName, serve } = await import('./serve.ts');
         const command = commandName(process.argv[1] ?? '', process.cwd());
         const terminal = process.stdout.isTTY ? { terminal: { version: line.version, command } } : {};
         return serve({ ...line.loadOptions(flags), process, writeError, ...terminal });
@@ -87,10 +90,12 @@ function defineCheck(line: CommandLine): void {
   line
     .add('check', 'check the configuration and print a summary of it')
     .option('--upstreams', 'ask each upstream too, and say what it answers')
-    .action((flags: ConfigFlags & { upstreams?: boolean }) =>
+    .option(...jsonFlag)
+    .action((flags: AdminFlags & { upstreams?: boolean }) =>
       line.run(async () => {
         const { runCheck } = await import('./check.ts');
-        return runCheck({ ...line.loadOptions(flags), upstreams: flags.upstreams ?? false, write });
+        const { upstreams = false, json = false } = flags;
+        return runCheck({ ...line.loadOptions(flags), upstreams, json, write });
       }),
     );
 }
@@ -139,60 +144,6 @@ function defineImageCommand(line: CommandLine, name: ImageCommand, description: 
       line.run(async () => {
         const { runImageCommand } = await import('./image-commands.ts');
         return runImageCommand(name, adminOptionsOf(line, flags), images);
-      }),
-    );
-}
-
-function defineRepair(line: CommandLine): void {
-  line
-    .add('repair', 'rebuild the damaged log of a hosted repository')
-    .argument('[repository]', 'its name (default: all whose log is damaged)')
-    .option(...jsonFlag)
-    .action((repository: string | undefined, flags: AdminFlags) =>
-      line.run(async () => {
-        const { runRepair } = await import('./repair.ts');
-        return runRepair(adminOptionsOf(line, flags), repository);
-      }),
-    );
-}
-
-function defineNotifications(line: CommandLine): void {
-  line
-    .add('notifications', 'send a target of notifications again what it was sent within 24 h')
-    .addArgument(new Argument('<action>', 'what to do').choices(['replay']))
-    .argument('<name>', 'the name of the target (default in the configuration: the host of its URL)')
-    .option(...jsonFlag)
-    .action((_action: string, name: string, flags: AdminFlags) =>
-      line.run(async () => {
-        const { runReplay } = await import('./notifications.ts');
-        return runReplay(adminOptionsOf(line, flags), name);
-      }),
-    );
-}
-
-function defineGc(line: CommandLine): void {
-  line
-    .add('gc', 'remove from hosted repositories what nothing needs any more')
-    .option('--dry-run', 'say what would go, why, and how many bytes, and change nothing')
-    .option(...jsonFlag)
-    .action((flags: AdminFlags & { readonly dryRun?: true }) =>
-      line.run(async () => {
-        const { runGc } = await import('./hosted/gc.ts');
-        return runGc(adminOptionsOf(line, flags), flags.dryRun ?? false);
-      }),
-    );
-}
-
-function defineReadOnly(line: CommandLine): void {
-  line
-    .add('read-only', 'whether the private registry takes pushes and deletes')
-    .addArgument(new Argument('[state]', 'left out: say how it is').choices(['on', 'off']))
-    .option('--message <text>', 'what refused clients are told')
-    .option(...jsonFlag)
-    .action((state: string | undefined, flags: AdminFlags & { readonly message?: string }) =>
-      line.run(async () => {
-        const { runReadOnly } = await import('./hosted/read-only.ts');
-        return runReadOnly(adminOptionsOf(line, flags), state, flags.message);
       }),
     );
 }
@@ -254,37 +205,11 @@ function defineCompletion(line: CommandLine): void {
 }
 
 function refuseCommand(line: CommandLine, command: Command, word: string): void {
-  const names = line.program.commands.map(known => known.name());
-  const meant = suggestCommand(word, names);
+  const meant = suggestCommand(
+    word,
+    line.program.commands.map(known => known.name()),
+  );
   command.error(
     `error: unknown command '${word}'${meant === undefined ? '' : `, did you mean: cistern ${meant}`}`,
   );
-}
-
-function adminOptionsOf(line: CommandLine, flags: AdminFlags): AdminOptions {
-  process.stdout.on('error', ignoreClosedPipe);
-  process.stderr.on('error', ignoreClosedPipe);
-  return { ...line.loadOptions(flags), json: flags.json ?? false, write, writeError };
-}
-
-/** Aborted by Ctrl-C, and when the reader has closed the pipe. */
-function untilClosed(): AbortSignal {
-  const closed = new AbortController();
-  process.once('SIGINT', () => closed.abort());
-  process.once('SIGTERM', () => closed.abort());
-  process.stdout.once('error', () => closed.abort());
-  return closed.signal;
-}
-
-/** `cistern ls | head`: the reader has closed the pipe, and the command still ends with its own exit code. */
-function ignoreClosedPipe(error: Error): void {
-  if (!('code' in error && error.code === 'EPIPE')) throw error;
-}
-
-function write(text: string): void {
-  process.stdout.write(text);
-}
-
-function writeError(text: string): void {
-  process.stderr.write(text);
 }

@@ -6,6 +6,7 @@ import { resolve } from 'node:path';
 import type { ImportReport } from '../admin/admin.ts';
 import { formatBytes } from '../lib/format.ts';
 import { type AdminOptions, withAdmin, writeReport } from './admin-client.ts';
+import { withProgress } from './terminal/progress-reporter.ts';
 
 export interface ImportCommand extends AdminOptions {
   readonly from: string;
@@ -26,7 +27,9 @@ export function runImport(options: ImportCommand): Promise<number> {
     isChange: true,
     makesStore: true,
     run: async admin => {
-      const report = await admin.importFolder(request, signal);
+      const report = await withProgress(options, 'import', onProgress =>
+        admin.importFolder(request, signal, onProgress),
+      );
       if (options.json !== true)
         for (const { repository, reference, reason } of report.skipped)
           options.writeError(`not imported: ${formatName(repository, reference)}: ${reason}\n`);

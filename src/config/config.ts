@@ -5,6 +5,7 @@
 
 import type { AccessConfig } from './access-config.ts';
 import type { TlsConfig } from './certificate.ts';
+import type { TracingConfig } from './sections/tracing.ts';
 import type { WarmConfig } from './sections/warm.ts';
 
 export interface Config {
@@ -25,6 +26,8 @@ export interface Config {
   readonly fleet?: FleetConfig;
   readonly metrics: MetricsConfig;
   readonly log: LogConfig;
+  /** Undefined: no traces. */
+  readonly tracing?: TracingConfig;
 }
 
 /** Where to listen. `host` is an IP address (IPv6 without brackets) or a name; `port` 0 asks for a free one. */
@@ -73,6 +76,8 @@ export interface StoreConfig {
   readonly verifyAfterMs: number;
   /** 0: records never go. */
   readonly recordsTtlMs: number;
+  /** `everyMs` 0: only when a command asks for it. `bytesPerSecond` 0: as fast as the disk reads. */
+  readonly scrub: { readonly everyMs: number; readonly bytesPerSecond: number };
 }
 
 export interface LruConfig {

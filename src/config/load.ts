@@ -22,6 +22,7 @@ import { assembleLdap, warnAboutLdap } from './sections/ldap.ts';
 import { assembleNotifications, checkNotifications } from './sections/notifications.ts';
 import { assembleRedis, checkRedis } from './sections/redis.ts';
 import { assembleTls, checkTls, checkTlsFiles } from './sections/tls.ts';
+import { assembleTracing } from './sections/tracing.ts';
 import { assembleWarm } from './sections/warm.ts';
 import { warnAboutCredentials } from './upstream-credentials.ts';
 import { assembleUpstream, checkUpstreams, chooseDefaultUpstream } from './upstreams.ts';
@@ -127,6 +128,7 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
   const defaultUpstream = chooseDefaultUpstream([...upstreams.keys()], parsed.default_upstream);
   const fleet = assembleFleet(parsed.fleet, files);
   const tls = assembleTls(http.tls, locate);
+  const tracing = assembleTracing(parsed.tracing);
   const ldap = assembleLdap(access.ldap, files);
   return {
     http: {
@@ -151,6 +153,7 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
       partialTtlMs: store.partial_ttl,
       verifyAfterMs: store.verify_after,
       recordsTtlMs: store.records_ttl,
+      scrub: { everyMs: store.scrub.every, bytesPerSecond: store.scrub.rate },
     },
     lru: {
       ...(lru.redis !== undefined && { redis: assembleRedis(lru.redis, files) }),
@@ -181,6 +184,7 @@ function assembleConfig(parsed: ParsedFile, { files, baseOf, proxy }: AssemblyIn
     ...(fleet !== undefined && { fleet }),
     metrics: { path: metrics.path, ...(metrics.listen === undefined ? {} : { listen: metrics.listen }) },
     log: assembleLog(parsed.log, locate),
+    ...(tracing !== undefined && { tracing }),
   };
 }
 

@@ -17,6 +17,16 @@ export function parseSize(value: unknown): number {
   return bytes;
 }
 
+/** `20MiB/s` to bytes a second; 0: no bound. Errors: `ValueError`. */
+export function parseRate(value: unknown): number {
+  if (value === 0 || value === '0') return 0;
+  const [, size] = typeof value === 'string' ? (/^(.+)\/s$/.exec(value) ?? []) : [];
+  const bytes = size === undefined ? undefined : parseWithUnit(size, bytesPerUnit, undefined);
+  if (bytes === undefined || !Number.isSafeInteger(bytes) || bytes === 0)
+    throw refusal('a rate such as 20MiB/s or 500KB/s (0: no bound)', value);
+  return bytes;
+}
+
 /** `500ms`, `5s`, `5m`, `2h`, `7d` to milliseconds; a plain number only when it is 0. Errors: `ValueError`. */
 export function parseDuration(value: unknown): number {
   const ms = value === 0 || value === '0' ? 0 : parseWithUnit(value, msPerUnit, undefined);

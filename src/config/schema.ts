@@ -26,6 +26,7 @@ import {
   parseDuration,
   parsed,
   parsePercentage,
+  parseRate,
   parseSize,
   secret,
   text,
@@ -37,6 +38,7 @@ import { hostedSchema } from './sections/hosted.ts';
 import { notificationSchema } from './sections/notifications.ts';
 import { redisSchema } from './sections/redis.ts';
 import { tlsSchema } from './sections/tls.ts';
+import { tracingSchema } from './sections/tracing.ts';
 import { warmSchema } from './sections/warm.ts';
 
 const day = 86_400_000;
@@ -92,6 +94,12 @@ const storeSchema = z.strictObject({
   partial_ttl: duration().prefault('7d'),
   verify_after: duration().prefault('30d'),
   records_ttl: duration().prefault('180d'),
+  scrub: z
+    .strictObject({
+      every: duration().prefault('30d'),
+      rate: parsed(parseRate).prefault('20MiB/s'),
+    })
+    .prefault({}),
 });
 
 const lruSchema = z.strictObject({
@@ -199,6 +207,7 @@ export const configSchema = z.strictObject({
   fleet: fleetSchema.optional(),
   metrics: metricsSchema.prefault({}),
   log: logSchema.prefault({}),
+  tracing: tracingSchema.prefault({}),
 });
 
 /** What the file says with the defaults filled in, in the file's own words. */

@@ -76,6 +76,16 @@ export class BadBlobs {
     return false;
   }
 
+  /** An earlier process has found it damaged: it counts as not held while that file is in its place. */
+  remember(digest: Digest, fileId: string): void {
+    this.#stuck.set(digest, fileId);
+  }
+
+  /** The file in its place was compared, and is good: an operator may have mended it. */
+  cleared(digest: Digest): void {
+    this.#stuck.delete(digest);
+  }
+
   /** Its bytes aren't those of the digest. Never throws. */
   async damaged(digest: Digest, fileId: string, kind: ContentKind, detail: string): Promise<void> {
     if (await this.#setAside(digest, fileId, kind, detail)) this.#options.observer.storeError('verify');

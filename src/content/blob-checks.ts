@@ -70,6 +70,21 @@ export class BlobChecks {
     return isRecent ? undefined : (this.#running.get(keyOf(digest, held)) ?? this.#start(digest, held));
   }
 
+  /**
+   * A check for no client, that waits for `pace` after each block: it takes no place among the large ones. Errors: those of `pace`;
+   * `StoreError` when the process is short of something for a moment.
+   */
+  async paced(digest: Digest, held: HeldBlob, pace: (bytes: number) => Promise<void>): Promise<CheckResult> {
+    const { badBlobs } = this.#options;
+    try {
+      return await this.#compare(digest, held, await this.#digestOf(digest, held, pace));
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.isPassing) throw error;
+      await badBlobs.unreadable(digest, held.fileId, 'blob', error);
+      return 'bad';
+    }
+  }
+
   /** Resolves when no check runs any more. */
   async drained(): Promise<void> {
     await Promise.all([...this.#running.values()].map(check => check.result));
@@ -105,29 +120,39 @@ export class BlobChecks {
   }
 
   async #run(digest: Digest, held: HeldBlob): Promise<CheckResult> {
-    const { badBlobs, events, signal, now } = this.#options;
     const isLarge = held.size > verifyFirstBytes;
     try {
-      const compare = () => this.#digestOf(digest, held);
-      const found = await (isLarge ? this.#large.run(compare) : compare());
-      if (found === digest) {
-        this.#checked.set(digest, { fileId: held.fileId, atMs: now() });
-        events.verified(digest);
-        return 'good';
-      }
-      if (signal.aborted) return 'stopped';
-      await badBlobs.damaged(digest, held.fileId, 'blob', `its ${held.size} bytes have the digest ${found}`);
+      const read = () => this.#digestOf(digest, held);
+      return await this.#compare(digest, held, await (isLarge ? this.#large.run(read) : read()));
     } catch (error) {
       if (!(error instanceof StoreError)) throw error;
-      await badBlobs.unreadable(digest, held.fileId, 'blob', error);
+      await this.#options.badBlobs.unreadable(digest, held.fileId, 'blob', error);
     } finally {
       await held.close();
     }
     return 'bad';
   }
 
+  /** `found`: what its bytes have; undefined: stopped on the way. */
+  async #compare(digest: Digest, held: HeldBlob, found: Digest | undefined): Promise<CheckResult> {
+    const { badBlobs, events, now } = this.#options;
+    if (found === undefined) return 'stopped';
+    if (found === digest) {
+      this.#checked.set(digest, { fileId: held.fileId, atMs: now() });
+      badBlobs.cleared(digest);
+      events.verified(digest);
+      return 'good';
+    }
+    await badBlobs.damaged(digest, held.fileId, 'blob', `its ${held.size} bytes have the digest ${found}`);
+    return 'bad';
+  }
+
   /** Undefined: stopped on the way. */
-  async #digestOf(digest: Digest, held: HeldBlob): Promise<Digest | undefined> {
+  async #digestOf(
+    digest: Digest,
+    held: HeldBlob,
+    pace?: (bytes: number) => Promise<void>,
+  ): Promise<Digest | undefined> {
     const algorithm = algorithmOf(digest);
     const hash = createDigester(algorithm);
     const block = Buffer.allocUnsafe(Math.max(1, Math.min(held.preferredBytes, held.size)));
@@ -136,6 +161,7 @@ export class BlobChecks {
       const count = await held.read(block, at);
       hash.update(block.subarray(0, count));
       at += count;
+      await pace?.(count);
     }
     return finishDigest(algorithm, hash);
   }

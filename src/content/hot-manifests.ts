@@ -81,6 +81,15 @@ export class HotManifests {
     return this.#hot.get(digest)?.bytes;
   }
 
+  /** The file is gone or bad: writes it again from memory. False: memory has it not. Errors: `StoreError`. */
+  async restore(digest: Digest): Promise<boolean> {
+    const bytes = this.#hot.peek(digest)?.bytes;
+    if (bytes === undefined) return false;
+    if (await this.#options.store.put(digest, bytes))
+      this.#options.events.manifestStored(digest, bytes.length);
+    return true;
+  }
+
   /** The store has it no longer. */
   forget(digest: Digest): void {
     this.#hot.delete(digest);

@@ -48,7 +48,7 @@ export class HostedLists {
       .filter(manifest => artifactType === undefined || manifest.artifactType === artifactType)
       .filter(({ descriptor }) => !isDigest(last) || descriptor.digest > last)
       .sort((one, other) => byText(one.descriptor.digest, other.descriptor.digest));
-    const { bytes, nextQuery } = referrersPage(found);
+    const { bytes, nextQuery } = cutReferrersPage(found);
     return {
       outcome: 'hit',
       bytes,
@@ -73,7 +73,7 @@ const head = `{"schemaVersion":2,"mediaType":${JSON.stringify(ociIndex)},"manife
 const tail = ']}';
 
 /** As many as fit, and at least one. */
-function referrersPage(manifests: readonly HostedManifest[]): {
+function cutReferrersPage(manifests: readonly HostedManifest[]): {
   readonly bytes: Buffer;
   readonly nextQuery?: string;
 } {

@@ -49,6 +49,7 @@ export interface OpsAppOptions extends OpsOptions {
   readonly clients?: AccessLogOptions['clients'];
   /** What connections say of their clients. Absent: none says anything. */
   readonly identities?: AccessLogOptions['identities'] | undefined;
+  readonly traces?: AccessLogOptions['traces'] | undefined;
   /** As clients reach this registry, without a trailing slash: for the realm of tokens. */
   readonly publicUrl?: string | undefined;
 }
@@ -117,9 +118,9 @@ export function createOpsApp(options: OpsAppOptions): RequestListener {
 }
 
 function openLog(options: OpsAppOptions): AccessLog {
-  const { observer, logger, accessLog, trustedProxies = [], clients, identities } = options;
+  const { observer, logger, accessLog, trustedProxies = [], clients, identities, traces } = options;
   const clientAddress = clientAddressBehind(trustedProxies);
-  const more = { ...(clients && { clients }), ...(identities && { identities }) };
+  const more = { ...(clients && { clients }), ...(identities && { identities }), ...(traces && { traces }) };
   return new AccessLog({ observer, logger, write: accessLog, clientAddress, ...more });
 }
 

@@ -13,7 +13,7 @@ import type { Located } from '../registry/directory.ts';
 import type { Answer, ReadOptions } from '../registry/registry.ts';
 import type { RegistryDeleter, RegistryWriter, WriteOptions } from '../registry/writer.ts';
 import type { Logger } from '../telemetry/logger.ts';
-import type { Kind, Observer, Outcome, RequestEnd } from '../telemetry/observer.ts';
+import type { Kind, Observer, Outcome, RequestEnd, RequestTraces } from '../telemetry/observer.ts';
 import type { AskedFor, RegistryEventListener } from '../telemetry/registry-events.ts';
 import type { ConnectionIdentities, ConnectionIdentity } from './server/connections.ts';
 
@@ -175,9 +175,7 @@ function wholeBodyBytes(request: IncomingMessage, response: ServerResponse): num
   return Number.isFinite(length) ? length : 0;
 }
 
-function left(): Error {
-  return new Error('the client left');
-}
+const left = (): Error => new Error('the client left');
 
 export type ClientAddress = (request: IncomingMessage) => string | undefined;
 
@@ -221,6 +219,7 @@ export interface AccessLogOptions {
   /** Hears of each answer with the client's address. */
   readonly clients?: { note(client: string, end: RequestEnd): void };
   readonly identities?: Pick<ConnectionIdentities, 'of'>;
+  readonly traces?: RequestTraces;
 }
 
 /** In characters. A request line may have 16 KiB. */
@@ -247,14 +246,16 @@ export class AccessLog {
 
   /** `client`: the client's address. */
   open(request: IncomingMessage, response: ServerResponse, client = this.clientAddress(request)): Exchange {
-    const { observer, logger, write, clients } = this.#options;
+    const { observer, logger, write, clients, traces } = this.#options;
     const exchange = new Exchange(response);
     exchange.client = client;
     exchange.connection = this.connectionOf(request);
+    traces?.began(request, exchange.requestId);
     response.once('close', () => {
       const end = exchange.end(request);
       observer.requestEnded(end);
       if (client !== undefined) clients?.note(client, end);
+      traces?.ended(request, end);
       if (write) writeLine(logger, exchange, end, request, response);
     });
     return exchange;
@@ -295,6 +296,5 @@ function writeLine(
     requestId: exchange.requestId,
     userAgent: request.headers['user-agent']?.slice(0, maxTextLength),
   };
-  if (exchange.isOps) logger.debug('request', line);
-  else logger.info('request', line);
+  logger[exchange.isOps ? 'debug' : 'info']('request', line);
 }

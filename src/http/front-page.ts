@@ -12,7 +12,7 @@ interface Pointer {
   readonly what: string;
 }
 
-const title = 'Cistern, a pull-through mirror for container registries';
+const title = 'Cistern, a pull-through mirror for container registries and a private registry';
 const howTo = [
   'Container clients pull images through this address. Set it as a mirror in dockerd, containerd or podman:',
   'the command "cistern client docker" (or containerd, podman, k3s, kind, crio, buildkit) prints the settings.',

@@ -78,7 +78,7 @@ export class NotificationTarget {
   happened(event: RegistryEvent): void {
     const { events, envelope } = this.#options;
     if (!events.includes(actionOf(event)) || !this.#options.matches(event.repository)) return;
-    if (event.type === 'manifest-pulled' && this.#isRepeat(event)) return;
+    if (event.type === 'manifest-pulled' && !this.#rememberPull(event)) return;
     for (const notification of toNotifications(event, envelope)) {
       if (this.#spool !== undefined) this.#spool.append(notification);
       else this.#keepEarly(notification);
@@ -188,11 +188,12 @@ export class NotificationTarget {
     logger.warn('notifications are dropped, the oldest first', { target: name });
   }
 
-  #isRepeat(event: RegistryEvent & { readonly type: 'manifest-pulled' }): boolean {
+  /** False: the same client pulled the same manifest a moment ago. */
+  #rememberPull(event: RegistryEvent & { readonly type: 'manifest-pulled' }): boolean {
     const key = `${event.origin.address ?? ''} ${event.repository}@${event.descriptor.digest}`;
-    if (this.#pulls.has(key)) return true;
+    if (this.#pulls.has(key)) return false;
     this.#pulls.set(key, true);
-    return false;
+    return true;
   }
 
   #warn(message: string, error: unknown): void {

@@ -13,6 +13,7 @@
  *     DATA/spool-v1/TARGET/                     see spool/spool.ts
  *     DATA/report-v1/usage.log                  the daily report: see report-file.ts
  *     DATA/uploads-v1/ID.part .json             upload sessions and their journals
+ *     DATA/scrub                                see scrub-file.ts
  *     DATA/tls-v1/ca.pem .key server.pem .key   see tls-files.ts
  *     DATA/auth-v1/token-keys.json              keys of tokens, 0600
  *
@@ -112,6 +113,10 @@ export class StoreLayout {
 
   get quarantineFolder(): string {
     return join(this.path, 'quarantine-v1');
+  }
+
+  get scrubPath(): string {
+    return join(this.path, 'scrub');
   }
 
   /** One folder per algorithm and per first two digits below it. */

@@ -107,6 +107,30 @@ export interface CollectionObserver {
 
 export type CollectedKind = 'tag' | 'manifest' | 'link' | 'blob';
 
+/** Events of the scrub, which compares what is held with its digests. */
+export interface ScrubObserver {
+  /** That many bytes of a file were read. */
+  compared(bytes: number): void;
+  found(owner: 'cached' | 'hosted', problem: 'damaged' | 'missing'): void;
+  /** A bad cached file is here again. */
+  fetchedAgain(): void;
+  /** A run is complete. Milliseconds since the epoch. */
+  ended(atMs: number): void;
+}
+
+/** Follows requests, for traces. `request`: what tells one from others. */
+export interface RequestTraces {
+  began(request: object, requestId: string): void;
+  /** Its response has closed. */
+  ended(request: object, end: RequestEnd): void;
+}
+
+/** Events of traces. */
+export interface TraceObserver {
+  /** The receiver has taken so many spans, or not. */
+  spansExported(count: number, isSent: boolean): void;
+}
+
 /** Events of the private registry's uploads. */
 export interface UploadObserver {
   /** Body bytes of pushes, whether they are kept or not. */

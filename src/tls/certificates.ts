@@ -69,7 +69,7 @@ export class Certificates {
   get current(): CurrentCertificates {
     const pairs = new Map(Array.from(this.#pairs, ([name, files]) => [name, pairOf(files)] as const));
     const main = this.#own?.pair ?? pairs.get('main');
-    if (main === undefined) throw new Error('expected a certificate');
+    if (main === undefined) throw new Error('there is no certificate');
     pairs.delete('main');
     return { main, names: pairs, clientCa: this.#clientCa?.texts[0] };
   }

@@ -54,7 +54,7 @@ export class Table {
   readonly #rows = new Map<string, Map<string, Samples>>();
   readonly #notes: string[] = [];
 
-  /** `columns`: the heading of each and how many digits it shows behind the point. */
+  /** `columns`: the heading of each and how many digits it shows after the point. */
   constructor(title: string, columns: Readonly<Record<string, number>>) {
     this.#title = title;
     this.#digits = columns;

@@ -281,6 +281,26 @@ export const alertCases: readonly AlertCase[] = [
     summary: `node1 has collected nothing for 4h 1m 0s. ${notCollected}`,
   },
   {
+    alert: 'CisternPushedFilesDamaged',
+    series: { [of('cistern_scrub_damaged_files')]: '0x10 2x10' },
+    quietAt: '10m',
+    firingAt: '11m',
+    labels: { ...mirror, severity: 'critical' },
+    summary:
+      'node1 has 2 pushed files that are damaged or missing. cistern scrub names them; push their images again.',
+  },
+  {
+    alert: 'CisternDiskDamagesFiles',
+    series: {
+      [of('cistern_scrub_findings_total', ', owner="cached", problem="damaged"')]: '0x10 1x50 4x1440',
+      [of('cistern_scrub_findings_total', ', owner="hosted", problem="damaged"')]: '0x10 9x1500',
+    },
+    quietAt: '59m',
+    firingAt: '1440m',
+    labels: { instance: 'node1', severity: 'warning' },
+    summary: 'node1 found 4 damaged files in its cache within a day. They are fetched again; check the disk.',
+  },
+  {
     // Some attempts fail now and then; from minute 60 on all of them do.
     alert: 'CisternNotificationsFail',
     series: {
@@ -307,5 +327,18 @@ export const alertCases: readonly AlertCase[] = [
     firingAt: '62m',
     labels: { ...mirror, target: 'ci', result: 'dropped', severity: 'warning' },
     summary: dropped,
+  },
+  {
+    // None is taken from minute 30 on.
+    alert: 'CisternTracesNotSent',
+    series: {
+      [of('cistern_trace_spans_total', ', result="failed"')]: '0x30 1+1x60',
+      [of('cistern_trace_spans_total', ', result="sent"')]: '0+9x30 270x60',
+    },
+    quietAt: '50m',
+    firingAt: '65m',
+    labels: { ...mirror, result: 'failed', severity: 'warning' },
+    summary:
+      "node1 can't send its traces: the receiver at tracing.endpoint is away or refuses them. Pulls go on.",
   },
 ];

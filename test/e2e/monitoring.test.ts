@@ -219,7 +219,12 @@ async function startRegistry(upstream: FakeUpstream) {
   const notifications = [{ name: 'ci', url: receiver.url.href, secret_file: secret, events: ['push'] }];
   const mirror = await spawnTestMirror({
     upstream,
-    config: { ...hostedConfig({ gc_grace: 0 }), notifications },
+    // No receiver of traces is there: the series begin at 0.
+    config: {
+      ...hostedConfig({ gc_grace: 0 }),
+      notifications,
+      tracing: { endpoint: 'http://127.0.0.1:9', sample: 0 },
+    },
   });
   const push = async (tag: string): Promise<void> => {
     const told = receiver.taken.length;

@@ -68,6 +68,20 @@ test('warm fetches what is missing, once, and says what could not be fetched', a
   expect(stats.daemon?.warm?.runs).toHaveLength(3);
 });
 
+test('scrub compares all that is held', async () => {
+  const rig = await startApiRig();
+  await rig.pull('open', openImage);
+  await held(rig, 'open');
+  const { results } = await rig.act('scrub', {});
+  expect(results.map(({ summary }) => summary)).toEqual([
+    expect.stringMatching(/^\d+ files compared, .*: nothing found$/),
+  ]);
+  expect((await rig.read('stats', '', 'reader')).daemon?.scrub).toMatchObject({
+    running: null,
+    damagedFiles: 0,
+  });
+});
+
 test('delete, restore and promote of hosted images, one job for many', async () => {
   const rig = await startApiRig();
   for (const tag of ['1', '2']) await rig.push('team/app', pushedImage, tag);

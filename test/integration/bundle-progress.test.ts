@@ -49,7 +49,7 @@ test.each([
     const folder = await tempDir();
     const screen = new Screen(isTTY);
     const stopped = new AbortController();
-    const options = { progress: screen, signal: stopped.signal };
+    const options = { progressTo: screen, signal: stopped.signal };
     const exporting = exportImages(mirror.file, ['app:1'], join(folder, 'b.tar'), options);
     await gate.reached;
     await expect.poll(() => screen.text).toMatch(shown);
@@ -69,7 +69,7 @@ test('an import that waits for its pipe shows how much has come; stopped, nothin
   const stdin = new PassThrough();
   const screen = new Screen(false);
   const stopped = new AbortController();
-  const importing = importBundle(mirror.file, '-', { stdin, progress: screen, signal: stopped.signal });
+  const importing = importBundle(mirror.file, '-', { stdin, progressTo: screen, signal: stopped.signal });
   stdin.write(bundle.subarray(0, bundle.length / 2));
   await expect.poll(() => screen.text).toMatch(/^importing: \d[\d.]* MiB/);
   stopped.abort();

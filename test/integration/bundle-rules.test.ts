@@ -5,7 +5,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { runHistory } from '../../src/cli/tags/history.ts';
+import { runHistory } from '../../src/cli/tags/tags.ts';
 import { exportImages, filesOf, importBundle, layoutFiles, listDigests, tarOf } from '../support/bundles.ts';
 import { runCistern } from '../support/cistern-command.ts';
 import { get } from '../support/client.ts';

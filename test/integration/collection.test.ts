@@ -2,7 +2,7 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import type { GcReport } from '../../src/admin/admin.ts';
+import type { GcReport } from '../../src/admin/gc-report.ts';
 import { ociManifest } from '../../src/oci/media-type.ts';
 import { runCistern } from '../support/cistern-command.ts';
 import { get } from '../support/client.ts';

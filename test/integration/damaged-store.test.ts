@@ -139,7 +139,7 @@ test('not a wrong byte of a small blob goes out: it is fetched in the same reque
   expect(rig.lines()).toEqual([blobLine(small.digest)]);
 });
 
-test('a range of a small blob is as good as the whole; one of a large blob begins a check behind', async () => {
+test('a range of a small blob is as good as the whole; one of a large blob begins a check in the background', async () => {
   const rig = await start();
   for (const blob of [small, large]) await rig.flip(blob, 50);
   rig.clock.advance(dueMs);

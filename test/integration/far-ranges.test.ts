@@ -102,7 +102,7 @@ describe('a far range is fetched once and kept', () => {
     expect(upstream.lines()).toEqual([blobLine(blob.digest, 'bytes=50000000-59999999')]);
   });
 
-  test('ahead of a running download it has a request of its own, and the download goes on behind it', async () => {
+  test('ahead of a running download it has a request of its own, and the download goes on in the background', async () => {
     const { upstream, mirror } = await start();
     const gate = upstream.holdAfter({ digest: blob.digest }, 10 * megabyte);
     const whole = request(mirror.url, { path, keep: false });

@@ -1,4 +1,4 @@
-/** `serve | head -1`: whoever reads the log goes away, and SIGTERM still ends the process. */
+/** `serve | head -1`: the reader of the log goes away, and SIGTERM still ends the process. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';

@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { CertificateMetrics } from '../../src/metrics/certificate-metrics.ts';
 import { CollectionMetrics } from '../../src/metrics/collection-metrics.ts';
 import { FleetMetrics } from '../../src/metrics/fleet-metrics.ts';
+import { TraceMetrics } from '../../src/metrics/trace-metrics.ts';
 import { UploadMetrics } from '../../src/metrics/upload-metrics.ts';
 import { digestOf } from '../../src/oci/digest.ts';
 import { get } from '../support/client.ts';
@@ -42,7 +43,8 @@ async function scrape(): Promise<{ types: Map<string, string>; labels: Map<strin
     (await get(mirror.url, '/metrics')).body.toString() +
     (await fleetMetrics()) +
     (await uploadMetrics()) +
-    (await certificateMetrics());
+    (await certificateMetrics()) +
+    (await traceMetrics());
   const types = new Map(
     [...text.matchAll(/^# TYPE (\w+) (\w+)$/gm)].map(([, name = '', type = '']) => [name, type]),
   );
@@ -82,6 +84,13 @@ async function uploadMetrics(): Promise<string> {
 async function certificateMetrics(): Promise<string> {
   const registry = new Registry();
   new CertificateMetrics(registry, { expiries: () => new Map([['main', 1]]) });
+  return `${await registry.metrics()}\n`;
+}
+
+/** What a mirror with traces exports beside that. */
+async function traceMetrics(): Promise<string> {
+  const registry = new Registry();
+  new TraceMetrics(registry).spansExported(1, true);
   return `${await registry.metrics()}\n`;
 }
 

@@ -199,7 +199,7 @@ requires('redis-server')('with the LRU index in Redis', () => {
     if (a === undefined || b === undefined || c === undefined) throw new Error('expected blobs');
     for (const [before, blob] of [a, b, c].entries()) {
       expect(await pull(first, blob)).toBeUndefined();
-      await expect.poll(() => first.metric('cistern_store_blobs')).toBe(before + 1); // it is kept behind the last byte
+      await expect.poll(() => first.metric('cistern_store_blobs')).toBe(before + 1); // it is kept after the last byte
     }
     expect(await pull(first, a)).toBeUndefined();
     await first.close();

@@ -1,4 +1,4 @@
-/** An upstream transfer that breaks is continued behind the clients' backs: right digest, one Range, hardly a byte twice. */
+/** An upstream transfer that breaks is continued, and clients notice nothing: right digest, one Range, hardly a byte twice. */
 import { describe, expect, test } from 'vitest';
 import { get, requestMany } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';

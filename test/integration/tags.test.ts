@@ -99,7 +99,7 @@ describe('a held tag', () => {
     expect(upstream.lines()).toEqual([manifestLine('latest', 'HEAD')]);
   });
 
-  test('goes out stale when the check takes too long, and the check ends behind', async () => {
+  test('goes out stale when the check takes too long, and the check ends in the background', async () => {
     const { upstream, mirror, clock } = await startHeld({ config: { tags: { check_timeout: '100ms' } } });
     const gate = upstream.holdHeaders({ reference: 'latest' });
     clock.ms += minuteMs;

@@ -5,7 +5,7 @@
 import { request as httpRequest } from 'node:http';
 import { join } from 'node:path';
 import { expect } from 'vitest';
-import type { GcReport } from '../../src/admin/admin.ts';
+import type { GcReport } from '../../src/admin/gc-report.ts';
 import type { Digest } from '../../src/oci/digest.ts';
 import { get } from './client.ts';
 import { patternBlob } from './content.ts';

@@ -45,7 +45,7 @@ export interface TestMirror {
   readonly log: readonly Readonly<Record<string, unknown>>[];
   /** The value of one series, such as `cistern_evictions_total` or `name{upstream="docker.io"}`; 0 when absent. */
   metric(series: string): Promise<number>;
-  /** Everything that runs behind the start is done. */
+  /** Everything that runs in the background after the start is done. */
   settled(): Promise<void>;
   close(drainMs?: number): Promise<void>;
 }

@@ -1,6 +1,7 @@
 /** `cistern push` in this process, and sources to push. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Writable } from 'node:stream';
 import { type PushCommand, runPush } from '../../src/cli/push/push.ts';
 import { hexOf } from '../../src/oci/digest.ts';
 import type { BuiltImage } from './images.ts';
@@ -27,7 +28,12 @@ export async function push(
     json: false,
     env: {},
     userAgent: 'cistern/test',
-    isTerminal: false,
+    progressTo: new Writable({
+      write(chunk, _encoding, done) {
+        stderr += chunk;
+        done();
+      },
+    }),
     write: text => {
       stdout += text;
     },

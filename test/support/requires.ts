@@ -40,6 +40,8 @@ const requirements = {
   'docker-compose': () => onPath('docker-compose') || succeeds('docker', ['compose', 'version']),
   /** Docker's client with the plugin. */
   'docker compose': () => succeeds('docker', ['compose', 'version']),
+  /** Makes a terminal for a command. */
+  script: () => onPath('script'),
   tmpfs: () =>
     process.getuid?.() === 0 && succeeds('unshare', ['--mount', 'mount', '-t', 'tmpfs', 'none', '/mnt']),
   chromium: () => onPath('chromium'),

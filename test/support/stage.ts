@@ -19,7 +19,7 @@ export class Stage {
     this.#idle = idle;
   }
 
-  /** Called by what is under test. Outside of `run` it holds nobody up. */
+  /** Called by what is under test. Outside of `run` it delays no call. */
   async gate(): Promise<void> {
     const actor = this.#current.getStore();
     if (actor === undefined) return;

@@ -33,7 +33,7 @@ export interface FolderImportParts {
 
 export function createFolderImport(parts: FolderImportParts): ImportFolder {
   const adoption = new FileAdoption(parts);
-  return async ({ from, fromUrl, into }, signal) => {
+  return async ({ from, fromUrl, into }, signal, onProgress) => {
     if (into !== undefined && !isRepository(into))
       throw new RegistryError('NAME_INVALID', {
         message: `--into ${into} is no part of a repository's name`,
@@ -54,7 +54,7 @@ export function createFolderImport(parts: FolderImportParts): ImportFolder {
         requireWritable: () => parts.requireWritable(),
         now: () => parts.now(),
       };
-      return await importFolder(request, options, signal);
+      return await importFolder(request, options, signal, onProgress);
     } finally {
       await origin?.close();
     }

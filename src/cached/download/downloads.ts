@@ -49,6 +49,10 @@ export class Downloads {
     return this.#running.has(digest);
   }
 
+  get count(): number {
+    return this.#running.size;
+  }
+
   /** Its bytes are all here and right, though it may not have its place in the store yet. */
   isVerified(digest: Digest): boolean {
     return this.#running.get(digest)?.download.isVerified ?? false;

@@ -58,7 +58,7 @@ function defineExport(line: CommandLine): void {
           platforms: platform ?? [],
           ...(have !== undefined && { have }),
           stdout: process.stdout,
-          progress: process.stderr,
+          progressTo: process.stderr,
           signal: untilStopped(),
         });
       }),
@@ -97,7 +97,7 @@ function defineImport(line: CommandLine): void {
           ...options,
           bundle: file ?? '-',
           stdin: process.stdin,
-          progress: process.stderr,
+          progressTo: process.stderr,
         });
       }),
     );

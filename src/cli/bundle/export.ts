@@ -17,7 +17,7 @@ import { type Platform, parsePlatformText } from '../../oci/platform.ts';
 import type { BundleContent } from '../../registry/bundle-content.ts';
 import { type AdminOptions, withAdmin } from '../admin-client.ts';
 import { CommandError } from '../command-line.ts';
-import { type ProgressStream, withProgress } from '../terminal/progress-reporter.ts';
+import { withProgress } from '../terminal/progress-reporter.ts';
 
 export interface ExportCommand extends AdminOptions {
   readonly images: readonly string[];
@@ -27,7 +27,6 @@ export interface ExportCommand extends AdminOptions {
   /** A file of digests that the other side has. */
   readonly have?: string;
   readonly stdout: NodeJS.WritableStream & { readonly isTTY?: boolean };
-  readonly progress?: ProgressStream;
   readonly signal: AbortSignal;
 }
 
@@ -118,7 +117,7 @@ async function fetchMissing(
   const lacks: Lack[] = [];
   const total = missing.reduce((sum, { size = 0 }) => sum + size, 0);
   const limit = new Limit({ maxRunning: fetchesAtOnce });
-  await withProgress(command.progress, 'fetching', onProgress => {
+  await withProgress(command, 'fetching', onProgress => {
     let done = 0;
     const fetch = async ({ digest, repository, what }: (typeof missing)[number]) => {
       const image = `${repository}@${digest}`;
@@ -161,7 +160,7 @@ async function write(
   const total = bundleBytes(plan, { held, isLeftOut });
   const [first] = command.platforms.map(requirePlatform);
   const own = { os: 'linux', architecture: architectures[process.arch] ?? process.arch };
-  return await withProgress(command.progress, 'writing', onProgress => {
+  return await withProgress(command, 'writing', onProgress => {
     let done = 0;
     const onBytes = (bytes: number, digest: Digest) => {
       done += bytes;

@@ -10,13 +10,12 @@ import { formatBytes } from '../../lib/format.ts';
 import type { OnProgress } from '../../telemetry/progress.ts';
 import { type AdminOptions, withAdmin, writeReport } from '../admin-client.ts';
 import { CommandError } from '../command-line.ts';
-import { type ProgressStream, withProgress } from '../terminal/progress-reporter.ts';
+import { withProgress } from '../terminal/progress-reporter.ts';
 
 export interface ImportBundleCommand extends AdminOptions {
   /** `-`: `stdin`. */
   readonly bundle: string;
   readonly stdin: AsyncIterable<Buffer> & { readonly isTTY?: boolean };
-  readonly progress?: ProgressStream;
   readonly signal: AbortSignal;
 }
 
@@ -37,7 +36,7 @@ export function runImportBundle(command: ImportBundleCommand): Promise<number> {
     },
     run: async admin => {
       const { bytes, total } = bundle === '-' ? { bytes: stdin, total: undefined } : await openFile(command);
-      const report = await withProgress(command.progress, 'importing', onProgress =>
+      const report = await withProgress(command, 'importing', onProgress =>
         admin.bundles.importBundle(counted(bytes, total, onProgress), signal),
       );
       writeReport(command, report, formatReport);

@@ -2,16 +2,19 @@
  * `cistern gc [--dry-run]`: collects the hosted repositories of the running daemon, and says per repository what goes, why, and how many
  * bytes. Exit code 1 when a repository could not be collected.
  */
-import type { GcReport, RepositoryGc } from '../../admin/admin.ts';
+import type { GcReport, RepositoryGc } from '../../admin/gc-report.ts';
 import { formatBytes } from '../../lib/format.ts';
 import { type AdminOptions, withAdmin, writeReport } from '../admin-client.ts';
+import { withProgress } from '../terminal/progress-reporter.ts';
 
 /** Resolves with the exit code. */
 export function runGc(options: AdminOptions, dryRun: boolean): Promise<number> {
   return withAdmin(options, {
     isChange: !dryRun,
     run: async (admin, signal) => {
-      const report = await admin.gc({ dryRun }, signal);
+      const report = await withProgress(options, 'gc', onProgress =>
+        admin.gc({ dryRun }, signal, onProgress),
+      );
       writeReport(options, report, describeGc);
       return report.skipped.length === 0 ? 0 : 1;
     },

@@ -59,7 +59,8 @@ export class BlobUpload {
     const { signal } = this.#options;
     for (let isFirst = true; ; isFirst = false) {
       try {
-        if (this.#session === undefined && (await this.#isThere())) return isFirst ? 'present' : 'pushed';
+        if (this.#session === undefined && (await this.#findInRegistry()))
+          return isFirst ? 'present' : 'pushed';
         await this.#goOn();
         return 'pushed';
       } catch (error) {
@@ -71,7 +72,7 @@ export class BlobUpload {
   }
 
   /** Whatever the registry says but 200 (some answer 403 for what they don't have) means: try to send it. */
-  async #isThere(): Promise<boolean> {
+  async #findInRegistry(): Promise<boolean> {
     const { digest, size } = this.#wanted.blob;
     const url = this.#url({ kind: 'blob', name: this.#options.repository, digest });
     const answer = await this.#ask({ method: 'HEAD', url, headers: {} });

@@ -59,7 +59,7 @@ export function definePush(line: CommandLine): void {
           ...(flags.passwordStdin && { readPassword: () => readPipedPassword({ input: process.stdin }) }),
           env: process.env,
           userAgent: `cistern/${line.version.split(' ')[0]}`,
-          isTerminal: process.stderr.isTTY,
+          progressTo: process.stderr,
           write: text => process.stdout.write(text),
           writeError: text => process.stderr.write(text),
           signal: stopped.signal,

@@ -68,7 +68,7 @@ export class PushLogin {
     if (!challenges.some(({ scheme }) => scheme === 'basic'))
       throw refused(registry.host, 'the push, without saying how to log in', answer);
     if (user === undefined) throw loginMissing(registry.host);
-    return basic(user);
+    return formatBasic(user);
   }
 
   async #askForToken({ parameters }: Challenge, signal: AbortSignal): Promise<string> {
@@ -80,7 +80,7 @@ export class PushLogin {
     for (const scope of new Set([needed, ...(parameters.get('scope') ?? '').split(' ')]))
       if (scope !== '' && (scope === needed || !isSameRepository(scope, repository)))
         realm.searchParams.append('scope', scope);
-    const headers = user === undefined ? {} : { authorization: basic(user) };
+    const headers = user === undefined ? {} : { authorization: formatBasic(user) };
     const answer = await send({ method: 'GET', url: realm, headers, signal });
     if (answer.status === 401 || answer.status === 403) {
       if (user === undefined) throw loginMissing(registry.host);
@@ -120,6 +120,6 @@ function loginMissing(host: string): PushError {
   });
 }
 
-function basic({ username, password }: UserPassword): string {
+function formatBasic({ username, password }: UserPassword): string {
   return `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
 }

@@ -10,6 +10,7 @@ import type { Timers } from '../../lib/wait.ts';
 import { isDigest } from '../../oci/digest.ts';
 import { RegistryError } from '../../oci/error.ts';
 import { asCommandError, CommandError } from '../command-line.ts';
+import type { ProgressStream } from '../terminal/progress-reporter.ts';
 import { type ImageAddress, parseImageAddress } from './image-address.ts';
 import { pushImage } from './push-image.ts';
 import { PushLogin, type UserPassword } from './push-login.ts';
@@ -31,8 +32,8 @@ export interface PushCommand {
   readonly json: boolean;
   readonly env: NodeJS.ProcessEnv;
   readonly userAgent: string;
-  /** Whether `writeError` writes to a terminal. */
-  readonly isTerminal: boolean;
+  /** Where it shows how far it is. */
+  readonly progressTo: ProgressStream;
   readonly write: (text: string) => void;
   readonly writeError: (text: string) => void;
   readonly signal: AbortSignal;
@@ -77,12 +78,7 @@ async function push(command: PushCommand): Promise<void> {
     userAgent: command.userAgent,
     noProxy: env['NO_PROXY'] ?? env['no_proxy'] ?? '',
   });
-  const progress = new PushProgress({
-    blobs: source.blobs,
-    write: command.writeError,
-    isTerminal: command.isTerminal,
-    now: () => performance.now(),
-  });
+  const progress = new PushProgress({ blobs: source.blobs, stream: command.progressTo });
   try {
     checkReference(address, source.manifests.at(-1)?.descriptor.digest);
     const { registry, repository } = address;

@@ -23,7 +23,7 @@ function defineHistory(line: CommandLine): void {
     .option(...jsonFlag)
     .action((image: string, flags: TagFlags) =>
       line.run(async () => {
-        const { runHistory } = await import('./history.ts');
+        const { runHistory } = await import('./tags.ts');
         return runHistory(optionsOf(line, flags), image);
       }),
     );
@@ -38,7 +38,7 @@ function defineRestore(line: CommandLine): void {
     .option(...jsonFlag)
     .action((image: string, digest: string | undefined, flags: TagFlags & { readonly at?: string }) =>
       line.run(async () => {
-        const { runRestore } = await import('./restore.ts');
+        const { runRestore } = await import('./tags.ts');
         return runRestore(optionsOf(line, flags), image, { digest, at: flags.at });
       }),
     );
@@ -53,7 +53,7 @@ function definePromote(line: CommandLine): void {
     .option(...jsonFlag)
     .action((from: string, to: string, flags: TagFlags & { readonly platform?: readonly string[] }) =>
       line.run(async () => {
-        const { runPromote } = await import('./promote.ts');
+        const { runPromote } = await import('./tags.ts');
         return runPromote(optionsOf(line, flags), from, to, flags.platform ?? []);
       }),
     );
@@ -66,7 +66,7 @@ function defineRetention(line: CommandLine): void {
     .option(...jsonFlag)
     .action((flags: TagFlags) =>
       line.run(async () => {
-        const { runRetention } = await import('./retention.ts');
+        const { runRetention } = await import('./tags.ts');
         return runRetention(optionsOf(line, flags));
       }),
     );

@@ -63,9 +63,14 @@ export class ProgressReporter {
 
   /** A whole line that stays. Without line feed. */
   say(line: string): void {
+    this.aside(() => this.#stream.write(`${line}\n`));
+  }
+
+  /** `write` writes whole lines to the same terminal, by whichever stream: the bar makes room meanwhile. */
+  aside(write: () => void): void {
     const wasShown = this.#bar !== undefined;
     this.#hide();
-    this.#stream.write(`${line}\n`);
+    write();
     if (wasShown) this.#show();
   }
 
@@ -143,13 +148,16 @@ export class ProgressReporter {
   }
 }
 
-/** Shows on `stream` what `work` reports while it runs. Without a stream nothing is shown, and nothing needs to be reported. */
+/**
+ * Shows what `work` reports while it runs. Without a stream nothing is shown, and nothing needs to be reported; nor is it with `json` into a
+ * pipe, where a program reads.
+ */
 export async function withProgress<T>(
-  stream: ProgressStream | undefined,
+  { progressTo: stream, json = false }: { readonly progressTo?: ProgressStream; readonly json?: boolean },
   label: string,
   work: (onProgress: OnProgress | undefined) => Promise<T>,
 ): Promise<T> {
-  if (stream === undefined) return work(undefined);
+  if (stream === undefined || (json && stream.isTTY !== true)) return work(undefined);
   const reporter = new ProgressReporter({ label, stream });
   try {
     return await work(progress => reporter.update(progress));

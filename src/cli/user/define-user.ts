@@ -47,10 +47,11 @@ export function defineUser(line: CommandLine): void {
     .command('list')
     .description('list the users, with the kind of their hash')
     .option(...configFlag)
-    .action((flags: ConfigFlags) =>
+    .option('--json', 'print one JSON document')
+    .action((flags: ConfigFlags & { readonly json?: true }) =>
       line.run(async () => {
         const { runUserList } = await import('./user.ts');
-        return runUserList({ ...line.loadOptions(flags), write });
+        return runUserList({ ...line.loadOptions(flags), json: flags.json ?? false, write });
       }),
     );
 }

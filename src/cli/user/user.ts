@@ -65,9 +65,18 @@ export async function runUserRemove({
 }
 
 /** Resolves with the exit code. Errors: `CommandError`, `ConfigError`. */
-export async function runUserList({ write, ...options }: UserCommand): Promise<number> {
+export async function runUserList({
+  write,
+  json = false,
+  ...options
+}: UserCommand & { readonly json?: boolean }): Promise<number> {
   const path = await htpasswdPath(options);
   const { hashes, flaws } = await parseHtpasswd((await readLines(path)).join('\n'));
+  if (json) {
+    const users = Array.from(hashes, ([name, { kind }]) => ({ name, hash: kind }));
+    write(`${JSON.stringify({ file: path, users, flaws }, null, 2)}\n`);
+    return 0;
+  }
   for (const [name, { kind }] of hashes) write(`${name}\t${kind}\n`);
   for (const { line, message } of flaws) write(`${path}:${line}: not used: ${message}\n`);
   return 0;

@@ -59,6 +59,7 @@ export function defineWarm(line: CommandLine): void {
           json: flags.json ?? false,
           write: text => process.stdout.write(text),
           writeError: text => process.stderr.write(text),
+          progressTo: process.stderr,
           signal: stopped.signal,
         });
       }),

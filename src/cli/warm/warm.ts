@@ -3,12 +3,13 @@
  * waits for a pull limit is the daemon's to finish.
  */
 import { parseImage } from '../../admin/image-name.ts';
-import type { WarmedImage, WarmReport } from '../../admin/warm-admin.ts';
+import type { WarmEvent, WarmedImage, WarmReport } from '../../admin/warm-admin.ts';
 import { formatBytes } from '../../lib/format.ts';
 import { RegistryError } from '../../oci/error.ts';
 import { parsePlatformText } from '../../oci/platform.ts';
 import { type AdminOptions, withAdmin } from '../admin-client.ts';
 import { asCommandError, CommandError } from '../command-line.ts';
+import { ProgressReporter } from '../terminal/progress-reporter.ts';
 import type { ImageList } from './image-list.ts';
 
 export interface WarmCommand extends AdminOptions {
@@ -46,11 +47,8 @@ export async function runWarm(options: WarmCommand): Promise<number> {
       for (const image of options.images) parseImage(image, hosts); // those of lists are told of one by one
     },
     run: async admin => {
-      for await (const { image, report } of admin.warm({ images, platforms }, signal)) {
-        if (image !== undefined) writeImage(options, image);
-        else return finish(options, report);
-      }
-      throw new RegistryError('UNAVAILABLE', { message: 'the daemon stopped before all images were done' });
+      const report = await follow(options, admin.warm({ images, platforms }, signal), images.length);
+      return finish(options, report);
     },
   });
   return done.catch((error: unknown) => {
@@ -58,6 +56,31 @@ export async function runWarm(options: WarmCommand): Promise<number> {
     writeError('stopped: what was fetched stays\n');
     return 1;
   });
+}
+
+/** Tells what becomes of each image; on a terminal, below it, how many are done. Errors: UNAVAILABLE when the report doesn't come. */
+async function follow(
+  options: WarmCommand,
+  events: AsyncIterable<WarmEvent>,
+  total: number,
+): Promise<WarmReport> {
+  const { progressTo } = options;
+  const bar =
+    progressTo?.isTTY === true ? new ProgressReporter({ label: 'warm', stream: progressTo }) : undefined;
+  try {
+    bar?.update({ done: 0, total, unit: 'images' });
+    let done = 0;
+    for await (const { image, report } of events) {
+      if (image === undefined) return report;
+      done += 1;
+      if (bar === undefined) writeImage(options, image);
+      else bar.aside(() => writeImage(options, image));
+      bar?.update({ done, total, unit: 'images', note: image.image });
+    }
+  } finally {
+    bar?.end();
+  }
+  throw new RegistryError('UNAVAILABLE', { message: 'the daemon stopped before all images were done' });
 }
 
 /** Each image once, in the order of the words. */

@@ -101,7 +101,7 @@ class Marking {
     for (const tag of this.#repository.tagsWithHistory()) {
       for (const { from, to, at } of this.#repository.history(tag)) {
         if (from !== undefined) this.#untagged(from, { at, isDelete: to === undefined });
-        if (this.#isStepOver()) yield;
+        if (this.#countEntry()) yield;
       }
     }
   }
@@ -110,12 +110,12 @@ class Marking {
     for (const manifest of this.#repository.manifests()) {
       this.#entries.set(manifest.descriptor.digest, { manifest });
       this.#classify({ manifest });
-      if (this.#isStepOver()) yield;
+      if (this.#countEntry()) yield;
     }
     for (const { deletedAt, ...manifest } of this.#repository.deletedManifests()) {
       this.#entries.set(manifest.descriptor.digest, { manifest, deletedAt });
       this.#classify({ manifest, deletedAt });
-      if (this.#isStepOver()) yield;
+      if (this.#countEntry()) yield;
     }
   }
 
@@ -132,12 +132,12 @@ class Marking {
     const links = new Set<Digest>();
     for (const digest of this.#entries.keys()) {
       if (!this.#alive.has(digest)) manifests.set(digest, this.#whyDead(digest));
-      if (this.#isStepOver()) yield;
+      if (this.#countEntry()) yield;
     }
     for (const { digest, at } of this.#repository.links()) {
       const isNeeded = this.#entries.has(digest) || this.#needed.has(digest);
       if (!isNeeded && !this.#isYoung(at)) links.add(digest);
-      if (this.#isStepOver()) yield;
+      if (this.#countEntry()) yield;
     }
     return { kept: this.#alive, manifests, links };
   }
@@ -188,11 +188,11 @@ class Marking {
       for (const name of this.#entries.get(digest)?.manifest.names ?? []) {
         this.#needed.add(name);
         revive(name, 'index');
-        if (this.#isStepOver()) yield;
+        if (this.#countEntry()) yield;
       }
       for (const { descriptor } of this.#repository.referrers(digest)) {
         revive(descriptor.digest, 'referrer');
-        if (this.#isStepOver()) yield;
+        if (this.#countEntry()) yield;
       }
     }
   }
@@ -208,7 +208,7 @@ class Marking {
     for (let digest = queue.pop(); digest !== undefined; digest = queue.pop()) {
       for (const name of this.#entries.get(digest)?.manifest.names ?? []) visit(name);
       for (const { descriptor } of this.#repository.referrers(digest)) visit(descriptor.digest);
-      if (this.#isStepOver()) yield;
+      if (this.#countEntry()) yield;
     }
   }
 
@@ -217,7 +217,8 @@ class Marking {
     return this.#looseRoots.has(digest) ? 'of a deleted image' : 'untagged';
   }
 
-  #isStepOver(): boolean {
+  /** Counts an entry. True: it is time for a pause. */
+  #countEntry(): boolean {
     this.#count += 1;
     return this.#count % entriesPerStep === 0;
   }

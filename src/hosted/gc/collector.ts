@@ -10,6 +10,7 @@ import { RegistryError } from '../../oci/error.ts';
 import type { Repository } from '../../oci/name.ts';
 import type { Logger } from '../../telemetry/logger.ts';
 import type { CollectionObserver } from '../../telemetry/observer.ts';
+import type { OnProgress } from '../../telemetry/progress.ts';
 import {
   GenerationConflict,
   type HostedChange,
@@ -73,8 +74,8 @@ export class Collector {
    * One run at a time; another one waits. Errors: UNAVAILABLE while a log is damaged or not read yet; the signal's reason, and what was
    * dropped before stays dropped.
    */
-  collect(options: CollectOptions, signal: AbortSignal): Promise<CollectionReport> {
-    const running = this.#last.then(() => this.#collect(options, signal));
+  collect(options: CollectOptions, signal: AbortSignal, onProgress?: OnProgress): Promise<CollectionReport> {
+    const running = this.#last.then(() => this.#collect(options, signal, onProgress));
     this.#last = running.catch(() => undefined); // its caller has the error
     return running;
   }
@@ -88,7 +89,11 @@ export class Collector {
     this.#run.freedBytes += bytes;
   }
 
-  async #collect({ dryRun }: CollectOptions, signal: AbortSignal): Promise<CollectionReport> {
+  async #collect(
+    { dryRun }: CollectOptions,
+    signal: AbortSignal,
+    onProgress?: OnProgress,
+  ): Promise<CollectionReport> {
     const { log, owners, observer, logger, now, flushPulls } = this.#options;
     this.#requireKnown();
     await flushPulls();
@@ -103,9 +108,11 @@ export class Collector {
     this.#run = run;
     try {
       const slice = new TimeSlice();
-      for (const name of log.names()) {
+      const names = log.names();
+      for (const [done, name] of names.entries()) {
         signal.throwIfAborted();
         this.#requireKnown();
+        onProgress?.({ done, total: names.length, unit: 'repositories', note: name });
         await this.#collectOne(name, run, signal);
         await slice.pause();
       }

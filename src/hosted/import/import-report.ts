@@ -1,6 +1,8 @@
 /** What an import did, as `cistern import --from` prints it: field names are public (docs/operation.md). */
+import { formatBytes } from '../../lib/format.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Repository } from '../../oci/name.ts';
+import type { OnProgress } from '../../telemetry/progress.ts';
 
 /** The old registry itself: asked for what its folder lacks or has damaged. Undefined: it hasn't it either. */
 export interface ImportOrigin {
@@ -49,6 +51,20 @@ export class ImportTally {
   repositories = 0;
   bytes = 0;
   mergedReferrerTags = 0;
+  /** That the folder has. */
+  found = 0;
+  readonly #onProgress: OnProgress | undefined;
+
+  constructor(onProgress?: OnProgress) {
+    this.#onProgress = onProgress;
+  }
+
+  /** Something of that repository has come. */
+  progressed(repository: Repository): void {
+    const manifests = this.manifests.imported + this.manifests.present;
+    const note = `${repository}, ${manifests} manifests, ${formatBytes(this.bytes)}`;
+    this.#onProgress?.({ done: this.repositories, total: this.found, unit: 'repositories', note });
+  }
 
   skip(repository: string, reference: string | null, reason: string): void {
     this.skipped.push({ repository, reference, reason });

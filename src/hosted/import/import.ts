@@ -8,6 +8,7 @@ import { isRepository } from '../../oci/name.ts';
 import type { BlobStore } from '../../store/blobs/blob-store.ts';
 import { DistributionFolder } from '../../store/import/distribution-folder.ts';
 import type { FileAdoption } from '../../store/import/file-adoption.ts';
+import type { OnProgress } from '../../telemetry/progress.ts';
 import type { HostedLog } from '../log/hosted-log.ts';
 import { type ImportOrigin, type ImportReport, ImportTally } from './import-report.ts';
 import { RepositoryImport } from './repository-import.ts';
@@ -37,6 +38,7 @@ export async function importFolder(
   { from, into, origin }: FolderImportRequest,
   options: FolderImportOptions,
   signal: AbortSignal,
+  onProgress?: OnProgress,
 ): Promise<ImportReport> {
   options.requireWritable();
   const folder = await DistributionFolder.find(from);
@@ -44,9 +46,12 @@ export async function importFolder(
     throw new RegistryError('NAME_UNKNOWN', {
       message: `${from} is no storage folder of a distribution registry: it has no folder docker/registry/v2 with repositories`,
     });
-  const tally = new ImportTally();
+  const tally = new ImportTally(onProgress);
+  const names: string[] = [];
+  for await (const name of folder.repositories()) names.push(name);
+  tally.found = names.length;
   const parts = { ...options, now: () => options.now(), folder, origin, tally, signal };
-  for await (const name of folder.repositories()) {
+  for (const name of names) {
     signal.throwIfAborted();
     const target = into === undefined ? name : `${into}/${name}`;
     if (!isRepository(name) || !isRepository(target)) tally.skip(name, null, 'its name is not allowed');

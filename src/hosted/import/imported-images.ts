@@ -4,13 +4,13 @@
  */
 import type { Digest } from '../../oci/digest.ts';
 import type { Descriptor } from '../../oci/manifest.ts';
-import type { Repository, Tag } from '../../oci/name.ts';
+import type { Tag } from '../../oci/name.ts';
 import type { ImageImporter, ImportedImage, ImportResult } from '../../registry/image-import.ts';
 import type { BlobStore } from '../../store/blobs/blob-store.ts';
 import { commitDecided } from '../commit.ts';
 import type { ImmutableTags } from '../immutable-tags.ts';
 import type { Cause, HostedChange, HostedLog, HostedRepository } from '../log/hosted-log.ts';
-import { readPushedManifest } from '../pushed-manifest.ts';
+import { readPushedManifest, toManifestChange } from '../pushed-manifest.ts';
 import type { Quotas } from '../put-manifest.ts';
 
 export interface ImportedImagesOptions {
@@ -39,7 +39,7 @@ export class ImportedImages implements ImageImporter {
       readPushedManifest(await image.read(manifest), manifest.mediaType, manifest.digest);
     const here = await log.readRepository(repository);
     if (tag !== undefined && this.#reasonToKeep(here, tag, root.digest) === undefined)
-      this.#requireMutable(here, repository, tag, root.digest);
+      this.#options.immutable.requireMovable(here, tag, root.digest);
     return await quotas.book(repository, demandOf(here, image));
   }
 
@@ -67,14 +67,13 @@ export class ImportedImages implements ImageImporter {
     tags: readonly Tag[],
     signal: AbortSignal,
   ): Promise<void> {
-    const { log, now } = this.#options;
+    const { log, immutable, now } = this.#options;
     const bytes = await image.read(descriptor);
     const pushed = readPushedManifest(bytes, descriptor.mediaType, descriptor.digest);
-    const { artifactType, annotations, subject, names } = pushed;
     const cause: Cause = { at: now(), how: 'import' };
     const decide = (here: HostedRepository | undefined): readonly HostedChange[] => {
-      for (const tag of tags) this.#requireMutable(here, image.repository, tag, descriptor.digest);
-      const links = names.flatMap((digest): HostedChange[] => {
+      for (const tag of tags) immutable.requireMovable(here, tag, descriptor.digest);
+      const links = pushed.names.flatMap((digest): HostedChange[] => {
         const size = image.blobs.get(digest);
         return size === undefined || here?.link(digest) !== undefined
           ? []
@@ -87,25 +86,10 @@ export class ImportedImages implements ImageImporter {
           ...moves.map((tag): HostedChange => ({ type: 'tag', tag, digest: descriptor.digest, ...cause })),
         ];
       }
-      const manifest: HostedChange = {
-        type: 'manifest',
-        descriptor: pushed.descriptor,
-        tags,
-        names,
-        ...(artifactType !== undefined && { artifactType }),
-        ...(annotations && { annotations }),
-        ...(subject && { subject: subject.digest }),
-        ...cause,
-      };
-      return [...links, manifest];
+      return [...links, toManifestChange(pushed, tags, cause)];
     };
     const here = await log.readRepository(image.repository);
     if (decide(here).length > 0) await commitDecided(log, image.repository, decide, signal);
-  }
-
-  #requireMutable(here: HostedRepository | undefined, name: Repository, tag: Tag, to: Digest): void {
-    const now = here?.tag(tag)?.to;
-    if (now !== undefined && now !== to) this.#options.immutable.requireMutable(name, tag);
   }
 
   /** Undefined: the tag may move. */

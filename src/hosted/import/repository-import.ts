@@ -57,18 +57,19 @@ export class RepositoryImport {
     );
     for (const digest of await folder.revisions(this.#source)) this.#revisions.add(digest);
     for (const tag of tags) {
-      if (await this.#isMerged(tag)) continue;
+      if (await this.#mergeReferrerTag(tag)) continue;
       this.#tags.set(tag.digest, [...(this.#tags.get(tag.digest) ?? []), tag]);
       this.#revisions.add(tag.digest);
     }
     for (const digest of this.#revisions) {
       signal.throwIfAborted();
       await this.#import(digest, 0);
+      tally.progressed(this.#source);
     }
   }
 
-  /** A tag of the referrers' fallback whose list is told by the subjects of what it lists: neither tag nor list is needed. */
-  async #isMerged({ tag, digest }: SourceTag): Promise<boolean> {
+  /** True: the subjects of what the tag lists say the same, so neither the tag nor its list is imported. */
+  async #mergeReferrerTag({ tag, digest }: SourceTag): Promise<boolean> {
     const { folder, tally } = this.#options;
     const { subject, suffix } = parseReferrersTag(tag) ?? {};
     if (subject === undefined || suffix !== '') return false; // cosign's tags stay
@@ -157,6 +158,7 @@ export class RepositoryImport {
         links.set(digest, adopted.size);
         tally.blobs[adopted.as] += 1;
         if (adopted.as !== 'present') tally.bytes += adopted.size;
+        tally.progressed(this.#source);
       } else if (pushed.needed.includes(digest)) missing.push(digest);
     }
     if (missing.length === 0) return links;

@@ -28,6 +28,10 @@ export class ReferenceCounts implements References, LinkEvents {
     return this.#references;
   }
 
+  all(): Iterable<Digest> {
+    return this.#references.keys();
+  }
+
   get bytes(): number {
     return this.#bytes;
   }

@@ -14,7 +14,6 @@ import type { ImmutableTags } from '../immutable-tags.ts';
 import type { Cause, HostedChange, HostedLog, HostedManifest, HostedRepository } from '../log/hosted-log.ts';
 import { listNeededBlobs } from '../pushed-manifest.ts';
 import type { Quotas } from '../put-manifest.ts';
-import { type RestoreWanted, restoredDigest, tagsLostWith } from './restored-digest.ts';
 
 export interface TagRestoreOptions {
   readonly log: HostedLog;
@@ -30,6 +29,16 @@ export interface TagRestoreOptions {
   requireWritable(): void;
   /** Milliseconds since the epoch. */
   now(): number;
+}
+
+/** `tag`, `digest` or both are there. */
+export interface RestoreWanted {
+  /** Undefined: the manifest alone, and the tags that went with it. */
+  readonly tag?: Tag;
+  /** Undefined: by the history of the tag. */
+  readonly digest?: Digest;
+  /** What the tag pointed to then, in milliseconds since the epoch. Undefined: before its last move. */
+  readonly at?: number;
 }
 
 export interface Restored {
@@ -68,7 +77,7 @@ export class TagRestore {
         unbook?.();
         unbook = undefined;
         if (repository === undefined) throw unknown(`there is no hosted repository ${name}`);
-        const digest = restoredDigest(repository, wanted);
+        const digest = findRestoredDigest(repository, wanted);
         const returning: Returning = { undeleted: new Set(), links: new Map() };
         await this.#collect(repository, digest, hold, returning);
         const tags = this.#movesTo(repository, digest, wanted.tag);
@@ -133,7 +142,7 @@ export class TagRestore {
 
   /** Without a tag: those that went with it and don't exist now. Errors: DENIED (409). */
   #movesTo(repository: HostedRepository, digest: Digest, tag: Tag | undefined): Restored['tags'] {
-    if (tag === undefined) return tagsLostWith(repository, digest).map(lostTag => ({ tag: lostTag }));
+    if (tag === undefined) return findTagsLostWith(repository, digest).map(lostTag => ({ tag: lostTag }));
     const from = repository.tag(tag)?.to;
     if (from === digest) return [];
     this.#options.immutable.requireMovable(repository, tag, digest);
@@ -148,6 +157,43 @@ export class TagRestore {
       ...tags.map(({ tag }): HostedChange => ({ type: 'tag', tag, digest, ...cause })),
     ];
   }
+}
+
+/** Which manifest is meant, by the history of the tag. Errors: MANIFEST_UNKNOWN. */
+function findRestoredDigest(repository: HostedRepository, { tag, digest, at }: RestoreWanted): Digest {
+  if (digest !== undefined) return digest;
+  if (tag === undefined) throw unknown(`no tag and no digest of ${repository.name} is given`);
+  const image = `${repository.name}:${tag}`;
+  const history = repository.history(tag);
+  const [last] = history;
+  if (last === undefined) throw unknown(`${image} never existed, as far as its history is kept`);
+  if (at === undefined) {
+    if (last.from !== undefined) return last.from;
+    throw unknown(`${image} has only ever pointed to ${last.to}`);
+  }
+  const then = history.find(move => move.at <= at);
+  if (then?.to !== undefined) return then.to;
+  const since = then === undefined ? ', as far as its history is kept' : '';
+  throw unknown(`${image} did not exist at ${new Date(at).toISOString()}${since}`);
+}
+
+/** Tags that don't exist now, and whose last move is that the manifest was deleted. */
+function findTagsLostWith(repository: HostedRepository, digest: Digest): readonly Tag[] {
+  const deletedAt = deletionOf(repository, digest);
+  if (deletedAt === undefined) return [];
+  const tags: Tag[] = [];
+  for (const tag of repository.tagsWithHistory()) {
+    const [last] = repository.history(tag);
+    const wentWithIt = last?.to === undefined && last?.from === digest && last.at === deletedAt;
+    if (wentWithIt) tags.push(tag);
+  }
+  return tags;
+}
+
+function deletionOf(repository: HostedRepository, digest: Digest): number | undefined {
+  for (const { descriptor, deletedAt } of repository.deletedManifests())
+    if (descriptor.digest === digest) return deletedAt;
+  return undefined;
 }
 
 function unknown(message: string): RegistryError {

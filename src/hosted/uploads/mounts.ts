@@ -39,11 +39,11 @@ export class Mounts {
   ): Promise<Mounted | undefined> {
     const size = await this.#options.sizeOf(digest);
     if (size === undefined) return undefined;
-    const may =
+    const isReadable =
       from === undefined
         ? await this.#isReadableSomewhere(digest, caller)
         : await this.#isReadable(from, digest, size, caller, signal);
-    if (!may) return undefined;
+    if (!isReadable) return undefined;
     const linked = await this.#options.links.linkHeld({
       repository,
       digest,

@@ -15,6 +15,7 @@ import { reportCommands } from '../events.ts';
 import { type AppContext, type AppState, Exchange } from '../exchange.ts';
 import { type BodyLimits, readWholeBody } from '../server/request-body.ts';
 import { addBundleRoutes } from './bundle-routes.ts';
+import { answerJson, answerLong } from './long-answer.ts';
 
 const commands = ['refresh', 'evict', 'pin', 'unpin'] as const;
 
@@ -57,39 +58,39 @@ export function createAdminApp({
   router.get('/api/v1/stats', async context => {
     const { searchParams } = context.URL;
     const wanted = { clients: searchParams.has('clients'), next: searchParams.has('next') };
-    answer(context, await admin.stats(wanted));
+    answerJson(context, await admin.stats(wanted));
   });
   router.get('/api/v1/images', async context => {
     const pattern = context.URL.searchParams.get('pattern') ?? undefined;
-    answer(context, await admin.list(pattern, context.state.exchange.signal));
+    answerJson(context, await admin.list(pattern, context.state.exchange.signal));
   });
   for (const command of commands) {
     router.post(`/api/v1/${command}`, async context => {
       const { image } = await readCommand(context);
       if (typeof image !== 'string') throw badRequest('the request body names no image');
-      answer(context, await admin[command](image, context.state.exchange.signal));
+      answerJson(context, await admin[command](image, context.state.exchange.signal));
     });
   }
   router.get('/api/v1/history', async context => {
     const image = context.URL.searchParams.get('image');
     if (image === null) throw badRequest('the query names no image');
-    answer(context, await admin.tags.history(image, context.state.exchange.signal));
+    answerJson(context, await admin.tags.history(image, context.state.exchange.signal));
   });
   router.post('/api/v1/restore', async context => {
     const { image, at, digest } = await readCommand(context);
     if (typeof image !== 'string') throw badRequest('the request body names no image');
     const wanted = { ...(typeof at === 'string' && { at }), ...(typeof digest === 'string' && { digest }) };
-    answer(context, await admin.tags.restore(image, wanted, context.state.exchange.signal));
+    answerJson(context, await admin.tags.restore(image, wanted, context.state.exchange.signal));
   });
   router.post('/api/v1/promote', async context => {
     const { to, from, platforms = [] } = await readCommand(context);
     if (typeof from !== 'string' || typeof to !== 'string')
       throw badRequest('the request body names no images');
     const texts = Array.isArray(platforms) ? platforms.map(String) : [String(platforms)];
-    answer(context, await admin.tags.promote(from, to, texts, context.state.exchange.signal));
+    answerJson(context, await admin.tags.promote(from, to, texts, context.state.exchange.signal));
   });
   router.get('/api/v1/retention', async context => {
-    answer(context, await admin.tags.explainRetention(context.state.exchange.signal));
+    answerJson(context, await admin.tags.explainRetention(context.state.exchange.signal));
   });
   router.post('/api/v1/import', async context => {
     const { from, fromUrl, into } = await readCommand(context);
@@ -99,26 +100,34 @@ export function createAdminApp({
       ...(typeof fromUrl === 'string' && { fromUrl }),
       ...(typeof into === 'string' && { into }),
     };
-    answer(context, await admin.importFolder(request, context.state.exchange.signal));
+    await answerLong(context, onProgress =>
+      admin.importFolder(request, context.state.exchange.signal, onProgress),
+    );
   });
   router.post('/api/v1/repair', async context => {
     const { repository } = await readCommand(context);
     const name = typeof repository === 'string' ? repository : undefined;
-    answer(context, await admin.repair(name, context.state.exchange.signal));
+    answerJson(context, await admin.repair(name, context.state.exchange.signal));
   });
   router.post('/api/v1/notifications/replay', async context => {
     const { target } = await readCommand(context);
     if (typeof target !== 'string') throw badRequest('the request body names no target');
-    answer(context, await admin.replay(target, context.state.exchange.signal));
+    answerJson(context, await admin.replay(target, context.state.exchange.signal));
   });
   router.post('/api/v1/gc', async context => {
     const { dryRun } = await readJsonObject(context.req, context.res);
-    answer(context, await admin.gc({ dryRun: dryRun !== false }, context.state.exchange.signal));
+    const wanted = { dryRun: dryRun !== false };
+    await answerLong(context, onProgress => admin.gc(wanted, context.state.exchange.signal, onProgress));
+  });
+  router.post('/api/v1/scrub', async context => {
+    const { bytesPerSecond } = await readJsonObject(context.req, context.res);
+    const wanted = typeof bytesPerSecond === 'number' ? { bytesPerSecond } : {};
+    await answerLong(context, onProgress => admin.scrub(wanted, context.state.exchange.signal, onProgress));
   });
   router.get('/api/v1/report', async context => {
     const since = Number(context.URL.searchParams.get('since') ?? Number.NaN);
     if (Number.isNaN(since)) throw badRequest('the query names no time');
-    answer(context, await admin.report(since, context.state.exchange.signal));
+    answerJson(context, await admin.report(since, context.state.exchange.signal));
   });
   router.post('/api/v1/warm', async context => {
     const { images, platforms = [] } = await readJsonObject(context.req, context.res, warmLimits);
@@ -128,9 +137,9 @@ export function createAdminApp({
   router.post('/api/v1/read-only', async context => {
     const { readOnly } = await readJsonObject(context.req, context.res);
     const state = typeof readOnly === 'string' || typeof readOnly === 'boolean' ? readOnly : undefined;
-    answer(context, await admin.readOnly(state, context.state.exchange.signal));
+    answerJson(context, await admin.readOnly(state, context.state.exchange.signal));
   });
-  addBundleRoutes(router, admin.bundles, answer);
+  addBundleRoutes(router, admin.bundles, answerJson);
   app.use(router.routes());
   app.use(() => {
     throw new RegistryError('UNSUPPORTED', {
@@ -139,13 +148,6 @@ export function createAdminApp({
     });
   });
   return app.callback();
-}
-
-function answer(context: AppContext, report: object): void {
-  context.status = 200;
-  context.set('Content-Type', 'application/json');
-  context.set('Cache-Control', 'no-store');
-  context.body = JSON.stringify(report);
 }
 
 /** A JSON line as soon as there is one. An error after the first one cuts the answer. */

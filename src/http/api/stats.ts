@@ -50,8 +50,11 @@ export function withoutNames<Report extends StatsReport>({ store, daemon, ...res
   const downloads = (daemon?.downloads ?? []).map(
     ({ repository: _repository, digest: _digest, ...progress }) => progress,
   );
-  const warm = daemon?.warm && withoutFailures(daemon.warm);
-  return { ...rest, store: figures, daemon: daemon && { ...daemon, downloads, ...(warm && { warm }) } };
+  if (daemon === null) return { ...rest, store: figures, daemon };
+  const uploads = daemon.uploads.map(({ repository: _repository, ...upload }) => ({ ...upload, user: null }));
+  const { damaged: _damaged, ...scrub } = daemon.scrub;
+  const warm = daemon.warm && withoutFailures(daemon.warm);
+  return { ...rest, store: figures, daemon: { ...daemon, downloads, uploads, scrub, ...(warm && { warm }) } };
 }
 
 function withoutFailures({ runs, ...schedule }: WarmStats): WarmStats {

@@ -64,7 +64,7 @@ export class MultipartReader implements BlobReader {
         continue;
       }
       const count = await this.#readPiece(piece, into.subarray(0, Math.min(into.length, left)));
-      if (count === 0) throw new Error(`expected ${left} more bytes of a part, its reader ended`);
+      if (count === 0) throw new Error(`the reader of a part ended ${left} bytes too early`);
       this.#done += count;
       return count;
     }

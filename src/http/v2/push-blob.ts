@@ -32,10 +32,10 @@ export async function answerUpload(
   setSession(push, session); // an error names the session too, and how far it is
   switch (endpoint.kind) {
     case 'upload-status':
-      return accepted(push, session, 204);
+      return answerAccepted(push, session, 204);
     case 'upload-chunk':
       await append(push, session, chunkOf(push, session));
-      return accepted(push, session, 202);
+      return answerAccepted(push, session, 202);
     case 'upload-commit':
       return answerCommit(push, session);
     case 'upload-cancel':
@@ -54,14 +54,14 @@ async function answerStart(push: PushRequest, findSource: FindSource): Promise<v
     const from = start.mount?.from && canonicalNameOf(start.mount.from);
     const { digest, size } = started;
     tell(push, { type: 'blob-pushed', digest, size, how: 'mount', ...(from !== undefined && { from }) });
-    return created(push, started);
+    return answerCreated(push, started);
   }
   const digest = start.digest;
   if (digest === undefined || query.has('mount') || !carriesAll(push, digest))
-    return accepted(push, started, 202);
+    return answerAccepted(push, started, 202);
   setSession(push, started); // for an error: the client may go on from what came
   await append(push, started, undefined);
-  uploaded(push, await started.commit(digest, options));
+  answerUploaded(push, await started.commit(digest, options));
 }
 
 /** PUT: the last chunk, if there is one, and the digest. */
@@ -72,7 +72,7 @@ async function answerCommit(push: PushRequest, session: UploadSession): Promise<
   }
   const digest = parseDigest(given);
   if (hasBody(push)) await append(push, session, chunkOf(push, session), digest);
-  uploaded(push, await session.commit(digest, push.options));
+  answerUploaded(push, await session.commit(digest, push.options));
 }
 
 interface Chunk {
@@ -167,7 +167,7 @@ function setSession({ context, name, ns }: PushRequest, { id, offset }: UploadSe
   context.set('Docker-Upload-UUID', id);
 }
 
-function accepted(push: PushRequest, session: UploadSession, status: 202 | 204): void {
+function answerAccepted(push: PushRequest, session: UploadSession, status: 202 | 204): void {
   setSession(push, session);
   answerEmpty(push.context, status);
 }
@@ -176,13 +176,13 @@ function dropSession({ context }: PushRequest): void {
   for (const name of sessionHeaders) context.remove(name);
 }
 
-function uploaded(push: PushRequest, stored: BlobStored): void {
+function answerUploaded(push: PushRequest, stored: BlobStored): void {
   const { digest, size } = stored;
   tell(push, { type: 'blob-pushed', digest, size, how: 'upload' });
-  created(push, stored);
+  answerCreated(push, stored);
 }
 
-function created(push: PushRequest, { digest }: BlobStored | Mounted): void {
+function answerCreated(push: PushRequest, { digest }: BlobStored | Mounted): void {
   const { context, name, ns } = push;
   dropSession(push);
   context.set('Location', buildEndpoint({ kind: 'blob', name, digest }, { ns }));

@@ -45,17 +45,17 @@ export async function answerManifestDelete(push: PushRequest, reference: Referen
     await deleter.deleteTag(repository, reference, options);
     tell(push, { type: 'tag-deleted', tag: reference });
   }
-  accept(push);
+  answerAccepted(push);
 }
 
 export async function answerBlobDelete(push: PushRequest, digest: Digest): Promise<void> {
   await push.deleter.deleteBlob(push.repository, digest, push.options);
   tell(push, { type: 'blob-deleted', digest });
-  accept(push);
+  answerAccepted(push);
 }
 
 /** It is gone for clients at once; the disk gets its room back later. */
-function accept({ context }: PushRequest): void {
+function answerAccepted({ context }: PushRequest): void {
   answerEmpty(context, 202);
 }
 
@@ -63,5 +63,7 @@ function accept({ context }: PushRequest): void {
 function tagsOf({ query }: PushRequest): readonly Tag[] {
   const tags = query.getAll('tag').map(parseTag);
   if (tags.length <= maxTags) return tags;
-  throw new RegistryError('TAG_INVALID', { message: `expected at most ${maxTags} tags, got ${tags.length}` });
+  throw new RegistryError('TAG_INVALID', {
+    message: `one push sets at most ${maxTags} further tags, and this one names ${tags.length}`,
+  });
 }

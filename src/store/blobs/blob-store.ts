@@ -48,6 +48,11 @@ export class BlobStore {
     this.#observer = options.observer;
   }
 
+  /** Open readers of held files: mostly answers to clients. */
+  get readers(): number {
+    return this.#buffers.count;
+  }
+
   /** Undefined: not held. The caller closes what it gets. Errors: `StoreError` open. */
   async open(digest: Digest): Promise<HeldBlob | undefined> {
     const handle = await guardDisk(this.#observer, 'open', () => openIfThere(this.#layout.blobPath(digest)));

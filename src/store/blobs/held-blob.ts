@@ -131,6 +131,10 @@ export function fileIdOf({ ino, birthtimeMs }: Pick<Stats, 'ino' | 'birthtimeMs'
 export class ReadBuffers {
   #readers = 0;
 
+  get count(): number {
+    return this.#readers;
+  }
+
   /** One reader more. Its buffer in bytes: a power of two. */
   enter(): number {
     this.#readers += 1;

@@ -1,13 +1,7 @@
 /**
  * The storage folder of a distribution registry (registry:2, docker-registry, distribution 3), read as it lies on the disk: which
- * repositories there are, their tags, manifests and layers by their `link` files, and the blobs. Nothing is written to it.
- *
- *     docker/registry/v2/repositories/NAME…/_manifests/revisions/sha256/HEX/link
- *     docker/registry/v2/repositories/NAME…/_manifests/tags/TAG/current/link
- *     docker/registry/v2/repositories/NAME…/_layers/sha256/HEX/link
- *     docker/registry/v2/blobs/sha256/HE/HEX/data
+ * repositories there are, their tags and manifests by their `link` files, and the blobs. Nothing is written to it.
  */
-
 import { constants, type Dirent } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { join, relative, resolve, sep } from 'node:path';
@@ -24,7 +18,13 @@ export interface SourceTag {
   readonly movedMs: number;
 }
 
-/** Below what `rootdirectory` names, and the folder itself. */
+/**
+ * Below what `rootdirectory` names, and the folder itself. In each of them:
+ *
+ *     repositories/NAME…/_manifests/revisions/sha256/HEX/link
+ *     repositories/NAME…/_manifests/tags/TAG/current/link
+ *     blobs/sha256/HE/HEX/data
+ */
 const places = [join('docker', 'registry', 'v2'), join('registry', 'v2'), '.'];
 
 export class DistributionFolder {

@@ -1,11 +1,7 @@
 /**
- * A bounded queue on disk, for what is sent elsewhere later: in order, at least once, over restarts. What was sent stays until
- * its room is needed or it is too old, so that it can be sent again. The oldest goes first. In memory are only what the next
- * write takes and one segment at most. Appends are not synced: a crash of the process loses nothing that was written, a power
- * cut may lose the last seconds.
- *
- *     DATA/spool-v1/TARGET/NUMBER-TIME.log   see segment.ts
- *     DATA/spool-v1/TARGET/position          see position.ts
+ * A bounded queue on disk, for what is sent elsewhere later: in order, at least once, over restarts. What was sent stays until its room is
+ * needed or it is too old, so that it can be sent again. The oldest goes first. In memory are only what the next write takes and one segment
+ * at most. Appends are not synced: a crash of the process loses nothing that was written, a power cut may lose the last seconds.
  */
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';

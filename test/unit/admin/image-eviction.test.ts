@@ -81,6 +81,7 @@ class EvictionRig {
       isHosted: digest => this.hosted.has(digest),
       blobRemoved: digest => void this.forgotten.push(digest),
       manifestRemoved: digest => void this.forgotten.push(digest),
+      scrub: () => Promise.reject(new Error('not asked here')),
       repair: () => Promise.reject(new Error('not asked here')),
       stats: () => Promise.reject(new Error('not asked here')),
       flush: () => Promise.resolve(),

@@ -165,7 +165,7 @@ test('one after the other: exactly those go that stand coldest in the model, par
           } else if (!rig.blobs.has(one.blob)) {
             rig.active.add(one.blob);
             const reservation = await rig.capacity.reserve(one.bytes, rig.digest(one.blob));
-            await rig.capacity.enforce(); // the eviction behind has ended
+            await rig.capacity.enforce(); // the eviction in the background has ended
             expect(reservation !== undefined).toBe(model.reserve(one.blob, one.bytes));
             if (reservation !== undefined) {
               if (one.kind === 'hold') rig.settle(reservation, one.blob, one.bytes);

@@ -92,7 +92,7 @@ describe('room', () => {
     expect(rig.total).toBe(990);
   });
 
-  test('who waits gets it as soon as it is there, while the eviction goes on behind', async () => {
+  test('who waits gets it as soon as it is there, while the eviction goes on in the background', async () => {
     const gates = [new Gate(), new Gate(), new Gate()];
     let unlinks = 0;
     const rig = await CapacityRig.open({

@@ -55,6 +55,25 @@ log: { access: false }
     });
   });
 
+  it('as JSON has the same, whether it is usable or not', async () => {
+    await folder.write('mirror.yml', 'store: { path: /srv/cistern }\n');
+    const good = await check({ json: true });
+    expect([good.code, JSON.parse(good.output)]).toEqual([
+      0,
+      expect.objectContaining({
+        valid: true,
+        problems: [],
+        source: `${folder.path}/mirror.yml`,
+        summary: expect.objectContaining({ lru: 'in this process' }),
+      }),
+    ]);
+    await folder.write('mirror.yml', 'stores: {}\nlog: { level: loud }\n');
+    const bad = await check({ json: true });
+    const { valid, problems, warnings } = JSON.parse(bad.output);
+    expect([bad.code, valid, problems.length, warnings]).toEqual([2, false, 2, []]);
+    expect(problems[0]).toContain('mirror.yml:1:1: stores: unknown key');
+  });
+
   it('says when there is no file', async () => {
     const { code, output } = await check();
     expect(code).toBe(0);

@@ -20,7 +20,7 @@ async function scriptOf(shell: Shell): Promise<string> {
 
 const has = (shell: string): boolean => spawnSync(shell, ['-c', 'true']).status === 0;
 
-/** What stands behind the cursor is left out; the last word is what has been typed of it. */
+/** What stands after the cursor is left out; the last word is what has been typed of it. */
 const offers: readonly (readonly [string, readonly string[]])[] = [
   ['st', ['stats']],
   ['client he', ['helm']],

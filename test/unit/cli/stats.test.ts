@@ -59,6 +59,8 @@ const report: StatsReport = {
         credentials: 'refused',
       },
     ],
+    uploads: [],
+    scrub: { running: null, endedAt: null, damagedFiles: 0, damaged: [] },
     downloads: [
       {
         digest: `sha256:${'ab'.repeat(32)}`,

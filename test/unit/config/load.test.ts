@@ -34,6 +34,7 @@ describe('without anything set', () => {
         partialTtlMs: 7 * 86_400_000,
         verifyAfterMs: 30 * 86_400_000,
         recordsTtlMs: 180 * 86_400_000,
+        scrub: { everyMs: 30 * 86_400_000, bytesPerSecond: 20 * 2 ** 20 },
       },
       upstreams: [
         [
@@ -162,11 +163,12 @@ http:
   trusted_proxies: [10.0.0.0/8, "::1"]
   drain: 0
   accel: { header: X-Send, prefix: /a/b.c/ }
-store: { path: /srv/x, max_size: 0, min_free: 0, low_watermark: 75%, partial_ttl: 12h, verify_after: 0, records_ttl: 90d }
+store: { path: /srv/x, max_size: 0, min_free: 0, low_watermark: 75%, partial_ttl: 12h, verify_after: 0, records_ttl: 90d, scrub: { every: 7d, rate: 1.5MB/s } }
 offline: true
 tags: { ttl: 0, check_timeout: 500ms, stale_if_error: 2d, on_404: honour, negative_ttl: 0, patterns: [{ tags: ['v*.*.*'], ttl: 1d }] }
 metrics: { path: /stats, listen: "127.0.0.1:9100" }
 log: { level: debug, format: text, access: false }
+tracing: { endpoint: 'http://otel:4318', sample: 0.25 }
 `;
     const { config } = await folder.load(text);
     expect(config).toMatchObject({
@@ -189,6 +191,7 @@ log: { level: debug, format: text, access: false }
         partialTtlMs: 43_200_000,
         verifyAfterMs: 0,
         recordsTtlMs: 7_776_000_000,
+        scrub: { everyMs: 604_800_000, bytesPerSecond: 1_500_000 },
       },
       offline: true,
       tags: {
@@ -201,6 +204,7 @@ log: { level: debug, format: text, access: false }
       },
       metrics: { path: '/stats', listen: { host: '127.0.0.1', port: 9100 } },
       log: { level: 'debug', format: 'text', access: false },
+      tracing: { endpoint: new URL('http://otel:4318'), sample: 0.25 },
     });
   });
 

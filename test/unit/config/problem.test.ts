@@ -58,7 +58,7 @@ describe('an unknown key', () => {
     ],
     [
       '__proto__: { a: 1 }',
-      '1:1: __proto__: unknown key; known here: http, store, lru, upstreams, default_upstream, offline, tags, hosted, access, warm, notifications, fleet, metrics, log',
+      '1:1: __proto__: unknown key; known here: http, store, lru, upstreams, default_upstream, offline, tags, hosted, access, warm, notifications, fleet, metrics, log, tracing',
     ],
   ])('in %j is told with what may be meant', async (text, problem) => {
     expect(await folder.problems(text)).toEqual([`mirror.yml:${problem}`]);

@@ -87,7 +87,7 @@ describe('the shipped mirror.yml', () => {
     await folder.write('htpasswd', '');
     await writeCertificates();
     const examples =
-      /^ *(public_url|username|password_file|ca_file|client_cert|client_key|prefix|proxy|min_free|htpasswd): .*\n|^ {2}(?:tls|accel):\n(?: {4}.*\n)*|^ {2}redis:\n(?: {4}.*\n)*/gm;
+      /^ *(public_url|username|password_file|ca_file|client_cert|client_key|prefix|proxy|min_free|htpasswd|endpoint): .*\n|^ {2}(?:tls|accel):\n(?: {4}.*\n)*|^ {2}redis:\n(?: {4}.*\n)*/gm;
     const { config: defaults } = await folder.load(shipped);
     const { config } = await folder.load(withoutLater(uncommented).replaceAll(examples, ''));
     expect(config).toEqual({ ...defaults, access: config.access }); // its rules are an example too

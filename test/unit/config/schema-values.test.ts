@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { ValueError } from '../../../src/config/problem.ts';
-import { parseDuration, parsePercentage, parseSize } from '../../../src/config/schema-values.ts';
+import { parseDuration, parsePercentage, parseRate, parseSize } from '../../../src/config/schema-values.ts';
 import { formatDuration, formatSize } from '../../../src/lib/format.ts';
 
 describe('sizes', () => {
@@ -53,6 +53,21 @@ describe('sizes', () => {
       '50GiB',
       '2GB',
     ]);
+  });
+});
+
+describe('rates', () => {
+  it.each([
+    ['20MiB/s', 20 * 2 ** 20],
+    ['1.5 MB/s', 1_500_000],
+    ['0', 0],
+    [0, 0],
+  ])('reads %j', (text, bytesPerSecond) => {
+    expect(parseRate(text)).toBe(bytesPerSecond);
+  });
+
+  it.each(['20MiB', '20/s', 20, '0MiB/s', '-1MiB/s', '20MiB/h', '', null])('refuses %j', value => {
+    expect(() => parseRate(value)).toThrow(ValueError);
   });
 });
 

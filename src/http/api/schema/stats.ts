@@ -71,6 +71,15 @@ export const warmFigures = z.object({
   runs: list(warmRun),
 });
 
+/** Over this API without repository and user. */
+export const uploadFigures = z.object({ user: z.null(), startedAt: time, bytes, bytesPerSecond: z.number() });
+
+export const scrubFigures = z.object({
+  running: z.object({ startedAt: time, files: count, bytes, heldBytes: bytes }).nullable(),
+  endedAt: time.nullable().describe('of the last complete run'),
+  damagedFiles: count.describe('hosted files that wait for a push'),
+});
+
 /** As `cistern stats --json`. */
 export const statsAnswer = z.object({
   version: z.string(),
@@ -83,6 +92,8 @@ export const statsAnswer = z.object({
       lru: z.object({ backend: z.string(), up: z.boolean() }),
       upstreams: list(upstreamRow),
       downloads: list(downloadFigures),
+      uploads: list(uploadFigures),
+      scrub: scrubFigures,
       requests: byOutcome,
       servedBytes: bytes,
       upstreamBytes: bytes,

@@ -213,7 +213,7 @@ test('a tag that is too old for that does not go out after a failure', async () 
   await expect(get()).rejects.toBe(error);
 });
 
-test('a mistake of our own is not hidden behind a stale answer', async () => {
+test('a mistake of our own is not hidden by a stale answer', async () => {
   const { origin, get, warm, clock } = await setUp();
   await warm();
   origin.before = () => {
@@ -223,7 +223,7 @@ test('a mistake of our own is not hidden behind a stale answer', async () => {
   await expect(get()).rejects.toBeInstanceOf(TypeError);
 });
 
-test('a check that is slow lets the held image out and ends behind', async () => {
+test('a check that is slow lets the held image out and ends in the background', async () => {
   const { origin, get, warm, clock } = await setUp();
   await warm();
   origin.put(two, 'latest');

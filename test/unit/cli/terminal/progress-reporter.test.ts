@@ -122,9 +122,12 @@ test('without a total there is no bar, only what is done; each part of the work 
 });
 
 test('withProgress: no stream, no listener; the bar goes when the work fails too', async () => {
-  expect(await withProgress(undefined, 'gc', async onProgress => onProgress)).toBeUndefined();
+  expect(await withProgress({}, 'gc', async onProgress => onProgress)).toBeUndefined();
   const stream = new PassThrough();
-  const failing = withProgress(stream, 'gc', async onProgress => {
+  expect(
+    await withProgress({ progressTo: stream, json: true }, 'gc', async onProgress => onProgress),
+  ).toBeUndefined();
+  const failing = withProgress({ progressTo: stream }, 'gc', async onProgress => {
     onProgress?.({ done: 1, unit: 'images' });
     throw new Error('no disk');
   });

@@ -61,6 +61,14 @@ test('remove and list say what is there; lines that are not used are named by nu
   expect(list).toContain('jo\tbcrypt\nann\tbcrypt\n');
   expect(list).toContain(`${file}:3: not used: a DES hash`);
   expect(list).not.toContain('rqXexS6ZhobKA');
+  await runUserList({ ...options, json: true });
+  expect(JSON.parse(take())).toMatchObject({
+    users: [
+      { name: 'jo', hash: 'bcrypt' },
+      { name: 'ann', hash: 'bcrypt' },
+    ],
+    flaws: [{ line: 3 }, { line: 4 }],
+  });
   await runCheck(options);
   expect(take()).toContain(`access.htpasswd: warning: ${file}:4: not used: expected a password hash`);
   await runUserRemove({ ...options, name: 'jo' });

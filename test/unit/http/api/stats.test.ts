@@ -30,6 +30,8 @@ const daemon: NonNullable<StatsReport['daemon']> = {
   uptimeSeconds: 8,
   lru: { backend: 'embedded', up: true },
   upstreams: [],
+  uploads: [],
+  scrub: { running: null, endedAt: null, damagedFiles: 1 },
   downloads: [],
   requests: { hit: 1, miss: 2, joined: 3, stale: 4, passthrough: 5, error: 6 },
   servedBytes: 9,
@@ -55,13 +57,26 @@ async function serve(report: StatsReport, isLoggedIn = true): Promise<string> {
   return listener.urls[0] ?? '';
 }
 
-test('the report, without the path, the repositories and the digests of running downloads', async () => {
+const upload = { startedAt: '2026-01-01T00:00:00.000Z', bytes: 1, bytesPerSecond: 2 };
+const damage = {
+  digest: progress.digest,
+  problem: 'damaged',
+  repositories: ['team/secret'],
+  foundAt: '2026-01-01T00:00:00.000Z',
+} as const;
+
+test('the report, without the path, and without names and digests of transfers and damaged files', async () => {
   const downloads = [{ ...progress, repository: 'docker.io/secret/name' }, progress];
   const { digest: _digest, ...figures } = progress;
   const url = await serve({
     version: '1',
     store: { ...store, path: '/srv/secret' },
-    daemon: { ...daemon, downloads },
+    daemon: {
+      ...daemon,
+      downloads,
+      uploads: [{ ...upload, repository: 'team/secret', user: 'jo' }],
+      scrub: { ...daemon.scrub, damaged: [damage] },
+    },
   });
   const { status, headers, body } = await get(url, '/api/v1/stats');
   expect([status, headers.get('content-type'), headers.get('cache-control')]).toEqual([
@@ -72,7 +87,7 @@ test('the report, without the path, the repositories and the digests of running 
   expect(JSON.parse(body.toString())).toEqual({
     version: '1',
     store,
-    daemon: { ...daemon, downloads: [figures, figures] },
+    daemon: { ...daemon, downloads: [figures, figures], uploads: [{ ...upload, user: null }] },
   });
   expect((await head(url, '/api/v1/stats')).status).toBe(200);
   expect((await get(url, '/healthz')).status).toBe(200);

@@ -76,7 +76,7 @@ describe('GET blob', () => {
     },
   );
 
-  it('honours Range behind an If-Range of this content only', async () => {
+  it('honours Range with an If-Range of this content only', async () => {
     const { url } = await served();
     const answers = [];
     for (const tag of [`"${digest}"`, `W/"${digest}"`, '"other"', 'Wed, 21 Oct 2015 07:28:00 GMT', digest]) {

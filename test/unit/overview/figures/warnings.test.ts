@@ -32,6 +32,8 @@ const stats: StatsReport = {
     lru: { backend: 'redis', up: true },
     upstreams: [upstream],
     downloads: [],
+    uploads: [],
+    scrub: { running: null, endedAt: null, damagedFiles: 0 },
     requests: { hit: 0, miss: 0, joined: 0, stale: 0, passthrough: 0, error: 0 },
     servedBytes: 0,
     upstreamBytes: 0,
