@@ -5,6 +5,7 @@ import { PageHead } from './parts/section.tsx';
 import { ApiError } from './state/api.ts';
 import { openView, route } from './state/navigation.ts';
 import { logIn, session } from './state/session.ts';
+import { formatSentence } from './text/figures.ts';
 import { formatRoute, parseRoute } from './text/route.ts';
 
 export function Login() {
@@ -70,7 +71,7 @@ export function Login() {
             onInput={event => setPassword(event.currentTarget.value)}
           />
         </div>
-        <div role="alert">{error !== undefined && <Notice tone="bad" title={`${error}.`} />}</div>
+        <div role="alert">{error !== undefined && <Notice tone="bad" title={formatSentence(error)} />}</div>
         <button type="submit" class="button button-main" disabled={isBusy}>
           {isBusy ? 'Logging in…' : 'Log in'}
         </button>

@@ -42,7 +42,7 @@ requires('chromium')('the page', () => {
     await page.getByLabel('Name').fill('bob');
     await page.getByLabel('Password').fill('wrong');
     await page.getByRole('main').getByRole('button', { name: 'Log in' }).click();
-    await page.getByRole('alert').getByText('wrong user name or password').waitFor();
+    await page.getByRole('alert').getByText('Wrong user name or password.').waitFor();
     await keepScreenshot(page, 'login-wrong');
     expect(await findBarriers(page)).toEqual([]);
     await page.getByLabel('Password').fill("bob's");
@@ -81,6 +81,20 @@ requires('chromium')('the page', () => {
     expect(problems).toEqual([]);
   });
 
+  test('is that of a visitor once the session has ended', async () => {
+    const rig = await startPageRig();
+    await fill(rig);
+    const { page } = await browser.open(rig.mirror.url);
+    await logIn(page, 'alice');
+    await page.getByText('Log out').waitFor();
+    await page.context().clearCookies();
+    await page.getByRole('link', { name: 'Cold' }).click();
+    await page.getByText('Users of this mirror see here').waitFor();
+    await page.getByRole('link', { name: 'Log in' }).first().click();
+    await page.getByLabel('Name').waitFor();
+    expect(await page.getByText('Log out').count()).toBe(0);
+  });
+
   test('says that the mirror is gone, keeps what was read, and tries again', async () => {
     const rig = await startPageRig();
     await fill(rig);
@@ -89,11 +103,11 @@ requires('chromium')('the page', () => {
     await page.getByText('docker.io/library/alpine').waitFor();
     await rig.mirror.close();
     await page.getByLabel('Search repositories').fill('x');
-    await page.getByText('the mirror does not answer').waitFor();
+    await page.getByText('The mirror does not answer').waitFor();
     await keepScreenshot(page, 'no-answer');
     expect(await findBarriers(page)).toEqual([]);
     await page.getByRole('button', { name: 'Try again' }).click();
-    await page.getByText('the mirror does not answer').waitFor();
+    await page.getByText('The mirror does not answer').waitFor();
     expect(await page.getByText('docker.io/library/alpine').count()).toBe(0); // it doesn't fit what was typed
   });
 });

@@ -6,7 +6,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { formatShare } from '../../lib/format.ts';
 import { Progress } from '../parts/meter.tsx';
 import { Notice } from '../parts/notice.tsx';
-import { shareOf } from '../text/figures.ts';
+import { formatSentence, shareOf } from '../text/figures.ts';
 import { shortName } from '../text/image-name.ts';
 import { type ActionRun, closeRun, openRun } from './action-run.ts';
 import { actionWords, describeAction } from './action-words.ts';
@@ -95,7 +95,7 @@ function OpenDialog({ run }: { readonly run: ActionRun }) {
           {step === 'ended' && job !== undefined && <JobResults job={job} />}
           {step === 'refused' && error !== undefined && (
             <Notice tone="bad" title="This was refused">
-              {error.message}.
+              {formatSentence(error.message)}
             </Notice>
           )}
         </div>

@@ -2,6 +2,7 @@
 import type { JobAnswer, JobResult } from '../../http/api/schema/actions.ts';
 import { formatBytes } from '../../lib/format.ts';
 import { Notice } from '../parts/notice.tsx';
+import { formatSentence } from '../text/figures.ts';
 import { shortName } from '../text/image-name.ts';
 
 /** Of one job many images can be told; the others are counted. */
@@ -34,14 +35,14 @@ function Result({ result, isAlone }: { readonly result: JobResult; readonly isAl
   if (error !== null)
     return (
       <Notice tone="bad" title={isAlone || name === '' ? 'It did not work' : name}>
-        {error.message}.
+        {formatSentence(error.message)}
       </Notice>
     );
   return (
     <div class="result">
       <p>
         {!isAlone && name !== '' && <strong>{name}: </strong>}
-        {summary}
+        {formatSentence(summary)}
       </p>
       {tags.length > 0 && (
         <ul class="result-tags" aria-label="Tags">

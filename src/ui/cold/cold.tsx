@@ -1,5 +1,4 @@
 /** What is cold: the order in which blobs go, what the next eviction takes, and what went too early. */
-import { useEffect } from 'preact/hooks';
 import type { ColdAnswer, ColdBlob } from '../../http/api/schema/stats.ts';
 import { formatBytes, formatSpan } from '../../lib/format.ts';
 import { Empty, Loaded } from '../parts/loading.tsx';
@@ -26,12 +25,8 @@ export function Cold() {
 }
 
 function Figures() {
-  const cold = useResource<ColdAnswer>('cold', { n: pictured });
+  const cold = useResource<ColdAnswer>('cold', { n: pictured }, { follows: true });
   const report = useReport();
-  const { value } = now;
-  useEffect(() => {
-    void cold.reload();
-  }, [cold, value]);
   return (
     <>
       <PageHead

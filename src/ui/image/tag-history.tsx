@@ -43,7 +43,7 @@ export function TagHistory({ image, moves, may }: TagHistoryProps) {
             </p>
           </div>
           <div class="move-end">
-            {digest === image.digest && <Mark tone="accent">now</Mark>}
+            {index === 0 && digest === image.digest && <Mark tone="accent">now</Mark>}
             {mayRestore && digest !== null && digest !== image.digest && content !== 'gone' && (
               <ActionButton action="restore" images={[image.image]} digest={digest} isSmall />
             )}

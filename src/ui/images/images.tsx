@@ -67,7 +67,7 @@ export function Images() {
       </div>
       {state.error !== undefined && <Failure error={state.error} again={() => void images.reload()} />}
       {state.pages === undefined && state.error === undefined && <Skeleton lines={12} />}
-      {state.pages !== undefined && count === 0 && !state.isLoading && (
+      {state.pages !== undefined && state.error === undefined && count === 0 && !state.isLoading && (
         <NothingFound isFiltered={q !== '' || repository !== ''} />
       )}
       {count > 0 && (

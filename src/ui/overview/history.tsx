@@ -25,7 +25,7 @@ const byteTicks: readonly number[] = Array.from({ length: 50 }, (_, power) => 2 
 export function History() {
   const wanted = Number(route.value.query['days'] ?? firstPeriod.days);
   const period = periods.find(({ days }) => days === wanted) ?? firstPeriod;
-  const history = useResource<HistoryAnswer>('history', { days: period.days });
+  const history = useResource<HistoryAnswer>('history', { days: period.days }, { follows: true });
   return (
     <section class="history" aria-labelledby="history-heading">
       <div class="history-head">

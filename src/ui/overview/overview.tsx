@@ -1,5 +1,4 @@
 /** Overview: is it worth it, is all well, what runs now. Figures of now come with the stream of events, the rest is read again. */
-import { useEffect } from 'preact/hooks';
 import type { StatsAnswer } from '../../http/api/schema/stats.ts';
 import { formatShare, formatSpan } from '../../lib/format.ts';
 import { ActionButton } from '../actions/action-buttons.tsx';
@@ -7,7 +6,6 @@ import { Loaded } from '../parts/loading.tsx';
 import { State } from '../parts/notice.tsx';
 import { PageHead, Section } from '../parts/section.tsx';
 import { UsersOnly } from '../parts/users-only.tsx';
-import { now } from '../state/changes.ts';
 import { liveState, sample, useLive } from '../state/live.ts';
 import { useResource } from '../state/resource.ts';
 import { isOfferedForAll } from '../state/session.ts';
@@ -31,11 +29,7 @@ export function Overview() {
 
 function Figures() {
   useLive();
-  const stats = useResource<StatsAnswer>('stats');
-  const { value } = now;
-  useEffect(() => {
-    void stats.reload();
-  }, [stats, value]);
+  const stats = useResource<StatsAnswer>('stats', {}, { follows: true });
   return (
     <>
       <PageHead title="Overview" lead={<Lead stats={stats.state.value.value} />}>

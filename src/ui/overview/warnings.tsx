@@ -1,6 +1,7 @@
 /** What needs a hand: certificates that end, credentials that are refused, upstreams that are away, limits that are near. */
 import type { Warning } from '../../http/api/schema/stats.ts';
 import type { Tone } from '../parts/notice.tsx';
+import { formatSentence } from '../text/figures.ts';
 
 const titles: Readonly<Record<Warning['kind'], string>> = {
   certificate: 'Certificate',
@@ -32,16 +33,10 @@ export function Warnings({ warnings }: { readonly warnings: readonly Warning[] }
             {tones[kind] === 'note' ? 'i' : '!'}
           </span>
           <p>
-            <strong>{titles[kind]}</strong> {sentence(message)}
+            <strong>{titles[kind]}</strong> {formatSentence(message)}
           </p>
         </li>
       ))}
     </ul>
   );
-}
-
-/** Messages of the daemon begin small and end without a stop, as log lines do. A name of a host stays as it is. */
-function sentence(message: string): string {
-  const text = message.replace(/^[a-z](?=[a-z]*\s)/, first => first.toUpperCase());
-  return /[.!?]$/.test(text) ? text : `${text}.`;
 }

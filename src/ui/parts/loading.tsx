@@ -2,6 +2,7 @@
 import type { ComponentChildren } from 'preact';
 import type { ApiError } from '../state/api.ts';
 import type { Resource } from '../state/resource.ts';
+import { formatSentence } from '../text/figures.ts';
 import { formatRoute } from '../text/route.ts';
 import { Notice } from './notice.tsx';
 
@@ -60,13 +61,13 @@ export function Failure({ error, again }: FailureProps) {
   if (error.status === 401)
     return (
       <Notice tone="note" title="This needs a login">
-        {error.message}.{' '}
+        {formatSentence(error.message)}{' '}
         <a href={formatRoute('login', { next: location.pathname + location.search })}>Log in</a>
       </Notice>
     );
   return (
     <Notice tone="bad" title={error.status === 0 ? 'No answer' : 'This could not be read'}>
-      {error.message}.{' '}
+      {formatSentence(error.message)}{' '}
       <button type="button" class="link" onClick={again}>
         Try again
       </button>

@@ -17,10 +17,12 @@ export const jobUpdates = signal<ReadonlyMap<string, JobAnswer>>(new Map());
 
 /** Jobs are small, and one page begins few. */
 const maxJobs = 50;
+const againMs = 5000;
 
 class Live {
   #source: EventSource | undefined;
   #users = 0;
+  #again: ReturnType<typeof setTimeout> | undefined;
 
   join(): () => void {
     this.#users += 1;
@@ -46,8 +48,9 @@ class Live {
       liveState.value = 'live';
     });
     source.addEventListener('error', () => {
-      // Closed for good by an answer that is no stream; otherwise the browser is connecting again.
       liveState.value = 'lost';
+      // After an answer that is no stream, as of a proxy, the browser does not connect again by itself.
+      if (source.readyState === EventSource.CLOSED) this.#again = setTimeout(() => this.reopen(), againMs);
     });
     source.addEventListener('sample', ({ data }: MessageEvent<string>) => {
       liveState.value = 'live';
@@ -57,6 +60,7 @@ class Live {
   }
 
   #close(): void {
+    clearTimeout(this.#again);
     this.#source?.close();
     this.#source = undefined;
     sample.value = undefined;

@@ -3,6 +3,7 @@ import { type ReadonlySignal, signal } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
 import { ApiError, type ApiQuery, readPage } from './api.ts';
 import { countChanges } from './changes.ts';
+import { noteRefusal } from './session.ts';
 
 export interface PagedState<Answer> {
   /** The answers so far, in order. Undefined: none yet. */
@@ -76,6 +77,7 @@ export class Paged<Answer> {
     } catch (error) {
       if (this.#running !== running) return;
       if (!(error instanceof ApiError)) throw error;
+      noteRefusal(error);
       this.#state.value = { ...this.#state.value, error, isLoading: false };
     }
   }

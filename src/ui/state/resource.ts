@@ -5,7 +5,8 @@
 import { type ReadonlySignal, signal } from '@preact/signals';
 import { useEffect, useMemo } from 'preact/hooks';
 import { ApiError, type ApiQuery, read } from './api.ts';
-import { countChanges } from './changes.ts';
+import { countChanges, now } from './changes.ts';
+import { noteRefusal } from './session.ts';
 
 export interface ResourceState<T> {
   readonly value: T | undefined;
@@ -34,6 +35,7 @@ export class Resource<T> {
     } catch (error) {
       if (this.#running !== running) return; // a newer question took its place
       if (!(error instanceof ApiError)) throw error;
+      noteRefusal(error);
       this.#state.value = { value: this.#state.value.value, error, isLoading: false };
     }
   }
@@ -54,14 +56,22 @@ export class Resource<T> {
   }
 }
 
-/** A resource of one view: read when the view opens, when its question changes and when an action changed something, withdrawn when the view closes. */
-export function useResource<T>(path: string | undefined, query: ApiQuery = {}): Resource<T> {
+/**
+ * A resource of one view: read when the view opens, when its question changes and when an action changed something, withdrawn when the view closes. One that `follows` is
+ * read again every now and then, for figures of now.
+ */
+export function useResource<T>(
+  path: string | undefined,
+  query: ApiQuery = {},
+  { follows = false }: { readonly follows?: boolean } = {},
+): Resource<T> {
   const resource = useMemo(() => new Resource<T>(), []);
   const question = JSON.stringify(query);
   const changes = countChanges();
+  const tick = follows ? now.value : 0;
   useEffect(() => {
     if (path !== undefined) void resource.load(path, query);
-  }, [resource, path, question, changes]);
+  }, [resource, path, question, changes, tick]);
   useEffect(() => () => resource.stop(), [resource]);
   return resource;
 }

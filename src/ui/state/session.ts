@@ -32,6 +32,11 @@ export function needsLogin(): boolean {
   return value !== undefined && value.user === null && value.canLogIn;
 }
 
+/** A session that has ended meanwhile is noticed by what it is refused: the page is then that of a visitor. */
+export function noteRefusal({ status }: ApiError): void {
+  if (status === 401 && session.value?.user != null) void startSession();
+}
+
 /** Errors: `ApiError` (a wrong name or password). */
 export async function logIn(name: string, password: string): Promise<void> {
   session.value = await send<SessionAnswer>('POST', path, { name, password });

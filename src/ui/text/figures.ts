@@ -61,3 +61,9 @@ export function formatUntil(iso: string, nowMs: number): string {
 export function shareOf(part: number, whole: number): number | null {
   return whole > 0 ? part / whole : null;
 }
+
+/** Messages of the mirror begin small and end without a stop, as log lines do. A name of a host or an image stays as it is. */
+export function formatSentence(message: string): string {
+  const text = message.replace(/^[a-z](?=[a-z]*\s)/, first => first.toUpperCase());
+  return /[.!?]$/.test(text) ? text : `${text}.`;
+}

@@ -6,6 +6,7 @@ import {
   formatLast,
   formatMoment,
   formatRate,
+  formatSentence,
   formatTimeLeft,
   formatUntil,
   shareOf,
@@ -50,6 +51,13 @@ test('times', () => {
   expect(formatMoment('2026-11-27T12:05:00')).toBe('2026-11-27 12:05');
   expect([formatMoment(null), formatMoment('soon')]).toEqual(['-', '-']);
 });
+
+it.each([
+  ['wrong user name or password', 'Wrong user name or password.'],
+  ['ghcr.io refuses the credentials', 'ghcr.io refuses the credentials.'],
+  ['team/app:1.0 would go', 'team/app:1.0 would go.'],
+  ['Done.', 'Done.'],
+])('makes a sentence of %s', (message, sentence) => expect(formatSentence(message)).toBe(sentence));
 
 test('shares of nothing are not known', () => {
   expect(shareOf(1, 4)).toBe(0.25);
