@@ -2,6 +2,7 @@
  * What of an image is held, as `ls` and the page say it: sizes, completeness and last use, worked out from the tree of its manifests.
  * The sizes of blobs come from wherever they are known; no upstream is asked.
  */
+import { TimeSlice } from '../lib/time-slice.ts';
 import type { Digest } from '../oci/digest.ts';
 import { isDistributable } from '../oci/media-type.ts';
 import { findMissing, type ImageTree, type MissingContent } from '../store/records/image-tree.ts';
@@ -35,10 +36,12 @@ export async function summarizeImage(
   files: HeldFiles,
   wasAsked: (digest: Digest) => boolean,
 ): Promise<ImageSummary> {
+  const slice = new TimeSlice(); // sizes may come from memory, without a turn of their own
   let manifestBytes = 0;
   for (const { size } of tree.manifests.values()) manifestBytes += size;
   let [heldBytes, neededBytes, lastUseMs] = [manifestBytes, manifestBytes, 0];
   for (const blob of tree.blobs.values()) {
+    await slice.pause();
     const held = await files.of(blob.digest);
     heldBytes += held?.size ?? 0;
     if (held !== undefined || isDistributable(blob.mediaType)) neededBytes += held?.size ?? blob.size;

@@ -72,6 +72,11 @@ export class Access {
     return this.#users !== undefined;
   }
 
+  /** There are users, if only by client certificates. */
+  get knowsUsers(): boolean {
+    return this.#users !== undefined || this.#rules.hasUsers;
+  }
+
   /** There are neither users nor rules: no caller may delete, so that isn't a matter of rights. */
   get isOpen(): boolean {
     return this.#users === undefined && !this.#rules.areGiven;
@@ -136,7 +141,7 @@ export class Access {
     address: string | undefined,
     connection?: Connection,
   ): Promise<boolean> {
-    if (this.#users === undefined && !this.#rules.hasUsers) return true;
+    if (!this.knowsUsers) return true;
     const { caller } = await this.authenticate(authorization, address, { connection });
     return caller.user !== undefined;
   }

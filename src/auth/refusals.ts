@@ -8,8 +8,13 @@ import { RegistryError } from '../oci/error.ts';
 export class WrongCredentials extends RegistryError {
   /** Undefined: the next login is checked at once. */
   readonly retryAfterSeconds: number | undefined;
+  /** A name that there is. Another one may be a password in the wrong field. */
+  readonly user: string | undefined;
 
-  constructor(retryAfterSeconds?: number) {
+  constructor({
+    user,
+    retryAfterSeconds,
+  }: Partial<Pick<WrongCredentials, 'user' | 'retryAfterSeconds'>> = {}) {
     super('UNAUTHORIZED', {
       message:
         retryAfterSeconds === undefined
@@ -17,6 +22,7 @@ export class WrongCredentials extends RegistryError {
           : `too many failed logins of this name from this address, try again in ${retryAfterSeconds} s`,
     });
     this.name = 'WrongCredentials';
+    this.user = user;
     this.retryAfterSeconds = retryAfterSeconds;
   }
 }

@@ -4,7 +4,6 @@
  */
 import type { IncomingMessage } from 'node:http';
 import type { Middleware } from 'koa';
-import { parseBasic } from '../auth/identity/credentials.ts';
 import { LoginRequired, WrongCredentials } from '../auth/refusals.ts';
 import { RegistryError } from '../oci/error.ts';
 import type { EventOrigin, RegistryChange, RegistryEventListener } from '../telemetry/registry-events.ts';
@@ -43,7 +42,7 @@ export function reportRefusal(events: RegistryEventListener, context: AppContext
   const origin = originOf(context.req, exchange);
   const { code: result } = error;
   if (error instanceof WrongCredentials)
-    events.happened({ type: 'login-failed', origin: { ...origin, ...triedUser(context) }, result });
+    events.happened({ type: 'login-failed', origin: { ...origin, ...triedUser(error) }, result });
   else events.happened({ type: 'denied', origin, result, ...(exchange.asked ?? { wanted: 'admin' }) });
 }
 
@@ -76,9 +75,7 @@ export function reportCommands(events: RegistryEventListener): Middleware<AppSta
   };
 }
 
-/** The name that the client tried to log in with. */
-function triedUser({ req, state }: AppContext): Pick<EventOrigin, 'user'> {
-  const credentials = parseBasic(req.headers.authorization);
-  const name = state.exchange.attempted ?? (typeof credentials === 'object' ? credentials.name : undefined);
-  return name === undefined ? {} : { user: name.slice(0, maxTextLength) };
+/** A name that there is not may be a password in the wrong field. */
+function triedUser({ user }: WrongCredentials): Pick<EventOrigin, 'user'> {
+  return user === undefined ? {} : { user: user.slice(0, maxTextLength) };
 }

@@ -72,8 +72,6 @@ export class Exchange {
   connection: ConnectionIdentity | undefined;
   /** The login name; undefined: anonymous, or not asked for. */
   user: string | undefined;
-  /** The name of a login that isn't in the `Authorization` header. */
-  attempted: string | undefined;
   /** The client's `X-Request-Id` if it is one, else made here: in the answer, the log, and the upstream's requests. */
   readonly requestId: string;
   /** Undefined: a request to no registry API, or one that can't be read. */

@@ -54,7 +54,6 @@ async function answer(context: AppContext, options: TokenOptions): Promise<void>
   const isLenient =
     scopes.length > 0 &&
     scopes.every(scope => mayHave(anonymous, scope, ns, context.req.headers.host, options));
-  if (typeof credentials === 'object') exchange.attempted = credentials.name;
   const identity = await access.login(credentials, exchange.client, { isLenient });
   exchange.user = identity?.user;
   const issued = await access.issueToken(identity, scopes);

@@ -235,7 +235,7 @@ test('ping, catalog, tokens and statistics × every caller', async () => {
   for (const who of callers) {
     const isAnonymous = who === 'anonymous';
     expect(await status(who, '/v2/'), who).toBe(isAnonymous ? 401 : 200);
-    expect(await status(who, '/api/v1/stats'), who).toBe(isAnonymous ? 403 : 200);
+    expect(await status(who, '/api/v1/stats'), who).toBe(isAnonymous ? 401 : 200);
     expect(await status(who, '/token'), who).toBe(200);
     const { body } = await send(mirror.url, 'GET', '/v2/_catalog', { headers: headersOf(who) });
     expect(JSON.parse(body.toString()).repositories.includes('team/there'), who).toBe(!isAnonymous);

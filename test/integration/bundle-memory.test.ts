@@ -2,8 +2,8 @@
 import { expect, test } from 'vitest';
 import { measurePipe } from '../support/bundle-memory.ts';
 
-/** MiB. */
-const tolerance = 16;
+/** MiB. Garbage that is not collected yet makes a peak vary by 15; a layer that is held whole would be 67 more. */
+const tolerance = 32;
 
 test('an export piped into an import: a layer of 80 MB takes as much memory as one of 10 MB, in all four processes', async () => {
   const small = await measurePipe([10_000_000]);

@@ -12,6 +12,7 @@ import { get } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';
 import { type BuiltImage, buildArtifact, buildImage } from '../support/images.ts';
 import { startTestMirror, type TestMirror } from '../support/mirror.ts';
+import { runCommand } from '../support/real/command.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { pushBlob, send } from '../support/upload-client.ts';
 import { startFakeUpstream } from '../support/upstream.ts';
@@ -245,4 +246,16 @@ sha256:short
   expect((await filesOf(bundle)).has('manifest.json')).toBe(true);
   const missing = await importBundle(store.file, '/nonexistent/bundle.tar');
   expect(missing).toMatchObject({ code: 1, stderr: expect.stringContaining('ENOENT') });
+});
+
+test.each([
+  ['digests', 0, ''],
+  ['export app:1 --output -', 1, 'error: write EPIPE\n'],
+])('a reader that goes away early ends %s without a stack', async (words, code, stderr) => {
+  const { file } = await startTestMirror({ config: { offline: true } });
+  await importBundle(file, await tarOf(layoutFiles({ 'docker.io/library/app:1': one })));
+  const command = `"${process.execPath}" dist/main.js ${words} --config "${file}"`;
+  const script = `${command} | (exec 0<&-; sleep 5); exit "\${PIPESTATUS[0]}"`;
+  const ended = await runCommand(['bash', '-c', script]);
+  expect(ended).toEqual({ code, stdout: '', stderr });
 });

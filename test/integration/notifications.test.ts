@@ -148,6 +148,7 @@ test('the audit log has failed logins, denials and commands, and a file that log
   expect((await get(mirror.url, path, basic('alice', 'wrong'))).status).toBe(401);
   const form = { grant_type: 'password', username: 'alice', password: 'wrong too' };
   expect((await postToken(mirror.url, form)).status).toBe(401);
+  expect((await get(mirror.url, '/token', basic('planted-password', 'x'))).status).toBe(401);
   const closed = '/v2/team/app/manifests/v1';
   expect((await get(mirror.url, closed)).status).toBe(401); // a challenge is no refusal yet
   const anonymous = await askToken(mirror.url, undefined, { scopes: ['repository:team/app:pull'] });
@@ -159,7 +160,7 @@ test('the audit log has failed logins, denials and commands, and a file that log
   expect((await runCistern(mirror.file, 'evict', 'nosuch')).code).toBe(1);
   await runForJson(mirror.file, 'stats');
   const here = { user: null, address: null, repository: null, digest: null, requestId: expect.any(String) };
-  await expect.poll(() => readLines(file)).toHaveLength(6);
+  await expect.poll(() => readLines(file)).toHaveLength(7);
   const time = expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/);
   const pull = {
     time,
@@ -173,6 +174,7 @@ test('the audit log has failed logins, denials and commands, and a file that log
   expect(await readLines(file)).toEqual([
     { ...login, user: 'alice', result: 'UNAUTHORIZED' },
     { ...login, user: 'alice', result: 'UNAUTHORIZED' },
+    { ...login, user: null, result: 'UNAUTHORIZED' },
     { ...pull, user: null, requestId: 'anonymous', result: 'UNAUTHORIZED' },
     { ...pull, user: 'alice', requestId: 'denied', result: 'DENIED' },
     { ...here, time, action: 'pin', reference: 'alpine', result: 'ok' },
@@ -185,7 +187,7 @@ test('the audit log has failed logins, denials and commands, and a file that log
   await mirror.process.waitForMessage('configuration reloaded');
   await runForJson(mirror.file, 'unpin', 'alpine');
   await expect.poll(() => readLines(file)).toMatchObject([{ action: 'unpin' }]);
-  expect(await readLines(`${file}.1`)).toHaveLength(6);
+  expect(await readLines(`${file}.1`)).toHaveLength(7);
 });
 
 test('pushes, tag moves, mounts and deletes are told and audited when they are durable; refused ones are denials', async () => {

@@ -96,7 +96,7 @@ export class Logins {
       if (outcome.kind === 'right') return outcome.identity;
       this.#report(outcome, credentials.name, address, isLenient);
       if (isLenient) return undefined;
-      throw await this.#refusal(outcome);
+      throw await this.#refusal(outcome, credentials.name);
     } catch (error) {
       if (isLenient && error instanceof RegistryError) return undefined;
       throw error;
@@ -173,14 +173,19 @@ export class Logins {
     });
   }
 
-  async #refusal(outcome: Refused): Promise<RegistryError> {
+  async #refusal(outcome: Refused, name: string): Promise<RegistryError> {
     if (outcome.kind === 'unavailable')
       return new RegistryError('UNAVAILABLE', {
         message: 'logins cannot be checked now, try again in a moment',
       });
-    if (outcome.kind !== 'throttled') return new WrongCredentials();
+    if (outcome.kind !== 'throttled')
+      return new WrongCredentials({ user: outcome.kind === 'wrong' ? name : undefined });
+    const known = await Promise.all(this.#options.providers.map(provider => provider.hasUser?.(name)));
     await delay(this.#options.throttledMs ?? throttledMs);
-    return new WrongCredentials(outcome.retryAfterSeconds);
+    return new WrongCredentials({
+      user: known.includes(true) ? name : undefined,
+      retryAfterSeconds: outcome.retryAfterSeconds,
+    });
   }
 
   /** Changes with the user's entry, so that an old password is forgotten with it. */

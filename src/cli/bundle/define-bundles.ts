@@ -104,6 +104,8 @@ function defineImport(line: CommandLine): void {
 }
 
 function adminOptionsOf(line: CommandLine, flags: JsonFlags) {
+  process.stdout.on('error', ignoreClosedPipe);
+  process.stderr.on('error', ignoreClosedPipe);
   return {
     ...line.loadOptions(flags),
     json: flags.json ?? false,
@@ -117,4 +119,8 @@ function untilStopped(): AbortSignal {
   process.once('SIGINT', () => stopped.abort());
   process.once('SIGTERM', () => stopped.abort());
   return stopped.signal;
+}
+
+function ignoreClosedPipe(error: Error): void {
+  if (!('code' in error && error.code === 'EPIPE')) throw error;
 }

@@ -12,7 +12,7 @@ import type { AppContext } from '../exchange.ts';
 import type { Need } from './schema/routes.ts';
 
 export interface ApiAccess {
-  readonly access: Pick<Access, 'authenticate' | 'hasUsers'>;
+  readonly access: Pick<Access, 'authenticate' | 'hasUsers' | 'knowsUsers'>;
   readonly sessions: Pick<Sessions, 'resume' | 'begin' | 'end'>;
 }
 
@@ -58,7 +58,7 @@ export function requireNeed(
 ): void {
   if (need === 'anyone' || caller.user !== undefined) return;
   if (canLogIn(context, options)) throw new LoginRequired('log in to see and change this');
-  if (need === 'login' && !options.access.hasUsers) return;
+  if (need === 'login' && !options.access.knowsUsers) return;
   throw new RegistryError('DENIED', {
     message: options.access.hasUsers
       ? 'this address takes no logins (login: off): use another one'

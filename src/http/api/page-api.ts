@@ -4,6 +4,7 @@
  */
 import type { Middleware } from 'koa';
 import { z } from 'zod';
+import { Limit, LimitExceeded } from '../../lib/limit.ts';
 import { RegistryError } from '../../oci/error.ts';
 import type { AppContext, AppState } from '../exchange.ts';
 import { readWholeBody } from '../server/request-body.ts';
@@ -20,11 +21,16 @@ const root = '/api/v1/';
 const maxBodyBytes = 256 * 1024;
 const bodyIdleMs = 10_000;
 
+/** Of questions that read manifests, by all callers together: the others wait in line, so that pulls go on. */
+const readsAtOnce = 8;
+const readsWaiting = 200;
+
 export function answerPageApi(options: PageApiOptions): Middleware<AppState> {
-  return (context, next) => (context.path.startsWith('/api/') ? answer(context, options) : next());
+  const reads = new Limit({ maxRunning: readsAtOnce, maxWaiting: readsWaiting });
+  return (context, next) => (context.path.startsWith('/api/') ? answer(context, options, reads) : next());
 }
 
-async function answer(context: AppContext, options: PageApiOptions): Promise<void> {
+async function answer(context: AppContext, options: PageApiOptions, reads: Limit): Promise<void> {
   context.state.exchange.isOps = true; // an open page asks all day
   context.set('Cache-Control', 'no-store');
   context.set('X-Content-Type-Options', 'nosniff');
@@ -39,7 +45,14 @@ async function answer(context: AppContext, options: PageApiOptions): Promise<voi
   if (name === 'session') return answerSession(context, caller, options);
   if (name === 'events') return streamEvents(context, caller.caller, options.sources);
   if (name === 'action') return beginAction(request, caller.caller, options.sources);
-  return answerRead(request, caller.caller, options);
+  try {
+    await reads.run(() => answerRead(request, caller.caller, options));
+  } catch (error) {
+    if (!(error instanceof LimitExceeded)) throw error;
+    throw new RegistryError('UNAVAILABLE', {
+      message: 'too many questions wait here, ask again in a moment',
+    });
+  }
 }
 
 interface Found {

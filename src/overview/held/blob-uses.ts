@@ -106,7 +106,10 @@ export class BlobUses {
       if (found === undefined) continue;
       parsed.set(named.digest, found.parsed);
       const distinct = new Set(blobsOf(found.parsed).map(blob => blob.digest));
-      for (const digest of distinct) count.add(digest, index, isPublic);
+      for (const digest of distinct) {
+        await slice.pause();
+        count.add(digest, index, isPublic);
+      }
     }
     for (const tag of repository.tags()) {
       await slice.pause();

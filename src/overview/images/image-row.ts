@@ -1,6 +1,7 @@
 /** One held image as a row: kind, platforms with their attestations, sizes, completeness. It reads the image's manifests, and no blob but one config. */
 import { summarizeImage } from '../../admin/image-summary.ts';
 import type { ImageRow, PlatformRow } from '../../http/api/schema/images.ts';
+import { TimeSlice } from '../../lib/time-slice.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { isArtifact } from '../../oci/image-needs.ts';
 import type { ChildDescriptor, ParsedManifest } from '../../oci/manifest.ts';
@@ -24,6 +25,9 @@ export interface ImageRowsOptions {
   /** The tag goes out without a check. */
   isFresh(name: string, tag: string, checkedMs: number): boolean;
 }
+
+/** A hostile index lists thousands. */
+const shownPlatforms = 100;
 
 export type NamedImage = { readonly tag: Tag | null } & (HeldTag | HeldManifest);
 
@@ -83,15 +87,19 @@ export class ImageRows {
   /** Undefined: not counted yet. */
   async #ownBytes(tree: ImageTree, uses: CountedUses | undefined): Promise<number | undefined> {
     if (uses === undefined) return undefined;
+    const slice = new TimeSlice();
     const within = new Map<Digest, number>();
     let own = 0;
     for (const { size, parsed } of tree.manifests.values()) {
+      await slice.pause();
       own += size;
       for (const digest of new Set(blobsOf(parsed).map(blob => blob.digest)))
         within.set(digest, (within.get(digest) ?? 0) + 1);
     }
-    for (const [digest, count] of within)
+    for (const [digest, count] of within) {
+      await slice.pause();
       if (uses.countOf(digest) <= count) own += (await this.#options.content.of(digest))?.size ?? 0;
+    }
     return own;
   }
 
@@ -120,15 +128,19 @@ export class ImageRows {
       const platform = isArtifact(root) ? undefined : await this.#ownPlatform(root);
       return platform === undefined ? [] : [await describe(formatPlatform(platform), digest, [])];
     }
+    const attestations = new Map<Digest, PlatformRow['attestations'][number][]>();
+    for (const child of root.manifests) {
+      if (!isAttestation(child) || child.attestationOf === undefined) continue;
+      const known = attestations.get(child.attestationOf) ?? [];
+      known.push({ digest: child.digest, held: manifests.has(child.digest) });
+      attestations.set(child.attestationOf, known);
+    }
     const rows: PlatformRow[] = [];
     for (const child of root.manifests) {
       if (child.platform === undefined || isAttestation(child)) continue;
-      const attestations = root.manifests.flatMap(other =>
-        other.attestationOf === child.digest && isAttestation(other)
-          ? [{ digest: other.digest, held: manifests.has(other.digest) }]
-          : [],
-      );
-      rows.push(await describe(formatPlatform(child.platform), child.digest, attestations));
+      if (rows.length === shownPlatforms) break;
+      const own = attestations.get(child.digest) ?? [];
+      rows.push(await describe(formatPlatform(child.platform), child.digest, own.slice(0, shownPlatforms)));
     }
     return rows;
   }

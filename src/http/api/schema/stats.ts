@@ -65,19 +65,24 @@ const warmRun = z.object({
   ),
 });
 
+/** Without the user and the repository. */
+const uploadFigures = z.object({
+  user: z.null(),
+  startedAt: time,
+  bytes,
+  bytesPerSecond: z.number(),
+});
+
+const scrubFigures = z.object({
+  running: z.object({ startedAt: time, files: count, bytes, heldBytes: bytes }).nullable(),
+  endedAt: time.nullable().describe('of the last complete run'),
+  damagedFiles: count.describe('hosted files that wait for a push'),
+});
+
 export const warmFigures = z.object({
   schedule: list(z.object({ source: z.string(), nextAt: time.nullable() })),
   /** The last run of each entry, and the last commands; the newest first. */
   runs: list(warmRun),
-});
-
-/** Over this API without repository and user. */
-export const uploadFigures = z.object({ user: z.null(), startedAt: time, bytes, bytesPerSecond: z.number() });
-
-export const scrubFigures = z.object({
-  running: z.object({ startedAt: time, files: count, bytes, heldBytes: bytes }).nullable(),
-  endedAt: time.nullable().describe('of the last complete run'),
-  damagedFiles: count.describe('hosted files that wait for a push'),
 });
 
 /** As `cistern stats --json`. */
