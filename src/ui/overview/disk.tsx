@@ -3,7 +3,8 @@ import type { StatsAnswer } from '../../http/api/schema/stats.ts';
 import type { SampleEvent } from '../../http/api/schema/transfers.ts';
 import { formatBytes, formatShare } from '../../lib/format.ts';
 import { type BarPart, StackedBar } from '../parts/meter.tsx';
-import { formatCount, shareOf } from '../text/figures.ts';
+import { now } from '../state/changes.ts';
+import { formatCount, formatCounted, formatLast, shareOf } from '../text/figures.ts';
 
 interface DiskProps {
   readonly stats: StatsAnswer;
@@ -62,12 +63,24 @@ export function Disk({ stats, live }: DiskProps) {
             text={`${formatCount(daemon.evictions.blobs)} blobs, ${formatBytes(daemon.evictions.bytes)}`}
           />
         )}
+        {daemon !== null && <Pair name="Last scrub" text={describeScrub(daemon.scrub)} />}
         {daemon !== null && (
           <Pair name="LRU index" text={`${daemon.lru.backend}${daemon.lru.up ? '' : ', away'}`} />
         )}
       </dl>
     </div>
   );
+}
+
+type ScrubFigures = NonNullable<StatsAnswer['daemon']>['scrub'];
+
+/** Damaged hosted files are loud: there is no second copy, and a push heals them. */
+function describeScrub({ running, endedAt, damagedFiles }: ScrubFigures): string {
+  const damaged =
+    damagedFiles === 0 ? '' : `, ${formatCounted(damagedFiles, 'damaged file')} to be pushed again`;
+  if (running === null) return `${formatLast(endedAt, now.value)}${damaged}`;
+  const share = formatShare(shareOf(running.bytes, running.heldBytes));
+  return `runs, ${share} read${damaged}`;
 }
 
 function Pair({ name, text }: { readonly name: string; readonly text: string }) {
