@@ -19,16 +19,16 @@ export function DockerScript({ url }: { readonly url: string }) {
         It merges the settings into daemon.json, keeps a copy of what was there, does nothing twice, and
         restarts nothing by itself.
       </p>
+      <details>
+        <summary>Read the script first</summary>
+        <CodeBlock text={script} what="the script" caption={path} />
+      </details>
       <CodeBlock text={`curl -fsS ${url}${path} | sudo sh`} what="the command that runs the script" />
       <p>To undo it, or to restart Docker in the same go:</p>
       <CodeBlock
         text={`curl -fsS ${url}${path} | sudo sh -s -- --undo\ncurl -fsS ${url}${path} | sudo sh -s -- --restart`}
         what="the other ways to run the script"
       />
-      <details>
-        <summary>Read the script first</summary>
-        <CodeBlock text={script} what="the script" caption={path} />
-      </details>
     </div>
   );
 }
