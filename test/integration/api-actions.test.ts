@@ -113,8 +113,18 @@ test('delete, restore and promote of hosted images, one job for many', async () 
   });
 });
 
+test('a scrub compares what is held, and takes no images', async () => {
+  const rig = await startApiRig();
+  await rig.push('team/app', pushedImage, '1');
+  await rig.mirror.settled();
+  const job = await rig.act('scrub', {});
+  expect(job).toMatchObject({ state: 'done', results: [{ image: null, error: null }] });
+  expect(job.results[0]?.summary).toContain('nothing found');
+});
+
 test.each([
   ['pin', {}, 'needs images'],
+  ['scrub', { images: ['team/app:1'] }, 'takes no images'],
   ['gc', { images: ['team/app:1'] }, 'takes no images'],
   ['pin', { images: ['open'], dryRun: true }, 'takes no dryRun'],
   ['promote', { images: ['open'] }, 'takes one image'],
