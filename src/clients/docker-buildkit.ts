@@ -24,6 +24,7 @@ export function setUpDocker(mirror: MirrorForClients): ClientSetup {
       ...describeOthers(mirror, mirrorsHub),
       'docker build with the builder of dockerd uses the same settings; any other builder needs: cistern client buildkit',
       loginNote,
+      'A restart of Docker stops its containers, unless live-restore is on. To undo, take the lines out again and restart.',
       'Rootless Docker reads ~/.config/docker/daemon.json; restart it with: systemctl --user restart docker',
     ],
   };

@@ -25,7 +25,7 @@ export function Setup() {
     <>
       <PageHead
         title="Set up"
-        lead="Point a client at this mirror once; its pulls then come from here, and from the registry itself where this mirror can't help."
+        lead="Cistern keeps what is pulled through it: the next pull of any machine comes from here, also without Internet. Point a client at it once. Where it can't help, the client asks the registry itself."
       />
       <Loaded of={facts} lines={14}>
         {answer => <Steps answer={answer} mirror={mirrorOf(answer)} chosen={chosen} />}
