@@ -21,11 +21,11 @@ async function start() {
   return { upstream, mirror: await spawnTestMirror({ upstream }) };
 }
 
-/** Every file is a blob, a record, a partial with its journal, or one of the store's own three. */
+/** Every file is a blob, a record, a partial with its journal, or one of the store's own four. */
 async function expectTidy(storePath: string): Promise<void> {
   const files = await filesUnder(storePath);
   const odd = files.filter(file => {
-    if (['layout', 'id', 'owner.sock'].includes(file)) return false;
+    if (['layout', 'id', 'owner.sock', 'scrub'].includes(file)) return false;
     if (/^blobs-v1\/sha(256|512)\/[0-9a-f]{2}\/[0-9a-f]+$/.test(file)) return false;
     if (/^records-v1\/.*\/_record$/.test(file)) return false;
     if (/^ingest-v1\/.*\.part$/.test(file)) return !files.includes(file.replace(/part$/, 'json'));
