@@ -101,7 +101,7 @@ class ByteQueue {
     return Buffer.concat(chunks);
   }
 
-  /** Whoever writes into a pipe must be able to end. */
+  /** A program that writes into a pipe must be able to end. */
   async drain(): Promise<void> {
     while ((await this.some(Number.MAX_SAFE_INTEGER)) !== undefined);
   }

@@ -1,5 +1,5 @@
 /**
- * What the daily report is made of: sums that only grow while the process lives, and notes of what counters can't tell. Whoever keeps them
+ * What the daily report is made of: sums that only grow while the process lives, and notes of what counters can't tell. What keeps them
  * for longer reads them now and then; nothing is written while a request is served.
  */
 

@@ -48,7 +48,7 @@ export class HeldRepositories {
     this.#options = options;
   }
 
-  /** Of all, whoever may see them; sorted by code units. Errors: `StoreError` scan; the signal's reason. */
+  /** Of all, seen by this caller or not; sorted by code units. Errors: `StoreError` scan; the signal's reason. */
   async names(signal: AbortSignal): Promise<readonly string[]> {
     const { records, log, logsRead, isHosted } = this.#options;
     await waitFor(logsRead, signal);
