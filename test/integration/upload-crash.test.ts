@@ -42,7 +42,9 @@ async function expectTidy(storePath: string): Promise<void> {
       const bytes = await readFile(join(storePath, file));
       if (digestOf(bytes) !== `${blob[1]}:${blob[2]}`) odd.push(file);
     } else if (
-      !/^(?:layout|id|owner\.sock|scrub|uploads-v1\/[0-9a-f]{32}\.(?:json|part)|hosted-v1\/.*\/_[a-z]+)$/.test(file)
+      !/^(?:layout|id|owner\.sock|scrub|uploads-v1\/[0-9a-f]{32}\.(?:json|part)|hosted-v1\/.*\/_[a-z]+)$/.test(
+        file,
+      )
     ) {
       odd.push(file);
     }
