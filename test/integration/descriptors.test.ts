@@ -55,14 +55,14 @@ const digests = [image.digest, ...image.blobs.map(({ descriptor }) => descriptor
 test('without descriptors for a while: some answers fail, then all that is held is there, and nothing is fetched again', async () => {
   const upstream = await startFakeUpstream();
   upstream.put('library/alpine', image, 'latest');
-  const { url, storePath, child } = await spawnWithin(128, upstream.url, { max_connections: 1000 });
+  const { url, storePath, child } = await spawnWithin(256, upstream.url, { max_connections: 1000 });
   expect(await pull(url, image)).toEqual(digests);
   const held = (await filesUnder(join(storePath, 'blobs-v1'))).sort();
 
   const errors = /^cistern_store_errors_total\{operation="open"\} (\d+)/m;
   const failedOpens = async () => Number(errors.exec((await get(url, '/metrics')).body.toString())?.[1] ?? 0);
   // How many descriptors are left for files depends on what else is open at that moment.
-  for (let idleSockets = 50; idleSockets <= 100 && (await failedOpens()) === 0; idleSockets += 2) {
+  for (let idleSockets = 160; idleSockets <= 230 && (await failedOpens()) === 0; idleSockets += 2) {
     const sockets = Array.from({ length: idleSockets }, () => idle(url));
     const tries = Array.from({ length: 80 }, (_, at) =>
       get(url, `/v2/library/alpine/blobs/${digests[1 + (at % (digests.length - 1))]}`).catch(() => undefined),
