@@ -1,6 +1,6 @@
 /**
- * How the tests run: unit, contract and integration tests side by side in two workers, then the suites with real clients
- * one file after the other. `vitest run --config test/vitest.config.ts --project unit` and so on for a part of them.
+ * How the tests run: unit, contract and integration tests side by side in two workers, then the suites with real clients and the page,
+ * two files at a time, because they wait most of the time. `vitest run --config test/vitest.config.ts --project unit` and so on for a part of them.
  */
 import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
@@ -49,9 +49,7 @@ export default defineConfig({
           expect: { requireAssertions: true, poll },
           testTimeout: e2eTimeoutMs,
           hookTimeout: e2eTimeoutMs,
-          fileParallelism: false,
           retry: 1, // as above
-          maxWorkers: 1,
           sequence: { groupOrder: 1 },
         },
       },
@@ -62,9 +60,8 @@ export default defineConfig({
           expect: { requireAssertions: true, poll },
           testTimeout: pageTimeoutMs,
           hookTimeout: pageTimeoutMs,
-          fileParallelism: false,
-          maxWorkers: 1,
-          sequence: { groupOrder: 2 },
+          retry: 1, // as above
+          sequence: { groupOrder: 1 },
         },
       },
     ],
