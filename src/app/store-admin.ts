@@ -92,15 +92,6 @@ export async function openStoreAdmin(
       },
       config,
     );
-    const scrub = openStoreScrub({
-      layout,
-      store,
-      hosted,
-      observer,
-      logger,
-      bytesPerSecond: config.store.scrub.bytesPerSecond,
-      now: Date.now,
-    });
     const hosts = imageHostsOf(config);
     const content = new StoreContent({
       hosts,
@@ -139,6 +130,16 @@ export async function openStoreAdmin(
       isHosted: digest => hosted.mayLink(digest),
       scrub: async (wanted, signal, onProgress) => {
         await hosted.log.complete;
+        const { bytesPerSecond } = config.store.scrub;
+        const scrub = openStoreScrub({
+          layout,
+          store,
+          hosted,
+          observer,
+          logger,
+          bytesPerSecond,
+          now: Date.now,
+        });
         return await scrub.run(signal, onProgress, wanted);
       },
       usage: async sinceMs => {
