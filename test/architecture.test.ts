@@ -139,7 +139,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'what is held is put together without upstreams and doors',
   },
   'app/hosted/hosted.ts': {
-    may: 'app/app-context.ts app/hosted/hosted-uploads.ts app/storage.ts cached content hosted oci registry metrics',
+    may: 'app/app-context.ts app/hosted/hosted-uploads.ts app/ops/hourly-job.ts app/storage.ts cached content hosted oci registry metrics',
     because: 'the private registry is put together without upstreams and doors',
   },
   'app/hosted/hosted-uploads.ts': {
@@ -147,11 +147,15 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     because: 'uploads are put together without upstreams and doors',
   },
   'app/hosted/tags.ts': {
-    may: 'app/app-context.ts app/hosted/hosted.ts app/hosted/hosted-log.ts app/storage.ts admin cached config hosted oci registry telemetry',
+    may: 'app/app-context.ts app/hosted/hosted.ts app/hosted/hosted-log.ts app/ops/hourly-job.ts app/storage.ts admin cached config hosted oci registry telemetry',
     because: 'commands over tags are put together once, for a daemon and for a store without one',
   },
+  'app/ops/hourly-job.ts': {
+    may: 'lib oci telemetry',
+    because: 'it knows when work is due, and not what the work is',
+  },
   'app/ops/scrub.ts': {
-    may: 'app/app-context.ts app/storage.ts app/upstreams.ts app/hosted/hosted-log.ts cached content hosted lib metrics oci overview store telemetry',
+    may: 'app/app-context.ts app/ops/hourly-job.ts app/storage.ts app/upstreams.ts app/hosted/hosted-log.ts cached content lib metrics oci overview store telemetry',
     because: 'the scrub is the same in a daemon and without one, but for what only a daemon can fetch',
   },
   'app/ops/tracing.ts': {
@@ -268,7 +272,7 @@ const fronts: Readonly<Record<string, { readonly files: string; readonly because
   },
   hosted: {
     files:
-      'adoption.ts blob-links.ts gc/collector.ts hosted-blobs.ts hosted-catalog.ts hosted-deletes.ts hosted-lists.ts hosted-manifests.ts hosted-registry.ts hourly-job.ts immutable-tags.ts import/import-report.ts import/import.ts import/imported-images.ts log/hosted-log.ts log/logged-repositories.ts log/reference-counts.ts log/repair.ts promotion.ts pull-times.ts put-manifest.ts quotas.ts read-only.ts retention.ts tags/apply-retention.ts tags/restore.ts tags/tag-history.ts uploads/mounts.ts uploads/uploads.ts',
+      'adoption.ts blob-links.ts gc/collector.ts hosted-blobs.ts hosted-catalog.ts hosted-deletes.ts hosted-lists.ts hosted-manifests.ts hosted-registry.ts immutable-tags.ts import/import-report.ts import/import.ts import/imported-images.ts log/hosted-log.ts log/logged-repositories.ts log/reference-counts.ts log/repair.ts promotion.ts pull-times.ts put-manifest.ts quotas.ts read-only.ts retention.ts tags/apply-retention.ts tags/restore.ts tags/tag-history.ts uploads/mounts.ts uploads/uploads.ts',
     because: 'the private registry is one reader and writer; its log and its collection are its own business',
   },
   http: {

@@ -60,11 +60,11 @@ export class CommandLine {
 }
 
 /** The argument is no name of an image: the user's mistake, like a wrong flag. */
-const usageCodes: ReadonlySet<string> = new Set(['NAME_INVALID', 'TAG_INVALID', 'DIGEST_INVALID']);
+const usageCodes: ReadonlySet<string> = new Set(['USAGE', 'NAME_INVALID', 'TAG_INVALID', 'DIGEST_INVALID']);
 
 /** A command can't do what it was told. */
 export class CommandError extends Error {
-  /** Of the registry's table of errors, of a `StoreError`, or `FAILED`. */
+  /** Of the registry's table of errors, of a `StoreError`, `USAGE` (an argument that can't be read), or `FAILED`. */
   readonly code: string;
 
   constructor(message: string, code = 'FAILED', cause?: unknown) {

@@ -11,7 +11,6 @@ import { HostedDeletes } from '../../hosted/hosted-deletes.ts';
 import { HostedLists } from '../../hosted/hosted-lists.ts';
 import { HostedManifests } from '../../hosted/hosted-manifests.ts';
 import { HostedRegistry } from '../../hosted/hosted-registry.ts';
-import { HourlyJob } from '../../hosted/hourly-job.ts';
 import { ImmutableTags } from '../../hosted/immutable-tags.ts';
 import type { HostedLog } from '../../hosted/log/hosted-log.ts';
 import { PullTimes } from '../../hosted/pull-times.ts';
@@ -23,6 +22,7 @@ import { HUB, hostRepositories } from '../../oci/name.ts';
 import type { HostedEntry } from '../../registry/directory.ts';
 import type { RepositoryCatalog } from '../../registry/registry.ts';
 import type { AppContext } from '../app-context.ts';
+import { HourlyJob } from '../ops/hourly-job.ts';
 import type { Storage } from '../storage.ts';
 import { openUploads } from './hosted-uploads.ts';
 

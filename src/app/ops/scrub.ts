@@ -7,7 +7,6 @@ import type { PullThroughCache } from '../../cached/pull-through-cache.ts';
 import { HeldFiles } from '../../content/held-files.ts';
 import { Scrub } from '../../content/scrub.ts';
 import type { ScrubSource } from '../../content/scrub-pass.ts';
-import { HourlyJob } from '../../hosted/hourly-job.ts';
 import { formatBytes } from '../../lib/format.ts';
 import type { Timers } from '../../lib/wait.ts';
 import { ScrubMetrics } from '../../metrics/scrub-metrics.ts';
@@ -22,6 +21,7 @@ import type { AppContext } from '../app-context.ts';
 import type { HostedContent } from '../hosted/hosted-log.ts';
 import type { Storage } from '../storage.ts';
 import type { OpenedUpstream } from '../upstreams.ts';
+import { HourlyJob } from './hourly-job.ts';
 
 /** The start has better to do. */
 const firstAfterMs = 15 * 60_000;

@@ -41,17 +41,14 @@ function parseSince(text: string, nowMs: number): number {
   const ms =
     number === undefined || unitMs === undefined ? Date.parse(text) : nowMs - Number(number) * unitMs;
   if (!Number.isNaN(ms)) return Math.max(0, ms);
-  throw new CommandError(
-    `expected --since with 30d, 12h or a time such as 2026-11-01, got ${text}`,
-    'TAG_INVALID',
-  );
+  throw new CommandError(`expected --since with 30d, 12h or a time such as 2026-11-01, got ${text}`, 'USAGE');
 }
 
 function parsePrice(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   const price = Number(text);
   if (text.trim() !== '' && Number.isFinite(price) && price >= 0) return price;
-  throw new CommandError(`expected --price with a number such as 0.09, got ${text}`, 'TAG_INVALID');
+  throw new CommandError(`expected --price with a number such as 0.09, got ${text}`, 'USAGE');
 }
 
 interface PricedReport extends UsageReport {

@@ -100,7 +100,7 @@ function describeContent({ content }: ReportedMove): string {
 function parseTime(text: string): string {
   const ms = Date.parse(text);
   if (Number.isNaN(ms))
-    throw new CommandError(`expected a time such as 2026-11-27T10:00, got ${text}`, 'TAG_INVALID');
+    throw new CommandError(`expected a time such as 2026-11-27T10:00, got ${text}`, 'USAGE');
   return new Date(ms).toISOString();
 }
 

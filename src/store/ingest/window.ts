@@ -66,7 +66,7 @@ export class Window {
     return undefined;
   }
 
-  /** The next ones to be written, which lie behind each other in the file. */
+  /** The next ones to be written, one after the other in the file. */
   nextRun(): Piece[] {
     const run: Piece[] = [];
     let bytes = 0;

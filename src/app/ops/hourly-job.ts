@@ -1,7 +1,7 @@
-/** Work of the private registry that runs by itself: once some minutes after the start, then every hour. What fails is logged, and the next time comes. */
-import { systemTimers, type Timers } from '../lib/wait.ts';
-import { RegistryError } from '../oci/error.ts';
-import type { Logger } from '../telemetry/logger.ts';
+/** Work that the daemon does by itself: once some minutes after the start, then every hour. What fails is logged, and the next time comes. */
+import { systemTimers, type Timers } from '../../lib/wait.ts';
+import { RegistryError } from '../../oci/error.ts';
+import type { Logger } from '../../telemetry/logger.ts';
 
 export interface HourlyJobOptions {
   readonly firstAfterMs: number;

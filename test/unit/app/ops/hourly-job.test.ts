@@ -1,8 +1,8 @@
 /** When the work of the private registry runs by itself, and that a failed run is told and not the last. */
 import { expect, test } from 'vitest';
-import { HourlyJob } from '../../../src/hosted/hourly-job.ts';
-import { RegistryError } from '../../../src/oci/error.ts';
-import { Recorder } from '../../support/recorder.ts';
+import { HourlyJob } from '../../../../src/app/ops/hourly-job.ts';
+import { RegistryError } from '../../../../src/oci/error.ts';
+import { Recorder } from '../../../support/recorder.ts';
 
 test('it runs after its first delay, then every hour; one that fails is logged; none after its end', async () => {
   const recorder = new Recorder();
