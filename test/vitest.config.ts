@@ -38,7 +38,6 @@ export default defineConfig({
           expect: { requireAssertions: true, poll },
           testTimeout: integrationTimeoutMs,
           hookTimeout: integrationTimeoutMs,
-          retry: 1, // real processes and disks on a busy machine; the reporter names whatever needed it
           sequence: { groupOrder: 0 },
         },
       },
@@ -49,7 +48,7 @@ export default defineConfig({
           expect: { requireAssertions: true, poll },
           testTimeout: e2eTimeoutMs,
           hookTimeout: e2eTimeoutMs,
-          retry: 1, // as above
+          retry: 1, // real daemons on a busy machine; the reporter names whatever needed it
           sequence: { groupOrder: 1 },
         },
       },
@@ -60,7 +59,6 @@ export default defineConfig({
           expect: { requireAssertions: true, poll },
           testTimeout: pageTimeoutMs,
           hookTimeout: pageTimeoutMs,
-          retry: 1, // as above
           sequence: { groupOrder: 1 },
         },
       },
