@@ -1,10 +1,14 @@
 /**
- * The bytes of one growing file that came last, shared by all who follow it: the very chunks that came, so they cost their memory once. What
- * isn't on disk yet stays until it is; of the rest the oldest goes when this window, or all windows together, hold too much.
+ * The bytes of one growing file that came last, shared by all who follow it: the very chunks that came, so they cost their memory once; small
+ * ones are joined. What isn't on disk yet stays until it is; of the rest the oldest goes when this window, or all windows together, hold too much.
  */
 
 /** Written at once at most. */
 const writeBytes = 1024 * 1024;
+/** Smaller chunks are joined: an upstream that dribbles must not make a piece of each byte, nor keep a larger buffer alive by it. */
+const smallBytes = 4 * 1024;
+const joinedBytes = 16 * 1024;
+
 /** What the windows of all ingests hold together. */
 export class WindowBudget {
   readonly #bytesOfOne: number;
@@ -38,6 +42,10 @@ export class Window {
   readonly #pieces: Piece[] = [];
   /** So many of them are on disk. */
   #written = 0;
+  /** So many after them are being written. */
+  #inRun = 0;
+  /** What small chunks are joined in. The bytes that it has never change; more are put after them. */
+  #joined: Buffer | undefined;
   #bytes = 0;
   #unwrittenBytes = 0;
 
@@ -50,7 +58,7 @@ export class Window {
   }
 
   add(piece: Piece): void {
-    this.#pieces.push(piece);
+    if (!this.#join(piece)) this.#pieces.push(piece);
     this.#count(piece.bytes.length);
     this.#unwrittenBytes += piece.bytes.length;
     this.#shrink();
@@ -77,12 +85,14 @@ export class Window {
       run.push(piece);
       bytes += piece.bytes.length;
     }
+    this.#inRun = run.length;
     return run;
   }
 
   /** That run is on disk. */
   wrote(run: readonly Piece[]): void {
     this.#written += run.length;
+    this.#inRun = 0;
     for (const { bytes } of run) this.#unwrittenBytes -= bytes.length;
     this.#shrink();
   }
@@ -91,7 +101,26 @@ export class Window {
     this.#count(-this.#bytes);
     this.#pieces.length = 0;
     this.#written = 0;
+    this.#inRun = 0;
+    this.#joined = undefined;
     this.#unwrittenBytes = 0;
+  }
+
+  /** Puts a small chunk after the one before it, unless that one is being written. False: it is a piece of its own. */
+  #join({ at, bytes }: Piece): boolean {
+    const index = this.#pieces.length - 1;
+    const last = this.#pieces[index];
+    if (last === undefined || index < this.#written + this.#inRun || bytes.length >= smallBytes) return false;
+    const { length } = last.bytes;
+    if (last.at + length !== at || length + bytes.length > joinedBytes) return false;
+    if (this.#joined === undefined || last.bytes.buffer !== this.#joined.buffer) {
+      if (length >= smallBytes) return false;
+      this.#joined = Buffer.allocUnsafeSlow(joinedBytes);
+      last.bytes.copy(this.#joined);
+    }
+    bytes.copy(this.#joined, length);
+    this.#pieces[index] = { at: last.at, bytes: this.#joined.subarray(0, length + bytes.length) };
+    return true;
   }
 
   /** What is not on disk stays. */
