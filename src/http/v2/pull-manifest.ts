@@ -4,7 +4,7 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Access } from '../../auth/access.ts';
-import { doesInclude, type Scope } from '../../auth/tokens/scope.ts';
+import { doesInclude } from '../../auth/tokens/scope.ts';
 import { parseEndpoint } from '../../oci/endpoint.ts';
 import type { Descriptor } from '../../oci/manifest.ts';
 import { fitMediaType } from '../../oci/media-type.ts';
@@ -80,8 +80,8 @@ interface Target extends Located {
   readonly reference: Reference;
   readonly ns: string | undefined;
   readonly canonicalName: string;
-  /** Of a token that is for this. */
-  readonly scope: Scope;
+  /** As the client spells it, which is what the scopes of a token are about. */
+  readonly name: string;
   readonly asked: AskedFor;
 }
 
@@ -173,9 +173,9 @@ export class HotManifests {
     const key = `${headers.host} ${url}`;
     const target = this.#targets.get(key) ?? this.#read(url, headers.host);
     if (target === undefined) return undefined;
-    const { registry, repository, reference, canonicalName, scope } = target;
+    const { registry, repository, reference, canonicalName, name } = target;
     if (!caller.mayPull(canonicalName, 'public')) return undefined;
-    if (scopes !== undefined && !doesInclude(scopes, scope)) return undefined;
+    if (scopes !== undefined && !doesInclude(scopes, scopeOf(name, 'pull'))) return undefined;
     const answer = registry.manifestAtOnce?.(repository, reference, method === 'HEAD' ? 'HEAD' : 'GET');
     if (answer === undefined || answer.stale !== undefined || !isFitForHeader(answer.descriptor.mediaType)) {
       return undefined;
@@ -188,12 +188,11 @@ export class HotManifests {
   #read(url: string, host: string | undefined): Target | undefined {
     const { endpoint, ns } = parseEndpoint('GET', url);
     if (endpoint.kind !== 'manifest') return undefined;
-    const located = this.#options.directory.find(endpoint.name, ns, host);
+    const { name, reference } = endpoint;
+    const located = this.#options.directory.find(name, ns, host);
     const canonicalName = canonicalNameOf(located);
-    const scope = scopeOf(endpoint.name, 'pull');
-    const { reference } = endpoint;
     const asked: AskedFor = { wanted: 'pull', repository: canonicalName, reference };
-    return { ...located, reference, ns, canonicalName, scope, asked };
+    return { ...located, reference, ns, canonicalName, name, asked };
   }
 
   #remember(key: string, target: Target): void {
