@@ -31,6 +31,7 @@ import { answerSetupScript } from './ui/setup-script.ts';
 import { Accel, type AccelOptions } from './v2/accel.ts';
 import { dispatch } from './v2/dispatch.ts';
 import { HotManifests } from './v2/pull-manifest.ts';
+import { BlobSender } from './v2/send-blob.ts';
 
 export interface OpsAppOptions extends OpsOptions {
   readonly observer: Observer;
@@ -84,14 +85,17 @@ export function createApp(options: AppOptions): RequestListener {
   const { directory, access, catalog, now, events } = options;
   const { trustedProxies = [] } = options;
   const accel = options.accel && new Accel({ ...options.accel, trustedProxies });
-  const dispatched = { directory, access, catalog, now, events, accel };
+  const sender = new BlobSender();
+  const dispatched = { directory, access, catalog, now, events, accel, sender };
   app.use((context, next) => (isApiTarget(context.req.url ?? '') ? dispatch(context, dispatched) : next()));
   app.use(answerTokens({ access, directory }));
   app.use(answerFrontPage(options.metricsPath));
   const { peers, authority } = options;
   if (authority !== undefined) app.use(answerAuthority(authority));
   if (peers !== undefined)
-    app.use((context, next) => (isPeerTarget(context.req.url ?? '') ? answerPeer(context, peers) : next()));
+    app.use((context, next) =>
+      isPeerTarget(context.req.url ?? '') ? answerPeer(context, { ...peers, sender }) : next(),
+    );
   if (options.page !== undefined) addPage(app, options.page, options);
   const handle = addOps(app, options);
   const hot = new HotManifests({ directory, access, log, events });

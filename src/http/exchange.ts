@@ -16,6 +16,7 @@ import type { Logger } from '../telemetry/logger.ts';
 import type { Kind, Observer, Outcome, RequestEnd, RequestTraces } from '../telemetry/observer.ts';
 import type { AskedFor, RegistryEventListener } from '../telemetry/registry-events.ts';
 import type { ConnectionIdentities, ConnectionIdentity } from './server/connections.ts';
+import type { BlobSender } from './v2/send-blob.ts';
 
 /** `context.state` of every middleware. */
 export interface AppState {
@@ -36,6 +37,7 @@ export interface PullRequest {
   /** Milliseconds since the epoch. */
   readonly nowMs: number;
   readonly events: RegistryEventListener | undefined;
+  readonly sender: BlobSender;
 }
 
 /** A push or a delete after its repository was found and the caller's right was checked. */

@@ -7,18 +7,20 @@ import { fitMediaType } from '../oci/media-type.ts';
 import { formatContentRange, parseRange, resolveRange } from '../oci/range.ts';
 import { type PeerContent, type PeerGate, type PeerRequest, parsePeerTarget } from '../registry/peer.ts';
 import type { AppContext } from './exchange.ts';
-import { sendBlob } from './v2/send-blob.ts';
+import type { BlobSender } from './v2/send-blob.ts';
 
 export interface PeerService {
   readonly gate: PeerGate;
   readonly content: PeerContent;
 }
 
+type PeerAnswers = PeerService & { readonly sender: BlobSender };
+
 /** Milliseconds. The asking node needs the size at once and waits for the bytes. */
 const headPatienceMs = 1;
 
 /** Answers a request whose target `isPeerTarget`. */
-export async function answerPeer(context: AppContext, { gate, content }: PeerService): Promise<void> {
+export async function answerPeer(context: AppContext, { gate, content, sender }: PeerAnswers): Promise<void> {
   const { method = '', url: target = '', headers } = context.req;
   const asker = gate.authenticate({ method, target, range: headers.range }, headers.authorization);
   if (asker === undefined) return refuse(context);
@@ -27,7 +29,7 @@ export async function answerPeer(context: AppContext, { gate, content }: PeerSer
   context.set('Cache-Control', 'no-store');
   if (question.kind === 'manifest') return answerManifest(context, question, content);
   if (!question.heldOnly && gate.isFollowing(asker, question.digest)) throw notHere(question);
-  await answerBlob(context, question, gate, content);
+  await answerBlob(context, question, { gate, content, sender });
 }
 
 async function answerManifest(
@@ -45,8 +47,7 @@ async function answerManifest(
 async function answerBlob(
   context: AppContext,
   question: PeerRequest,
-  gate: PeerGate,
-  content: PeerContent,
+  { gate, content, sender }: PeerAnswers,
 ): Promise<void> {
   const { exchange } = context.state;
   const [range] = parseRange(context.req.headers.range) ?? [];
@@ -59,8 +60,8 @@ async function answerBlob(
     await reader.close();
     throw new RegistryError('RANGE_INVALID', { detail: { size } });
   }
-  context.respond = false; // `sendBlob` writes the body and closes the reader
-  await sendBlob(context.res, {
+  context.respond = false; // the sender writes the body and closes the reader
+  await sender.send(context.res, {
     reader,
     ...span,
     signal: exchange.signal,

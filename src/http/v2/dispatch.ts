@@ -28,6 +28,7 @@ import {
   requireRight,
   scopeOf,
 } from './rights.ts';
+import type { BlobSender } from './send-blob.ts';
 
 export interface DispatchOptions {
   readonly directory: Pick<Directory, 'find' | 'hostedPatterns'>;
@@ -39,6 +40,7 @@ export interface DispatchOptions {
   readonly events: RegistryEventListener | undefined;
   /** Undefined: no proxy sends blobs by itself. */
   readonly accel: Accel | undefined;
+  readonly sender: BlobSender;
 }
 
 /** Metric labels. */
@@ -151,7 +153,7 @@ function findSource(
 /** Errors: those of `requireRight` and of the directory. */
 function locate(
   context: AppContext,
-  { directory, now, events }: DispatchOptions,
+  { directory, now, events, sender }: DispatchOptions,
   caller: Rights,
   { ns, query }: ParsedTarget,
   name: string,
@@ -162,7 +164,7 @@ function locate(
   const canonicalName = canonicalNameOf(located);
   noteRepository(context.state.exchange, canonicalName);
   requireRight(caller, { action: 'pull', name, canonicalName });
-  return { context, located, options: readOptions(context, caller), ns, query, nowMs: now(), events };
+  return { context, located, options: readOptions(context, caller), ns, query, nowMs: now(), events, sender };
 }
 
 /** Errors: as `locate`; DENIED for a name that isn't hosted; UNSUPPORTED for a delete where there are neither users nor rules. */

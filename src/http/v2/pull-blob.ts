@@ -17,7 +17,6 @@ import type { AppContext, PullRequest } from '../exchange.ts';
 import type { Accel } from './accel.ts';
 import { isNotModified, isRangeCurrent, setContentNames, setFreshness } from './headers.ts';
 import { MultipartReader } from './multipart.ts';
-import { sendBlob } from './send-blob.ts';
 
 /**
  * For a range far ahead in a running download; a body from the start sends its head with its first byte. Milliseconds: well below
@@ -26,7 +25,7 @@ import { sendBlob } from './send-blob.ts';
 const headPatienceMs = 5000;
 
 export async function answerBlob(pull: PullRequest, digest: Digest, accel: Accel | undefined): Promise<void> {
-  const { context, located, options, nowMs } = pull;
+  const { context, located, options, nowMs, sender } = pull;
   const { headers, method } = context.req;
   const { registry, repository } = located;
   const notModified = isNotModified(headers['if-none-match'], digest);
@@ -56,8 +55,8 @@ export async function answerBlob(pull: PullRequest, digest: Digest, accel: Accel
     await accel.answer(context, digest, answer, nowMs);
     return;
   }
-  context.respond = false; // `sendBlob` writes the body and closes the reader
-  await sendBlob(context.res, {
+  context.respond = false; // the sender writes the body and closes the reader
+  await sender.send(context.res, {
     ...answer,
     signal: options.signal,
     headPatienceMs: answer.outcome === 'hit' || answer.start === 0 ? undefined : headPatienceMs,
@@ -126,7 +125,7 @@ async function sendParts(
     open: async span => (await open(span)).reader,
   });
   context.respond = false;
-  await sendBlob(context.res, {
+  await pull.sender.send(context.res, {
     reader,
     start: 0,
     end: reader.length,

@@ -9,11 +9,10 @@ import { parseRange } from '../../oci/range.ts';
 import type { PullRequest } from '../exchange.ts';
 import { isRangeCurrent, setContentNames, setFreshness } from './headers.ts';
 import { setBodyHead, setSpan } from './pull-blob.ts';
-import { sendBlob } from './send-blob.ts';
 
 /** Errors: MANIFEST_UNKNOWN and BLOB_UNKNOWN, always so where the registry passes nothing through; those of the registry. */
 export async function answerForeign(
-  { context, located, options, nowMs }: PullRequest,
+  { context, located, options, nowMs, sender }: PullRequest,
   { of, digest }: Extract<Endpoint, { readonly kind: 'foreign' }>,
 ): Promise<void> {
   const { registry, repository } = located;
@@ -35,8 +34,8 @@ export async function answerForeign(
     setContentNames(context, digest);
   };
   if (body !== undefined && !Buffer.isBuffer(body)) {
-    context.respond = false; // `sendBlob` writes the body and closes the reader
-    await sendBlob(context.res, {
+    context.respond = false; // the sender writes the body and closes the reader
+    await sender.send(context.res, {
       ...body,
       signal: options.signal,
       headPatienceMs: undefined,

@@ -1,7 +1,7 @@
 /**
- * Sends the bytes of one blob: one loop over `BlobReader.read` into one buffer, reused once the socket has taken it, or over
- * what is in memory already: a slow client holds one buffer or one such piece. The headers go out with the first bytes, so a failure before is an ordinary error answer;
- * later failures throw, and `errors.ts` cuts the body. The reader is always closed.
+ * Sends the bytes of blobs: one loop over `BlobReader.read` into a buffer that is used again once the socket has taken it, or over what is
+ * in memory already. The headers go out with the first bytes, so a failure before is an ordinary error answer; later failures throw, and
+ * `errors.ts` cuts the body. The reader is always closed.
  */
 import type { ServerResponse } from 'node:http';
 import type { BlobReader } from '../../registry/registry.ts';
@@ -23,50 +23,85 @@ export interface BlobBody {
   readonly onSent: (bytes: number) => void;
 }
 
-/** Errors: those of the reader, of the socket, and a body that is shorter than announced. */
-export async function sendBlob(response: ServerResponse, body: BlobBody): Promise<void> {
-  const { reader, signal } = body;
-  // Closing rejects a read that waits for an upstream.
-  const onAbort = () => void reader.close().catch(() => undefined);
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    await sendAll(response, body);
-    response.end();
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-    await reader.close();
-  }
-}
+/** Of what a held file's reader asks for. */
+const keptBufferBytes = 512 * 1024;
+const maxKeptBuffers = 8;
+/** More bodies fill each other's pauses; then a second buffer each costs more, in the processor's cache, than it gains. */
+const maxBodiesReadAhead = 2;
 
-async function sendAll(response: ServerResponse, body: BlobBody): Promise<void> {
-  const { reader, start, signal } = body;
-  const end = body.end ?? Number.POSITIVE_INFINITY;
-  const bufferBytes = Math.max(1, Math.min(reader.preferredBytes, end - start));
-  let buffer: Buffer | undefined;
-  const head = openHead(response, body);
-  try {
-    let at = start;
-    while (at < end) {
-      const room = Math.min(bufferBytes, end - at);
-      let chunk = reader.peek?.(at, room);
-      if (chunk === undefined) {
-        buffer ??= Buffer.allocUnsafeSlow(bufferBytes);
-        const count = await reader.read(room < buffer.length ? buffer.subarray(0, room) : buffer, at);
-        chunk = count === buffer.length ? buffer : buffer.subarray(0, count);
+/** Of one server, with the buffers that its bodies leave to the next ones: new ones for each body keep the garbage collector busy. */
+export class BlobSender {
+  readonly #kept: Buffer[] = [];
+  #running = 0;
+
+  /** Errors: those of the reader, of the socket, and a body that is shorter than announced. */
+  async send(response: ServerResponse, body: BlobBody): Promise<void> {
+    const { reader, signal } = body;
+    // Closing rejects a read that waits for an upstream.
+    const onAbort = () => void reader.close().catch(() => undefined);
+    signal.addEventListener('abort', onAbort, { once: true });
+    this.#running += 1;
+    try {
+      await this.#sendAll(response, body);
+      response.end();
+    } finally {
+      this.#running -= 1;
+      signal.removeEventListener('abort', onAbort);
+      await reader.close();
+    }
+  }
+
+  /** While a piece goes out, the next one is read into a second buffer. A slow client holds these two, and with other bodies mostly one. */
+  async #sendAll(response: ServerResponse, body: BlobBody): Promise<void> {
+    const { reader, start, signal } = body;
+    const end = body.end ?? Number.POSITIVE_INFINITY;
+    const bufferBytes = Math.max(1, Math.min(reader.preferredBytes, end - start));
+    const read = (into: Buffer, at: number): Promise<number> =>
+      reader.read(end - at < into.length ? into.subarray(0, end - at) : into, at);
+    let buffer: Buffer | undefined;
+    let nextBuffer: Buffer | undefined;
+    let nextCount: Promise<number> | undefined;
+    const head = openHead(response, body);
+    try {
+      let at = start;
+      while (at < end) {
+        let chunk = nextCount === undefined ? reader.peek?.(at, Math.min(bufferBytes, end - at)) : undefined;
+        if (chunk === undefined) {
+          buffer ??= this.#take(bufferBytes);
+          const count = await (nextCount ?? read(buffer, at));
+          chunk = count === buffer.length ? buffer : buffer.subarray(0, count);
+        }
+        nextCount = undefined;
+        signal.throwIfAborted();
+        if (chunk.length === 0) break;
+        head.set();
+        at += chunk.length;
+        if (reader.peek === undefined && at < end && this.#running <= maxBodiesReadAhead) {
+          nextBuffer ??= this.#take(bufferBytes);
+          nextCount = read(nextBuffer, at);
+          nextCount.catch(() => undefined); // it is awaited when the piece before is out, if that can be sent
+        }
+        await write(response, chunk);
+        body.onSent(chunk.length);
+        if (nextCount !== undefined) [buffer, nextBuffer] = [nextBuffer, buffer];
       }
-      signal.throwIfAborted();
-      if (chunk.length === 0) break;
+      if (body.end !== undefined && at !== end) {
+        throw new Error(`expected a body from ${start} to ${end}, the reader ended at ${at}`);
+      }
+      this.#keep(buffer); // of a body that was cut the socket may still hold them
+      this.#keep(nextBuffer);
       head.set();
-      at += chunk.length;
-      await write(response, chunk);
-      body.onSent(chunk.length);
+    } finally {
+      head.close();
     }
-    if (body.end !== undefined && at !== end) {
-      throw new Error(`expected a body from ${start} to ${end}, the reader ended at ${at}`);
-    }
-    head.set();
-  } finally {
-    head.close();
+  }
+
+  #take(bytes: number): Buffer {
+    return (bytes === keptBufferBytes ? this.#kept.pop() : undefined) ?? Buffer.allocUnsafeSlow(bytes);
+  }
+
+  #keep(buffer: Buffer | undefined): void {
+    if (buffer?.length === keptBufferBytes && this.#kept.length < maxKeptBuffers) this.#kept.push(buffer);
   }
 }
 

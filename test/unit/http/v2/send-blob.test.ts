@@ -89,15 +89,59 @@ describe('a body that can not be finished', () => {
 });
 
 describe('memory', () => {
-  it('of one body is one buffer, used again', async () => {
+  it('of one body is two buffers in turn', async () => {
     const { url, path, hub, bytes } = await served(4 * mebibyte + 17);
     hub.preferredBytes = 256 * 1024;
     const answer = await get(url, path);
     expect(answer.body.equals(bytes)).toBe(true);
     const reader = hub.readers[0];
     expect(reader?.reads).toBe(17);
-    expect(reader?.memory.size).toBe(1);
-    expect([...(reader?.memory ?? [])].map(memory => memory.byteLength)).toEqual([256 * 1024]);
+    const sizes = Array.from(reader?.memory ?? [], memory => memory.byteLength);
+    expect(sizes).toEqual([256 * 1024, 256 * 1024]);
+  });
+
+  it('of a held file serves the next body too', async () => {
+    const { url, path, hub } = await served(2 * mebibyte);
+    hub.preferredBytes = 512 * 1024;
+    await get(url, path);
+    await get(url, path);
+    const [first, second] = hub.readers;
+    expect(second?.memory.size).toBe(2);
+    expect(second?.memory).toEqual(first?.memory);
+  });
+
+  it('of a body that was cut serves no other: the socket may hold it', async () => {
+    const { url, path, hub, ended } = await served(2 * mebibyte);
+    hub.preferredBytes = 512 * 1024;
+    hub.beforeRead = at => {
+      if (at >= mebibyte) throw new Error('broken');
+    };
+    await get(url, path);
+    await ended(1);
+    hub.beforeRead = () => undefined;
+    await get(url, path);
+    const [first, second] = hub.readers;
+    for (const memory of second?.memory ?? []) expect(first?.memory.has(memory)).toBe(false);
+  });
+
+  it('of each of many bodies is one buffer', async () => {
+    const { url, path, hub, ended } = await served(4 * mebibyte);
+    hub.preferredBytes = 256 * 1024;
+    const gate = new Gate();
+    hub.beforeRead = at => (at === 0 ? gate.pass() : undefined);
+    const calls = [1, 2, 3].map(() => request(url, { path, paused: true }));
+    while (hub.readers.length < 3) await get(url, '/healthz');
+    gate.release();
+    let before = -1;
+    const sum = () => hub.readers.reduce((all, { at }) => all + at, 0);
+    while (before !== sum() || before === 0) {
+      before = sum();
+      await get(url, '/healthz');
+      await get(url, '/healthz');
+    }
+    expect(hub.readers.map(({ memory }) => memory.size)).toEqual([1, 1, 1]);
+    for (const call of calls) call.abort();
+    await ended(3);
   });
 
   it('of a small body is no more than the body', async () => {
@@ -106,7 +150,7 @@ describe('memory', () => {
     expect([...(hub.readers[0]?.memory ?? [])].map(memory => memory.byteLength)).toEqual([100]);
   });
 
-  it('of a client that does not read is one buffer: nothing is read ahead of the socket', async () => {
+  it('of a client that does not read is two buffers: no more is read ahead of the socket', async () => {
     const { url, path, hub, ended } = await served(64 * mebibyte);
     hub.preferredBytes = 256 * 1024;
     const call = request(url, { path, paused: true });
@@ -117,9 +161,9 @@ describe('memory', () => {
       await get(url, '/healthz');
       await get(url, '/healthz');
     }
-    // What the kernel's two socket buffers took and one buffer: nowhere near the blob.
+    // What the kernel's two socket buffers took and two buffers: nowhere near the blob.
     expect(hub.readers[0]?.at).toBeLessThan(32 * mebibyte);
-    expect(hub.readers[0]?.memory.size).toBe(1);
+    expect(hub.readers[0]?.memory.size).toBe(2);
     call.abort();
     await hub.readers[0]?.closed;
     await ended(1);
