@@ -67,7 +67,7 @@ export interface UploadSession {
   /**
    * Writes a chunk at `at` (undefined: at `offset`). An append or commit of this session that is still running is ended
    * first, because its client is mostly dead; that call rejects with BLOB_UPLOAD_INVALID. What came of a body counts,
-   * even if the body fails. `bytes`: the announced length; a shorter body is no error.
+   * even if the body fails. `bytes`: the announced length; a shorter body is no error. Its chunks belong to the session from then on.
    * `digest`: what a `commit` after it will name, so that a quota can refuse it before the body is read.
    * Errors: RANGE_INVALID (detail `offset`) when `at` is not `offset`, and SIZE_INVALID for a body longer than `bytes`:
    * the session goes on after both. BLOB_UPLOAD_UNKNOWN when the session has ended. Those of the body.

@@ -14,6 +14,9 @@ export interface BodyLimits {
   readonly signal?: AbortSignal;
 }
 
+/** Of a body, while its reader is busy. Chunks go on to the reader as they are: a paused stream would join them by a copy. */
+const maxHeldBytes = 512 * 1024;
+
 /**
  * The chunks of a body. A reader that leaves early leaves the connection open: the answer still gets out.
  * Errors: that of `max`, before anything is read if `Content-Length` exceeds it; UNSUPPORTED (408) when the client falls
@@ -26,20 +29,29 @@ export async function* readBody(
 ): AsyncGenerator<Buffer, void> {
   if (max !== undefined && Number(request.headers['content-length'] ?? 0) > max.bytes) throw max.error();
   if (waitsForContinue(request)) response.writeContinue();
+  const chunks: Buffer[] = [];
+  let held = 0;
   let wake = (): void => {};
   let isIdle = false;
   const onChange = (): void => wake();
+  const onData = (chunk: Buffer): void => {
+    chunks.push(chunk);
+    held += chunk.length;
+    if (held >= maxHeldBytes) request.pause();
+    wake();
+  };
   const timer = setTimeout(() => {
     isIdle = true;
     wake();
   }, idleMs);
-  request.on('readable', onChange).on('end', onChange).on('close', onChange);
+  request.on('data', onData).on('end', onChange).on('close', onChange);
   signal?.addEventListener('abort', onChange);
   try {
     for (let bytes = 0; ; ) {
       signal?.throwIfAborted();
-      const chunk: Buffer | null = request.read();
-      if (chunk !== null) {
+      const chunk = chunks.shift();
+      if (chunk !== undefined) {
+        held -= chunk.length;
         bytes += chunk.length;
         if (max !== undefined && bytes > max.bytes) throw max.error();
         yield chunk;
@@ -49,9 +61,11 @@ export async function* readBody(
       if (request.destroyed) throw new Error('the connection ended within the request body');
       isIdle = false;
       timer.refresh();
-      await new Promise<void>(resolve => {
+      const changed = new Promise<void>(resolve => {
         wake = resolve;
       });
+      request.resume();
+      await changed;
       if (isIdle) {
         throw new RegistryError('UNSUPPORTED', {
           status: 408,
@@ -61,7 +75,7 @@ export async function* readBody(
     }
   } finally {
     clearTimeout(timer);
-    request.off('readable', onChange).off('end', onChange).off('close', onChange);
+    request.off('data', onData).off('end', onChange).off('close', onChange).pause();
     signal?.removeEventListener('abort', onChange);
   }
 }

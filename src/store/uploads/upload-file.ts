@@ -5,6 +5,8 @@
 
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, unlink } from 'node:fs/promises';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import type { MemoryReturn } from '../../lib/memory-return.ts';
 import { algorithmOf, type Digest } from '../../oci/digest.ts';
 import { openRegular } from '../disk-files.ts';
 import { guardDisk, ignoreMissing, StoreError, type StoreObserver } from '../store-error.ts';
@@ -23,6 +25,7 @@ export interface UploadFileOptions {
   /** Bytes of the part file that can be believed. */
   readonly written: number;
   readonly observer: StoreObserver;
+  readonly memory: MemoryReturn;
   /** Keeps in the journal that so many bytes are synced. Errors: any; they are reported. */
   saveSynced(bytes: number): Promise<void>;
 }
@@ -142,12 +145,14 @@ export class UploadFile {
     try {
       await this.#use(async handle => {
         while (this.#pendingBytes > 0) {
+          if (this.#pendingBytes < maxPendingBytes) await nextTurn(); // what the socket holds is read in one turn
           const chunks = this.#pending;
           const bytes = this.#pendingBytes;
           this.#pending = [];
           await this.#writeAll(handle, chunks, makeRoom);
           this.#written += bytes;
           this.#pendingBytes -= bytes;
+          this.#options.memory.giveBack(chunks);
           this.#syncSometimes();
         }
       });

@@ -4,6 +4,7 @@
  */
 import { lstat, mkdir, readdir, rm, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
+import { MemoryReturn } from '../../lib/memory-return.ts';
 import { isOdd, readRegular } from '../disk-files.ts';
 import type { StoreLayout } from '../layout.ts';
 import { guardDisk, ignoreMissing, StoreError, type StoreObserver } from '../store-error.ts';
@@ -31,6 +32,7 @@ export interface FoundUpload {
 
 export class UploadFiles {
   readonly #options: UploadFilesOptions;
+  readonly #memory = new MemoryReturn();
 
   constructor(options: UploadFilesOptions) {
     this.#options = options;
@@ -103,6 +105,7 @@ export class UploadFiles {
       written,
       ...this.#paths(record.id),
       observer: this.#options.observer,
+      memory: this.#memory,
       saveSynced: bytes => this.#save(record, bytes),
     });
   }

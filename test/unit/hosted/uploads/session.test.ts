@@ -62,7 +62,7 @@ describe('expiry', () => {
       0,
       (async function* () {
         await stuck.promise;
-        yield bytes;
+        yield Buffer.from(bytes);
       })(),
       options(),
     );
@@ -276,7 +276,7 @@ test('three requests for one session: the last one has it, both others hear of i
   const session = await rig.start();
   const stuck = deferred();
   const body = async function* (): AsyncGenerator<Buffer> {
-    yield bytes.subarray(0, 10);
+    yield Buffer.from(bytes.subarray(0, 10));
     await stuck.promise;
   };
   const first = session.append(0, body(), options(alice));

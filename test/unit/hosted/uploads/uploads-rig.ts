@@ -38,8 +38,9 @@ export function options(caller: Caller = alice): WriteOptions {
   return { caller, signal: new AbortController().signal };
 }
 
+/** Copies, which belong to the session that takes them. */
 export async function* bodyOf(...chunks: readonly Buffer[]): AsyncGenerator<Buffer> {
-  yield* chunks;
+  for (const chunk of chunks) yield Buffer.from(chunk);
 }
 
 export interface UploadsRigOptions {

@@ -1,7 +1,7 @@
 /** Bodies of requests: read within limits, invited only by a reader, or refused unread with the answer delivered. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, type MockInstance, onTestFinished, vi } from 'vitest';
 import { Listener } from '../../../../src/http/server/listener.ts';
 import {
   answerUnread,
@@ -117,6 +117,42 @@ describe('a body that is read', () => {
     await new Promise(resolve => setTimeout(resolve, 120)); // the client isn't the one who is slow
     gate.release();
     await wire.until(/got 300000$/);
+  });
+
+  it('waits in the socket while its reader is busy, and its chunks come as they were received', async () => {
+    const gate = new Gate();
+    const sizes: number[] = [];
+    let bytesRead = 0;
+    const url = await serve(async (request, response) => {
+      for await (const chunk of readBody(request, response, { idleMs: 60_000 })) {
+        if (sizes.length === 0) await gate.pass();
+        if (sizes.length === 0) bytesRead = request.socket.bytesRead;
+        sizes.push(chunk.length);
+      }
+      return `got ${sizes.reduce((sum, size) => sum + size, 0)}`;
+    });
+    const wire = new Wire(url);
+    wire.send(head('PUT', '/', 'Content-Length: 16000000') + 'x'.repeat(16_000_000));
+    await gate.reached;
+    await new Promise(resolve => setTimeout(resolve, 100)); // more comes, if it is taken
+    gate.release();
+    await wire.until(/got 16000000$/);
+    expect(bytesRead).toBeLessThan(1_000_000);
+    expect(Math.max(...sizes)).toBeLessThanOrEqual(65_536);
+  });
+
+  it('of 16 MB does not stop its connection for each chunk', async () => {
+    let stops: MockInstance | undefined;
+    const url = await serve(async (request, response) => {
+      stops = vi.spyOn(Reflect.get(request.socket, '_handle'), 'readStop');
+      let bytes = 0;
+      for await (const chunk of readBody(request, response, { idleMs: 60_000 })) bytes += chunk.length;
+      return `got ${bytes}`;
+    });
+    const wire = new Wire(url);
+    wire.send(head('PUT', '/', 'Content-Length: 16000000') + 'x'.repeat(16_000_000));
+    await wire.until(/got 16000000$/);
+    expect(stops?.mock.calls.length).toBeLessThanOrEqual(16); // and of 250 chunks
   });
 
   it('is invited when the client waits for 100 Continue, once', async () => {

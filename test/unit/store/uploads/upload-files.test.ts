@@ -1,6 +1,7 @@
-import { lstat, mkdir, readFile, truncate, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { lstat, mkdir, open, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { digestOf } from '../../../../src/oci/digest.ts';
 import { parseRepository } from '../../../../src/oci/name.ts';
 import { BlobStore } from '../../../../src/store/blobs/blob-store.ts';
@@ -31,7 +32,8 @@ function recordOf(algorithm: 'sha256' | 'sha512' = 'sha256') {
 }
 
 async function write(file: UploadFile, part: Buffer): Promise<void> {
-  for (let at = 0; at < part.length; at += 65_536) await file.write(part.subarray(at, at + 65_536), noRoom);
+  for (let at = 0; at < part.length; at += 65_536)
+    await file.write(Buffer.from(part.subarray(at, at + 65_536)), noRoom);
   await file.settle();
 }
 
@@ -64,6 +66,27 @@ test('bytes become a blob by rename; a wrong digest is seen', async () => {
   await file.handOver((handle, path) => store.commitUpload(blob.digest, handle, path));
   await file.remove();
   expect([await store.sizeOf(blob.digest), await filesUnder(folder)]).toEqual([blob.size, []]);
+});
+
+test('4 MiB in chunks of 64 KiB take at most 5 writes, are hashed once and not read back, and leave no memory', async () => {
+  const { files, folder } = await openRig();
+  const file = await files.create(recordOf());
+  const handle = await open(join(folder, `${id}.json`));
+  const prototype: { writev(): Promise<unknown>; read(): Promise<unknown> } = Object.getPrototypeOf(handle);
+  await handle.close();
+  const [writes, reads] = [vi.spyOn(prototype, 'writev'), vi.spyOn(prototype, 'read')];
+  const hashed = vi.spyOn(createHash('sha256').constructor.prototype, 'update');
+  onTestFinished(() => void vi.restoreAllMocks());
+  const chunks = Array.from({ length: 64 }, (_, at) => Buffer.alloc(65_536, at));
+  const whole = Buffer.concat(chunks);
+  for (const chunk of chunks) await file.write(chunk, noRoom);
+  await file.settle();
+  expect(chunks.map(({ length }) => length)).toEqual(chunks.map(() => 0));
+  expect(hashed).toHaveBeenCalledTimes(64);
+  expect(await file.matches(digestOf(whole), never)).toBe(true);
+  expect(hashed).toHaveBeenCalledTimes(65); // the one of `whole`
+  expect(writes.mock.calls.length).toBeLessThanOrEqual(5);
+  expect(reads).not.toHaveBeenCalled();
 });
 
 test('another algorithm is hashed once from the file', async () => {
@@ -99,8 +122,7 @@ describe('the next process', () => {
   test('syncs each 64 MiB, so that a power cut costs no more', async () => {
     const { files, filesOf, folder } = await openRig();
     const file = await files.create(recordOf());
-    const chunk = Buffer.alloc(1024 * 1024);
-    for (let count = 0; count < 130; count += 1) await file.write(chunk, noRoom);
+    for (let count = 0; count < 130; count += 1) await file.write(Buffer.alloc(1024 * 1024), noRoom);
     await file.settle();
     while (JSON.parse(await readFile(join(folder, `${id}.json`), 'utf8')).synced < 64 * 1024 * 1024)
       await new Promise(setImmediate);
