@@ -1,24 +1,24 @@
 /**
- * A change of a hosted repository that was decided by what the repository is now: when another commit came first, it is
- * decided anew. So nothing is written that a change in between would have forbidden.
+ * A change of a hosted repository that was decided by what the repository is now: when another commit came first that changed what it was
+ * decided by, it is decided anew; others wait for it in the end. So nothing is written that a change in between would have forbidden.
  */
 import { systemTimers, wait } from '../lib/wait.ts';
-import { RegistryError } from '../oci/error.ts';
 import type { Repository } from '../oci/name.ts';
 import {
+  type DecidedBy,
   GenerationConflict,
   type HostedChange,
   type HostedLog,
   type HostedRepository,
 } from './log/hosted-log.ts';
 
-/** A commit takes a few milliseconds, and this many of others may come first. */
-const maxTries = 100;
-const longestPauseMs = 50;
+/** After so many a commit takes a turn of its own, in which it is the first. */
+const triesBesideOthers = 4;
 
 /**
  * `decide` gets the repository (undefined: there is none yet) and says what to write; it may throw instead. What it answers is appended
- * as one line. Errors: those of `decide` and of the log, UNAVAILABLE when others are always first; the signal's reason.
+ * as one line. `by`: all that it looks at. It commits nothing else to that repository, which may have to wait for it. Errors: those of
+ * `decide` and of the log; the signal's reason.
  */
 export async function commitDecided(
   log: HostedLog,
@@ -27,21 +27,22 @@ export async function commitDecided(
     repository: HostedRepository | undefined,
   ) => readonly HostedChange[] | Promise<readonly HostedChange[]>,
   signal: AbortSignal,
+  by?: DecidedBy,
 ): Promise<void> {
-  for (let tries = 1; tries <= maxTries; tries += 1) {
+  for (let tries = 1; ; tries += 1) {
     signal.throwIfAborted();
-    const repository = await log.readRepository(name);
-    const generation = repository?.generation ?? 0; // before `decide`, which may wait
-    const changes = await decide(repository);
+    const turn = tries > triesBesideOthers ? await log.takeTurn(name) : undefined;
     try {
-      await log.commit(name, changes, generation);
+      const repository = await log.readRepository(name);
+      const generation = repository?.generation ?? 0; // before `decide`, which may wait
+      const changes = await decide(repository);
+      await log.commit(name, changes, generation, { by, turn });
       return;
     } catch (error) {
       if (!(error instanceof GenerationConflict)) throw error;
+    } finally {
+      turn?.giveBack();
     }
-    await wait(systemTimers, Math.min(longestPauseMs, 2 ** Math.min(tries, 6)), signal);
+    await wait(systemTimers, 2 ** tries, signal);
   }
-  throw new RegistryError('UNAVAILABLE', {
-    message: `${name} is changed all the time, try again in a moment`,
-  });
 }

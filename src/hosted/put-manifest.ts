@@ -14,7 +14,7 @@ import type { BlobStore } from '../store/blobs/blob-store.ts';
 import { StoreError } from '../store/store-error.ts';
 import { commitDecided } from './commit.ts';
 import type { ImmutableTags } from './immutable-tags.ts';
-import type { Cause, HostedChange, HostedLog, HostedRepository } from './log/hosted-log.ts';
+import type { Cause, DecidedBy, HostedChange, HostedLog, HostedRepository } from './log/hosted-log.ts';
 import { type PushedManifest, readPushedManifest, toManifestChange } from './pushed-manifest.ts';
 
 export interface ManifestPutsOptions {
@@ -114,7 +114,7 @@ export class ManifestPuts {
       return changesOf(put, adopted);
     };
     try {
-      await commitDecided(this.#options.log, put.name, decide, signal);
+      await commitDecided(this.#options.log, put.name, decide, signal, decidedBy(put));
       return moved;
     } finally {
       release?.();
@@ -188,6 +188,11 @@ export class ManifestPuts {
       throw new RegistryError('UNAVAILABLE', { message: `the manifest was not stored: ${why}`, cause });
     }
   }
+}
+
+/** What others push into the repository meanwhile is no matter. */
+function decidedBy({ pushed: { descriptor, names, subject }, tags }: Put): DecidedBy {
+  return { tags, digests: [descriptor.digest, ...names, ...(subject ? [subject.digest] : [])] };
 }
 
 function movesOf(repository: HostedRepository | undefined, { pushed, tags }: Put): PutAnswer['moved'] {

@@ -109,10 +109,11 @@ export async function createHostedRig(options: HostedRigOptions = {}): Promise<H
     readRepository: name => real.readRepository(name),
     peek: name => real.peek(name),
     closed: () => real.closed(),
-    commit: async (name, changes, expectedGeneration) => {
+    commit: async (name, changes, expectedGeneration, scope) => {
       await clock.beforeCommit(name);
-      return real.commit(name, changes, expectedGeneration);
+      return real.commit(name, changes, expectedGeneration, scope);
     },
+    takeTurn: name => real.takeTurn(name),
   };
   const files = new HeldFiles({
     store,

@@ -8,6 +8,7 @@ import {
   type HostedManifest,
   type HostedRepository,
   type TagMove,
+  type Turn,
 } from '../../src/hosted/log/hosted-log.ts';
 import type { Digest } from '../../src/oci/digest.ts';
 import type { Repository, Tag } from '../../src/oci/name.ts';
@@ -45,6 +46,10 @@ export class MemoryHostedLog implements HostedLog {
     this.commits.push({ name, changes });
     repository.apply(changes);
     return repository;
+  }
+
+  async takeTurn(): Promise<Turn> {
+    return { giveBack: () => {} };
   }
 
   closed(): ReadonlyMap<Repository, string> {

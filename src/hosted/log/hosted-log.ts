@@ -95,6 +95,23 @@ export interface HostedRepository {
   tagsWithHistory(): Iterable<Tag>;
 }
 
+/** What a decision was made by: where these tags point to, and whether the repository has these digests, and of what size. */
+export interface DecidedBy {
+  readonly tags: readonly Tag[];
+  readonly digests: readonly Digest[];
+}
+
+export interface CommitScope {
+  /** Commits after `expectedGeneration` that change none of it are no conflict. Absent: any of them is. */
+  readonly by?: DecidedBy | undefined;
+  /** The caller's own. */
+  readonly turn?: Turn | undefined;
+}
+
+export interface Turn {
+  giveBack(): void;
+}
+
 export interface HostedLog {
   /** All logs have been read, so that `References` are complete. Until then nothing may be removed from the store. */
   readonly isComplete: boolean;
@@ -105,14 +122,20 @@ export interface HostedLog {
   /** What is in memory, for answers without a wait. */
   peek(name: Repository): HostedRepository | undefined;
   /**
-   * Appends all changes as one line, or none. Commits of one turn share one sync. Errors: UNAVAILABLE when the log can't
-   * be written or its repository is closed; `GenerationConflict` when `expectedGeneration` is given and another commit came before.
+   * Appends all changes as one line, or none. Commits that come while one is written share the next sync. Errors: UNAVAILABLE when the log
+   * can't be written or its repository is closed; `GenerationConflict` when `expectedGeneration` is given and another commit came before.
    */
   commit(
     name: Repository,
     changes: readonly HostedChange[],
     expectedGeneration?: number,
+    scope?: CommitScope,
   ): Promise<HostedRepository>;
+  /**
+   * Resolves when all earlier commits are written; others wait until the caller gives the turn back, once. Commit with it, and wait for no
+   * other commit of that repository meanwhile. Errors: UNAVAILABLE when its log can't be read or its repository is closed.
+   */
+  takeTurn(name: Repository): Promise<Turn>;
   /** Repositories whose log is damaged or unreadable. While there is one, nothing is evicted or collected in the whole store. */
   closed(): ReadonlyMap<Repository, string>;
 }

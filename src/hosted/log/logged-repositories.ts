@@ -6,7 +6,7 @@ import { Limit } from '../../lib/limit.ts';
 import { isRepository, type Repository } from '../../oci/name.ts';
 import type { HostedLogs } from '../../store/hosted/hosted-logs.ts';
 import type { Logger } from '../../telemetry/logger.ts';
-import type { HostedChange, HostedLog, HostedRepository } from './hosted-log.ts';
+import type { CommitScope, HostedChange, HostedLog, HostedRepository, Turn } from './hosted-log.ts';
 import type { ReferenceCounts } from './reference-counts.ts';
 import { closedError, RepositoryLog } from './repository-log.ts';
 import type { LinkEvents } from './repository-state.ts';
@@ -74,12 +74,19 @@ export class LoggedRepositories implements HostedLog {
     name: Repository,
     changes: readonly HostedChange[],
     expectedGeneration?: number,
+    scope?: CommitScope,
   ): Promise<HostedRepository> {
     const log = this.#logs.get(name) ?? (await this.#openForCommit(name));
     const wasThere = log.isThere;
-    const repository = await log.commit(changes, expectedGeneration);
+    const repository = await log.commit(changes, expectedGeneration, scope);
     if (log.isThere !== wasThere) this.#names = undefined;
     return repository;
+  }
+
+  async takeTurn(name: Repository): Promise<Turn> {
+    const log = this.#logs.get(name) ?? (await this.#openForCommit(name));
+    if (log.problem !== undefined) throw closedError(name);
+    return log.takeTurn();
   }
 
   closed(): ReadonlyMap<Repository, string> {

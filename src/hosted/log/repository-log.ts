@@ -1,6 +1,7 @@
 /**
  * The log of one hosted repository and its state in memory. A commit is on the disk before it is in memory, and in memory before it is
- * answered. Commits of one turn share one write and one sync. A log with damage is closed: nothing is read from it or written to it.
+ * answered. Those that come while one is written share the next write and sync, unless one was decided by what another changes. A log with
+ * damage is closed: nothing is read from it or written to it.
  */
 import { setImmediate as nextTick } from 'node:timers/promises';
 import { RegistryError } from '../../oci/error.ts';
@@ -8,10 +9,18 @@ import type { Repository } from '../../oci/name.ts';
 import type { LogFile } from '../../store/hosted/log-file.ts';
 import { StoreError } from '../../store/store-error.ts';
 import type { Logger } from '../../telemetry/logger.ts';
-import { GenerationConflict, type HostedChange, type HostedRepository } from './hosted-log.ts';
+import {
+  type CommitScope,
+  type DecidedBy,
+  GenerationConflict,
+  type HostedChange,
+  type HostedRepository,
+  type Turn,
+} from './hosted-log.ts';
 import { formatLogLine, parseLogLine } from './log-line.ts';
 import { countsAsCommit, type LinkEvents, RepositoryState } from './repository-state.ts';
 import { RepositoryView } from './repository-view.ts';
+import { Touched } from './touched.ts';
 
 export interface RepositoryLogOptions {
   readonly name: Repository;
@@ -24,10 +33,13 @@ export interface RepositoryLogOptions {
 
 interface Commit {
   readonly changes: readonly HostedChange[];
+  readonly touched: Touched;
   readonly resolve: (repository: HostedRepository) => void;
   readonly reject: (error: unknown) => void;
 }
 
+/** Of so many commits it is known what they changed. One that was decided before them is decided anew. */
+const knownCommits = 256;
 const compactAboveBytes = 64 * 1024;
 /** Applying so many lines takes a few milliseconds; other requests run after them. */
 const linesPerTick = 256;
@@ -39,8 +51,12 @@ export class RepositoryLog {
   readonly #problem: string | undefined;
   #view: HostedRepository;
   #queue: Commit[] = [];
-  /** Queued or being written: they come before any commit that is decided now. */
-  #pending = 0;
+  /** Of these, and of the queue, all come before any commit that is decided now. */
+  #batch: readonly Commit[] = [];
+  /** The last ones that were written, and the generation since then. */
+  #written: { readonly generation: number; readonly touched: Touched }[] = [];
+  #turn: Turn | undefined;
+  #turnEnds: Promise<void> = Promise.resolve();
   #running: Promise<void> | undefined;
   /** Of the file after a rewrite; until the first one, a guess. */
   #usefulBytes: number;
@@ -99,17 +115,40 @@ export class RepositoryLog {
   }
 
   /** Errors: UNAVAILABLE; `GenerationConflict`. */
-  commit(changes: readonly HostedChange[], expectedGeneration?: number): Promise<HostedRepository> {
+  async commit(
+    changes: readonly HostedChange[],
+    expectedGeneration?: number,
+    { by, turn }: CommitScope = {},
+  ): Promise<HostedRepository> {
+    while (this.#turn !== undefined && this.#turn !== turn) await this.#turnEnds;
     const { name } = this.#options;
-    if (this.#problem !== undefined) return Promise.reject(closedError(name));
-    const isFirst = this.#pending === 0 && expectedGeneration === this.#state.generation;
-    if (expectedGeneration !== undefined && !isFirst) return Promise.reject(new GenerationConflict(name));
-    if (changes.length === 0) return Promise.resolve(this.view());
-    if (changes.some(countsAsCommit)) this.#pending += 1;
+    if (this.#problem !== undefined) throw closedError(name);
+    if (expectedGeneration !== undefined && !this.#isFirst(expectedGeneration, by))
+      throw new GenerationConflict(name);
+    if (changes.length === 0) return this.view();
+    const touched = Touched.by(changes, this.#view);
     return new Promise((resolve, reject) => {
-      this.#queue.push({ changes, resolve, reject });
+      this.#queue.push({ changes, touched, resolve, reject });
       this.#running ??= Promise.resolve().then(() => this.#writeAll());
     });
+  }
+
+  /** See `HostedLog`. */
+  async takeTurn(): Promise<Turn> {
+    while (this.#turn !== undefined) await this.#turnEnds;
+    let end = (): void => {};
+    this.#turnEnds = new Promise(resolve => {
+      end = resolve;
+    });
+    const turn: Turn = {
+      giveBack: () => {
+        this.#turn = undefined;
+        end();
+      },
+    };
+    this.#turn = turn;
+    while (this.#running !== undefined) await this.#running;
+    return turn;
   }
 
   /** Resolves when every commit is answered. Never throws. */
@@ -124,6 +163,7 @@ export class RepositoryLog {
       while (this.#queue.length > 0) {
         const batch = this.#queue;
         this.#queue = [];
+        this.#batch = batch;
         await this.#write(batch);
         if (this.#isMostlyOutdated) await this.#compact();
       }
@@ -137,18 +177,38 @@ export class RepositoryLog {
     let failure: unknown;
     try {
       await file.append(batch.map(({ changes }) => formatLogLine(changes)));
-      for (const { changes } of batch) this.#state.apply(changes);
+      for (const { changes, touched } of batch) this.#apply(changes, touched);
     } catch (error) {
       const isDisk = error instanceof StoreError;
       if (isDisk) logger.error('a hosted log could not be written', { repository: name, error });
       failure = isDisk ? unwritableError(error) : error;
     }
-    this.#pending -= batch.filter(({ changes }) => changes.some(countsAsCommit)).length;
+    this.#batch = [];
     const view = this.view();
     for (const { resolve, reject } of batch) {
       if (failure === undefined) resolve(view);
       else reject(failure);
     }
+  }
+
+  #apply(changes: readonly HostedChange[], touched: Touched): void {
+    this.#state.apply(changes);
+    if (!changes.some(countsAsCommit)) return;
+    this.#written.push({ generation: this.#state.generation, touched });
+    if (this.#written.length >= 2 * knownCommits) this.#written = this.#written.slice(-knownCommits);
+  }
+
+  /** No other commit has changed, or will change first, what that one was decided by. */
+  #isFirst(expectedGeneration: number, by: DecidedBy | undefined): boolean {
+    const { generation } = this.#state;
+    const waiting = [...this.#batch, ...this.#queue];
+    if (by === undefined)
+      return (
+        expectedGeneration === generation && !waiting.some(({ changes }) => changes.some(countsAsCommit))
+      );
+    const isKnown = expectedGeneration >= (this.#written[0]?.generation ?? generation + 1) - 1;
+    const later = this.#written.filter(commit => commit.generation > expectedGeneration);
+    return isKnown && ![...waiting, ...later].some(({ touched }) => touched.concerns(by));
   }
 
   get #isMostlyOutdated(): boolean {

@@ -1,6 +1,6 @@
 /** PUT of a manifest against others who change the same repository, and against a store that loses or damages files. */
-import { readFile, writeFile } from 'node:fs/promises';
-import { expect, test } from 'vitest';
+import { type FileHandle, open, readFile, writeFile } from 'node:fs/promises';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import type { Quotas } from '../../../src/hosted/put-manifest.ts';
 import type { Digest } from '../../../src/oci/digest.ts';
 import { RegistryError } from '../../../src/oci/error.ts';
@@ -68,6 +68,29 @@ test('two writers of one tag: the last one wins, both manifests are there, the h
     { from: next.digest, to: image.digest, user: 'alice' },
     { to: next.digest, user: 'bob' },
   ]);
+});
+
+test('32 images pushed at once share the syncs of the log, and each is decided once', async () => {
+  const rig = await createHostedRig();
+  const images = Array.from({ length: 32 }, (_, n) => buildImage({ layers: ['layer a', `layer ${n}`] }));
+  for (const one of images) await rig.push(app, ...blobsOf(one));
+  const handle = await open('/dev/null');
+  const syncs = vi.spyOn<FileHandle, 'datasync'>(Object.getPrototypeOf(handle), 'datasync');
+  onTestFinished(() => syncs.mockRestore());
+  await handle.close();
+  let commits = 0;
+  const all = deferred();
+  rig.beforeCommit = async () => {
+    commits += 1;
+    if (commits === 32) all.resolve();
+    await all.promise;
+  };
+  const puts = images.map((one, n) =>
+    rig.registry.putManifest(app, parseTag(`v${n}`), manifestOf(one), writing()),
+  );
+  await Promise.all(puts);
+  expect([commits, rig.log.peek(app)?.tags().length]).toEqual([32, 32]);
+  expect(syncs.mock.calls.length - 32).toBeLessThanOrEqual(2); // each has a file of its own
 });
 
 test('a blob that is deleted between the check and the commit is missed: no manifest is answered 201 that lacks it', async () => {

@@ -2,8 +2,10 @@
 import { appendFile, chmod, mkdir, open, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
+import { GenerationConflict } from '../../../../src/hosted/log/hosted-log.ts';
 import { parseRepository } from '../../../../src/oci/name.ts';
 import { formatChecksummedLine } from '../../../../src/store/disk-files.ts';
+import { deferred } from '../../../support/gates.ts';
 import {
   app,
   digestNo,
@@ -41,6 +43,109 @@ test('commits of one turn share one sync; those that come meanwhile share the ne
   const syncs = await watchSyncs();
   await Promise.all(Array.from({ length: 50 }, (_, n) => log.commit(app, [link(n)])));
   expect(syncs).toHaveBeenCalledTimes(1);
+});
+
+/** The next sync waits until it is told how it ends. */
+function holdNextSync(syncs: Awaited<ReturnType<typeof watchSyncs>>) {
+  const end = deferred();
+  const begun = deferred();
+  syncs.mockImplementationOnce(() => {
+    begun.resolve();
+    return end.promise;
+  });
+  return { begun: begun.promise, succeed: end.resolve, fail: end.reject };
+}
+
+const byOwn = (n: number) => ({ by: { tags: [tag(`v${n}`)], digests: [digestNo(1), digestNo(n)] } });
+
+test('commits decided by tags and digests of their own share the next sync while one runs, in their order', async () => {
+  const rig = await HostedLogRig.create();
+  const { log } = await rig.start();
+  const { generation } = await log.commit(app, [link(1)]);
+  const syncs = await watchSyncs();
+  const first = holdNextSync(syncs);
+  const commits = [log.commit(app, [manifest(10, ['v10'])], generation, byOwn(10))];
+  await first.begun;
+  for (let n = 11; n < 31; n += 1)
+    commits.push(log.commit(app, [manifest(n, [`v${n}`], { names: [1] })], generation, byOwn(n)));
+  expect(syncs).toHaveBeenCalledTimes(1);
+  expect(log.peek(app)?.tags()).toEqual([]); // nothing is visible before its sync
+  first.succeed();
+  const generations = (await Promise.all(commits)).map(repository => repository.generation);
+  expect([syncs.mock.calls.length, ...generations]).toEqual([2, 2, ...Array(20).fill(22)]);
+  const lines = (await readFile(rig.path(), 'utf8')).split('\n').filter(line => line.includes('"tags"'));
+  expect(lines.map(line => Number(/"v(\d+)"/.exec(line)?.[1]))).toEqual(
+    Array.from({ length: 21 }, (_, n) => 10 + n),
+  );
+});
+
+test('a sync that fails fails the commits whose lines it was for, and no other', async () => {
+  const rig = await HostedLogRig.create();
+  const { log } = await rig.start();
+  const { generation } = await log.commit(app, [link(1)]);
+  const first = holdNextSync(await watchSyncs());
+  const commits = [11, 12].map(n => log.commit(app, [manifest(n, [`v${n}`])], generation, byOwn(n)));
+  await first.begun;
+  for (const n of [13, 14]) commits.push(log.commit(app, [manifest(n, [`v${n}`])], generation, byOwn(n)));
+  first.fail(Object.assign(new Error('EIO'), { code: 'EIO' }));
+  const settled = await Promise.allSettled(commits);
+  expect(settled.map(({ status }) => status)).toEqual(['rejected', 'rejected', 'fulfilled', 'fulfilled']);
+  expect(settled[0]).toMatchObject({ reason: { code: 'UNAVAILABLE' } });
+  await log.commit(app, [manifest(11, ['v11'])], generation, byOwn(11)); // what failed is in the way of none
+  expect((await rig.start()).log.peek(app)?.tags()).toEqual(['v11', 'v13', 'v14']);
+});
+
+test.each([
+  ['sets its tag', [manifest(10, ['v11'])]],
+  ['removes its tag', [{ type: 'untag', tag: tag('v11'), at: 1, how: 'delete' } as const]],
+  ['unlinks a blob that it names', [unlink(1)]],
+  ['links that blob with another size', [{ ...link(1), size: 99 }]],
+  ['brings a manifest that it names', [manifest(11, ['other'])]],
+  [
+    'drops a manifest that it names',
+    [{ type: 'drop-manifest', digest: digestNo(1), at: 1, how: 'collect' } as const],
+  ],
+  [
+    'deletes any manifest with its tags',
+    [{ type: 'delete-manifest', digest: digestNo(5), at: 1, how: 'delete' } as const],
+  ],
+])('a commit that %s is a conflict, while it waits and afterwards', async (_what, changes) => {
+  const { log } = await (await HostedLogRig.create()).start();
+  const { generation } = await log.commit(app, [link(1), manifest(5, ['v11'])]);
+  const mine = () => log.commit(app, [manifest(11, ['v11'])], generation, byOwn(11));
+  const [former, second] = await Promise.allSettled([log.commit(app, changes), mine()]);
+  const third = await mine().catch((error: unknown) => error);
+  expect([former?.status, second, third]).toEqual([
+    'fulfilled',
+    { status: 'rejected', reason: expect.any(GenerationConflict) },
+    expect.any(GenerationConflict),
+  ]);
+});
+
+test('what is linked or pushed again as it was, or pulled, is no conflict; what is too long ago is one', async () => {
+  const { log } = await (await HostedLogRig.create()).start();
+  const { generation } = await log.commit(app, [link(1), manifest(11, ['old'])]);
+  const mine = () => log.commit(app, [manifest(11, ['v11'])], generation, byOwn(11));
+  await log.commit(app, [link(1), manifest(11, ['other']), { type: 'pulled', digest: digestNo(11), at: 9 }]);
+  await mine();
+  await Promise.all(Array.from({ length: 600 }, (_, n) => log.commit(app, [link(100 + n)])));
+  const old = log.commit(app, [manifest(12, ['v12'])], generation, byOwn(12));
+  await expect(old).rejects.toBeInstanceOf(GenerationConflict);
+});
+
+test('who has the turn commits first, others wait until it is given back', async () => {
+  const { log } = await (await HostedLogRig.create()).start();
+  const early = log.commit(app, [link(1)]);
+  const [turn, next] = [await log.takeTurn(app), log.takeTurn(app)];
+  expect(log.peek(app)?.generation).toBe(1); // the early one is written
+  const late = log.commit(app, [link(2)]);
+  await log.commit(app, [link(3)], 1, { turn });
+  await new Promise(setImmediate);
+  expect(log.peek(app)?.link(digestNo(2))).toBeUndefined();
+  turn.giveBack();
+  (await next).giveBack();
+  await Promise.all([early, late]);
+  expect(log.peek(app)?.generation).toBe(3);
 });
 
 test('a commit that the disk refuses changes nothing and is UNAVAILABLE; the next one works', async () => {
