@@ -35,11 +35,11 @@ export async function syncFolder(path: string): Promise<void> {
 }
 
 /** Makes a folder and the missing ones above it, durably. */
-export async function makeFolder(path: string): Promise<void> {
+export async function makeFolder(path: string, sync = syncFolder): Promise<void> {
   const first = await mkdir(path, { recursive: true, mode: 0o750 });
   if (first === undefined) return;
   for (let folder = path; folder.length >= first.length; folder = dirname(folder)) {
-    await syncFolder(dirname(folder));
+    await sync(dirname(folder));
   }
 }
 
@@ -47,17 +47,22 @@ export async function makeFolder(path: string): Promise<void> {
  * Gives a file whose bytes are synced its final name, and makes the name durable. Replaces what was there.
  * Errors: `StoreError` rename or sync.
  */
-export async function renameDurably(observer: StoreObserver, from: string, to: string): Promise<void> {
+export async function renameDurably(
+  observer: StoreObserver,
+  from: string,
+  to: string,
+  sync = syncFolder,
+): Promise<void> {
   await guardDisk(observer, 'rename', async () => {
     try {
       await rename(from, to);
     } catch (error) {
       if (!isMissing(error)) throw error;
-      await makeFolder(dirname(to)); // the first one with these two digits; if `from` is missing, the next line says so
+      await makeFolder(dirname(to), sync); // the first one with these two digits; if `from` is missing, the next line says so
       await rename(from, to);
     }
   });
-  await guardDisk(observer, 'sync', () => syncFolder(dirname(to)));
+  await guardDisk(observer, 'sync', () => sync(dirname(to)));
 }
 
 /**
@@ -70,6 +75,7 @@ export async function writeDurably(
   to: string,
   bytes: Uint8Array,
   mode = 0o640,
+  sync = syncFolder,
 ): Promise<void> {
   try {
     const handle = await guardDisk(observer, 'write', () => open(temp, 'wx', mode));
@@ -79,7 +85,7 @@ export async function writeDurably(
     } finally {
       await closeQuietly(handle);
     }
-    await renameDurably(observer, temp, to);
+    await renameDurably(observer, temp, to, sync);
   } catch (error) {
     await unlink(temp).catch(() => undefined); // the first error is thrown; the sweep removes a file that stays
     throw error;

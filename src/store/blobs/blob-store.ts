@@ -6,7 +6,8 @@ import { constants, type Stats } from 'node:fs';
 import { type FileHandle, lstat, open, readdir, statfs, unlink, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { algorithmOf, type Digest, digestOf, isDigest } from '../../oci/digest.ts';
-import { isOdd, moveOdd, renameDurably, syncFolder, writeDurably } from '../disk-files.ts';
+import { isOdd, moveOdd, renameDurably, writeDurably } from '../disk-files.ts';
+import { FolderSyncs } from '../folder-syncs.ts';
 import type { StoreLayout } from '../layout.ts';
 import {
   guardDisk,
@@ -37,6 +38,8 @@ export interface BlobStoreOptions {
 export class BlobStore {
   readonly #layout: StoreLayout;
   readonly #observer: StoreObserver;
+  readonly #folders = new FolderSyncs();
+  readonly #syncFolder = (path: string) => this.#folders.sync(path);
   readonly #buffers = new ReadBuffers();
   /** Puts that run, so that two of the same digest write once. */
   readonly #puts = new Map<Digest, Promise<boolean>>();
@@ -100,7 +103,7 @@ export class BlobStore {
   async commit(digest: Digest, handle: FileHandle): Promise<void> {
     await guardDisk(this.#observer, 'sync', () => handle.datasync());
     const path = this.#layout.blobPath(digest);
-    const name = () => renameDurably(this.#observer, this.#layout.partPath(digest), path);
+    const name = () => renameDurably(this.#observer, this.#layout.partPath(digest), path, this.#syncFolder);
     await this.#overOdd(path, name).catch(ignoreFolderSync);
     // The next start sweeps a journal without a part: no reason to fail a commit that has happened.
     await this.#unlink(this.#layout.journalPath(digest)).catch(() => undefined);
@@ -113,12 +116,12 @@ export class BlobStore {
   async commitUpload(digest: Digest, handle: FileHandle, uploadPath: string): Promise<void> {
     await guardDisk(this.#observer, 'sync', () => handle.datasync());
     const path = this.#layout.blobPath(digest);
-    await this.#overOdd(path, () => renameDurably(this.#observer, uploadPath, path));
+    await this.#overOdd(path, () => renameDurably(this.#observer, uploadPath, path, this.#syncFolder));
   }
 
   /** Makes the name of a held blob durable, before a link promises it. Errors: `StoreError` sync. */
   async syncName(digest: Digest): Promise<void> {
-    await guardDisk(this.#observer, 'sync', () => syncFolder(dirname(this.#layout.blobPath(digest))));
+    await guardDisk(this.#observer, 'sync', () => this.#syncFolder(dirname(this.#layout.blobPath(digest))));
   }
 
   /** Resolves with the bytes freed: 0 when it was not held. Open readers go on. Errors: `StoreError` unlink. */
@@ -168,7 +171,8 @@ export class BlobStore {
     for (const putSince of this.#scans) putSince.add(digest); // before the file has its name
     try {
       const path = this.#layout.blobPath(digest);
-      const write = () => writeDurably(this.#observer, this.#layout.tempPath(), path, bytes);
+      const write = () =>
+        writeDurably(this.#observer, this.#layout.tempPath(), path, bytes, undefined, this.#syncFolder);
       await this.#overOdd(path, write);
     } catch (error) {
       // As with `commit`: a blob that has its name is held, and must be counted.

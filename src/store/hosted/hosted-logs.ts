@@ -4,6 +4,7 @@
  */
 import { readdir } from 'node:fs/promises';
 import { join, relative, sep } from 'node:path';
+import { FolderSyncs } from '../folder-syncs.ts';
 import type { StoreLayout } from '../layout.ts';
 import { guardDisk, ignoreMissing, StoreError, type StoreObserver } from '../store-error.ts';
 import { LogFile } from './log-file.ts';
@@ -24,6 +25,7 @@ const logNames: ReadonlySet<string> = new Set(['_repository', '_length']);
 
 export class HostedLogs {
   readonly #options: HostedLogsOptions;
+  readonly #folders = new FolderSyncs();
 
   constructor(options: HostedLogsOptions) {
     this.#options = options;
@@ -48,7 +50,7 @@ export class HostedLogs {
 
   /** Nothing is read yet. Errors: NAME_INVALID. */
   open(repository: string): LogFile {
-    return new LogFile({ ...this.#options, repository });
+    return new LogFile({ ...this.#options, folders: this.#folders, repository });
   }
 
   /** Where the damaged log of that repository stays. Errors: NAME_INVALID. */

@@ -5,7 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, link, lstat, rename } from 'node:fs/promises';
+import { type FileHandle, link, lstat, mkdir, rename } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { setImmediate as nextTick } from 'node:timers/promises';
 import {
@@ -14,9 +14,9 @@ import {
   openRegular,
   parseChecksummedLine,
   readRegular,
-  syncFolder,
   writeDurably,
 } from '../disk-files.ts';
+import type { FolderSyncs } from '../folder-syncs.ts';
 import type { StoreLayout } from '../layout.ts';
 import { guardDisk, ignoreMissing, StoreError, type StoreObserver } from '../store-error.ts';
 
@@ -34,6 +34,8 @@ export interface LogFileOptions {
   /** Its name, without a host. */
   readonly repository: string;
   readonly observer: StoreObserver;
+  /** Of all logs. */
+  readonly folders: FolderSyncs;
 }
 
 /** Parsing and formatting so many lines takes a few milliseconds; other requests run after them. */
@@ -161,7 +163,7 @@ export class LogFile {
 
   async #write(text: Buffer): Promise<void> {
     const isNew = this.#bytes === 0;
-    if (isNew) await makeFolder(dirname(this.path));
+    if (isNew) await mkdir(dirname(this.path), { recursive: true, mode: 0o750 }); // synced with the file's name
     const handle = await openRegular(this.path, constants.O_WRONLY | (isNew ? constants.O_CREAT : 0));
     try {
       const { size } = await handle.stat();
@@ -182,9 +184,11 @@ export class LogFile {
 
   /** All of them: a crash may have come before an earlier sync. */
   async #syncFolders(): Promise<void> {
-    const { layout } = this.#options;
+    const { layout, folders } = this.#options;
+    const syncs: Promise<void>[] = [];
     for (let folder = dirname(this.path); folder.length >= layout.path.length; folder = dirname(folder))
-      await syncFolder(folder);
+      syncs.push(folders.sync(folder));
+    await Promise.all(syncs);
   }
 
   /** Another process has cut the file: memory has more than the disk, and must not be appended to it. */

@@ -21,6 +21,7 @@ import { RegistryError } from '../../../../src/oci/error.ts';
 import { parseManifest } from '../../../../src/oci/manifest.ts';
 import { parseRepository, type Repository } from '../../../../src/oci/name.ts';
 import { operatorCaller } from '../../../../src/registry/caller.ts';
+import { FolderSyncs } from '../../../../src/store/folder-syncs.ts';
 import { HostedLogs } from '../../../../src/store/hosted/hosted-logs.ts';
 import { LogFile, type LogFileOptions, type LogLines } from '../../../../src/store/hosted/log-file.ts';
 import type { StoreLayout } from '../../../../src/store/layout.ts';
@@ -159,7 +160,7 @@ export class InterleavingRig {
     const holds = new BlobHolds();
     for (const digest of [layer, junk]) store.files.set(digest, layerBytes);
     const log = new LoggedRepositories({
-      logs: new MemoryLogs({ layout, observer }, stage),
+      logs: new MemoryLogs({ layout, observer, folders: new FolderSyncs() }, stage),
       references,
       logger,
       now,

@@ -1,5 +1,16 @@
 /** The logs of all hosted repositories: how they share syncs, what closes one, what a compaction keeps. Real files. */
-import { appendFile, chmod, mkdir, open, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import {
+  appendFile,
+  chmod,
+  type FileHandle,
+  mkdir,
+  open,
+  readFile,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { GenerationConflict } from '../../../../src/hosted/log/hosted-log.ts';
@@ -131,6 +142,20 @@ test('what is linked or pushed again as it was, or pulled, is no conflict; what 
   await Promise.all(Array.from({ length: 600 }, (_, n) => log.commit(app, [link(100 + n)])));
   const old = log.commit(app, [manifest(12, ['v12'])], generation, byOwn(12));
   await expect(old).rejects.toBeInstanceOf(GenerationConflict);
+});
+
+test('the first commits of 20 repositories at once sync the folders that they share at most 4 times', async () => {
+  const rig = await HostedLogRig.create();
+  const { log } = await rig.start();
+  const handle = await open('/dev/null');
+  const syncs = vi.spyOn<FileHandle, 'sync'>(Object.getPrototypeOf(handle), 'sync');
+  onTestFinished(() => syncs.mockRestore());
+  await handle.close();
+  const names = Array.from({ length: 20 }, (_, n) => parseRepository(`team/app${n}`));
+  await Promise.all(names.map(name => log.commit(name, [link(1)])));
+  // One folder each, and three above them: hosted-v1/team, hosted-v1, and that of the store.
+  expect(syncs.mock.calls.length - names.length).toBeLessThanOrEqual(3 * 4);
+  expect((await rig.start()).log.names()).toHaveLength(20);
 });
 
 test('who has the turn commits first, others wait until it is given back', async () => {

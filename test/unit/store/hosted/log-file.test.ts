@@ -3,6 +3,7 @@ import { appendFile, mkdir, open, readFile, rm, stat, symlink, truncate, writeFi
 import { dirname, join } from 'node:path';
 import { expect, test, vi } from 'vitest';
 import { formatChecksummedLine } from '../../../../src/store/disk-files.ts';
+import { FolderSyncs } from '../../../../src/store/folder-syncs.ts';
 import { LogFile } from '../../../../src/store/hosted/log-file.ts';
 import { StoreLayout } from '../../../../src/store/layout.ts';
 import { Recorder } from '../../../support/recorder.ts';
@@ -25,7 +26,13 @@ class LogFileRig {
   }
 
   file(): LogFile {
-    return new LogFile({ layout: this.layout, repository: 'team/app', observer: this.recorder.observer });
+    const folders = new FolderSyncs();
+    return new LogFile({
+      layout: this.layout,
+      repository: 'team/app',
+      observer: this.recorder.observer,
+      folders,
+    });
   }
 
   async read() {
