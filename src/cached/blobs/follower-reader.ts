@@ -232,8 +232,7 @@ export async function awaitFirstByte(ingest: Ingest, at: number, options: FirstB
       if (ingest.verified || ingest.failure !== undefined || hasFailed?.() === true) return;
       if (ingest.gapFrom(at).start > at || (at > 0 && ingest.heldBytes > heldBefore)) return;
       if (isLate) throw silent(upstream, ingest.digest);
-      const { changed, cancel } = ingest.nextChange();
-      await waitFor(changed, signal).finally(cancel);
+      await waitFor(ingest.change, signal);
     }
   } finally {
     clock.stop();

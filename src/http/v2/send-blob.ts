@@ -26,6 +26,8 @@ export interface BlobBody {
 /** Of what a held file's reader asks for. */
 const keptBufferBytes = 512 * 1024;
 const maxKeptBuffers = 8;
+/** What is in memory costs the client no buffer. */
+const maxPieceBytes = 512 * 1024;
 /** More bodies fill each other's pauses; then a second buffer each costs more, in the processor's cache, than it gains. */
 const maxBodiesReadAhead = 2;
 
@@ -65,7 +67,8 @@ export class BlobSender {
     try {
       let at = start;
       while (at < end) {
-        let chunk = nextCount === undefined ? reader.peek?.(at, Math.min(bufferBytes, end - at)) : undefined;
+        let chunk =
+          nextCount === undefined ? reader.peek?.(at, Math.min(maxPieceBytes, end - at)) : undefined;
         if (chunk === undefined) {
           buffer ??= this.#take(bufferBytes);
           const count = await (nextCount ?? read(buffer, at));

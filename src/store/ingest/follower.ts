@@ -3,7 +3,6 @@
  * (the caller hands one in). All share one descriptor, which the last user closes.
  */
 import type { FileHandle } from 'node:fs/promises';
-import type { Wait } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { MismatchError, StoreError } from '../store-error.ts';
 
@@ -22,7 +21,10 @@ export interface Followed {
   inMemory(at: number): Buffer | undefined;
   /** Bytes from `at` up to this offset are on disk: beyond it the file may have a hole. */
   writtenFrom(at: number): number;
-  nextChange(): Wait;
+  /** Resolves at the next change of any of this, or at a `wake`. */
+  readonly change: Promise<void>;
+  /** All who wait check again. */
+  wake(): void;
 }
 
 export interface FollowerEvents {
@@ -45,7 +47,6 @@ export class Follower {
   #reading = false;
   #left: Promise<void> | undefined;
   #stopReason: Error | undefined;
-  #cancel: () => void = () => {};
 
   constructor(ingest: Followed, handle: FileHandle, events: FollowerEvents) {
     this.#ingest = ingest;
@@ -62,7 +63,7 @@ export class Follower {
   /** It waits no longer for bytes; those on disk can still be read. */
   stop(reason: Error): void {
     this.#stopReason ??= reason;
-    this.#cancel();
+    this.#ingest.wake();
   }
 
   /**
@@ -92,9 +93,7 @@ export class Follower {
       } else if (ingest.failure !== undefined || this.#stopReason !== undefined) {
         throw this.#stopReason ?? ingest.failure;
       } else {
-        const { changed, cancel } = ingest.nextChange();
-        this.#cancel = cancel;
-        await changed;
+        await ingest.change;
       }
     }
   }
@@ -112,7 +111,7 @@ export class Follower {
 
   async close(): Promise<void> {
     this.#closed = true;
-    this.#cancel();
+    this.#ingest.wake(); // a read of its own may wait
     if (!this.#reading) await this.#leaveOnce();
   }
 

@@ -31,19 +31,20 @@ class Growing implements Followed {
     return this.readable;
   }
 
-  nextChange(): { changed: Promise<void>; cancel(): void } {
+  get change(): Promise<void> {
     this.waits += 1;
-    let wake = () => {};
-    const changed = new Promise<void>(resolve => {
-      wake = resolve;
+    return new Promise<void>(resolve => {
+      this.#wakes.add(resolve);
     });
-    this.#wakes.add(wake);
-    return { changed, cancel: wake };
+  }
+
+  wake(): void {
+    for (const wake of this.#wakes) wake();
   }
 
   ring(change: Partial<Pick<Growing, 'generation' | 'readable' | 'verified' | 'failure'>>): void {
     Object.assign(this, change);
-    for (const wake of this.#wakes) wake();
+    this.wake();
   }
 }
 
