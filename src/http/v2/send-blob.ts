@@ -57,7 +57,7 @@ export class BlobSender {
   async #sendAll(response: ServerResponse, body: BlobBody): Promise<void> {
     const { reader, start, signal } = body;
     const end = body.end ?? Number.POSITIVE_INFINITY;
-    const bufferBytes = Math.max(1, Math.min(reader.preferredBytes, end - start));
+    const takeBuffer = (): Buffer => this.#take(Math.max(1, Math.min(reader.preferredBytes, end - start)));
     const read = (into: Buffer, at: number): Promise<number> =>
       reader.read(end - at < into.length ? into.subarray(0, end - at) : into, at);
     let buffer: Buffer | undefined;
@@ -67,10 +67,14 @@ export class BlobSender {
     try {
       let at = start;
       while (at < end) {
-        let chunk =
-          nextCount === undefined ? reader.peek?.(at, Math.min(maxPieceBytes, end - at)) : undefined;
+        const pieceBytes = Math.min(maxPieceBytes, end - at);
+        let chunk = reader.peek?.(at, pieceBytes);
+        if (chunk === undefined && reader.arrival !== undefined) {
+          await reader.arrival(at);
+          chunk = reader.peek?.(at, pieceBytes);
+        }
         if (chunk === undefined) {
-          buffer ??= this.#take(bufferBytes);
+          buffer ??= takeBuffer();
           const count = await (nextCount ?? read(buffer, at));
           chunk = count === buffer.length ? buffer : buffer.subarray(0, count);
         }
@@ -80,7 +84,7 @@ export class BlobSender {
         head.set();
         at += chunk.length;
         if (reader.peek === undefined && at < end && this.#running <= maxBodiesReadAhead) {
-          nextBuffer ??= this.#take(bufferBytes);
+          nextBuffer ??= takeBuffer();
           nextCount = read(nextBuffer, at);
           nextCount.catch(() => undefined); // it is awaited when the piece before is out, if that can be sent
         }

@@ -6,6 +6,11 @@ import type { FileHandle } from 'node:fs/promises';
 import type { Digest } from '../../oci/digest.ts';
 import { MismatchError, StoreError } from '../store-error.ts';
 
+const smallestBufferBytes = 64 * 1024;
+const largestBufferBytes = 512 * 1024;
+/** Of the followers of one ingest. */
+const allBuffersBytes = 16 * 1024 * 1024;
+
 /** The ingest as its followers see it. */
 export interface Followed {
   readonly digest: Digest;
@@ -15,6 +20,7 @@ export interface Followed {
   readonly size: number | undefined;
   readonly verified: boolean;
   readonly failure: Error | undefined;
+  readonly followers: number;
   /** Bytes from `at` up to this offset may be given out; `at` or less: none yet. */
   readableFrom(at: number): number;
   /** Bytes at `at` that are in memory, and never change. */
@@ -35,8 +41,6 @@ export interface FollowerEvents {
 }
 
 export class Follower {
-  /** Small, because this buffer is all that a slow client costs. */
-  readonly preferredBytes = 64 * 1024;
   readonly #ingest: Followed;
   readonly #handle: FileHandle;
   readonly #events: FollowerEvents;
@@ -53,6 +57,15 @@ export class Follower {
     this.#handle = handle;
     this.#events = events;
     this.#generation = ingest.generation;
+  }
+
+  /**
+   * Small where there are many, because this buffer is all that a slow client costs. With a few, one that has fallen behind the bytes in
+   * memory needs large steps to come up to them again. Bytes: a power of two.
+   */
+  get preferredBytes(): number {
+    const share = 2 ** Math.floor(Math.log2(allBuffersBytes / Math.max(1, this.#ingest.followers)));
+    return Math.max(smallestBufferBytes, Math.min(largestBufferBytes, share));
   }
 
   /** The size that its client was told: a try that finds another size fails for this follower. */
@@ -95,6 +108,15 @@ export class Follower {
       } else {
         await ingest.change;
       }
+    }
+  }
+
+  /** As `BlobReader.arrival`. */
+  async arrival(at: number): Promise<void> {
+    const ingest = this.#ingest;
+    while (at >= this.#limitFrom(at) && !ingest.verified && ingest.failure === undefined) {
+      if (this.#stopReason !== undefined) return;
+      await ingest.change;
     }
   }
 
