@@ -9,7 +9,10 @@ import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { FetchRequest, GapFetcher } from './gap-fetcher.ts';
 import { SourceList } from './resume.ts';
 
-const pieceBytes = 16 * 1024 * 1024;
+const largestPieceBytes = 16 * 1024 * 1024;
+const smallestPieceBytes = 4 * 1024 * 1024;
+/** Two for each connection, so that the last ones end at much the same time. */
+const wantedPieces = 16;
 
 export class ParallelTransfer {
   readonly #fetcher: GapFetcher;
@@ -18,16 +21,22 @@ export class ParallelTransfer {
   readonly #count: ConnectionCount;
   readonly #stop = new AbortController();
   readonly #running = new Set<Promise<void>>();
+  readonly #pieceBytes: number;
+  /** How many of those that run have brought a byte. */
+  #begun = 0;
   #isOver = false;
   #hasRoom = true;
   #failure: unknown;
 
-  constructor(fetcher: GapFetcher, request: FetchRequest, now: () => number) {
+  /** `missingBytes`: of the blob, to choose pieces that are neither few nor small. */
+  constructor(fetcher: GapFetcher, request: FetchRequest, missingBytes: number, now: () => number) {
     this.#fetcher = fetcher;
     this.#source = askRedirected(request.sources.current());
     this.#count = new ConnectionCount(now);
     const signal = AbortSignal.any([request.signal, this.#stop.signal]);
-    this.#request = { ...request, signal, onBytes: bytes => this.#adjust(this.#count.arrived(bytes)) };
+    this.#request = { ...request, signal };
+    const share = Math.ceil(missingBytes / wantedPieces);
+    this.#pieceBytes = Math.min(largestPieceBytes, Math.max(smallestPieceBytes, share));
   }
 
   /** Resolves when no piece is left to take, or one failed. False: no room. Errors: any but the upstream's. */
@@ -48,10 +57,19 @@ export class ParallelTransfer {
   }
 
   async #fetchPieces(): Promise<void> {
+    let hasBegun = false;
+    const onBytes = (bytes: number): void => {
+      if (!hasBegun) this.#begun += 1;
+      hasBegun = true;
+      this.#adjust(this.#count.arrived(bytes, this.#begun >= this.#running.size));
+    };
     try {
-      while (!this.#isOver) {
+      while (!this.#isOver && this.#running.size <= this.#count.current) {
         const sources = new SourceList([this.#source]);
-        const piece = await this.#fetcher.fetchPiece({ ...this.#request, sources }, pieceBytes);
+        const piece = await this.#fetcher.fetchPiece(
+          { ...this.#request, sources, onBytes },
+          this.#pieceBytes,
+        );
         if (piece === 'no-room') this.#hasRoom = false;
         if (piece !== 'fetched') this.#isOver = true;
       }
@@ -60,6 +78,8 @@ export class ParallelTransfer {
       if (error instanceof UpstreamError) return; // the single transfer has all the sources, and the time to try again
       this.#failure ??= error;
       this.#stop.abort(error);
+    } finally {
+      if (hasBegun) this.#begun -= 1;
     }
   }
 }
@@ -90,45 +110,58 @@ export interface Pace {
   readonly count: number;
   /** Bytes per millisecond, of the count before it grew. */
   readonly best: number;
-  /** One connection more brought nothing: the count stays. */
+  /** More connections brought nothing: the count stays. */
   readonly isSettled: boolean;
 }
 
 export const firstPace: Pace = { count: 1, best: 0, isSettled: false };
 
 const maxCount = 8;
-/** Less is noise. */
-const minGrowth = 1.1;
-const windowBytes = 4 * 1024 * 1024;
+/** Twice the connections should bring twice as much; less than that is noise. */
+const minGrowth = 1.2;
+/** For each connection. A blob of 100 MB has eight of them before a sixth of it is here. */
+const windowBytes = 1024 * 1024;
 
 /** After a window in which so many bytes came per millisecond. */
 export function nextPace(pace: Pace, rate: number): Pace {
   if (pace.isSettled) return pace;
-  if (rate < pace.best * minGrowth) return { ...pace, count: Math.max(1, pace.count - 1), isSettled: true };
-  return { count: Math.min(maxCount, pace.count + 1), best: rate, isSettled: pace.count === maxCount };
+  if (rate < pace.best * minGrowth) return { ...pace, count: Math.max(1, pace.count / 2), isSettled: true };
+  return { count: Math.min(maxCount, pace.count * 2), best: rate, isSettled: pace.count === maxCount };
 }
 
-/** One connection more as long as that made the whole faster. Windows are bytes, so that a slow line decides as well. */
+/** Twice as many connections as long as that made the whole faster. Windows are bytes, so that a slow line decides as well. */
 export class ConnectionCount {
   readonly #now: () => number;
   #pace = firstPace;
   #bytes = 0;
-  #since: number;
+  /** Undefined: the next window begins with the next byte. */
+  #since: number | undefined;
 
   constructor(now: () => number) {
     this.#now = now;
-    this.#since = now();
   }
 
-  /** So many bytes have come, over all connections; returns how many connections there should be. */
-  arrived(bytes: number): number {
-    this.#bytes += bytes;
-    if (this.#bytes >= windowBytes * this.#pace.count) {
-      const now = this.#now();
-      this.#pace = nextPace(this.#pace, this.#bytes / Math.max(1, now - this.#since));
-      this.#bytes = 0;
-      this.#since = now;
+  get current(): number {
+    return this.#pace.count;
+  }
+
+  /**
+   * So many bytes have come, over all connections; returns how many there should be. `haveAllBegun`: each of them has brought a byte;
+   * until then the last ones are still dialling, and no window says what they bring.
+   */
+  arrived(bytes: number, haveAllBegun: boolean): number {
+    if (!haveAllBegun) this.#since = undefined;
+    else if (this.#since === undefined) this.#begin();
+    else this.#bytes += bytes;
+    if (this.#since !== undefined && this.#bytes >= windowBytes * this.#pace.count) {
+      this.#pace = nextPace(this.#pace, this.#bytes / Math.max(1, this.#now() - this.#since));
+      this.#since = undefined;
     }
     return this.#pace.count;
+  }
+
+  #begin(): void {
+    this.#bytes = 0;
+    this.#since = this.#now();
   }
 }

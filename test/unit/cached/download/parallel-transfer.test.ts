@@ -15,28 +15,45 @@ function countsAt(rates: readonly number[]): number[] {
 }
 
 test.each([
+  ['doubles as long as it gets faster, up to eight', [10, 20, 30, 40, 50], [2, 4, 8, 8, 8]],
   [
-    'grows as long as it gets faster, up to eight',
-    [10, 20, 30, 40, 50, 60, 70, 80, 90, 100],
-    [2, 3, 4, 5, 6, 7, 8, 8, 8, 8],
+    'takes the last ones back when they brought nothing, and stays there',
+    [10, 20, 21, 90, 5],
+    [2, 4, 2, 2, 2],
   ],
-  ['takes the last one back when it brought nothing, and stays there', [10, 20, 21, 90, 5], [2, 3, 2, 2, 2]],
+  ['goes back to four when eight bring no more', [10, 20, 30, 31, 90], [2, 4, 8, 4, 4]],
   ['stays at one where one fills the line', [10, 10, 40], [2, 1, 1]],
 ])('it %s', (_what, rates, counts) => {
   expect(countsAt(rates)).toEqual(counts);
 });
 
-test('it is asked after each 4 MiB for each connection, whatever time that takes', () => {
+test('it is asked after each MiB for each connection, whatever time that takes', () => {
   const clock = new HandClock();
   const count = new ConnectionCount(clock.now);
+  clock.advance(60_000); // until the first byte: no window has begun
+  count.arrived(1, true);
   clock.advance(1000);
-  expect(count.arrived(4 * mebibyte - 1)).toBe(1);
-  expect(count.arrived(1)).toBe(2);
+  expect(count.arrived(mebibyte - 1, true)).toBe(1);
+  expect(count.arrived(1, true)).toBe(2);
+  count.arrived(1, true);
   clock.advance(1000);
-  expect(count.arrived(8 * mebibyte - 1)).toBe(2);
-  expect(count.arrived(1)).toBe(3);
+  expect(count.arrived(2 * mebibyte - 1, true)).toBe(2);
+  expect(count.arrived(1, true)).toBe(4);
+  count.arrived(1, true);
+  clock.advance(2000);
+  expect(count.arrived(4 * mebibyte, true)).toBe(2); // 4 MiB in two seconds: no more than two connections brought
+  expect(count.current).toBe(2);
+});
+
+test('it does not judge while connections are still dialling', () => {
+  const clock = new HandClock();
+  const count = new ConnectionCount(clock.now);
+  count.arrived(1, true);
   clock.advance(1000);
-  expect(count.arrived(8 * mebibyte)).toBe(3);
+  expect(count.arrived(mebibyte, true)).toBe(2);
   clock.advance(1000);
-  expect(count.arrived(4 * mebibyte)).toBe(2); // 12 MiB in two seconds: no more than two connections brought
+  expect(count.arrived(50 * mebibyte, false)).toBe(2);
+  count.arrived(1, true);
+  clock.advance(500);
+  expect(count.arrived(2 * mebibyte, true)).toBe(4);
 });
