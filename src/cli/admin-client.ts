@@ -128,8 +128,8 @@ class DaemonClient implements Admin {
   readonly tags: TagAdmin = {
     history: image => this.#ask('GET', `/api/v1/history?image=${encodeURIComponent(image)}`),
     restore: (image, wanted) => this.#ask('POST', '/api/v1/restore', { image, ...wanted }),
-    promote: (from, to, platforms, stop) =>
-      this.#ask('POST', '/api/v1/promote', { to, from, platforms }, stop),
+    promote: (from, to, platforms, { signal }) =>
+      this.#ask('POST', '/api/v1/promote', { to, from, platforms }, signal),
     explainRetention: () => this.#ask('GET', '/api/v1/retention'),
   };
   readonly bundles: DaemonBundles;
