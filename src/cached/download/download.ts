@@ -135,7 +135,7 @@ export class Download {
       if (ingest.verified) return;
       if (ingest.failure !== undefined) throw ingest.failure;
       if (this.#fetcher?.answered && (ingest.size ?? ingest.front) > verifyFirstBytes) return;
-      await ingest.nextChange().changed;
+      await ingest.change;
     }
   }
 
