@@ -72,10 +72,10 @@ test('the first byte', async () => {
   table.print();
 });
 
-/** As every client does it before the first layer: a server knows then how large its layers are and how far its upstream is. */
-async function pullManifest(url: string, { digest, mediaType }: BuiltImage): Promise<void> {
-  for (const reference of ['latest', digest]) {
-    const path = `/v2/library/far/manifests/${reference}`;
+/** As every client does it before the layers: a server knows then how large they are, and how far its upstream is. */
+async function pullManifest(url: string, { config, mediaType }: BuiltImage): Promise<void> {
+  for (const what of ['manifests/latest', `blobs/${config?.descriptor.digest}`]) {
+    const path = `/v2/library/far/${what}`;
     const answer = await get(url, path, { headers: { Accept: mediaType } });
     if (answer.status !== 200) throw new Error(`${path} was answered ${answer.status}`);
   }

@@ -15,6 +15,7 @@ const mebibyte = 1024 * 1024;
 const size = 100 * mebibyte + 12_345;
 const blob = patternBlob('parallel', size);
 /** A sixteenth, between 4 and 16 MiB. */
+/** A sixteenth, between 4 and 16 MiB. */
 const firstPiece = `bytes=0-${Math.ceil(size / 16) - 1}`;
 
 interface Line {

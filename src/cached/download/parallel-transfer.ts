@@ -18,7 +18,8 @@ export class ParallelTransfer {
   readonly #fetcher: GapFetcher;
   readonly #request: FetchRequest;
   readonly #source: BlobSource;
-  readonly #count: ConnectionCount;
+  readonly #count = new ConnectionCount();
+  readonly #now: () => number;
   readonly #stop = new AbortController();
   readonly #running = new Set<Promise<void>>();
   readonly #pieceBytes: number;
@@ -32,7 +33,7 @@ export class ParallelTransfer {
   constructor(fetcher: GapFetcher, request: FetchRequest, missingBytes: number, now: () => number) {
     this.#fetcher = fetcher;
     this.#source = askRedirected(request.sources.current());
-    this.#count = new ConnectionCount(now);
+    this.#now = now;
     const signal = AbortSignal.any([request.signal, this.#stop.signal]);
     this.#request = { ...request, signal };
     const share = Math.ceil(missingBytes / wantedPieces);
@@ -58,14 +59,19 @@ export class ParallelTransfer {
 
   async #fetchPieces(): Promise<void> {
     let hasBegun = false;
+    let lastMs: number | undefined;
     const onBytes = (bytes: number): void => {
       if (!hasBegun) this.#begun += 1;
       hasBegun = true;
-      this.#adjust(this.#count.arrived(bytes, this.#begun >= this.#running.size));
+      const nowMs = this.#now();
+      const tookMs = lastMs === undefined ? undefined : nowMs - lastMs;
+      lastMs = nowMs;
+      this.#adjust(this.#count.arrived(bytes, tookMs, this.#begun >= this.#running.size));
     };
     try {
       while (!this.#isOver && this.#running.size <= this.#count.current) {
         const sources = new SourceList([this.#source]);
+        lastMs = undefined; // the wait for an answer says nothing about the line
         const piece = await this.#fetcher.fetchPiece(
           { ...this.#request, sources, onBytes },
           this.#pieceBytes,
@@ -108,7 +114,7 @@ function askRedirected(source: BlobSource): BlobSource {
 
 export interface Pace {
   readonly count: number;
-  /** Bytes per millisecond, of the count before it grew. */
+  /** Bytes per millisecond, of all connections before there were more. */
   readonly best: number;
   /** More connections brought nothing: the count stays. */
   readonly isSettled: boolean;
@@ -119,8 +125,11 @@ export const firstPace: Pace = { count: 1, best: 0, isSettled: false };
 const maxCount = 8;
 /** Twice the connections should bring twice as much; less than that is noise. */
 const minGrowth = 1.2;
-/** For each connection. A blob of 100 MB has eight of them before a sixth of it is here. */
+/** A window has so many bytes for each connection, which took so long: bytes come in bursts, and less says nothing. */
 const windowBytes = 1024 * 1024;
+const windowMs = 60;
+/** So many say enough, however fast they came. */
+const longWindowBytes = 4 * 1024 * 1024;
 
 /** After a window in which so many bytes came per millisecond. */
 export function nextPace(pace: Pace, rate: number): Pace {
@@ -129,39 +138,31 @@ export function nextPace(pace: Pace, rate: number): Pace {
   return { count: Math.min(maxCount, pace.count * 2), best: rate, isSettled: pace.count === maxCount };
 }
 
-/** Twice as many connections as long as that made the whole faster. Windows are bytes, so that a slow line decides as well. */
+/** Twice as many connections as long as that made the whole faster. */
 export class ConnectionCount {
-  readonly #now: () => number;
   #pace = firstPace;
   #bytes = 0;
-  /** Undefined: the next window begins with the next byte. */
-  #since: number | undefined;
-
-  constructor(now: () => number) {
-    this.#now = now;
-  }
+  /** Summed over the connections. */
+  #tookMs = 0;
 
   get current(): number {
     return this.#pace.count;
   }
 
   /**
-   * So many bytes have come, over all connections; returns how many there should be. `haveAllBegun`: each of them has brought a byte;
-   * until then the last ones are still dialling, and no window says what they bring.
+   * So many bytes have come by one connection, so long after those before them (undefined: they are the first of an answer); returns how many
+   * connections there should be. `haveAllBegun`: each of them has brought a byte; until then the others still have the line for themselves.
    */
-  arrived(bytes: number, haveAllBegun: boolean): number {
-    if (!haveAllBegun) this.#since = undefined;
-    else if (this.#since === undefined) this.#begin();
-    else this.#bytes += bytes;
-    if (this.#since !== undefined && this.#bytes >= windowBytes * this.#pace.count) {
-      this.#pace = nextPace(this.#pace, this.#bytes / Math.max(1, this.#now() - this.#since));
-      this.#since = undefined;
-    }
-    return this.#pace.count;
-  }
-
-  #begin(): void {
+  arrived(bytes: number, tookMs: number | undefined, haveAllBegun: boolean): number {
+    const { count } = this.#pace;
+    if (tookMs === undefined || !haveAllBegun) return count;
+    this.#bytes += bytes;
+    this.#tookMs += tookMs;
+    const neededBytes = (this.#tookMs < windowMs * count ? longWindowBytes : windowBytes) * count;
+    if (this.#bytes < neededBytes) return count;
+    this.#pace = nextPace(this.#pace, (this.#bytes / Math.max(1, this.#tookMs)) * count);
     this.#bytes = 0;
-    this.#since = this.#now();
+    this.#tookMs = 0;
+    return this.#pace.count;
   }
 }

@@ -1,7 +1,6 @@
 /** How many connections a blob gets: a pure rule, and the windows that it is asked in. */
 import { expect, test } from 'vitest';
 import { ConnectionCount, firstPace, nextPace } from '../../../../src/cached/download/parallel-transfer.ts';
-import { HandClock } from '../rig.ts';
 
 const mebibyte = 1024 * 1024;
 
@@ -27,33 +26,22 @@ test.each([
   expect(countsAt(rates)).toEqual(counts);
 });
 
-test('it is asked after each MiB for each connection, whatever time that takes', () => {
-  const clock = new HandClock();
-  const count = new ConnectionCount(clock.now);
-  clock.advance(60_000); // until the first byte: no window has begun
-  count.arrived(1, true);
-  clock.advance(1000);
-  expect(count.arrived(mebibyte - 1, true)).toBe(1);
-  expect(count.arrived(1, true)).toBe(2);
-  count.arrived(1, true);
-  clock.advance(1000);
-  expect(count.arrived(2 * mebibyte - 1, true)).toBe(2);
-  expect(count.arrived(1, true)).toBe(4);
-  count.arrived(1, true);
-  clock.advance(2000);
-  expect(count.arrived(4 * mebibyte, true)).toBe(2); // 4 MiB in two seconds: no more than two connections brought
-  expect(count.current).toBe(2);
+test('it is asked after a MiB and 60 ms for each connection, or after 4 MiB', () => {
+  const count = new ConnectionCount();
+  expect(count.arrived(mebibyte - 1, 1000, true)).toBe(1);
+  expect(count.arrived(1, 0, true)).toBe(2);
+  expect(count.arrived(2 * mebibyte, 119, true)).toBe(2); // a burst
+  expect(count.arrived(1, 1, true)).toBe(4);
+  expect(count.arrived(16 * mebibyte - 1, 0, true)).toBe(4);
+  expect(count.arrived(1, 200, true)).toBe(8);
+  expect(count.arrived(8 * mebibyte, 2000, true)).toBe(4); // each of eight brings less than half of what each of four did
+  expect(count.current).toBe(4);
 });
 
-test('it does not judge while connections are still dialling', () => {
-  const clock = new HandClock();
-  const count = new ConnectionCount(clock.now);
-  count.arrived(1, true);
-  clock.advance(1000);
-  expect(count.arrived(mebibyte, true)).toBe(2);
-  clock.advance(1000);
-  expect(count.arrived(50 * mebibyte, false)).toBe(2);
-  count.arrived(1, true);
-  clock.advance(500);
-  expect(count.arrived(2 * mebibyte, true)).toBe(4);
+test('it judges neither the wait for an answer nor what comes while others are still dialling', () => {
+  const count = new ConnectionCount();
+  expect(count.arrived(mebibyte, 1000, true)).toBe(2);
+  expect(count.arrived(50 * mebibyte, 1000, false)).toBe(2);
+  expect(count.arrived(50 * mebibyte, undefined, true)).toBe(2);
+  expect(count.arrived(2 * mebibyte, 2000, true)).toBe(4);
 });
