@@ -3,11 +3,12 @@
  * are public (docs/operation.md). Times are ISO 8601, sizes bytes. Errors of every method: NAME_INVALID, TAG_INVALID, DIGEST_INVALID;
  * MANIFEST_UNKNOWN, BLOB_UNKNOWN (not held); DENIED (pinned); UNAVAILABLE (the store can't be written).
  */
+
+import type { ScrubReport, ScrubRequest, ScrubStatus } from '../registry/scrub-report.ts';
 import type { Outcome } from '../telemetry/observer.ts';
 import type { OnProgress } from '../telemetry/progress.ts';
 import type { BundleAdmin } from './bundle-admin.ts';
 import type { GcReport, GcWanted } from './gc-report.ts';
-import type { ScrubReport, ScrubRequest, ScrubStatus } from './scrub-report.ts';
 import type { TagAdmin } from './tag-admin.ts';
 import type { UsageReport } from './usage-report.ts';
 import type { WarmEvent, WarmRequest, WarmStats } from './warm-admin.ts';

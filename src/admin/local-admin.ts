@@ -6,6 +6,7 @@ import { type Digest, isDigest } from '../oci/digest.ts';
 import { excerpt, RegistryError } from '../oci/error.ts';
 import { operatorCaller } from '../registry/caller.ts';
 import type { RegistryReader, StaleReason } from '../registry/registry.ts';
+import type { ScrubReport, ScrubRequest } from '../registry/scrub-report.ts';
 import type { UsageSince } from '../report/daily-report.ts';
 import type { BlobStore } from '../store/blobs/blob-store.ts';
 import type { PinnedBlobs } from '../store/records/pinned-blobs.ts';
@@ -34,7 +35,6 @@ import { formatImage, type ImageHosts, type ImageName, parseImage, parseImageOrB
 import { parseImagePattern } from './image-pattern.ts';
 import { listImages } from './inventory.ts';
 import { describePin, keepsNothing } from './pin-report.ts';
-import type { ScrubReport, ScrubRequest } from './scrub-report.ts';
 import type { TagAdmin } from './tag-admin.ts';
 import { describeUsage, type UsageReport } from './usage-report.ts';
 import type { WarmEvent, WarmRequest } from './warm-admin.ts';

@@ -8,16 +8,17 @@ export interface TagAdmin {
   /** Of a tag, hosted or mirrored; the newest move first. */
   history(image: string, signal: AbortSignal): Promise<HistoryReport>;
   /** Of a hosted image. Also: MANIFEST_BLOB_UNKNOWN (its blobs are gone), DENIED (immutable, or above a quota). */
-  restore(image: string, wanted: RestoreTime, signal: AbortSignal): Promise<RestoreReport>;
+  restore(image: string, wanted: RestoreTime, by: AskedBy): Promise<RestoreReport>;
   /** `platforms` as `os/architecture[/variant]`; none: all of them. Also: DENIED, BLOB_UNKNOWN, MANIFEST_INVALID. */
-  promote(
-    from: string,
-    to: string,
-    platforms: readonly string[],
-    signal: AbortSignal,
-  ): Promise<PromoteReport>;
+  promote(from: string, to: string, platforms: readonly string[], by: AskedBy): Promise<PromoteReport>;
   /** What retention would do now. */
   explainRetention(signal: AbortSignal): Promise<RetentionReport>;
+}
+
+export interface AskedBy {
+  readonly signal: AbortSignal;
+  /** Whom the history names. Absent: the operator of this machine. */
+  readonly user?: string | undefined;
 }
 
 /** Neither: what it was before the last move. */

@@ -9,6 +9,7 @@ import type { Records } from '../store/records/records.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import { formatImage, type ImageHosts, type ImageName, parseImage } from './image-name.ts';
 import type {
+  AskedBy,
   HistoryReport,
   PromoteReport,
   ReportedMove,
@@ -26,7 +27,7 @@ export interface HostedTags {
   restore(
     name: Repository,
     wanted: { readonly tag?: Tag; readonly digest?: Digest; readonly at?: number },
-    signal: AbortSignal,
+    by: MovedBy,
   ): Promise<{
     readonly digest: Digest;
     readonly tags: readonly { readonly tag: Tag; readonly from?: Digest }[];
@@ -36,12 +37,17 @@ export interface HostedTags {
   promote?(
     source: PromotedSource,
     target: { readonly name: Repository; readonly tag: Tag },
-    signal: AbortSignal,
+    by: MovedBy,
   ): Promise<PromotedImage>;
   explainRetention(signal: AbortSignal): AsyncIterable<{
     readonly name: Repository;
     readonly decisions: readonly (Omit<RetentionOfTag, 'repository' | 'rule'> & { readonly rule?: number })[];
   }>;
+}
+
+export interface MovedBy {
+  readonly user: string;
+  readonly signal: AbortSignal;
 }
 
 export interface HostedMove {
@@ -108,7 +114,7 @@ export class TagCommands implements TagAdmin {
     return { image: formatImage(image), hosted: host === '', moves };
   }
 
-  async restore(text: string, { at, digest }: RestoreTime, signal: AbortSignal): Promise<RestoreReport> {
+  async restore(text: string, { at, digest }: RestoreTime, by: AskedBy): Promise<RestoreReport> {
     const { image, digest: named } = splitTagAndDigest(text);
     const wantedDigest = digest ?? named;
     const parsed = this.#parseHosted(image, 'only tags of hosted repositories can be restored');
@@ -122,7 +128,7 @@ export class TagCommands implements TagAdmin {
       throw new RegistryError('TAG_INVALID', {
         message: 'a restore goes to a time or to a digest: give one of the two',
       });
-    const restored = await this.#hosted().restore(repository, wanted, signal);
+    const restored = await this.#hosted().restore(repository, wanted, movedBy(by));
     const tags = restored.tags.map(({ tag, from = null }) => ({ tag, from }));
     return this.#log('restore', { image: formatImage(parsed), ...restored, tags });
   }
@@ -131,7 +137,7 @@ export class TagCommands implements TagAdmin {
     from: string,
     to: string,
     platformTexts: readonly string[],
-    signal: AbortSignal,
+    by: AskedBy,
   ): Promise<PromoteReport> {
     const { hosts, registry: find } = this.#options;
     const target = this.#parseHosted(to, 'an image can only be promoted to a hosted repository');
@@ -149,7 +155,7 @@ export class TagCommands implements TagAdmin {
     const { repository, reference } = source;
     const platforms = platformTexts.map(requirePlatform);
     const place = { name: target.repository, tag: target.reference };
-    const promoted = await promote({ registry, repository, reference, platforms }, place, signal);
+    const promoted = await promote({ registry, repository, reference, platforms }, place, movedBy(by));
     const { from: previous = null, ...done } = promoted;
     return this.#log('promote', { from: formatImage(source), to: formatImage(target), ...done, previous });
   }
@@ -203,6 +209,10 @@ export class TagCommands implements TagAdmin {
     this.#options.logger.info('command', { command, ...report });
     return report;
   }
+}
+
+function movedBy({ user = 'operator', signal }: AskedBy): MovedBy {
+  return { user, signal };
 }
 
 /** `team/app:v1@sha256:…`: to that manifest. With a digest alone the name says it all. */

@@ -244,6 +244,7 @@ class RuledCaller {
   }
 
   #may(action: Action, canonicalName: string, visibility: 'public' | 'private'): boolean {
-    return this.#rules.allow({ ...this.#holder, canonicalName, action, visibility });
+    const { user, groups, address } = this.#holder;
+    return this.#rules.allow({ user, groups, address, canonicalName, action, visibility });
   }
 }

@@ -85,8 +85,8 @@ export class Rules {
 
 /** Canonical names of upstreams begin with a host. */
 function isHostedName(canonicalName: string): boolean {
-  const [first = ''] = canonicalName.split('/', 1);
-  return !isHostLike(first);
+  const slash = canonicalName.indexOf('/');
+  return !isHostLike(slash === -1 ? canonicalName : canonicalName.slice(0, slash));
 }
 
 function includesCaller(

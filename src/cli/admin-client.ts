@@ -18,13 +18,13 @@ import type {
 } from '../admin/admin.ts';
 import type { GcReport, GcWanted } from '../admin/gc-report.ts';
 import { type ImageHosts, imageHostsOf } from '../admin/image-name.ts';
-import type { ScrubReport, ScrubRequest } from '../admin/scrub-report.ts';
 import type { TagAdmin } from '../admin/tag-admin.ts';
 import type { UsageReport } from '../admin/usage-report.ts';
 import type { WarmEvent, WarmRequest } from '../admin/warm-admin.ts';
 import type { Config } from '../config/config.ts';
 import { type LoadOptions, loadConfig } from '../config/load.ts';
 import { ConfigError } from '../config/problem.ts';
+import type { ScrubReport, ScrubRequest } from '../registry/scrub-report.ts';
 import { type OwnerAddress, openOwnerAddress } from '../store/owner.ts';
 import { isMissing, systemCodeOf } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -128,8 +128,8 @@ class DaemonClient implements Admin {
   readonly tags: TagAdmin = {
     history: image => this.#ask('GET', `/api/v1/history?image=${encodeURIComponent(image)}`),
     restore: (image, wanted) => this.#ask('POST', '/api/v1/restore', { image, ...wanted }),
-    promote: (from, to, platforms, stop) =>
-      this.#ask('POST', '/api/v1/promote', { to, from, platforms }, stop),
+    promote: (from, to, platforms, { signal }) =>
+      this.#ask('POST', '/api/v1/promote', { to, from, platforms }, signal),
     explainRetention: () => this.#ask('GET', '/api/v1/retention'),
   };
   readonly bundles: DaemonBundles;

@@ -3,10 +3,10 @@
  * repository links them any more.
  */
 import type { Digest } from '../oci/digest.ts';
+import type { ScrubDamage } from '../registry/scrub-report.ts';
 import type { DamagedFile } from '../store/scrub-file.ts';
 import type { Logger } from '../telemetry/logger.ts';
 import type { ScrubSource } from './scrub-pass.ts';
-import { describeDamage, type ScrubDamage } from './scrub-report.ts';
 
 export interface DamagedFilesOptions {
   readonly source: Pick<ScrubSource, 'files' | 'isHosted'>;
@@ -84,4 +84,11 @@ export class DamagedFiles {
     await this.forgetHealed();
     return this.#files.size;
   }
+}
+
+function describeDamage(
+  { digest, problem, foundMs }: DamagedFile,
+  repositories: readonly string[],
+): ScrubDamage {
+  return { digest, problem, repositories, foundAt: new Date(foundMs).toISOString() };
 }

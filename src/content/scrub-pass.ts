@@ -6,12 +6,11 @@ import { TimeSlice } from '../lib/time-slice.ts';
 import { TokenBucket } from '../lib/token-bucket.ts';
 import { systemTimers, type Timers, wait } from '../lib/wait.ts';
 import type { Digest } from '../oci/digest.ts';
+import type { ScrubProblem } from '../registry/scrub-report.ts';
 import type { BlobStore } from '../store/blobs/blob-store.ts';
 import type { ScrubPosition } from '../store/scrub-file.ts';
 import { ifReadable, StoreError } from '../store/store-error.ts';
 import type { HeldFiles } from './held-files.ts';
-
-export type ScrubProblem = 'damaged' | 'missing';
 
 /** A file that is not what its name says. */
 export interface Found {

@@ -4,6 +4,7 @@
  */
 import { type Timers, waitFor } from '../lib/wait.ts';
 import type { Digest } from '../oci/digest.ts';
+import type { ScrubFinding, ScrubReport, ScrubRequest, ScrubStatus } from '../registry/scrub-report.ts';
 import type { ScrubFile, ScrubPosition, ScrubState } from '../store/scrub-file.ts';
 import { StoreError } from '../store/store-error.ts';
 import type { Logger } from '../telemetry/logger.ts';
@@ -11,7 +12,6 @@ import type { ScrubObserver } from '../telemetry/observer.ts';
 import type { OnProgress } from '../telemetry/progress.ts';
 import { DamagedFiles } from './damaged-files.ts';
 import { type Found, ScrubPass, type ScrubSource } from './scrub-pass.ts';
-import { describeRunning, type ScrubFinding, type ScrubReport, type ScrubStatus } from './scrub-report.ts';
 
 export interface ScrubOptions {
   readonly source: ScrubSource;
@@ -29,10 +29,6 @@ export interface ScrubOptions {
   readonly timers?: Timers;
   /** Milliseconds since the epoch. */
   now(): number;
-}
-
-export interface ScrubWanted {
-  readonly bytesPerSecond?: number | undefined;
 }
 
 type Finding = ScrubFinding & { readonly digest: Digest };
@@ -73,7 +69,7 @@ export class Scrub {
    * Joins the run that is under way, or begins one. It ends when all who wait for it have left. Errors: the signal's reason; `StoreError`
    * where nothing can be read or written.
    */
-  async run(signal: AbortSignal, onProgress?: OnProgress, wanted: ScrubWanted = {}): Promise<ScrubReport> {
+  async run(signal: AbortSignal, onProgress?: OnProgress, wanted: ScrubRequest = {}): Promise<ScrubReport> {
     await waitFor(this.#loaded, signal);
     while (this.#run?.stop.signal.aborted === true)
       await waitFor(
@@ -251,4 +247,11 @@ export class Scrub {
       logger.warn('where the scrub is could not be written', { error });
     }
   }
+}
+
+function describeRunning(
+  { startedMs, files, bytes }: ScrubPosition,
+  heldBytes: number,
+): NonNullable<ScrubStatus['running']> {
+  return { startedAt: new Date(startedMs).toISOString(), files, bytes, heldBytes };
 }

@@ -47,6 +47,12 @@ export interface PromotionSource {
   readonly platforms: readonly Platform[];
 }
 
+export interface PromotedBy {
+  /** Whom the history of the tag names. */
+  readonly user: string;
+  readonly signal: AbortSignal;
+}
+
 export interface Promoted {
   readonly digest: Digest;
   readonly descriptor: Descriptor;
@@ -81,9 +87,10 @@ export class Promotion {
   async promote(
     source: PromotionSource,
     { name, tag }: { readonly name: Repository; readonly tag: Tag },
-    signal: AbortSignal,
+    by: PromotedBy,
   ): Promise<Promoted> {
     const { requireWritable, log, holds } = this.#options;
+    const { signal } = by;
     requireWritable();
     const releases: (() => void)[] = [];
     let unbook: (() => void) | undefined;
@@ -103,8 +110,8 @@ export class Promotion {
       unbook = await this.#options.quotas.book(name, { links: added, tags: newTags });
       const { sizes, fetchedBytes } = await this.#fetchBlobs(source, blobs, signal);
       requireSizes(taken, sizes);
-      for (const manifest of taken.slice(1).reverse()) await this.#commit(name, manifest, [], sizes, signal);
-      const from = await this.#commit(name, root, [tag], sizes, signal);
+      for (const manifest of taken.slice(1).reverse()) await this.#commit(name, manifest, [], sizes, by);
+      const from = await this.#commit(name, root, [tag], sizes, by);
       const linkedBytes = [...added.values()].reduce((sum, size) => sum + size, 0);
       const counts = { manifests: taken.length, blobs: blobs.length, linkedBytes, fetchedBytes };
       return { digest, descriptor, ...(from !== undefined && { from }), ...counts };
@@ -196,12 +203,12 @@ export class Promotion {
     { pushed, bytes }: Taken,
     tags: readonly Tag[],
     sizes: ReadonlyMap<Digest, number>,
-    signal: AbortSignal,
+    { user, signal }: PromotedBy,
   ): Promise<Digest | undefined> {
     const { log, store, manifests, immutable, now } = this.#options;
     const { descriptor, names } = pushed;
     await store.put(descriptor.digest, bytes);
-    const cause: Cause = { at: now(), user: 'operator', how: 'promote' };
+    const cause: Cause = { at: now(), user, how: 'promote' };
     const [first] = tags;
     let from: Digest | undefined;
     const decide: Parameters<typeof commitDecided>[2] = repository => {

@@ -85,7 +85,6 @@ export class Exchange {
   /** Health and metrics are polled all day: logged at debug level. */
   isOps = false;
   isByProxy = false;
-
   readonly #startedMs = performance.now();
   readonly #response: ServerResponse;
   #leaving: AbortController | undefined;
@@ -288,11 +287,12 @@ function writeLine(
     kind: end.kind,
     outcome: end.outcome,
     upstream: end.upstream,
-    ...(exchange.failure !== undefined && { code: exchange.failure.code, reason: exchange.failure.message }),
-    ...(!response.writableFinished && { ended: 'early' }),
-    ...(exchange.isByProxy && { sentBy: 'proxy' }),
+    code: exchange.failure?.code,
+    reason: exchange.failure?.message,
+    ended: response.writableFinished ? undefined : 'early',
+    sentBy: exchange.isByProxy ? 'proxy' : undefined,
     client: exchange.client,
-    ...(exchange.user !== undefined && { user: exchange.user }),
+    user: exchange.user,
     requestId: exchange.requestId,
     userAgent: request.headers['user-agent']?.slice(0, maxTextLength),
   };

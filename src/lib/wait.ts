@@ -67,8 +67,16 @@ export interface Wait {
 /** Wakes all who wait for the next change of something. No promise outlives its wait. */
 export class Notifier {
   readonly #waiters = new Set<() => void>();
+  #shared: Promise<void> | undefined;
+
+  /** One promise for all who ask before that change: for waits that nothing else ends. */
+  get change(): Promise<void> {
+    this.#shared ??= this.next().changed;
+    return this.#shared;
+  }
 
   ring(): void {
+    this.#shared = undefined;
     const waiters = [...this.#waiters];
     this.#waiters.clear();
     for (const wake of waiters) wake();

@@ -55,7 +55,7 @@ export function parseReference(text: string): Reference {
 
 /** Whether a first segment can only be a host: it has `.` or `:`, or is `localhost`. */
 export function isHostLike(firstSegment: string): boolean {
-  return /[.:]/.test(firstSegment) || firstSegment === 'localhost';
+  return firstSegment.includes('.') || firstSegment.includes(':') || firstSegment === 'localhost';
 }
 
 /**

@@ -99,6 +99,8 @@ export interface BlobReader {
    * them. Errors: as `read`.
    */
   peek?(at: number, maxBytes: number): Buffer | undefined;
+  /** Resolves when bytes at `at` are here, or the blob ends or fails there: when `read` need not wait. Errors: as `read`. */
+  arrival?(at: number): Promise<void>;
   /** Idempotent. A pending read is rejected. */
   close(): Promise<void>;
 }

@@ -1,6 +1,6 @@
 /**
- * The W3C `traceparent` of requests: read from clients, and written only for those of the same trust. Those are the nodes of this fleet, and
- * upstreams in the own network: at a private or loopback address, or a name that no public registry has. Any other upstream learns nothing.
+ * The W3C `traceparent` of requests: read from clients, and written only for hosts of the own network, upstreams and nodes of the fleet alike:
+ * at a private, link-local or loopback address, or a name that no public registry has. Any other host learns nothing.
  */
 import { isIP } from 'node:net';
 import { type SpanContext, TraceFlags } from '@opentelemetry/api';

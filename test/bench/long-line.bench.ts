@@ -3,7 +3,9 @@
  * sizes at once. And over the loopback, what the first byte of a cold blob takes longer than from the upstream itself.
  */
 import { test } from 'vitest';
+import { get } from '../support/client.ts';
 import { type BlobContent, patternBlob } from '../support/content.ts';
+import { type BuiltImage, buildImage } from '../support/images.ts';
 import { FakeUpstream, startFakeUpstream } from '../support/upstream.ts';
 import { download } from './load.ts';
 import { roundsOf, Table } from './report.ts';
@@ -29,10 +31,12 @@ test('a long line', async () => {
   const kinds = available([cistern, debianRegistry, distributionV3], why => table.note(why));
   for (let round = 0; round < roundsOf(3); round += 1) {
     for (const [what, blobs] of images) {
+      const image = buildImage({ layers: blobs });
       for (const { name, start } of kinds) {
         const upstream = await FakeUpstream.start();
-        for (const blob of blobs) upstream.putBlob('library/far', blob.digest, blob);
+        upstream.put('library/far', image, 'latest');
         const server = await start(await startRelay(upstream.url, line));
+        await pullManifest(server.url, image);
         const before = cpuSeconds(server.pids);
         const startedMs = performance.now();
         await Promise.all(blobs.map(blob => pull(server.url, blob)));
@@ -67,6 +71,15 @@ test('the first byte', async () => {
   }
   table.print();
 });
+
+/** As every client does it before the layers: a server knows then how large they are, and how far its upstream is. */
+async function pullManifest(url: string, { config, mediaType }: BuiltImage): Promise<void> {
+  for (const what of ['manifests/latest', `blobs/${config?.descriptor.digest}`]) {
+    const path = `/v2/library/far/${what}`;
+    const answer = await get(url, path, { headers: { Accept: mediaType } });
+    if (answer.status !== 200) throw new Error(`${path} was answered ${answer.status}`);
+  }
+}
 
 function pull(url: string, { digest, size }: BlobContent, repository = 'library/far') {
   return download(`${url}/v2/${repository}/blobs/${digest}`, { clients: 1, times: 1, bytes: size });

@@ -106,6 +106,14 @@ test('delete, restore and promote of hosted images, one job for many', async () 
     state: 'done',
     results: [{ summary: expect.stringContaining('team/open:v1') }],
   });
+  const lastMoves = ['team/app:1', 'team/open:v1'].map(async name => {
+    const [last] = (await rig.read('image', `?name=${name}`, 'admin')).moves;
+    return [last?.how, last?.user];
+  });
+  expect(await Promise.all(lastMoves)).toEqual([
+    ['restore', 'admin'],
+    ['promote', 'admin'],
+  ]);
   expect(await tagsOf(rig, 'team/open')).toEqual(['v1']);
   expect(await rig.act('gc', { dryRun: true })).toMatchObject({
     state: 'done',

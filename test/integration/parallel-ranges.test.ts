@@ -14,7 +14,9 @@ import { alpine, connect } from '../unit/upstream/rig.ts';
 const mebibyte = 1024 * 1024;
 const size = 100 * mebibyte + 12_345;
 const blob = patternBlob('parallel', size);
-const firstPiece = `bytes=0-${16 * mebibyte - 1}`;
+/** A sixteenth, between 4 and 16 MiB. */
+/** A sixteenth, between 4 and 16 MiB. */
+const firstPiece = `bytes=0-${Math.ceil(size / 16) - 1}`;
 
 interface Line {
   /** As if that were measured. Milliseconds. */

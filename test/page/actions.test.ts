@@ -90,6 +90,7 @@ requires('chromium')('actions', () => {
     await page.getByRole('dialog').getByRole('button', { name: 'Restore', exact: true }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Close' }).click();
     await page.locator('.facts').getByText(first.digest.slice(0, 19)).waitFor();
+    await page.locator('.moves').getByText('restore · by alice', { exact: true }).waitFor();
     expect(await digestOfTag(rig, 'team/app', '1.0')).toBe(first.digest);
     await page.getByRole('button', { name: /^Delete / }).click();
     await page.getByRole('dialog').getByText('Would be freed').waitFor();

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { redact, redactFields } from '../../src/log.ts';
+import { redact, redactFields } from '../../src/log-redaction.ts';
 
 /** Letters that none of the surrounding text has, so that "is gone" means what it says. */
 const secret = fc.stringMatching(/^[QXZJ7][QXZJ7+/_.~-]{7,40}$/);

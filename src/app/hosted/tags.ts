@@ -67,8 +67,8 @@ export function createHostedTags(
   const tags: HostedTags = {
     history: async (name, tag) =>
       describeHistory(await log.readRepository(name), tag, { undeleteMs, now: parts.now() }),
-    restore: async (name, wanted, signal) => {
-      const restored = await restore.restore(name, wanted, signal);
+    restore: async (name, wanted, by) => {
+      const restored = await restore.restore(name, wanted, by);
       const { digest, tags: moved, undeleted } = restored;
       const reference = wanted.tag ?? digest;
       if (moved.length + undeleted.length > 0) tell?.(name, { type: 'restored', reference, digest });
@@ -162,8 +162,8 @@ export async function openTags(
   });
   return commands({
     ...tags,
-    promote: async (source, target, signal) => {
-      const { descriptor, ...promoted } = await promotion.promote(source, target, signal);
+    promote: async (source, target, by) => {
+      const { descriptor, ...promoted } = await promotion.promote(source, target, by);
       const { name, tag } = target;
       const { digest, from } = promoted;
       tell(name, { type: 'manifest-pushed', reference: tag, descriptor, tags: from === digest ? [] : [tag] });

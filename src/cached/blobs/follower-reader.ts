@@ -26,7 +26,6 @@ export interface FollowerReaderOptions {
 }
 
 export class FollowerReader implements BlobReader {
-  readonly preferredBytes: number;
   readonly #follower: Follower;
   readonly #options: FollowerReaderOptions;
   #passthrough: PassthroughReader | undefined;
@@ -34,10 +33,13 @@ export class FollowerReader implements BlobReader {
   #closed = false;
 
   constructor(options: FollowerReaderOptions) {
-    this.preferredBytes = options.follower.preferredBytes;
     this.#follower = options.follower;
     this.#options = options;
     options.observer.followerJoined(options.upstream);
+  }
+
+  get preferredBytes(): number {
+    return this.#follower.preferredBytes;
   }
 
   /** The client is told this length, in bytes: bytes of a blob of another one are an error from now on. */
@@ -62,6 +64,15 @@ export class FollowerReader implements BlobReader {
     if (this.#passthrough !== undefined) return undefined;
     try {
       return this.#follower.peek(at, maxBytes);
+    } catch (error) {
+      throw this.#explain(error);
+    }
+  }
+
+  async arrival(at: number): Promise<void> {
+    if (this.#passthrough !== undefined) return;
+    try {
+      await this.#follower.arrival(at);
     } catch (error) {
       throw this.#explain(error);
     }
@@ -232,8 +243,7 @@ export async function awaitFirstByte(ingest: Ingest, at: number, options: FirstB
       if (ingest.verified || ingest.failure !== undefined || hasFailed?.() === true) return;
       if (ingest.gapFrom(at).start > at || (at > 0 && ingest.heldBytes > heldBefore)) return;
       if (isLate) throw silent(upstream, ingest.digest);
-      const { changed, cancel } = ingest.nextChange();
-      await waitFor(changed, signal).finally(cancel);
+      await waitFor(ingest.change, signal);
     }
   } finally {
     clock.stop();

@@ -135,7 +135,7 @@ export class Download {
       if (ingest.verified) return;
       if (ingest.failure !== undefined) throw ingest.failure;
       if (this.#fetcher?.answered && (ingest.size ?? ingest.front) > verifyFirstBytes) return;
-      await ingest.nextChange().changed;
+      await ingest.change;
     }
   }
 
@@ -205,8 +205,9 @@ export class Download {
     let hasEarlierBytes = ingest.heldBytes > 0;
     ingest.hashFront();
     for (let tries = 1; ; tries += 1) {
-      const isSeveral = isWorthSeveral(sources.current(), (ingest.size ?? 0) - ingest.heldBytes);
-      const hasRoom = !isSeveral || (await new ParallelTransfer(fetcher, request, now).run());
+      const missingBytes = (ingest.size ?? 0) - ingest.heldBytes;
+      const isSeveral = isWorthSeveral(sources.current(), missingBytes);
+      const hasRoom = !isSeveral || (await new ParallelTransfer(fetcher, request, missingBytes, now).run());
       if (!hasRoom || !(await fetcher.fetch(request))) return ingest.overflow();
       if (!(await this.#room.flush(ingest))) return ingest.overflow();
       const size = ingest.size ?? ingest.gapFrom(0).start;

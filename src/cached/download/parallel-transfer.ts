@@ -9,25 +9,35 @@ import { UpstreamError } from '../../registry/upstream-error.ts';
 import type { FetchRequest, GapFetcher } from './gap-fetcher.ts';
 import { SourceList } from './resume.ts';
 
-const pieceBytes = 16 * 1024 * 1024;
+const largestPieceBytes = 16 * 1024 * 1024;
+const smallestPieceBytes = 4 * 1024 * 1024;
+/** Two for each connection, so that the last ones end at much the same time. */
+const wantedPieces = 16;
 
 export class ParallelTransfer {
   readonly #fetcher: GapFetcher;
   readonly #request: FetchRequest;
   readonly #source: BlobSource;
-  readonly #count: ConnectionCount;
+  readonly #count = new ConnectionCount();
+  readonly #now: () => number;
   readonly #stop = new AbortController();
   readonly #running = new Set<Promise<void>>();
+  readonly #pieceBytes: number;
+  /** How many of those that run have brought a byte. */
+  #begun = 0;
   #isOver = false;
   #hasRoom = true;
   #failure: unknown;
 
-  constructor(fetcher: GapFetcher, request: FetchRequest, now: () => number) {
+  /** `missingBytes`: of the blob, to choose pieces that are neither few nor small. */
+  constructor(fetcher: GapFetcher, request: FetchRequest, missingBytes: number, now: () => number) {
     this.#fetcher = fetcher;
     this.#source = askRedirected(request.sources.current());
-    this.#count = new ConnectionCount(now);
+    this.#now = now;
     const signal = AbortSignal.any([request.signal, this.#stop.signal]);
-    this.#request = { ...request, signal, onBytes: bytes => this.#adjust(this.#count.arrived(bytes)) };
+    this.#request = { ...request, signal };
+    const share = Math.ceil(missingBytes / wantedPieces);
+    this.#pieceBytes = Math.min(largestPieceBytes, Math.max(smallestPieceBytes, share));
   }
 
   /** Resolves when no piece is left to take, or one failed. False: no room. Errors: any but the upstream's. */
@@ -48,10 +58,24 @@ export class ParallelTransfer {
   }
 
   async #fetchPieces(): Promise<void> {
+    let hasBegun = false;
+    let lastMs: number | undefined;
+    const onBytes = (bytes: number): void => {
+      if (!hasBegun) this.#begun += 1;
+      hasBegun = true;
+      const nowMs = this.#now();
+      const tookMs = lastMs === undefined ? undefined : nowMs - lastMs;
+      lastMs = nowMs;
+      this.#adjust(this.#count.arrived(bytes, tookMs, this.#begun >= this.#running.size));
+    };
     try {
-      while (!this.#isOver) {
+      while (!this.#isOver && this.#running.size <= this.#count.current) {
         const sources = new SourceList([this.#source]);
-        const piece = await this.#fetcher.fetchPiece({ ...this.#request, sources }, pieceBytes);
+        lastMs = undefined; // the wait for an answer says nothing about the line
+        const piece = await this.#fetcher.fetchPiece(
+          { ...this.#request, sources, onBytes },
+          this.#pieceBytes,
+        );
         if (piece === 'no-room') this.#hasRoom = false;
         if (piece !== 'fetched') this.#isOver = true;
       }
@@ -60,6 +84,8 @@ export class ParallelTransfer {
       if (error instanceof UpstreamError) return; // the single transfer has all the sources, and the time to try again
       this.#failure ??= error;
       this.#stop.abort(error);
+    } finally {
+      if (hasBegun) this.#begun -= 1;
     }
   }
 }
@@ -88,47 +114,55 @@ function askRedirected(source: BlobSource): BlobSource {
 
 export interface Pace {
   readonly count: number;
-  /** Bytes per millisecond, of the count before it grew. */
+  /** Bytes per millisecond, of all connections before there were more. */
   readonly best: number;
-  /** One connection more brought nothing: the count stays. */
+  /** More connections brought nothing: the count stays. */
   readonly isSettled: boolean;
 }
 
 export const firstPace: Pace = { count: 1, best: 0, isSettled: false };
 
 const maxCount = 8;
-/** Less is noise. */
-const minGrowth = 1.1;
-const windowBytes = 4 * 1024 * 1024;
+/** Twice the connections should bring twice as much; less than that is noise. */
+const minGrowth = 1.2;
+/** A window has so many bytes for each connection, which took so long: bytes come in bursts, and less says nothing. */
+const windowBytes = 1024 * 1024;
+const windowMs = 60;
+/** So many say enough, however fast they came. */
+const longWindowBytes = 4 * 1024 * 1024;
 
 /** After a window in which so many bytes came per millisecond. */
 export function nextPace(pace: Pace, rate: number): Pace {
   if (pace.isSettled) return pace;
-  if (rate < pace.best * minGrowth) return { ...pace, count: Math.max(1, pace.count - 1), isSettled: true };
-  return { count: Math.min(maxCount, pace.count + 1), best: rate, isSettled: pace.count === maxCount };
+  if (rate < pace.best * minGrowth) return { ...pace, count: Math.max(1, pace.count / 2), isSettled: true };
+  return { count: Math.min(maxCount, pace.count * 2), best: rate, isSettled: pace.count === maxCount };
 }
 
-/** One connection more as long as that made the whole faster. Windows are bytes, so that a slow line decides as well. */
+/** Twice as many connections as long as that made the whole faster. */
 export class ConnectionCount {
-  readonly #now: () => number;
   #pace = firstPace;
   #bytes = 0;
-  #since: number;
+  /** Summed over the connections. */
+  #tookMs = 0;
 
-  constructor(now: () => number) {
-    this.#now = now;
-    this.#since = now();
+  get current(): number {
+    return this.#pace.count;
   }
 
-  /** So many bytes have come, over all connections; returns how many connections there should be. */
-  arrived(bytes: number): number {
+  /**
+   * So many bytes have come by one connection, so long after those before them (undefined: they are the first of an answer); returns how many
+   * connections there should be. `haveAllBegun`: each of them has brought a byte; until then the others still have the line for themselves.
+   */
+  arrived(bytes: number, tookMs: number | undefined, haveAllBegun: boolean): number {
+    const { count } = this.#pace;
+    if (tookMs === undefined || !haveAllBegun) return count;
     this.#bytes += bytes;
-    if (this.#bytes >= windowBytes * this.#pace.count) {
-      const now = this.#now();
-      this.#pace = nextPace(this.#pace, this.#bytes / Math.max(1, now - this.#since));
-      this.#bytes = 0;
-      this.#since = now;
-    }
+    this.#tookMs += tookMs;
+    const neededBytes = (this.#tookMs < windowMs * count ? longWindowBytes : windowBytes) * count;
+    if (this.#bytes < neededBytes) return count;
+    this.#pace = nextPace(this.#pace, (this.#bytes / Math.max(1, this.#tookMs)) * count);
+    this.#bytes = 0;
+    this.#tookMs = 0;
     return this.#pace.count;
   }
 }

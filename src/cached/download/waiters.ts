@@ -172,7 +172,7 @@ export class RangeRequest {
       if (this.#failure !== undefined && !waiters.isWhole) throw this.#failure; // before what it made of the ingest
       if (ingest.failure !== undefined) throw ingest.failure;
       if (fetcher.answered) return;
-      await ingest.nextChange().changed;
+      await ingest.change;
     }
   }
 

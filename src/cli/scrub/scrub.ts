@@ -2,8 +2,9 @@
  * `cistern scrub`: has the daemon compare what is held with its digests, or does so itself where none runs. Exit code 1 while a hosted file
  * is damaged. It can be stopped: the next run goes on where this one was.
  */
-import type { ScrubDamage, ScrubFinding, ScrubReport } from '../../admin/scrub-report.ts';
+
 import { formatBytes } from '../../lib/format.ts';
+import type { ScrubDamage, ScrubFinding, ScrubReport } from '../../registry/scrub-report.ts';
 import { type AdminOptions, withAdmin, writeReport } from '../admin-client.ts';
 import { withProgress } from '../terminal/progress-reporter.ts';
 

@@ -38,7 +38,7 @@ export function runRestore(
         ...(digest !== undefined && { digest: digest.replace(/^@/, '') }),
         ...(at !== undefined && { at: parseTime(at) }),
       };
-      writeReport(options, await admin.tags.restore(image, wanted, signal), renderRestore);
+      writeReport(options, await admin.tags.restore(image, wanted, { signal }), renderRestore);
       return 0;
     },
   });
@@ -54,7 +54,7 @@ export function runPromote(
   return withAdmin(options, {
     isChange: true,
     run: async (admin, signal) => {
-      writeReport(options, await admin.tags.promote(from, to, platforms, signal), renderPromotion);
+      writeReport(options, await admin.tags.promote(from, to, platforms, { signal }), renderPromotion);
       return 0;
     },
   });

@@ -66,7 +66,11 @@ export class TagRestore {
   }
 
   /** Errors: MANIFEST_UNKNOWN (nothing to come back to), MANIFEST_BLOB_UNKNOWN, DENIED, UNAVAILABLE. */
-  async restore(name: Repository, wanted: RestoreWanted, signal: AbortSignal): Promise<Restored> {
+  async restore(
+    name: Repository,
+    wanted: RestoreWanted,
+    { user, signal }: { readonly user: string; readonly signal: AbortSignal },
+  ): Promise<Restored> {
     this.#options.requireWritable();
     const releases: (() => void)[] = [];
     const hold = async (digest: Digest) => void releases.push(await this.#options.holds.hold(digest));
@@ -85,7 +89,7 @@ export class TagRestore {
         const newTags = tags.filter(isNew).map(({ tag }) => tag);
         unbook = await this.#options.quotas.book(name, { links: returning.links, tags: newTags });
         restored = { digest, tags, undeleted: [...returning.undeleted] };
-        return this.#changes(restored, returning.links);
+        return toChanges(restored, returning.links, { at: this.#options.now(), user, how: 'restore' });
       };
       await commitDecided(this.#options.log, name, decide, signal);
     } finally {
@@ -148,15 +152,18 @@ export class TagRestore {
     this.#options.immutable.requireMovable(repository, tag, digest);
     return [{ tag, ...(from !== undefined && { from }) }];
   }
+}
 
-  #changes({ digest, tags, undeleted }: Restored, links: ReadonlyMap<Digest, number>): HostedChange[] {
-    const cause: Cause = { at: this.#options.now(), user: 'operator', how: 'restore' };
-    return [
-      ...Array.from(links, ([blob, size]): HostedChange => ({ type: 'link', digest: blob, size, ...cause })),
-      ...undeleted.map((gone): HostedChange => ({ type: 'undelete-manifest', digest: gone, ...cause })),
-      ...tags.map(({ tag }): HostedChange => ({ type: 'tag', tag, digest, ...cause })),
-    ];
-  }
+function toChanges(
+  { digest, tags, undeleted }: Restored,
+  links: ReadonlyMap<Digest, number>,
+  cause: Cause,
+): HostedChange[] {
+  return [
+    ...Array.from(links, ([blob, size]): HostedChange => ({ type: 'link', digest: blob, size, ...cause })),
+    ...undeleted.map((gone): HostedChange => ({ type: 'undelete-manifest', digest: gone, ...cause })),
+    ...tags.map(({ tag }): HostedChange => ({ type: 'tag', tag, digest, ...cause })),
+  ];
 }
 
 /** Which manifest is meant, by the history of the tag. Errors: MANIFEST_UNKNOWN. */

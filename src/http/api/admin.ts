@@ -80,14 +80,16 @@ export function createAdminApp({
     const { image, at, digest } = await readCommand(context);
     if (typeof image !== 'string') throw badRequest('the request body names no image');
     const wanted = { ...(typeof at === 'string' && { at }), ...(typeof digest === 'string' && { digest }) };
-    answerJson(context, await admin.tags.restore(image, wanted, context.state.exchange.signal));
+    const { signal } = context.state.exchange;
+    answerJson(context, await admin.tags.restore(image, wanted, { signal }));
   });
   router.post('/api/v1/promote', async context => {
     const { to, from, platforms = [] } = await readCommand(context);
     if (typeof from !== 'string' || typeof to !== 'string')
       throw badRequest('the request body names no images');
     const texts = Array.isArray(platforms) ? platforms.map(String) : [String(platforms)];
-    answerJson(context, await admin.tags.promote(from, to, texts, context.state.exchange.signal));
+    const { signal } = context.state.exchange;
+    answerJson(context, await admin.tags.promote(from, to, texts, { signal }));
   });
   router.get('/api/v1/retention', async context => {
     answerJson(context, await admin.tags.explainRetention(context.state.exchange.signal));

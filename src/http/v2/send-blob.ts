@@ -26,6 +26,8 @@ export interface BlobBody {
 /** Of what a held file's reader asks for. */
 const keptBufferBytes = 512 * 1024;
 const maxKeptBuffers = 8;
+/** What is in memory costs the client no buffer. */
+const maxPieceBytes = 512 * 1024;
 /** More bodies fill each other's pauses; then a second buffer each costs more, in the processor's cache, than it gains. */
 const maxBodiesReadAhead = 2;
 
@@ -55,7 +57,7 @@ export class BlobSender {
   async #sendAll(response: ServerResponse, body: BlobBody): Promise<void> {
     const { reader, start, signal } = body;
     const end = body.end ?? Number.POSITIVE_INFINITY;
-    const bufferBytes = Math.max(1, Math.min(reader.preferredBytes, end - start));
+    const takeBuffer = (): Buffer => this.#take(Math.max(1, Math.min(reader.preferredBytes, end - start)));
     const read = (into: Buffer, at: number): Promise<number> =>
       reader.read(end - at < into.length ? into.subarray(0, end - at) : into, at);
     let buffer: Buffer | undefined;
@@ -65,9 +67,14 @@ export class BlobSender {
     try {
       let at = start;
       while (at < end) {
-        let chunk = nextCount === undefined ? reader.peek?.(at, Math.min(bufferBytes, end - at)) : undefined;
+        const pieceBytes = Math.min(maxPieceBytes, end - at);
+        let chunk = reader.peek?.(at, pieceBytes);
+        if (chunk === undefined && reader.arrival !== undefined) {
+          await reader.arrival(at);
+          chunk = reader.peek?.(at, pieceBytes);
+        }
         if (chunk === undefined) {
-          buffer ??= this.#take(bufferBytes);
+          buffer ??= takeBuffer();
           const count = await (nextCount ?? read(buffer, at));
           chunk = count === buffer.length ? buffer : buffer.subarray(0, count);
         }
@@ -77,7 +84,7 @@ export class BlobSender {
         head.set();
         at += chunk.length;
         if (reader.peek === undefined && at < end && this.#running <= maxBodiesReadAhead) {
-          nextBuffer ??= this.#take(bufferBytes);
+          nextBuffer ??= takeBuffer();
           nextCount = read(nextBuffer, at);
           nextCount.catch(() => undefined); // it is awaited when the piece before is out, if that can be sent
         }

@@ -127,17 +127,19 @@ export class ActionRuns {
     return { ...result(image, summary), freedBytes, tags };
   }
 
-  async #restore(image: string, { request: { digest }, signal }: RunContext): Promise<JobResult> {
+  async #restore(image: string, { request: { digest }, caller, signal }: RunContext): Promise<JobResult> {
     const wanted = digest === undefined ? {} : { digest };
-    const restored = await this.#options.admin.tags.restore(image, wanted, signal);
+    const restored = await this.#options.admin.tags.restore(image, wanted, { user: caller.user, signal });
     const tags = restored.tags.map(({ tag }) => tag);
     const changed = tags.length + restored.undeleted.length > 0;
     const summary = changed ? `restored to ${restored.digest}` : `it is ${restored.digest} already`;
     return { ...result(image, summary), tags };
   }
 
-  async #promote(image: string, { request: { to = '', platforms }, signal }: RunContext): Promise<JobResult> {
-    const promoted = await this.#options.admin.tags.promote(image, to, platforms, signal);
+  async #promote(image: string, { request, caller, signal }: RunContext): Promise<JobResult> {
+    const { to = '', platforms } = request;
+    const by = { user: caller.user, signal };
+    const promoted = await this.#options.admin.tags.promote(image, to, platforms, by);
     const { fetchedBytes } = promoted;
     return { ...result(image, `${promoted.to} is ${promoted.digest} now`), fetchedBytes };
   }

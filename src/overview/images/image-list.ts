@@ -25,7 +25,12 @@ export interface ImageListOptions {
   readonly rows: Pick<ImageRows, 'describe'>;
 }
 
-/** Rows of one page: their manifests are read from the disk. */
+export interface WalkedImage {
+  readonly repository: HeldRepository;
+  readonly image: NamedImage;
+}
+
+/** Rows of one page, while the walk goes on: their manifests are read from the disk. */
 const describedAtOnce = 8;
 
 export class ImageList {
@@ -37,18 +42,30 @@ export class ImageList {
 
   /** Errors: NAME_INVALID for a `repository` that is none; `StoreError` scan; the signal's reason; those of the hosted log. */
   async page(query: ImagesQuery, caller: Caller, signal: AbortSignal): Promise<ListPage<ImageRow>> {
-    const walked: { readonly repository: HeldRepository; readonly image: NamedImage }[] = [];
-    let hasMore = false;
-    for await (const one of this.walk(query, caller, signal)) {
-      hasMore = walked.length === query.n;
-      if (hasMore) break;
-      walked.push(one);
-    }
     const limit = new Limit({ maxRunning: describedAtOnce });
-    const describe = async ({ repository, image }: (typeof walked)[number]): Promise<ImageRow> =>
-      (await this.#options.rows.describe(repository, image)).row;
-    const rows = await Promise.all(walked.map(one => limit.run(() => describe(one))));
-    return { rows, next: hasMore ? rows.at(-1)?.image : undefined };
+    const stop = new AbortController();
+    const both = AbortSignal.any([signal, stop.signal]);
+    const describe = async ({ repository, image }: WalkedImage): Promise<ImageRow> => {
+      both.throwIfAborted();
+      return (await this.#options.rows.describe(repository, image)).row;
+    };
+    const described: Promise<ImageRow>[] = [];
+    let hasMore = false;
+    try {
+      for await (const one of this.walk(query, caller, both)) {
+        hasMore = described.length === query.n;
+        if (hasMore) break;
+        const row = limit.run(() => describe(one));
+        row.catch(error => stop.abort(error)); // ends the walk and the rows that wait
+        described.push(row);
+      }
+      const rows = await Promise.all(described);
+      return { rows, next: hasMore ? rows.at(-1)?.image : undefined };
+    } catch (error) {
+      stop.abort(error);
+      await Promise.allSettled(described);
+      throw error;
+    }
   }
 
   /** Images after `last` that the caller may pull; none is read. Errors: as `page`. */
@@ -56,7 +73,7 @@ export class ImageList {
     { repository: only, q, last }: Pick<ImagesQuery, 'repository' | 'q' | 'last'>,
     caller: Caller,
     signal: AbortSignal,
-  ): AsyncGenerator<{ readonly repository: HeldRepository; readonly image: NamedImage }> {
+  ): AsyncGenerator<WalkedImage> {
     const search = parseSearch(q);
     const cursor = last === undefined ? undefined : parseCursor(last);
     const names =

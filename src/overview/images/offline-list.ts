@@ -8,8 +8,8 @@ import type { Caller } from '../../registry/caller.ts';
 import type { BlobUses } from '../held/blob-uses.ts';
 import type { HeldRepositories } from '../held/held-repositories.ts';
 import type { HeldRepository } from '../held/held-repository.ts';
-import type { ImageList } from './image-list.ts';
-import type { DescribedImage, ImageRows, NamedImage } from './image-row.ts';
+import type { ImageList, WalkedImage } from './image-list.ts';
+import type { DescribedImage, ImageRows } from './image-row.ts';
 import { type ListPage, rightsIn } from './repository-list.ts';
 
 export interface OfflineListOptions {
@@ -17,11 +17,6 @@ export interface OfflineListOptions {
   readonly rows: Pick<ImageRows, 'describe'>;
   readonly repositories: Pick<HeldRepositories, 'mayPull'>;
   readonly uses: Pick<BlobUses, 'current'>;
-}
-
-interface Walked {
-  readonly repository: HeldRepository;
-  readonly image: NamedImage;
 }
 
 const maxLookedAt = 200;
@@ -39,7 +34,7 @@ export class OfflineList {
   /** Errors: those of the list of images. */
   async page(query: OfflineQuery, caller: Caller, signal: AbortSignal): Promise<ListPage<OfflineRow>> {
     const rows: OfflineRow[] = [];
-    let batch: Walked[] = [];
+    let batch: WalkedImage[] = [];
     let lookedAt = 0;
     let lastSeen: string | undefined;
     const take = async (): Promise<void> => {
@@ -61,7 +56,7 @@ export class OfflineList {
     return { rows };
   }
 
-  async #describe({ repository, image }: Walked) {
+  async #describe({ repository, image }: WalkedImage) {
     return { repository, described: await this.#options.rows.describe(repository, image) };
   }
 

@@ -3,9 +3,13 @@
  * (the caller hands one in). All share one descriptor, which the last user closes.
  */
 import type { FileHandle } from 'node:fs/promises';
-import type { Wait } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import { MismatchError, StoreError } from '../store-error.ts';
+
+const smallestBufferBytes = 64 * 1024;
+const largestBufferBytes = 512 * 1024;
+/** Of the followers of one ingest. */
+const allBuffersBytes = 16 * 1024 * 1024;
 
 /** The ingest as its followers see it. */
 export interface Followed {
@@ -16,13 +20,17 @@ export interface Followed {
   readonly size: number | undefined;
   readonly verified: boolean;
   readonly failure: Error | undefined;
+  readonly followers: number;
   /** Bytes from `at` up to this offset may be given out; `at` or less: none yet. */
   readableFrom(at: number): number;
   /** Bytes at `at` that are in memory, and never change. */
   inMemory(at: number): Buffer | undefined;
   /** Bytes from `at` up to this offset are on disk: beyond it the file may have a hole. */
   writtenFrom(at: number): number;
-  nextChange(): Wait;
+  /** Resolves at the next change of any of this, or at a `wake`. */
+  readonly change: Promise<void>;
+  /** All who wait check again. */
+  wake(): void;
 }
 
 export interface FollowerEvents {
@@ -33,8 +41,6 @@ export interface FollowerEvents {
 }
 
 export class Follower {
-  /** Small, because this buffer is all that a slow client costs. */
-  readonly preferredBytes = 64 * 1024;
   readonly #ingest: Followed;
   readonly #handle: FileHandle;
   readonly #events: FollowerEvents;
@@ -45,13 +51,21 @@ export class Follower {
   #reading = false;
   #left: Promise<void> | undefined;
   #stopReason: Error | undefined;
-  #cancel: () => void = () => {};
 
   constructor(ingest: Followed, handle: FileHandle, events: FollowerEvents) {
     this.#ingest = ingest;
     this.#handle = handle;
     this.#events = events;
     this.#generation = ingest.generation;
+  }
+
+  /**
+   * Small where there are many, because this buffer is all that a slow client costs. With a few, one that has fallen behind the bytes in
+   * memory needs large steps to come up to them again. Bytes: a power of two.
+   */
+  get preferredBytes(): number {
+    const share = 2 ** Math.floor(Math.log2(allBuffersBytes / Math.max(1, this.#ingest.followers)));
+    return Math.max(smallestBufferBytes, Math.min(largestBufferBytes, share));
   }
 
   /** The size that its client was told: a try that finds another size fails for this follower. */
@@ -62,7 +76,7 @@ export class Follower {
   /** It waits no longer for bytes; those on disk can still be read. */
   stop(reason: Error): void {
     this.#stopReason ??= reason;
-    this.#cancel();
+    this.#ingest.wake();
   }
 
   /**
@@ -92,10 +106,17 @@ export class Follower {
       } else if (ingest.failure !== undefined || this.#stopReason !== undefined) {
         throw this.#stopReason ?? ingest.failure;
       } else {
-        const { changed, cancel } = ingest.nextChange();
-        this.#cancel = cancel;
-        await changed;
+        await ingest.change;
       }
+    }
+  }
+
+  /** As `BlobReader.arrival`. */
+  async arrival(at: number): Promise<void> {
+    const ingest = this.#ingest;
+    while (at >= this.#limitFrom(at) && !ingest.verified && ingest.failure === undefined) {
+      if (this.#stopReason !== undefined) return;
+      await ingest.change;
     }
   }
 
@@ -112,7 +133,7 @@ export class Follower {
 
   async close(): Promise<void> {
     this.#closed = true;
-    this.#cancel();
+    this.#ingest.wake(); // a read of its own may wait
     if (!this.#reading) await this.#leaveOnce();
   }
 

@@ -5,7 +5,7 @@
  */
 import { constants } from 'node:fs';
 import { type FileHandle, rm } from 'node:fs/promises';
-import { Notifier, type Wait } from '../../lib/wait.ts';
+import { Notifier } from '../../lib/wait.ts';
 import type { Digest } from '../../oci/digest.ts';
 import type { Observer } from '../../telemetry/observer.ts';
 import { isOdd, moveOdd, openRegular } from '../disk-files.ts';
@@ -246,9 +246,9 @@ export class Ingest {
     return new Follower(this, this.#handle, this.#users.join());
   }
 
-  /** Resolves at the next change, or when `cancel` is called. */
-  nextChange(): Wait {
-    return this.#notifier.next();
+  /** The next one, for all who wait: a chunk that comes makes no promise for each follower. */
+  get change(): Promise<void> {
+    return this.#notifier.change;
   }
 
   /** For the opener, once. The descriptor is closed when the opener and all followers have left. */

@@ -77,7 +77,8 @@ export class TransportError extends Error {
 
 /** Enough for a farm of nodes that ask for their tags in the same second. */
 const controlConnections = 64;
-const transferBufferBytes = 256 * 1024;
+/** What one turn of the event loop brings from a fast upstream (content/transfer.ts). */
+const transferBufferBytes = 512 * 1024;
 const idleConnectionMs = 15_000;
 /** Of an answer: some registries set many cookies, or policies of many kilobytes. */
 const maxHeaderBytes = 64 * 1024;

@@ -18,6 +18,10 @@ function relay(from: Socket, to: Socket): void {
   let isTimed = false;
   const goOn = (): void => {
     isTimed = false;
+    sendDue();
+    if (onTheWay < windowBytes) from.resume();
+  };
+  const sendDue = (): void => {
     for (let first = queue[0]; first !== undefined; first = queue[0]) {
       const waitMs = first.dueMs - performance.now();
       if (waitMs > 0) {
@@ -32,7 +36,6 @@ function relay(from: Socket, to: Socket): void {
         if (!to.destroyed) to.write(first.bytes);
       }
     }
-    if (onTheWay < windowBytes) from.resume();
   };
   const add = (bytes: Buffer | 'end'): void => {
     const takesMs = bytes === 'end' || bytesPerSecond === 0 ? 0 : (bytes.length / bytesPerSecond) * 1000;

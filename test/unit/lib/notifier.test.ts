@@ -37,3 +37,13 @@ test('who asks for the next change while it is woken waits for another one', asy
   notifier.ring();
   await again;
 });
+
+test('all who wait for one change share its promise, and who comes after it gets another', async () => {
+  const notifier = new Notifier();
+  const { change } = notifier;
+  expect(notifier.change).toBe(change);
+  notifier.ring();
+  await change;
+  expect(notifier.change).not.toBe(change);
+  expect(await isPending(notifier.change)).toBe(true);
+});

@@ -364,7 +364,7 @@ test('a shutdown keeps the partial', async () => {
   });
   const running = transfer.run();
   const { ingest } = await follow(transfer);
-  while (ingest.front < 1_500_000) await ingest.nextChange().changed;
+  while (ingest.front < 1_500_000) await ingest.change;
   controller.abort(new Error('shutting down'));
   await running;
   expect(await rig.journal(large.digest)).toMatchObject({ synced: [[0, 1_500_000]] });
@@ -392,7 +392,7 @@ test('with finish: never it ends with its last client and keeps the partial', as
   });
   const running = transfer.run();
   const [first, second] = [await follow(transfer), await follow(transfer)];
-  while (first.ingest.front < 1_500_000) await first.ingest.nextChange().changed;
+  while (first.ingest.front < 1_500_000) await first.ingest.change;
   await first.follower.close();
   expect(await isPending(running)).toBe(true);
   await second.follower.close();

@@ -58,6 +58,7 @@ const daemon: Daemon = {
     running: { startedAt: '2026-01-01T00:00:00.000Z', files: 1, bytes: 2 ** 19, heldBytes: 2 ** 20 },
     endedAt: null,
     damagedFiles: 2,
+    damaged: [],
   },
   requests: { hit: 6, miss: 2, joined: 0, stale: 0, passthrough: 0, error: 0 },
   servedBytes: 10 * 2 ** 20,
@@ -132,7 +133,7 @@ test('what there is none of has no table, and long tables are cut', () => {
     lru: { backend: 'embedded', up: true },
     downloads: [],
     uploads: [],
-    scrub: { running: null, endedAt: '2026-01-01T00:00:00.000Z', damagedFiles: 0 },
+    scrub: { running: null, endedAt: '2026-01-01T00:00:00.000Z', damagedFiles: 0, damaged: [] },
     clients: Array.from({ length: 13 }, (_, index) => ({
       address: `10.0.1.${index}`,
       hour: usage,

@@ -11,7 +11,7 @@ const app = parseRepository('team/app');
 const tag = parseTag('v1');
 const [one, two, three] = ['one', 'two', 'three'].map(layer => buildImage({ layers: [layer] }));
 if (one === undefined || two === undefined || three === undefined) throw new Error('three images');
-const { signal } = new AbortController();
+const by = { user: 'bob', signal: new AbortController().signal };
 
 function restoreOf(rig: HostedRig): TagRestore {
   return new TagRestore({
@@ -39,14 +39,19 @@ test('a push of the same tag comes in between: the restore goes by the history a
     const manifest = { bytes: three.bytes, mediaType: three.mediaType, tags: [] };
     await rig.registry.putManifest(app, parseReference('v1'), manifest, writing());
   };
-  const { digest, tags } = await restoreOf(rig).restore(app, { tag }, signal);
+  const { digest, tags } = await restoreOf(rig).restore(app, { tag }, by);
   expect([digest, tags]).toEqual([two.digest, [{ tag, from: three.digest }]]);
   expect(
     rig.log
       .peek(app)
       ?.history(tag)
-      .map(({ to }) => to),
-  ).toEqual([two.digest, three.digest, two.digest, one.digest]);
+      .map(({ to, user }) => [to, user]),
+  ).toEqual([
+    [two.digest, 'bob'],
+    [three.digest, 'alice'],
+    [two.digest, 'alice'],
+    [one.digest, 'alice'],
+  ]);
 });
 
 test('nothing that comes back can be removed before its line is written, and all holds are given back', async () => {
@@ -58,7 +63,7 @@ test('nothing that comes back can be removed before its line is written, and all
   rig.beforeCommit = async () => {
     held = parts.map(digest => rig.holds.isHeld(digest));
   };
-  const { undeleted, tags } = await restoreOf(rig).restore(app, { digest: one.digest }, signal);
+  const { undeleted, tags } = await restoreOf(rig).restore(app, { digest: one.digest }, by);
   expect([undeleted, tags, held]).toEqual([[one.digest], [{ tag }], parts.map(() => true)]);
   expect(parts.filter(digest => rig.holds.isHeld(digest))).toEqual([]);
 });
@@ -75,7 +80,7 @@ test('a blob that is being removed meanwhile is waited for, and then the image d
     () => true,
     () => rig.store.remove(digest),
   );
-  await expect(restoreOf(rig).restore(app, { digest: one.digest }, signal)).rejects.toMatchObject({
+  await expect(restoreOf(rig).restore(app, { digest: one.digest }, by)).rejects.toMatchObject({
     code: 'MANIFEST_BLOB_UNKNOWN',
     detail: { digests: [digest] },
   });

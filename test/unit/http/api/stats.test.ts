@@ -31,7 +31,7 @@ const daemon: NonNullable<StatsReport['daemon']> = {
   lru: { backend: 'embedded', up: true },
   upstreams: [],
   uploads: [],
-  scrub: { running: null, endedAt: null, damagedFiles: 1 },
+  scrub: { running: null, endedAt: null, damagedFiles: 1, damaged: [] },
   downloads: [],
   requests: { hit: 1, miss: 2, joined: 3, stale: 4, passthrough: 5, error: 6 },
   servedBytes: 9,
@@ -68,6 +68,7 @@ const damage = {
 test('the report, without the path, and without names and digests of transfers and damaged files', async () => {
   const downloads = [{ ...progress, repository: 'docker.io/secret/name' }, progress];
   const { digest: _digest, ...figures } = progress;
+  const { damaged: _damaged, ...scrub } = daemon.scrub;
   const url = await serve({
     version: '1',
     store: { ...store, path: '/srv/secret' },
@@ -87,7 +88,7 @@ test('the report, without the path, and without names and digests of transfers a
   expect(JSON.parse(body.toString())).toEqual({
     version: '1',
     store,
-    daemon: { ...daemon, downloads: [figures, figures], uploads: [{ ...upload, user: null }] },
+    daemon: { ...daemon, scrub, downloads: [figures, figures], uploads: [{ ...upload, user: null }] },
   });
   expect((await head(url, '/api/v1/stats')).status).toBe(200);
   expect((await get(url, '/healthz')).status).toBe(200);

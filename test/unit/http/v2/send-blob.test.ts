@@ -1,12 +1,19 @@
-import { connect } from 'node:net';
-import { describe, expect, it } from 'vitest';
+import { createServer } from 'node:http';
+import { type AddressInfo, connect } from 'node:net';
+import { describe, expect, it, onTestFinished } from 'vitest';
+import { BlobSender } from '../../../../src/http/v2/send-blob.ts';
 import type { Digest } from '../../../../src/oci/digest.ts';
+import type { BlobReader } from '../../../../src/registry/registry.ts';
 import { get, request } from '../../../support/client.ts';
 import { Gate } from '../../../support/gates.ts';
 import { sendAfterAnswer } from '../../../support/lingering-client.ts';
 import { type ServedApp, serveApp } from '../../../support/served-app.ts';
 
 const mebibyte = 1024 * 1024;
+
+function offsetOf(pieces: readonly Buffer[], index: number): number {
+  return pieces.slice(0, index).reduce((sum, { length }) => sum + length, 0);
+}
 
 async function served(size: number): Promise<ServedApp & { digest: Digest; path: string; bytes: Buffer }> {
   const app = await serveApp();
@@ -122,6 +129,39 @@ describe('memory', () => {
     await get(url, path);
     const [first, second] = hub.readers;
     for (const memory of second?.memory ?? []) expect(first?.memory.has(memory)).toBe(false);
+  });
+
+  it('of bytes that are in memory already is none: they are sent as they are', async () => {
+    const pieces = [Buffer.alloc(1000, 'a'), Buffer.alloc(2000, 'b'), Buffer.alloc(500, 'c')];
+    let arrived = 0;
+    const reader: BlobReader = {
+      preferredBytes: 64 * 1024,
+      peek: at => pieces.slice(0, arrived).find((_, index) => offsetOf(pieces, index) === at),
+      arrival: async () => {
+        arrived += 1;
+      },
+      read: () => Promise.reject(new Error('no buffer is wanted')),
+      close: async () => undefined,
+    };
+    const sent: number[] = [];
+    const sender = new BlobSender();
+    const server = createServer((_, response) => {
+      void sender.send(response, {
+        reader,
+        start: 0,
+        end: 3500,
+        signal: new AbortController().signal,
+        setHead: () => response.setHeader('Content-Length', 3500),
+        headPatienceMs: undefined,
+        onSent: bytes => sent.push(bytes),
+      });
+    });
+    await new Promise<void>(resolve => server.listen(0, '127.0.0.1', resolve));
+    onTestFinished(() => void server.close());
+    const { port } = server.address() as AddressInfo;
+    const answer = await get(`http://127.0.0.1:${port}`, '/');
+    expect(answer.body.equals(Buffer.concat(pieces))).toBe(true);
+    expect(sent).toEqual([1000, 2000, 500]);
   });
 
   it('of each of many bodies is one buffer', async () => {

@@ -33,7 +33,7 @@ const stats: StatsReport = {
     upstreams: [upstream],
     downloads: [],
     uploads: [],
-    scrub: { running: null, endedAt: null, damagedFiles: 0 },
+    scrub: { running: null, endedAt: null, damagedFiles: 0, damaged: [] },
     requests: { hit: 0, miss: 0, joined: 0, stale: 0, passthrough: 0, error: 0 },
     servedBytes: 0,
     upstreamBytes: 0,

@@ -5,6 +5,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { type Followed, Follower } from '../../../../src/store/ingest/follower.ts';
 import { MismatchError } from '../../../../src/store/store-error.ts';
 import { tempDir } from '../../../support/temp-dir.ts';
+import { isPending } from '../../cached/rig.ts';
 import { bytesOf, small } from '../ingest-rig.ts';
 
 /** What a follower sees, set by the test; `ring` wakes those who wait. */
@@ -16,6 +17,7 @@ class Growing implements Followed {
   verified = false;
   failure: Error | undefined;
   waits = 0;
+  followers = 1;
   memory: { readonly at: number; readonly bytes: Buffer } | undefined;
   readonly #wakes = new Set<() => void>();
 
@@ -31,19 +33,20 @@ class Growing implements Followed {
     return this.readable;
   }
 
-  nextChange(): { changed: Promise<void>; cancel(): void } {
+  get change(): Promise<void> {
     this.waits += 1;
-    let wake = () => {};
-    const changed = new Promise<void>(resolve => {
-      wake = resolve;
+    return new Promise<void>(resolve => {
+      this.#wakes.add(resolve);
     });
-    this.#wakes.add(wake);
-    return { changed, cancel: wake };
+  }
+
+  wake(): void {
+    for (const wake of this.#wakes) wake();
   }
 
   ring(change: Partial<Pick<Growing, 'generation' | 'readable' | 'verified' | 'failure'>>): void {
     Object.assign(this, change);
-    for (const wake of this.#wakes) wake();
+    this.wake();
   }
 }
 
@@ -189,4 +192,35 @@ test('a file that was cut from outside is an error, not the end of the blob', as
   const { growing, follower } = await follow();
   growing.ring({ readable: small.size + 10, verified: true });
   await expect(follower.read(Buffer.alloc(10), small.size)).rejects.toMatchObject({ code: 'TRUNCATED' });
+});
+
+test('its buffer is large with a few followers and small with many, whenever it is asked for', async () => {
+  const { growing, follower } = await follow();
+  const sizes = [1, 32, 33, 64, 65, 500, 5000].map(followers => {
+    growing.followers = followers;
+    return follower.preferredBytes / 1024;
+  });
+  expect(sizes).toEqual([512, 512, 256, 256, 128, 64, 64]);
+});
+
+test('an arrival is a byte at that offset, the verified end, a failure, or the end of this follower alone', async () => {
+  const { growing, follower } = await follow();
+  growing.readable = 100;
+  await follower.arrival(99);
+  const arrival = follower.arrival(100);
+  growing.wake();
+  expect(await isPending(arrival)).toBe(true);
+  growing.ring({ readable: 101 });
+  await arrival;
+  const stopped = follower.arrival(101);
+  follower.stop(new Error('the client left'));
+  await stopped;
+  const other = await follow();
+  const ended = other.follower.arrival(7);
+  other.growing.ring({ failure: new Error('given up') });
+  await ended;
+  const third = await follow();
+  const verified = third.follower.arrival(7);
+  third.growing.ring({ verified: true });
+  await verified;
 });

@@ -1,6 +1,11 @@
-/** What a scrub says of itself, as `cistern scrub`, `stats` and the API give it: field names are public (docs/operation.md). */
-import type { DamagedFile, ScrubPosition } from '../store/scrub-file.ts';
-import type { ScrubProblem } from './scrub-pass.ts';
+/** What a scrub is asked, and what it says of itself to `cistern scrub`, `stats` and the API: field names are public (docs/operation.md). */
+
+export interface ScrubRequest {
+  /** 0: as fast as the disk reads. Absent: `store.scrub.rate`. */
+  readonly bytesPerSecond?: number | undefined;
+}
+
+export type ScrubProblem = 'damaged' | 'missing';
 
 export interface ScrubFinding {
   readonly digest: string;
@@ -52,18 +57,4 @@ export interface ScrubStatus {
   readonly endedAt: string | null;
   readonly damagedFiles: number;
   readonly damaged: readonly ScrubDamage[];
-}
-
-export function describeDamage(
-  { digest, problem, foundMs }: DamagedFile,
-  repositories: readonly string[],
-): ScrubDamage {
-  return { digest, problem, repositories, foundAt: new Date(foundMs).toISOString() };
-}
-
-export function describeRunning(
-  { startedMs, files, bytes }: ScrubPosition,
-  heldBytes: number,
-): NonNullable<ScrubStatus['running']> {
-  return { startedAt: new Date(startedMs).toISOString(), files, bytes, heldBytes };
 }
