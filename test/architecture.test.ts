@@ -159,6 +159,7 @@ const walls: Readonly<Record<string, { readonly may: string; readonly because: s
     may: 'app/app-context.ts app/ops/hourly-job.ts app/storage.ts app/upstreams.ts app/hosted/hosted-log.ts cached content lib metrics oci overview store telemetry',
     because: 'the scrub is the same in a daemon and without one, but for what only a daemon can fetch',
   },
+  'app/ops/young-generation.ts': { may: '', because: 'it concerns the process, not the mirror' },
   'app/ops/tracing.ts': {
     may: 'app/app-context.ts metrics tracing version.ts',
     because: 'a mirror without traces loads nothing of them',

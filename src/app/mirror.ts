@@ -29,6 +29,7 @@ import { startNotifications } from './notifications.ts';
 import { openRedis } from './open-lru.ts';
 import { scrubJob, startScrub } from './ops/scrub.ts';
 import { startTracing } from './ops/tracing.ts';
+import { YoungGeneration } from './ops/young-generation.ts';
 import { openOverview } from './page/overview.ts';
 import { Reload } from './reload.ts';
 import { openStorage, type Storage } from './storage.ts';
@@ -218,6 +219,11 @@ export async function startMirror(config: Config, options: MirrorOptions): Promi
     'open pages',
     () => overview,
     part => part.endStreams(),
+  );
+  await lifecycle.start(
+    'young generation',
+    () => new YoungGeneration(),
+    part => part.close(),
   );
   const reload = new Reload(
     config,
