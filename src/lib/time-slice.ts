@@ -6,7 +6,7 @@
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
-const sliceMs = 10;
+const sliceMs = 5;
 
 export class TimeSlice {
   /** On the clock of `performance.now()`. */

@@ -10,9 +10,11 @@ import { expect, test } from 'vitest';
 import { get } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';
 import { buildImage } from '../support/images.ts';
+import { spawnProcess } from '../support/process.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { startFakeUpstream } from '../support/upstream.ts';
 import { download } from './load.ts';
+import { programFile } from './programs.ts';
 import { isQuick, roundsOf, Table } from './report.ts';
 import { startCistern } from './servers/registries.ts';
 import { startRelay } from './servers/relay.ts';
@@ -44,7 +46,7 @@ test('hot manifests beside evictions', async () => {
         timeout: 60_000,
       })
       .toBe(true);
-    add(table, 'idle', await latencies(server.url, delay(3000)), 0);
+    add(table, 'idle', await latencies(server.url, delay(4000)), 0);
     const blobs = Array.from({ length: layers }, (_, at) => patternBlob(`bench: evicts ${at}`, layerBytes));
     for (const blob of blobs) upstream.putBlob('library/big', blob.digest, blob);
     const pulls = blobs.map(({ digest }) =>
@@ -63,22 +65,15 @@ test('hot manifests beside evictions', async () => {
   table.print();
 });
 
-/** Sorted. A request each 2 ms or so, one after the other, until `until` is done. Milliseconds. */
+/** Sorted. One request each 2 ms or so, by a process of its own, until `until` is done. Milliseconds. */
 async function latencies(url: string, until: Promise<unknown>): Promise<number[]> {
-  let isOver = false;
-  const over = until.finally(() => {
-    isOver = true;
-  });
-  const times: number[] = [];
-  while (!isOver) {
-    const startedMs = performance.now();
-    const answer = await fetch(`${url}/v2/library/alpine/manifests/latest`);
-    await answer.arrayBuffer();
-    times.push(performance.now() - startedMs);
-    await delay(2);
-  }
-  await over;
-  return times.sort((a, b) => a - b);
+  const { hostname, port } = new URL(url);
+  const path = '/v2/library/alpine/manifests/latest';
+  const client = spawnProcess(process.execPath, [programFile('latency'), hostname, port, path]);
+  await until;
+  client.signal('SIGTERM');
+  await client.exited;
+  return client.output.trim().split(' ').map(Number);
 }
 
 function add(table: Table, row: string, times: readonly number[], evicted: number): void {

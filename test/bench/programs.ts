@@ -10,6 +10,7 @@ export type ProgramName =
   | 'bare-server'
   | 'collected-memory'
   | 'drain'
+  | 'latency'
   | 'longest-turn'
   | 'million-index'
   | 'relay';

@@ -1,11 +1,10 @@
 /** V8's young generation of the built daemon: small at rest, larger when it is busy, and never as large as V8 would make it. */
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
-import { stringify } from 'yaml';
 import { get } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';
-import { spawnProcess } from '../support/process.ts';
+import { spawnTestMirror } from '../support/mirror.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { startFakeUpstream } from '../support/upstream.ts';
 
@@ -15,28 +14,9 @@ test('2 MiB at rest, some 8 after cold pulls, and no more than twice that after 
   const upstream = await startFakeUpstream();
   const blobs = Array.from({ length: 12 }, (_, at) => patternBlob(`young ${at}`, 20 * mebibyte));
   for (const blob of blobs) upstream.putBlob('library/big', blob.digest, blob);
-  const folder = await tempDir();
-  const [config, sizeFile] = [join(folder, 'mirror.yml'), join(folder, 'size')];
-  await writeFile(
-    config,
-    stringify({
-      http: { listen: '127.0.0.1:0' },
-      store: { path: join(folder, 'data'), min_free: 0 },
-      upstreams: { 'docker.io': { url: upstream.url } },
-    }),
-  );
-  const argv = [
-    '--import',
-    './test/support/young-generation.mjs',
-    'dist/main.js',
-    'serve',
-    '--config',
-    config,
-  ];
-  const daemon = spawnProcess(process.execPath, argv, {
-    env: { ...process.env, CISTERN_TEST_YOUNG: sizeFile },
-  });
-  const { url } = await daemon.waitForMessage('listening');
+  const sizeFile = join(await tempDir(), 'size');
+  const preload = { name: 'young-generation', env: { CISTERN_TEST_YOUNG: sizeFile } };
+  const { url, process: daemon } = await spawnTestMirror({ upstream, preload });
   const sizeNow = async (): Promise<number> => {
     await rm(sizeFile, { force: true });
     daemon.signal('SIGPWR');
@@ -47,7 +27,7 @@ test('2 MiB at rest, some 8 after cold pulls, and no more than twice that after 
   const pull = async (digest: string) => {
     const path = `/v2/library/big/blobs/${digest}`;
     for (let clients = 0; clients < 3; clients += 1)
-      expect(await get(String(url), path, { keep: false })).toMatchObject({ status: 200, sha256: digest });
+      expect(await get(url, path, { keep: false })).toMatchObject({ status: 200, sha256: digest });
   };
   expect(await sizeNow()).toBeLessThanOrEqual(2 * mebibyte);
   const sizes: number[] = [];

@@ -32,6 +32,8 @@ export interface TestMirrorOptions {
   readonly timers?: Timers;
   /** Of a child: it kills itself after so many operations on files of the private registry (kill-at-disk-step.mjs). */
   readonly killAfterStep?: number;
+  /** Of `spawnTestMirror`: a module of this folder that the daemon loads first, and its environment. */
+  readonly preload?: { readonly name: string; readonly env: Readonly<Record<string, string>> };
 }
 
 export interface TestMirror {
@@ -106,10 +108,13 @@ export async function spawnTestMirror(options: TestMirrorOptions = {}): Promise<
 }> {
   const { file, storePath } = await writeConfig(options);
   const { killAfterStep } = options;
-  const preload = killAfterStep === undefined ? [] : ['--import', './test/support/kill-at-disk-step.mjs'];
-  const env = { ...process.env, CISTERN_TEST_KILL_AFTER: String(killAfterStep) };
-  const args = [...preload, 'dist/main.js', 'serve', '--config', file];
-  const child = spawnProcess(process.execPath, args, killAfterStep === undefined ? {} : { env });
+  const preload =
+    killAfterStep === undefined
+      ? options.preload
+      : { name: 'kill-at-disk-step', env: { CISTERN_TEST_KILL_AFTER: String(killAfterStep) } };
+  const loaded = preload === undefined ? [] : ['--import', `./test/support/${preload.name}.mjs`];
+  const args = [...loaded, 'dist/main.js', 'serve', '--config', file];
+  const child = spawnProcess(process.execPath, args, { env: { ...process.env, ...preload?.env } });
   const ready = await child.waitForMessage('listening');
   const url = String(ready['url']);
   return { url, file, storePath, process: child, metric: series => readMetric(url, series) };
