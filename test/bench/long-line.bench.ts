@@ -77,7 +77,8 @@ async function pullManifest(url: string, { config, mediaType }: BuiltImage): Pro
   for (const what of ['manifests/latest', `blobs/${config?.descriptor.digest}`]) {
     const path = `/v2/library/far/${what}`;
     const answer = await get(url, path, { headers: { Accept: mediaType } });
-    if (answer.status !== 200) throw new Error(`${path} was answered ${answer.status}`);
+    if (answer.status !== 200)
+      throw new Error(`${path} was answered ${answer.status}: ${answer.body.toString().slice(0, 300)}`);
   }
 }
 
