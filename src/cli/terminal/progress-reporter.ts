@@ -33,7 +33,8 @@ export class ProgressReporter {
   readonly #label: string;
   readonly #stream: ProgressStream;
   readonly #now: () => number;
-  readonly #startedMs: number;
+  /** By the timer alone: it may end some microseconds before its time has passed on another clock, and would never come again. */
+  #isQuiet = true;
   readonly #withdrawTimer: () => void;
   #latest: Progress | undefined;
   /** Where the present part of the work began. */
@@ -50,8 +51,10 @@ export class ProgressReporter {
     this.#label = label;
     this.#stream = stream;
     this.#now = now;
-    this.#startedMs = now();
-    this.#withdrawTimer = timers.after(quietMs, () => this.#show());
+    this.#withdrawTimer = timers.after(quietMs, () => {
+      this.#isQuiet = false;
+      this.#show();
+    });
   }
 
   update(progress: Progress): void {
@@ -84,7 +87,7 @@ export class ProgressReporter {
   #show(): void {
     const progress = this.#latest;
     const nowMs = this.#now();
-    if (progress === undefined || nowMs - this.#startedMs < quietMs) return;
+    if (progress === undefined || this.#isQuiet) return;
     if (this.#stream.isTTY === true) this.#draw(progress);
     else if (nowMs - this.#plainAtMs >= plainEveryMs) {
       this.#plainAtMs = nowMs;
