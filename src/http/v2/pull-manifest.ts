@@ -5,6 +5,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Access } from '../../auth/access.ts';
 import { doesInclude } from '../../auth/tokens/scope.ts';
+import type { Digest } from '../../oci/digest.ts';
 import { parseEndpoint } from '../../oci/endpoint.ts';
 import type { Descriptor } from '../../oci/manifest.ts';
 import { fitMediaType } from '../../oci/media-type.ts';
@@ -75,7 +76,7 @@ export interface HotManifestsOptions {
   readonly events: RegistryEventListener | undefined;
 }
 
-/** What a request target means to a client that calls this mirror by one name. It never changes while the mirror runs. */
+/** What a request target means to a client that calls this mirror by one name. But for `head` it never changes while the mirror runs. */
 interface Target extends Located {
   readonly reference: Reference;
   readonly ns: string | undefined;
@@ -83,6 +84,8 @@ interface Target extends Located {
   /** As the client spells it, which is what the scopes of a token are about. */
   readonly name: string;
   readonly asked: AskedFor;
+  /** Of its last answer. */
+  head?: { readonly digest: Digest; readonly mediaType: string; readonly fields: readonly string[] };
 }
 
 interface Found {
@@ -123,18 +126,12 @@ export class HotManifests {
     exchange.upstream = target.upstream;
     exchange.asked = target.asked;
     exchange.record(answer);
-    const { digest, mediaType, size } = answer.descriptor;
-    const fields = [apiVersionHeader, apiVersion, digestHeader, digest, 'ETag', formatEntityTag(digest)];
-    if (target.ns !== undefined && isFitForHeader(target.ns)) fields.push('OCI-Namespace', target.ns);
-    fields.push(
-      'Content-Type',
-      mediaType,
-      'Content-Length',
-      String(size),
+    const { digest, size } = answer.descriptor;
+    response.writeHead(200, [
+      ...this.#headOf(target, answer.descriptor),
       requestIdHeader,
       exchange.requestId,
-    );
-    response.writeHead(200, fields);
+    ]);
     if (request.method === 'GET') {
       exchange.sent(size);
       exchange.manifest = digest;
@@ -144,6 +141,17 @@ export class HotManifests {
       response.end();
     }
     return true;
+  }
+
+  /** Names and values, but for those of this request alone. The target keeps them until it leads to another manifest. */
+  #headOf(target: Target, descriptor: Descriptor): readonly string[] {
+    const { digest, mediaType, size } = descriptor;
+    if (target.head?.digest === digest && target.head.mediaType === mediaType) return target.head.fields;
+    const fields = [apiVersionHeader, apiVersion, digestHeader, digest, 'ETag', formatEntityTag(digest)];
+    if (target.ns !== undefined && isFitForHeader(target.ns)) fields.push('OCI-Namespace', target.ns);
+    fields.push('Content-Type', mediaType, 'Content-Length', String(size));
+    target.head = { digest, mediaType, fields };
+    return fields;
   }
 
   #tell(request: IncomingMessage, exchange: Exchange, { target, answer }: Found): void {

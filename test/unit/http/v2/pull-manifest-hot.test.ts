@@ -71,6 +71,23 @@ describe('a manifest that can be had at once', () => {
     expect(app.ghcr.asked.map(({ method }) => method)).toEqual(['manifest']);
   });
 
+  it('has the headers of the manifest that its tag leads to now, each time', async () => {
+    const app = await serve(true);
+    const read = async () => {
+      const { headers, body } = await request(app.url, { path }).done;
+      const named = ['docker-content-digest', 'etag', 'content-type', 'content-length'].map(name =>
+        headers.get(name),
+      );
+      return [...named, body.toString()];
+    };
+    const first = [app.digest, `"${app.digest}"`, mediaType, String(bytes.length), bytes.toString()];
+    expect([await read(), await read()]).toEqual([first, first]);
+    const text = '{"schemaVersion":2,"text":"moved"}';
+    const digest = app.ghcr.addManifest(Buffer.from(text), 'application/x.other', '1');
+    expect(await read()).toEqual([digest, `"${digest}"`, 'application/x.other', String(text.length), text]);
+    expect(app.ghcr.asked).toEqual([]);
+  });
+
   it('is left to the application when it is stale, or of a type that fits no header', async () => {
     const app = await serve(true);
     app.ghcr.answer = { outcome: 'stale', stale: 'slow' };
