@@ -33,7 +33,8 @@ export class ProgressReporter {
   readonly #label: string;
   readonly #stream: ProgressStream;
   readonly #now: () => number;
-  /** By the timer alone: it may end some microseconds before its time has passed on another clock, and would never come again. */
+  readonly #startedMs: number;
+  /** The timer ends it whatever the clock says: it may be some microseconds early, and would never come again. */
   #isQuiet = true;
   readonly #withdrawTimer: () => void;
   #latest: Progress | undefined;
@@ -51,6 +52,7 @@ export class ProgressReporter {
     this.#label = label;
     this.#stream = stream;
     this.#now = now;
+    this.#startedMs = now();
     this.#withdrawTimer = timers.after(quietMs, () => {
       this.#isQuiet = false;
       this.#show();
@@ -87,7 +89,7 @@ export class ProgressReporter {
   #show(): void {
     const progress = this.#latest;
     const nowMs = this.#now();
-    if (progress === undefined || this.#isQuiet) return;
+    if (progress === undefined || (this.#isQuiet && nowMs - this.#startedMs < quietMs)) return;
     if (this.#stream.isTTY === true) this.#draw(progress);
     else if (nowMs - this.#plainAtMs >= plainEveryMs) {
       this.#plainAtMs = nowMs;
