@@ -2,18 +2,17 @@
  * What a hit may cost: no request upstream, no round trip to Redis, no JSON that is parsed; of the disk nothing for a manifest, and for a blob
  * one open, one fstat, and reads. Counted, so that it holds on every machine.
  */
-import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { get, head } from '../support/client.ts';
 import { patternBlob } from '../support/content.ts';
+import { spawnWithFigure } from '../support/daemon-figure.ts';
 import { buildImage } from '../support/images.ts';
 import { spawnTestMirror, startTestMirror, type TestMirrorOptions } from '../support/mirror.ts';
 import { spawnProcess } from '../support/process.ts';
 import { startRedis } from '../support/real/redis.ts';
 import { startRedisProxy } from '../support/redis-proxy.ts';
 import { requires } from '../support/requires.ts';
-import { tempDir } from '../support/temp-dir.ts';
 import { startFakeUpstream } from '../support/upstream.ts';
 
 const layer = patternBlob('hot layer', 3_000_000);
@@ -93,16 +92,7 @@ requires('strace')('system calls', () => {
 
 test('no JSON is parsed for a hit', async () => {
   const upstream = await upstreamWithImage();
-  const countFile = join(await tempDir(), 'count');
-  const preload = { name: 'count-parses', env: { CISTERN_TEST_PARSES: countFile } };
-  const { url, process: daemon } = await spawnTestMirror({ upstream, config, preload });
-  const parses = async (): Promise<number> => {
-    await rm(countFile, { force: true });
-    daemon.signal('SIGPWR');
-    const read = () => readFile(countFile, 'utf8').catch(() => '');
-    await expect.poll(read).not.toBe('');
-    return Number(await read());
-  };
+  const { url, figure: parses } = await spawnWithFigure('count-parses', { upstream, config });
   for (let round = 0; round < 3; round += 1) await pull(url);
   const before = await parses();
   expect(before).toBeGreaterThan(0);

@@ -124,6 +124,12 @@ export function fileIdOf({ ino, birthtimeMs }: Pick<Stats, 'ino' | 'birthtimeMs'
   return `${ino} ${birthtimeMs}`;
 }
 
+/** The buffer of each of so many readers that have so many bytes together: a power of two, within the bounds of one. */
+export function bufferShare(allBytes: number, readers: number): number {
+  const share = 2 ** Math.floor(Math.log2(allBytes / Math.max(1, readers)));
+  return Math.max(smallestBufferBytes, Math.min(largestBufferBytes, share));
+}
+
 /**
  * The buffer size of each reader of a held blob. Large reads cost less CPU per byte (512 KiB a quarter less than 256; more gains nothing),
  * but a thousand slow clients must not hold a thousand of those: all readers together get 32 MiB, and each at least 64 KiB.
@@ -138,8 +144,7 @@ export class ReadBuffers {
   /** One reader more. Its buffer in bytes: a power of two. */
   enter(): number {
     this.#readers += 1;
-    const share = 2 ** Math.floor(Math.log2(allBuffersBytes / this.#readers));
-    return Math.max(smallestBufferBytes, Math.min(largestBufferBytes, share));
+    return bufferShare(allBuffersBytes, this.#readers);
   }
 
   /** To be called once for each `enter`. */

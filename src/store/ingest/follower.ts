@@ -4,10 +4,9 @@
  */
 import type { FileHandle } from 'node:fs/promises';
 import type { Digest } from '../../oci/digest.ts';
+import { bufferShare } from '../blobs/held-blob.ts';
 import { MismatchError, StoreError } from '../store-error.ts';
 
-const smallestBufferBytes = 64 * 1024;
-const largestBufferBytes = 512 * 1024;
 /** Of the followers of one ingest. */
 const allBuffersBytes = 16 * 1024 * 1024;
 
@@ -64,8 +63,7 @@ export class Follower {
    * memory needs large steps to come up to them again. Bytes: a power of two.
    */
   get preferredBytes(): number {
-    const share = 2 ** Math.floor(Math.log2(allBuffersBytes / Math.max(1, this.#ingest.followers)));
-    return Math.max(smallestBufferBytes, Math.min(largestBufferBytes, share));
+    return bufferShare(allBuffersBytes, this.#ingest.followers);
   }
 
   /** The size that its client was told: a try that finds another size fails for this follower. */

@@ -7,7 +7,6 @@ import { expect, test } from 'vitest';
 import { type Digest, digestOf } from '../../../src/oci/digest.ts';
 import { parseManifest } from '../../../src/oci/manifest.ts';
 import { ociManifest } from '../../../src/oci/media-type.ts';
-import { parseTag } from '../../../src/oci/name.ts';
 import { BlobUses } from '../../../src/overview/held/blob-uses.ts';
 import { HeldRepositories } from '../../../src/overview/held/held-repositories.ts';
 import type { HeldRepository } from '../../../src/overview/held/held-repository.ts';
@@ -16,11 +15,11 @@ import { ImageRows } from '../../../src/overview/images/image-row.ts';
 import { OfflineList } from '../../../src/overview/images/offline-list.ts';
 import { RepositoryList } from '../../../src/overview/images/repository-list.ts';
 import { operatorCaller } from '../../../src/registry/caller.ts';
+import { heldRepository, mirroredNames } from '../../support/held-repository.ts';
 import { Recorder } from '../../support/recorder.ts';
 
 const repositories = 10_000;
 const signal = new AbortController().signal;
-const latest = parseTag('latest');
 const names = Array.from(
   { length: repositories },
   (_, at) => `docker.io/team/app-${String(at).padStart(5, '0')}`,
@@ -55,53 +54,22 @@ function manifestOf(name: string) {
   return { bytes, digest: digestOf(bytes), parsed: parseManifest(bytes, ociManifest) };
 }
 
-function repositoryOf(name: string): HeldRepository {
-  const { digest } = manifestOf(name);
-  const typed = { digest, mediaType: ociManifest, sinceMs: 1, usedMs: undefined };
-  return {
-    name,
-    upstream: 'docker.io',
-    lastUseMs: 1,
-    counts: { tags: 1, manifests: 1, pins: 0 },
-    tags: () => [latest],
-    tag: () => ({ ...typed, checkedMs: 1 }),
-    tagsOf: () => [latest],
-    manifest: () => typed,
-    manifests: () => [typed],
-    isNamed: () => undefined,
-    isPinned: () => false,
-    wasAsked: () => true,
-    referrers: () => undefined,
-  };
-}
-
 class CountedRepositories extends HeldRepositories {
   readonly #costs: Costs;
 
   constructor(costs: Costs) {
-    super({
-      records: {
-        allNames: async () => names,
-        look: () => Promise.reject(new Error('expected no record to be looked up')),
-      },
-      mirrored: {
-        mayPull: async (name, caller) => {
-          costs.asked += 1;
-          return caller.mayPull(name, 'public');
-        },
-        visibilityOf: async () => 'public',
-      },
-      log: { names: () => [], readRepository: async () => undefined },
-      logsRead: Promise.resolve(),
-      isHosted: () => false,
-      isOpen: () => false,
-    });
+    super(
+      mirroredNames(names, async (name, caller) => {
+        costs.asked += 1;
+        return caller.mayPull(name, 'public');
+      }),
+    );
     this.#costs = costs;
   }
 
   override async open(name: string): Promise<HeldRepository> {
     this.#costs.opened += 1;
-    return repositoryOf(name);
+    return heldRepository(name, manifestOf(name).digest);
   }
 }
 

@@ -1,8 +1,9 @@
+/** Guards src/store/folder-syncs.ts: which syncs of folders are shared. */
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { FolderSyncs } from '../../../src/store/folder-syncs.ts';
-import { deferred } from '../../support/gates.ts';
+import { type Deferred, deferred } from '../../support/gates.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
 /** Syncs of open folders. */
@@ -15,13 +16,12 @@ async function watchSyncs() {
   return spy;
 }
 
-test('20 that ask while a sync runs share the next one, which begins after it; other folders wait for nothing', async () => {
-  const [folder, other, syncs, folders] = [
-    await tempDir(),
-    await tempDir(),
-    await watchSyncs(),
-    new FolderSyncs(),
-  ];
+/** A first sync of that folder, which runs until the test says how it ends. */
+async function beginSync(
+  folders: FolderSyncs,
+  folder: string,
+  syncs: Awaited<ReturnType<typeof watchSyncs>>,
+): Promise<{ readonly first: Promise<void>; readonly end: Deferred<void> }> {
   const [begun, end] = [deferred(), deferred()];
   syncs.mockImplementationOnce(() => {
     begun.resolve();
@@ -29,6 +29,17 @@ test('20 that ask while a sync runs share the next one, which begins after it; o
   });
   const first = folders.sync(folder);
   await begun.promise;
+  return { first, end };
+}
+
+test('20 that ask while a sync runs share the next one, which begins after it; other folders wait for nothing', async () => {
+  const [folder, other, syncs, folders] = [
+    await tempDir(),
+    await tempDir(),
+    await watchSyncs(),
+    new FolderSyncs(),
+  ];
+  const { first, end } = await beginSync(folders, folder, syncs);
   const later = Promise.all(Array.from({ length: 20 }, () => folders.sync(folder)));
   await folders.sync(other);
   expect(syncs).toHaveBeenCalledTimes(2);
@@ -42,13 +53,7 @@ test('20 that ask while a sync runs share the next one, which begins after it; o
 test('a sync that fails is the error of those who share it, not of those who wait for the next', async () => {
   const [folder, syncs, folders] = [await tempDir(), await watchSyncs(), new FolderSyncs()];
   const fault = Object.assign(new Error('EIO'), { code: 'EIO' });
-  const [begun, end] = [deferred(), deferred()];
-  syncs.mockImplementationOnce(() => {
-    begun.resolve();
-    return end.promise;
-  });
-  const first = folders.sync(folder);
-  await begun.promise;
+  const { first, end } = await beginSync(folders, folder, syncs);
   const later = folders.sync(folder);
   end.reject(fault);
   expect(await Promise.allSettled([first, later])).toEqual([

@@ -3,16 +3,14 @@ import { expect, test } from 'vitest';
 import type { ImageRow } from '../../../../src/http/api/schema/images.ts';
 import { digestOf } from '../../../../src/oci/digest.ts';
 import { ociManifest } from '../../../../src/oci/media-type.ts';
-import { parseTag } from '../../../../src/oci/name.ts';
 import { HeldRepositories } from '../../../../src/overview/held/held-repositories.ts';
 import type { HeldRepository } from '../../../../src/overview/held/held-repository.ts';
 import { ImageList } from '../../../../src/overview/images/image-list.ts';
 import { operatorCaller } from '../../../../src/registry/caller.ts';
 import { deferred } from '../../../support/gates.ts';
+import { heldRepository, mirroredNames } from '../../../support/held-repository.ts';
 
-const latest = parseTag('latest');
 const digest = digestOf(Buffer.from('a manifest'));
-const typed = { digest, mediaType: ociManifest, sinceMs: 1, usedMs: undefined };
 const names = Array.from({ length: 40 }, (_, at) => `docker.io/team/app-${String(at).padStart(2, '0')}`);
 
 function rowOf(image: string): ImageRow {
@@ -38,47 +36,19 @@ function rowOf(image: string): ImageRow {
   };
 }
 
-function repositoryOf(name: string): HeldRepository {
-  return {
-    name,
-    upstream: 'docker.io',
-    lastUseMs: 1,
-    counts: { tags: 1, manifests: 1, pins: 0 },
-    tags: () => [latest],
-    tag: () => ({ ...typed, checkedMs: 1 }),
-    tagsOf: () => [latest],
-    manifest: () => typed,
-    manifests: () => [typed],
-    isNamed: () => undefined,
-    isPinned: () => false,
-    wasAsked: () => true,
-    referrers: () => undefined,
-  };
-}
-
 class GatedRepositories extends HeldRepositories {
   readonly opened: string[] = [];
   readonly #beforeOpen: (name: string) => Promise<void>;
 
   constructor(beforeOpen: (name: string) => Promise<void>) {
-    super({
-      records: {
-        allNames: async () => names,
-        look: () => Promise.reject(new Error('expected no record to be looked up')),
-      },
-      mirrored: { mayPull: async () => true, visibilityOf: async () => 'public' },
-      log: { names: () => [], readRepository: async () => undefined },
-      logsRead: Promise.resolve(),
-      isHosted: () => false,
-      isOpen: () => false,
-    });
+    super(mirroredNames(names, async () => true));
     this.#beforeOpen = beforeOpen;
   }
 
   override async open(name: string): Promise<HeldRepository> {
     this.opened.push(name);
     await this.#beforeOpen(name);
-    return repositoryOf(name);
+    return heldRepository(name, digest);
   }
 }
 
